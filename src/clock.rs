@@ -1,0 +1,81 @@
+//! The only reader of the clocks. Everything below the entry points gets a [`Reading`] as an argument, so that a claim's
+//! deadline counts from one known point and a test can hold time in its hand.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::domain::time::{Micros, Mono, Reading};
+
+/// The real clock, or one that a test moves by hand.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The machine's clocks.
+    #[default]
+    Real,
+    /// Stands still until moved.
+    Manual(Arc<ManualClock>),
+}
+
+impl Clock {
+    /// Both clocks, read together.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        match self {
+            Self::Real => read_machine(),
+            Self::Manual(clock) => clock.read(),
+        }
+    }
+}
+
+/// A clock that stands still until moved. Its two hands move apart only when told to, as a stepped wall clock does.
+#[derive(Debug)]
+pub struct ManualClock {
+    wall_micros: AtomicI64,
+    mono_nanos: AtomicU64,
+}
+
+impl ManualClock {
+    /// A clock that shows this wall time.
+    #[must_use]
+    pub fn at(wall: Micros) -> Arc<Self> {
+        Arc::new(Self {
+            wall_micros: AtomicI64::new(wall.0),
+            mono_nanos: AtomicU64::new(0),
+        })
+    }
+
+    /// Lets time pass on both hands.
+    pub fn advance(&self, span: Duration) {
+        self.step_wall(i64::try_from(span.as_micros()).unwrap_or(i64::MAX));
+        self.mono_nanos.fetch_add(
+            u64::try_from(span.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::SeqCst,
+        );
+    }
+
+    /// Steps the wall clock alone, as an operator or a time daemon may.
+    pub fn step_wall(&self, micros: i64) {
+        self.wall_micros.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    fn read(&self) -> Reading {
+        Reading {
+            wall: Micros(self.wall_micros.load(Ordering::SeqCst)),
+            mono: Mono(Duration::from_nanos(self.mono_nanos.load(Ordering::SeqCst))),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the machine's clocks"
+)]
+fn read_machine() -> Reading {
+    static ORIGIN: OnceLock<std::time::Instant> = OnceLock::new();
+    let mono = Mono(ORIGIN.get_or_init(std::time::Instant::now).elapsed());
+    Reading {
+        wall: jiff::Timestamp::now().into(),
+        mono,
+    }
+}

@@ -1,0 +1,320 @@
+//! A call from request to outcome: what was asked, the states it moves through, the events it leaves, how it ended.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AttemptId, CallId, DecisionId, EventId, PartyId, RequestId, TenantId};
+use super::phone::{NumberKey, Phone};
+use super::text::words;
+use super::time::Micros;
+
+words! {
+    /// Who dials and who speaks: the distinction that the TCPA and its neighbours turn on.
+    CallKind, "call kind" {
+        /// One human starts one call.
+        LiveManual = "live_manual",
+        /// A system selects and dials, a human talks.
+        Autodialed = "autodialed",
+        /// A recorded, synthetic or AI voice talks.
+        Prerecorded = "prerecorded",
+    }
+}
+
+words! {
+    /// Why the person is called.
+    Purpose, "purpose" {
+        /// To sell.
+        Sales = "sales",
+        /// To inform.
+        Informational = "informational",
+        /// To serve an existing customer.
+        Service = "service",
+    }
+}
+
+words! {
+    /// On whose behalf, in the eyes of exemptions.
+    SellerType, "seller type" {
+        /// A business.
+        ForProfit = "for_profit",
+        /// A tax-exempt nonprofit organisation.
+        Nonprofit = "nonprofit",
+    }
+}
+
+words! {
+    /// Where a call stands, as its clients see it.
+    CallState, "call state" {
+        /// Allowed and waiting for a channel and its turn.
+        Queued = "queued",
+        /// Allowed again at dial time; the attempt is on record.
+        Claimed = "claimed",
+        /// The INVITE left.
+        Inviting = "inviting",
+        /// The far end rings.
+        Ringing = "ringing",
+        /// Media flows before an answer: announcements, ring-back tones.
+        EarlyMedia = "early_media",
+        /// Answered.
+        Answered = "answered",
+        /// It was answered and is over.
+        Ended = "ended",
+        /// The gate refused it.
+        Denied = "denied",
+        /// Its time ran out before it could be dialed.
+        Expired = "expired",
+        /// Cancelled by us or by the client before an answer.
+        Canceled = "canceled",
+        /// It ended without an answer.
+        Failed = "failed",
+    }
+}
+
+impl CallState {
+    /// Whether nothing more will happen to the call.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Ended | Self::Denied | Self::Expired | Self::Canceled | Self::Failed
+        )
+    }
+}
+
+words! {
+    /// Where a call stands in the claim protocol; the fence compares this and nothing else.
+    QueueState, "queue state" {
+        /// Free to be leased.
+        Queued = "queued",
+        /// Leased by one worker, under an epoch.
+        Leased = "leased",
+        /// Claimed by an attempt; nobody may lease it again, for it may have been sent.
+        Claimed = "claimed",
+        /// Over.
+        Done = "done",
+    }
+}
+
+words! {
+    /// How an attempt ended at the telephony layer. What the agent says of it is a disposition.
+    Outcome, "outcome" {
+        /// The far end answered.
+        Answered = "answered",
+        /// We had cancelled, and the answer came all the same; it was acknowledged and ended.
+        AnsweredAfterCancel = "answered_after_cancel",
+        /// The line was in use.
+        Busy = "busy",
+        /// It rang, and nobody answered.
+        NoAnswer = "no_answer",
+        /// Nothing there answered at all.
+        Unreachable = "unreachable",
+        /// A person or their device refused.
+        Rejected = "rejected",
+        /// Refused as unwanted (607); raised to the opt-out reviewers.
+        Unwanted = "unwanted",
+        /// An analytics service blocked it (608, 603+).
+        BlockedByAnalytics = "blocked_by_analytics",
+        /// No such number.
+        InvalidNumber = "invalid_number",
+        /// The number was given up for another.
+        NumberChanged = "number_changed",
+        /// The network has no way there.
+        NoRoute = "no_route",
+        /// No circuit was free.
+        Congestion = "congestion",
+        /// The carrier failed.
+        CarrierError = "carrier_error",
+        /// The far end pointed elsewhere; we don't follow without a decision for that number.
+        Redirected = "redirected",
+        /// Cancelled before an answer.
+        Canceled = "canceled",
+        /// The trunk did not accept our credentials.
+        TrunkAuthFailed = "trunk_auth_failed",
+        /// The trunk does not carry this call for us.
+        TrunkRefused = "trunk_refused",
+        /// The caller's identity was not accepted.
+        IdentityRejected = "identity_rejected",
+        /// No common media.
+        MediaIncompatible = "media_incompatible",
+        /// A feature we need is missing there.
+        FeatureRefused = "feature_refused",
+        /// The request was too large for the path.
+        TooLarge = "too_large",
+        /// The claim's permit ran out before the INVITE could leave; nothing was sent.
+        PermitExpired = "permit_expired",
+        /// The worker died or lost its store; whether the far end was reached is not known.
+        InterruptedUnknown = "interrupted_unknown",
+    }
+}
+
+words! {
+    /// What may be done after an outcome. Every retry passes the gate anew.
+    Retry, "retry class" {
+        /// Not until a person clears it.
+        Never = "never",
+        /// A configuration alarm; no retry.
+        Fix = "fix",
+        /// With the normal spacing and caps.
+        Later = "later",
+        /// After some minutes.
+        Soon = "soon",
+        /// The same attempt at the next target, only before any ringing.
+        Trunk = "trunk",
+        /// Nothing to retry.
+        None = "none",
+    }
+}
+
+words! {
+    /// One kind of entry in a call's history.
+    EventKind, "event kind" {
+        /// The call was accepted into the queue.
+        Queued = "queued",
+        /// The gate allowed it again and the attempt was recorded.
+        Claimed = "claimed",
+        /// The first INVITE left.
+        Inviting = "inviting",
+        /// The far end works on it (100 or another provisional without ringing).
+        Progress = "progress",
+        /// The far end rings.
+        Ringing = "ringing",
+        /// Media before an answer; carries the SDP.
+        EarlyMedia = "early_media",
+        /// Answered; carries the SDP.
+        Answered = "answered",
+        /// The far end offers other media within the call; the client answers.
+        MediaOffer = "media_offer",
+        /// Somebody asked to end it.
+        HangUpRequested = "hang_up_requested",
+        /// An opt-out arrived and the call is being cancelled.
+        OptOut = "opt_out",
+        /// An INVITE left later than the barrier allows; the call is being cancelled.
+        LateSend = "late_send",
+        /// A terminal event after the outcome was fixed.
+        Note = "note",
+        /// The claim was refused.
+        Denied = "denied",
+        /// The call's time ran out in the queue.
+        Expired = "expired",
+        /// The call is over; carries the outcome.
+        Ended = "ended",
+    }
+}
+
+/// What a softphone asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRequest {
+    /// Whose call.
+    pub tenant: TenantId,
+    /// The caller's name for the request; absent for a check, which changes nothing.
+    pub request_id: Option<RequestId>,
+    /// Hash of everything that was asked, to tell a repetition from a reuse.
+    pub request_digest: [u8; 32],
+    /// Number to call.
+    pub to: Phone,
+    /// Person to call, where several share the number.
+    pub party_id: Option<PartyId>,
+    /// Campaign it belongs to.
+    pub campaign_id: String,
+    /// Who dials and who speaks.
+    pub call_kind: CallKind,
+    /// Number to show; absent = the campaign's first.
+    pub caller_id: Option<Phone>,
+    /// The softphone's SDP offer.
+    pub sdp_offer: Vec<u8>,
+    /// After this instant the call is not dialed.
+    pub expire_time: Option<Micros>,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// A call as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Identifier.
+    pub call_id: CallId,
+    /// Whose call.
+    pub tenant: TenantId,
+    /// Person called.
+    pub party_id: PartyId,
+    /// Key of the number called.
+    pub number_key: NumberKey,
+    /// Number called; absent once the person was erased.
+    pub to: Option<Phone>,
+    /// Number shown.
+    pub from: Option<Phone>,
+    /// Campaign.
+    pub campaign_id: String,
+    /// Seller.
+    pub seller: String,
+    /// Who dials and who speaks.
+    pub call_kind: CallKind,
+    /// Trunk that carries it.
+    pub trunk: String,
+    /// Where it stands.
+    pub state: CallState,
+    /// The decision that let it into the queue.
+    pub place_decision_id: DecisionId,
+    /// The decision of its latest claim.
+    pub claim_decision_id: Option<DecisionId>,
+    /// Its latest attempt.
+    pub attempt_id: Option<AttemptId>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Final SIP status code, if one came.
+    pub sip_code: Option<u16>,
+    /// Q.850 cause, if one came.
+    pub q850_cause: Option<u16>,
+    /// Who asked for it.
+    pub actor: String,
+    /// When it was accepted.
+    pub create_time: Micros,
+    /// After this instant it is not dialed.
+    pub expire_time: Micros,
+    /// When the first INVITE left.
+    pub invite_time: Option<Micros>,
+    /// When it first rang.
+    pub ring_time: Option<Micros>,
+    /// When it was answered.
+    pub answer_time: Option<Micros>,
+    /// When it was over.
+    pub end_time: Option<Micros>,
+}
+
+/// What an event carries beside its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EventDetail {
+    /// SIP status code.
+    pub sip_code: Option<u16>,
+    /// SIP reason phrase.
+    pub sip_reason: Option<String>,
+    /// Q.850 cause.
+    pub q850_cause: Option<u16>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// What may be done next.
+    pub retry: Option<Retry>,
+    /// Decision behind the event.
+    pub decision_id: Option<DecisionId>,
+    /// SDP; stored sealed, for it names the person's addresses.
+    #[serde(skip)]
+    pub sdp: Option<Vec<u8>>,
+    /// A sentence for people; never a number.
+    pub note: Option<String>,
+}
+
+/// One entry in the history of a call; sequences have no gap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallEvent {
+    /// Identifier.
+    pub event_id: EventId,
+    /// The call.
+    pub call_id: CallId,
+    /// 1 for the first.
+    pub sequence: i64,
+    /// When it happened.
+    pub at: Micros,
+    /// What happened.
+    pub kind: EventKind,
+    /// More about it.
+    pub detail: EventDetail,
+}

@@ -1,0 +1,92 @@
+//! Recorded acts of permission. A consent is a list of events; its state is computed, never stored.
+
+use super::call::CallKind;
+use super::ids::{ConsentEventId, PartyId};
+use super::phone::Phone;
+use super::text::words;
+use super::time::Micros;
+
+words! {
+    /// What the event did.
+    ConsentAction, "consent action" {
+        /// Permission was given.
+        Given = "given",
+        /// Permission was withdrawn.
+        Withdrawn = "withdrawn",
+    }
+}
+
+words! {
+    /// How consent was expressed.
+    ConsentForm, "consent form" {
+        /// Signed; an electronic signature is one.
+        Written = "written",
+        /// An active click on a form.
+        WebForm = "web_form",
+        /// A recorded statement.
+        RecordedVoice = "recorded_voice",
+        /// Verified by a third party.
+        ThirdPartyVerified = "third_party_verified",
+        /// Said, and not recorded.
+        Oral = "oral",
+        /// Derived from conduct.
+        Implied = "implied",
+        /// A box that was ticked beforehand.
+        Preticked = "preticked",
+        /// Part of accepted terms.
+        TermsAcceptance = "terms_acceptance",
+        /// Tied to something else.
+        Bundled = "bundled",
+    }
+}
+
+words! {
+    /// Who started the exchange in which consent was given.
+    InitiatedBy, "initiator" {
+        /// The person.
+        Person = "person",
+        /// The seller.
+        Seller = "seller",
+    }
+}
+
+/// One act of giving or withdrawing consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentEvent {
+    /// Identifier.
+    pub consent_event_id: ConsentEventId,
+    /// Whose consent.
+    pub party_id: PartyId,
+    /// For which number.
+    pub number: Phone,
+    /// Towards which seller.
+    pub seller: String,
+    /// Given or withdrawn.
+    pub action: ConsentAction,
+    /// When the person acted.
+    pub at: Micros,
+    /// When it was recorded here.
+    pub recorded_at: Micros,
+    /// Kinds of call it covers; empty = all.
+    pub channels: Vec<CallKind>,
+    /// How it was expressed (for `given`).
+    pub form: Option<ConsentForm>,
+    /// Expressly given, by a separate act.
+    pub explicit: Option<bool>,
+    /// A record of the act exists.
+    pub documented: Option<bool>,
+    /// Names calls outside the legal hours.
+    pub out_of_hours: Option<bool>,
+    /// `indefinite`, `unspecified`, or an end date.
+    pub period: Option<String>,
+    /// Who started the exchange.
+    pub initiated_by: Option<InitiatedBy>,
+    /// Where it came from, such as `web`, `sms_stop`, `agent`.
+    pub source: Option<String>,
+    /// Certificate, recording or form submission that proves it.
+    pub evidence_ref: Option<String>,
+    /// SHA-256 of the wording shown, or the wording's own version.
+    pub wording_ref: Option<String>,
+    /// Who recorded it.
+    pub actor: String,
+}

@@ -1,0 +1,252 @@
+//! A person, their numbers, and what is known of them that a rule may need.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::PartyId;
+use super::phone::Phone;
+use super::text::words;
+use super::time::Micros;
+
+words! {
+    /// In what capacity a person is called.
+    Audience, "audience" {
+        /// A private person.
+        Consumer = "consumer",
+        /// A business line or a person at work.
+        Business = "business",
+        /// Not known; judged as a consumer.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// What kind of line a number is.
+    LineType, "line type" {
+        /// A fixed line.
+        Landline = "landline",
+        /// A mobile line.
+        Mobile = "mobile",
+        /// An internet line.
+        Voip = "voip",
+        /// Not known.
+        Unknown = "unknown",
+    }
+}
+
+/// Where a person is, as far as anybody recorded it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Location {
+    /// ISO 3166-1 alpha-2 country.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// ISO 3166-2 subdivision, such as `US-FL`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Postal code as written in that country.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postal_code: Option<String>,
+    /// IANA zone that the person named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+}
+
+/// Dealings between the person and the seller.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relationship {
+    /// Local date of the last purchase or payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transaction: Option<jiff::civil::Date>,
+    /// Local date of the last inquiry or application by the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_inquiry: Option<jiff::civil::Date>,
+    /// Whether a contract is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract_in_force: Option<bool>,
+    /// When the last contract ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract_ended_on: Option<jiff::civil::Date>,
+    /// Whether what is offered is related to what was bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer_related: Option<bool>,
+    /// Whether the person is a member of the calling organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<bool>,
+    /// When either side ended the relationship.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Micros>,
+}
+
+/// A legitimate-interest assessment (GDPR Art. 6(1)(f)).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LegitimateInterest {
+    /// Whether the assessment is on file.
+    pub assessment_on_file: bool,
+    /// Where it is filed.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// Evidence for presumed consent (Germany, business only: UWG section 7(2) no. 1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresumedConsent {
+    /// Why this business may be presumed to agree to this call.
+    pub evidence: String,
+}
+
+/// The privacy notice that the person was given (GDPR Art. 13 and 14).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// Version of the notice's text.
+    pub version: String,
+}
+
+/// Processing of the person's data is restricted (GDPR Art. 18).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restriction {
+    /// Since when.
+    pub since: Micros,
+}
+
+/// A call that the person asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Callback {
+    /// When they asked.
+    pub requested_at: Micros,
+    /// Not before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Micros>,
+    /// Not after this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Micros>,
+}
+
+/// What the public directory says of the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Whether the number is listed.
+    pub listed: bool,
+    /// Whether the entry carries the mark that allows marketing calls.
+    pub marketing_opt_in: bool,
+}
+
+words! {
+    /// What the Reassigned Numbers Database answered.
+    ReassignedAnswer, "reassigned-number answer" {
+        /// Permanently disconnected on or after the date asked for.
+        Yes = "yes",
+        /// Not disconnected since.
+        No = "no",
+        /// The database cannot tell.
+        NoData = "no_data",
+    }
+}
+
+/// A query to the US Reassigned Numbers Database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReassignedCheck {
+    /// When it was asked.
+    pub queried_on: jiff::civil::Date,
+    /// For disconnections since when.
+    pub for_date: jiff::civil::Date,
+    /// What it said.
+    pub answer: ReassignedAnswer,
+}
+
+/// One look-up of one number in one register.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterCheck {
+    /// The register's id in the rule pack, such as `us-dnc`.
+    pub register: String,
+    /// Whether the number is on it; absent = asked, no answer.
+    pub listed: Option<bool>,
+    /// Date of the list's version.
+    pub as_of: jiff::civil::Date,
+    /// Since when it is listed, where the register tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed_since: Option<jiff::civil::Date>,
+}
+
+/// What is known of a person beside their numbers: the facts of the case object that are about them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Name to show to the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// BCP 47 language tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language_tag: Option<String>,
+    /// In what capacity they are called; absent = unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<Audience>,
+    /// Where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// Dealings with the seller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relationship: Option<Relationship>,
+    /// Assessment of legitimate interest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legitimate_interest: Option<LegitimateInterest>,
+    /// Presumed consent of a business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presumed_consent: Option<PresumedConsent>,
+    /// Privacy notice given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
+    /// Restriction of processing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restriction: Option<Restriction>,
+    /// Promised callback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    /// Directory entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Directory>,
+    /// Known to be under 18.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minor: Option<bool>,
+    /// The agent knows the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal_relationship: Option<bool>,
+}
+
+/// One number of a person, with what is known of the number itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartyNumber {
+    /// The number.
+    pub number: Phone,
+    /// What kind of line it is.
+    pub line_type: LineType,
+    /// Look-ups in registers.
+    pub registers: Vec<RegisterCheck>,
+    /// Query to the Reassigned Numbers Database.
+    pub reassigned_check: Option<ReassignedCheck>,
+}
+
+/// A person as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Party {
+    /// Identifier.
+    pub party_id: PartyId,
+    /// What is known of the person.
+    pub profile: Profile,
+    /// Their numbers.
+    pub numbers: Vec<PartyNumber>,
+    /// Changes with every write; a writer may name the one it read.
+    pub etag: String,
+    /// When the person was first recorded.
+    pub create_time: Micros,
+    /// When the record last changed.
+    pub update_time: Micros,
+}

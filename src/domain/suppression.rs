@@ -1,0 +1,108 @@
+//! Records that block calls: opt-outs, objections and what else an operator must respect.
+
+use super::call::CallKind;
+use super::ids::{PartyId, SuppressionId};
+use super::phone::NumberKey;
+use super::text::words;
+use super::time::Micros;
+
+words! {
+    /// Why the record exists.
+    SuppressionReason, "suppression reason" {
+        /// The person asked not to be called.
+        PartyRequest = "party_request",
+        /// The person objected to direct marketing (GDPR Art. 21(2)).
+        Objection = "objection",
+        /// A register told so.
+        Registry = "registry",
+        /// A court ordered it.
+        Court = "court",
+        /// The person is a minor.
+        Minor = "minor",
+        /// The person died.
+        Deceased = "deceased",
+        /// A complaint was made.
+        Complaint = "complaint",
+        /// The operator's own decision.
+        Internal = "internal",
+        /// The number is known for litigation.
+        Litigator = "litigator",
+    }
+}
+
+words! {
+    /// How the wish reached us.
+    SuppressionSource, "suppression source" {
+        /// Told to an agent.
+        Agent = "agent",
+        /// Keyed or said to a machine.
+        Ivr = "ivr",
+        /// A web form.
+        Web = "web",
+        /// A message.
+        Email = "email",
+        /// A customer-relationship system.
+        Crm = "crm",
+        /// A list.
+        Import = "import",
+        /// An authority.
+        Regulator = "regulator",
+        /// This API.
+        Api = "api",
+    }
+}
+
+/// What a suppression is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuppressionSubject {
+    /// One number, whoever holds it.
+    Number(NumberKey),
+    /// One person, all numbers.
+    Party(PartyId),
+}
+
+/// A record that blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppression {
+    /// Identifier.
+    pub suppression_id: SuppressionId,
+    /// What it is about.
+    pub subject: SuppressionSubject,
+    /// The seller it binds; absent = every seller.
+    pub seller: Option<String>,
+    /// The kinds of call it covers; empty = all.
+    pub channels: Vec<CallKind>,
+    /// Why it exists.
+    pub reason: SuppressionReason,
+    /// How it reached us.
+    pub source: SuppressionSource,
+    /// When the person expressed it.
+    pub received_at: Micros,
+    /// When it was recorded; it binds from then, or from `received_at` if that is earlier.
+    pub recorded_at: Micros,
+    /// Only for [`SuppressionReason::Internal`] and [`SuppressionReason::Litigator`]: a person's own wish never expires.
+    pub expires_at: Option<Micros>,
+    /// What proves it.
+    pub evidence_ref: Option<String>,
+    /// Free text of the administrator.
+    pub note: Option<String>,
+    /// Who recorded it.
+    pub actor: String,
+    /// Set once it was lifted.
+    pub lift: Option<Lift>,
+}
+
+/// The end of a suppression: two people, a reason and newer permission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lift {
+    /// When.
+    pub at: Micros,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// Who approved it; never the same.
+    pub approved_by: String,
+    /// Why.
+    pub reason: String,
+    /// The permission that is newer than the opt-out.
+    pub evidence_ref: String,
+}

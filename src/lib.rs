@@ -1,0 +1,26 @@
+//! dialgate: a compliance-gated outbound dialer backend for warm calling.
+//!
+//! A softphone asks over gRPC for a call; the gate decides on consent, opt-outs, registers, calling hours, caps and
+//! legal basis, and stores the decision with every rule, its evidence and its citation; only then does a SIP worker
+//! send the INVITE; the outcome goes into a log that an auditor can verify.
+//!
+//! Modules and their one-way order (held by `tests/tidy.rs`; the map for readers is `docs/ARCHITECTURE.md`):
+//!
+//! ```text
+//! domain <- place <- policy <- store <- gate <- grpc \
+//!                      ^                  ^           > cli <- main
+//!                      sip  <-----------  dialer     /
+//! ```
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod dialer;
+pub mod domain;
+pub mod gate;
+pub mod grpc;
+pub mod place;
+pub mod policy;
+pub mod sip;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,312 @@
+//! The case object: everything one decision looks at, as plain data. `dialgate policy eval` reads it, the store seals it
+//! beside each decision, and a replay gets the very same object. Unknown keys are an error; a missing fact denies by the
+//! rule that needs it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::call::{CallKind, Purpose, SellerType};
+use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
+use crate::domain::decision::Verdict;
+use crate::domain::disposition::AttemptResult;
+use crate::domain::party::{
+    Audience, Callback, Directory, LegitimateInterest, LineType, Location, Notice, PresumedConsent,
+    ReassignedCheck, RegisterCheck, Relationship, Restriction,
+};
+use crate::domain::phone::Phone;
+use crate::domain::time::Micros;
+
+/// One decision's input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// Name of the case.
+    pub id: String,
+    /// What is to be done.
+    pub call: CallFacts,
+    /// What is known.
+    pub facts: Facts,
+    /// For test vectors: what should come out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+    /// For readers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// For readers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+}
+
+/// The call that is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallFacts {
+    /// The instant judged.
+    pub at: Micros,
+    /// The called number as it was given: the floor of `place` judges its form, so that a bad one is a denial here.
+    pub to: String,
+    /// The number shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Phone>,
+    /// Who dials and who speaks.
+    pub call_kind: CallKind,
+    /// Why; absent = sales.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Purpose>,
+    /// What the call is about; caps may count by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// On whose behalf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seller: Option<String>,
+    /// Sector tag as in rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sector: Option<String>,
+    /// ISO country of the controller's establishment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller_country: Option<String>,
+    /// Absent = for profit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seller_type: Option<SellerType>,
+    /// The number shown is withheld.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id_withheld: Option<bool>,
+    /// Placed by an automatic telephone dialing system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub atds: Option<bool>,
+    /// Special categories of data are treated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special_category: Option<bool>,
+    /// A new product is offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_product: Option<bool>,
+    /// How the call introduces itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introduction: Option<Introduction>,
+    /// What voice talks (information).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<Voice>,
+}
+
+/// How a call introduces itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Introduction {
+    /// By a person.
+    Live,
+    /// By a recording.
+    Recorded,
+    /// Not at all.
+    None,
+}
+
+/// What voice talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Voice {
+    /// A person's.
+    Human,
+    /// A recording.
+    Recorded,
+    /// A synthetic one.
+    AiGenerated,
+}
+
+/// What is known of the person, the number, the seller and the past.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// In what capacity they are called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<Audience>,
+    /// What line it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_type: Option<LineType>,
+    /// Where the person is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// Unlifted opt-outs.
+    #[serde(default)]
+    pub opt_outs: Vec<OptOut>,
+    /// Acts of consent.
+    #[serde(default)]
+    pub consents: Vec<Consent>,
+    /// Look-ups in registers.
+    #[serde(default)]
+    pub registers: Vec<RegisterCheck>,
+    /// Dealings with the seller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relationship: Option<Relationship>,
+    /// Earlier attempts to this person by this seller.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+    /// Assessment of legitimate interest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legitimate_interest: Option<LegitimateInterest>,
+    /// Presumed consent of a business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presumed_consent: Option<PresumedConsent>,
+    /// Privacy notice given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
+    /// Restriction of processing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restriction: Option<Restriction>,
+    /// Promised callback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    /// Directory entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Directory>,
+    /// About the number shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id: Option<CallerIdFacts>,
+    /// Registrations and permits of the seller.
+    #[serde(default)]
+    pub registrations: Vec<RegistrationFact>,
+    /// Query to the Reassigned Numbers Database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reassigned_check: Option<ReassignedCheck>,
+    /// Known to be under 18.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minor: Option<bool>,
+    /// The agent knows the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal_relationship: Option<bool>,
+    /// Regions under an operator stop.
+    #[serde(default)]
+    pub emergency_regions: Vec<String>,
+}
+
+/// One unlifted opt-out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptOut {
+    /// When it was expressed.
+    pub at: Micros,
+    /// What it was.
+    pub kind: OptOutKind,
+    /// Whom it binds; absent = the seller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<OptOutScope>,
+    /// Which seller; absent = this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seller: Option<String>,
+    /// Where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// What an opt-out was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptOutKind {
+    /// "Do not call me."
+    DoNotCall,
+    /// Objection to direct marketing.
+    Objection,
+}
+
+/// Whom an opt-out binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptOutScope {
+    /// One seller.
+    Seller,
+    /// Every seller.
+    All,
+}
+
+/// One act of consent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    /// Given or withdrawn.
+    pub action: ConsentAction,
+    /// When.
+    pub at: Micros,
+    /// Kinds of call it covers; absent = all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<CallKind>>,
+    /// Where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How it was expressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<ConsentForm>,
+    /// Expressly given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explicit: Option<bool>,
+    /// A record exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documented: Option<bool>,
+    /// Names calls outside the hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_hours: Option<bool>,
+    /// `indefinite`, `unspecified`, or an end date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<String>,
+    /// Who started the exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initiated_by: Option<InitiatedBy>,
+    /// What proves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_ref: Option<String>,
+}
+
+/// One earlier attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// When.
+    pub at: Micros,
+    /// To which number; absent = the one judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Phone>,
+    /// Showing which number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Phone>,
+    /// What it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// How it counts.
+    pub outcome: AttemptResult,
+}
+
+/// About the number shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallerIdFacts {
+    /// The seller's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owned: Option<bool>,
+    /// Calling it back reaches the seller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callable: Option<bool>,
+    /// In the public directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_directory: Option<bool>,
+}
+
+/// A registration or permit of the seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrationFact {
+    /// Id as the rules name it.
+    pub id: String,
+    /// Number given by the authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// Last day on which it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<jiff::civil::Date>,
+}
+
+/// What a test vector expects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// On deny: exactly the rules with outcome fail or void. On allow: rules each of which must pass or be lifted.
+    pub rules: Vec<String>,
+}

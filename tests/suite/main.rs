@@ -1,0 +1,8 @@
+//! The one integration test binary: one module an area.
+
+mod cli;
+mod grpc;
+mod policy;
+mod sip;
+mod store;
+mod support;
