@@ -1,5 +1,6 @@
 //! How words on the command line become values: numbers, instants, closed sets of words, register checks.
 
+use clap::Args;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -15,6 +16,43 @@ macro_rules! words {
     };
 }
 pub(crate) use words;
+
+/// Which rows a list shows.
+#[derive(Debug, Clone, Args)]
+pub struct Paging {
+    /// Only rows that meet these conditions, such as: campaign = "spring" AND NOT actor = "key:x"
+    #[arg(
+        long,
+        value_name = "CONDITIONS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub filter: String,
+    /// Rows a page
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    pub page_size: i32,
+    /// Every page, not only the first (the newest rows)
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Under which name a change is asked for.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Change {
+    /// Name of this request, to repeat one whose answer was lost; fresh if left out
+    #[arg(long, value_name = "UUID")]
+    pub request_id: Option<uuid::Uuid>,
+}
+
+impl Change {
+    /// The given name, or a fresh one.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.request_id
+            .unwrap_or_else(uuid::Uuid::new_v4)
+            .to_string()
+    }
+}
 
 /// An instant as RFC 3339 writes it.
 pub fn instant(text: &str) -> Result<Timestamp, String> {
@@ -45,7 +83,11 @@ pub fn register_check(text: &str) -> Result<RegisterCheck, String> {
         "clear" => Some(false),
         "listed" => Some(true),
         "unknown" => None,
-        _ => return Err(format!("unknown answer `{answer}`, expected clear, listed or unknown")),
+        _ => {
+            return Err(format!(
+                "unknown answer `{answer}`, expected clear, listed or unknown"
+            ));
+        }
     };
     Ok(RegisterCheck {
         register: register.to_owned(),
@@ -59,9 +101,9 @@ pub fn register_check(text: &str) -> Result<RegisterCheck, String> {
 pub fn period(text: &str) -> Result<String, String> {
     match text {
         "indefinite" | "unspecified" => Ok(text.to_owned()),
-        _ => date(text)
-            .map(|day| day.to_string())
-            .map_err(|_| "expected indefinite, unspecified or its last day as in 2027-12-31".to_owned()),
+        _ => date(text).map(|day| day.to_string()).map_err(|_| {
+            "expected indefinite, unspecified or its last day as in 2027-12-31".to_owned()
+        }),
     }
 }
 
@@ -71,7 +113,10 @@ mod tests {
 
     #[test]
     fn a_register_check_names_list_answer_and_date() {
-        let check = |text| register_check(text).map(|check| (check.register, check.listed, check.as_of.to_string()));
+        let check = |text| {
+            register_check(text)
+                .map(|check| (check.register, check.listed, check.as_of.to_string()))
+        };
         assert_eq!(
             check("us-dnc=clear@2026-11-20"),
             Ok(("us-dnc".into(), Some(false), "2026-11-20".into()))

@@ -20,6 +20,11 @@ use zeroize::Zeroizing;
 
 use super::failure::{Advised, Usage};
 use super::output::Output;
+use crate::grpc::pb::audit_service_client::AuditServiceClient;
+use crate::grpc::pb::call_service_client::CallServiceClient;
+use crate::grpc::pb::consent_service_client::ConsentServiceClient;
+use crate::grpc::pb::contact_service_client::ContactServiceClient;
+use crate::grpc::pb::suppression_service_client::SuppressionServiceClient;
 
 /// Where the credential is looked for when no file is named.
 pub const KEY_VARIABLE: &str = "DIALGATE_API_KEY";
@@ -28,6 +33,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer takes milliseconds; an opt-out may wait for its barrier (2 s), a decision for a busy store.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const KEY_FILE_BYTES_MAX: u64 = 4096;
+/// A page of 1000 decisions with their cases is larger than tonic's 4 MiB.
+const PAGE_BYTES_MAX: usize = 64 << 20;
 
 /// How to reach the server, and how to answer.
 #[derive(Debug, Clone, Args)]
@@ -87,7 +94,9 @@ impl Remote {
         match uri.scheme_str() {
             Some("https") => Ok(endpoint.tls_config(self.trust()?)?),
             Some("http") if self.ca.is_some() => {
-                bail!(wrong("--ca is for https://, this address begins with http://"))
+                bail!(wrong(
+                    "--ca is for https://, this address begins with http://"
+                ))
             }
             Some("http") if !is_loopback(&host) => bail!(wrong(
                 "the API key would cross the network unencrypted, use https://"
@@ -101,7 +110,8 @@ impl Remote {
         let Some(path) = &self.ca else {
             return Ok(ClientTlsConfig::new().with_native_roots());
         };
-        let pem = std::fs::read(path).with_context(|| format!("cannot read --ca `{}`", path.display()))?;
+        let pem = std::fs::read(path)
+            .with_context(|| format!("cannot read --ca `{}`", path.display()))?;
         Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
     }
 
@@ -147,7 +157,9 @@ fn read_key(path: &Path) -> Result<Zeroizing<String>> {
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// An open connection with its credential.
@@ -157,10 +169,43 @@ pub struct Client {
     bearer: Bearer,
 }
 
+impl Client {
+    /// Calls.
+    #[must_use]
+    pub fn calls(&self) -> CallServiceClient<Wire> {
+        CallServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Opt-outs.
+    #[must_use]
+    pub fn suppressions(&self) -> SuppressionServiceClient<Wire> {
+        SuppressionServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Consents.
+    #[must_use]
+    pub fn consents(&self) -> ConsentServiceClient<Wire> {
+        ConsentServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// People.
+    #[must_use]
+    pub fn contacts(&self) -> ContactServiceClient<Wire> {
+        ContactServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Decisions.
+    #[must_use]
+    pub fn audit(&self) -> AuditServiceClient<Wire> {
+        AuditServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(PAGE_BYTES_MAX)
+    }
+}
+
 /// What the generated clients run on.
 pub type Wire = InterceptedService<Channel, Bearer>;
 
-/// Adds the credential, and to everything but streams a time limit.
+/// Adds the credential to every request.
 #[derive(Clone)]
 pub struct Bearer(Option<MetadataValue<Ascii>>);
 
@@ -180,10 +225,4 @@ pub fn ask<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_TIMEOUT);
     request
-}
-
-/// The id of one change: the given one, or a fresh one.
-#[must_use]
-pub fn request_id(given: Option<uuid::Uuid>) -> String {
-    given.unwrap_or_else(uuid::Uuid::new_v4).to_string()
 }

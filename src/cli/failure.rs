@@ -208,7 +208,9 @@ impl Report {
     pub fn to_text(&self, paint: Paint) -> String {
         let mut text = format!("{} {}", paint.bad("error:"), self.message);
         match (self.code, &self.reason) {
-            (Some(code), Some(reason)) => text.push_str(&paint.faint(&format!(" ({reason}, {code})"))),
+            (Some(code), Some(reason)) => {
+                text.push_str(&paint.faint(&format!(" ({reason}, {code})")))
+            }
             (Some(code), None) => text.push_str(&paint.faint(&format!(" ({code})"))),
             _ => {}
         }
@@ -266,7 +268,11 @@ fn advice(report: &Report, request_id: Option<&str>, code: Code) -> Vec<String> 
         .collect();
     let unknown_effect = matches!(
         code,
-        Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Internal | Code::Cancelled
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Unknown
+            | Code::Internal
+            | Code::Cancelled
     );
     if let Some(id) = request_id.filter(|_| unknown_effect) {
         advice.push(format!(
@@ -278,27 +284,41 @@ fn advice(report: &Report, request_id: Option<&str>, code: Code) -> Vec<String> 
 
 fn by_reason(reason: &str) -> Option<&'static str> {
     Some(match reason {
-        "NUMBER_NOT_E164" => "write the number as +, country calling code and national number, without spaces",
+        "NUMBER_NOT_E164" => {
+            "write the number as +, country calling code and national number, without spaces"
+        }
         "NUMBER_NOT_DIALABLE" => {
             "check the number with `dialgate locate NUMBER`; emergency, short and premium numbers are never dialed"
         }
-        "CAMPAIGN_NOT_FOUND" | "CAMPAIGN_UNKNOWN" => "name a [campaign.NAME] of the server's configuration",
+        "CAMPAIGN_NOT_FOUND" | "CAMPAIGN_UNKNOWN" => {
+            "name a [campaign.NAME] of the server's configuration"
+        }
         "CAMPAIGN_NOT_ACTIVE" | "CAMPAIGN_INACTIVE" => {
             "set `active = true` in the campaign's section of the server's configuration, or name another"
         }
-        "CALLER_ID_NOT_ALLOWED" => "leave --caller-id out, or name one of the campaign's caller ids",
+        "CALLER_ID_NOT_ALLOWED" => {
+            "leave --caller-id out, or name one of the campaign's caller ids"
+        }
         "CALL_KIND_NOT_ALLOWED" => "use a --kind that the campaign lists under call_kinds",
-        "DESTINATION_NOT_ALLOWED" => "add the country to the campaign's destinations if it is meant to be called",
+        "DESTINATION_NOT_ALLOWED" => {
+            "add the country to the campaign's destinations if it is meant to be called"
+        }
         "REQUEST_EXPIRED" => "place the call again with a later --expires",
-        "REQUEST_ID_REUSED" => "this --request-id was used for something else; leave it out to get a fresh one",
+        "REQUEST_ID_REUSED" => {
+            "this --request-id was used for something else; leave it out to get a fresh one"
+        }
         "PARTY_AMBIGUOUS" => "several people share the number; say which with --party",
         "ETAG_MISMATCH" => "somebody changed the record meanwhile; repeat the command",
         "SECOND_APPROVER_REQUIRED" => {
             "the request is recorded; a second person lifts it with their own key and the same --evidence"
         }
-        "TRUNK_SATURATED" | "GATE_BUSY" => "nothing was queued; place the call again after the time named",
+        "TRUNK_SATURATED" | "GATE_BUSY" => {
+            "nothing was queued; place the call again after the time named"
+        }
         "PAGE_TOKEN_INVALID" => "start the list again without a page token",
-        "STORE_UNAVAILABLE" => "the server cannot reach its database and decides nothing until it can",
+        "STORE_UNAVAILABLE" => {
+            "the server cannot reach its database and decides nothing until it can"
+        }
         _ => return None,
     })
 }
@@ -308,7 +328,9 @@ fn by_code(code: Code) -> Option<&'static str> {
         Code::Unauthenticated => {
             "set DIALGATE_API_KEY or give --key-file FILE; `dialgate admin key create` on the server makes a key"
         }
-        Code::PermissionDenied => "use a key whose role may do this; `dialgate admin key create --role ROLE` makes one",
+        Code::PermissionDenied => {
+            "use a key whose role may do this; `dialgate admin key create --role ROLE` makes one"
+        }
         Code::Unavailable => "see that the server runs and can be reached, then repeat",
         Code::DeadlineExceeded => "the server did not answer in time; see its log",
         Code::Unimplemented => "the server is older than this command; use the version it runs",
@@ -347,7 +369,11 @@ mod tests {
     fn refused() -> Refused {
         let mut details = ErrorDetails::new();
         details
-            .set_error_info("NUMBER_NOT_DIALABLE", "dialgate.v1", [("why".to_owned(), "PREMIUM_RATE".to_owned())])
+            .set_error_info(
+                "NUMBER_NOT_DIALABLE",
+                "dialgate.v1",
+                [("why".to_owned(), "PREMIUM_RATE".to_owned())],
+            )
             .add_bad_request_violation("to", "premium-rate numbers are not dialed\u{1b}[2J");
         Refused::question(Status::with_error_details(
             Code::InvalidArgument,
@@ -375,7 +401,10 @@ mod tests {
     #[test]
     fn only_a_change_of_unknown_effect_is_to_be_repeated_under_its_id() {
         let advice = |status, id: Option<&str>| {
-            let refused = id.map_or_else(|| Refused::question(Status::clone(&status)), |id| Refused::change(status.clone(), id));
+            let refused = id.map_or_else(
+                || Refused::question(Status::clone(&status)),
+                |id| Refused::change(status.clone(), id),
+            );
             Report::of(&refused.into()).advice.join("; ")
         };
         let gone = Status::unavailable("gone");
@@ -386,7 +415,8 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once() {
-        let error = anyhow::Error::from(std::io::Error::other("disk is full")).context("cannot write: disk is full");
+        let error = anyhow::Error::from(std::io::Error::other("disk is full"))
+            .context("cannot write: disk is full");
         assert_eq!(Report::of(&error).message, "cannot write: disk is full");
     }
 }

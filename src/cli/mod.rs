@@ -17,9 +17,11 @@ pub mod client;
 pub mod consent;
 pub mod contact;
 pub mod failure;
+pub mod follow;
 pub mod json;
 pub mod optout;
 pub mod output;
+pub mod wire;
 
 /// Compliance-gated outbound dialer: no call without a stored, explained allow
 ///

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use anyhow::Result;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 /// Width of tables and cards where no terminal tells its own.
@@ -45,7 +45,11 @@ impl Output {
     }
 
     /// One object on one line, for programs; people get `text`.
-    pub fn answer(self, object: impl FnOnce() -> Result<Value>, text: impl FnOnce() -> String) -> Result<()> {
+    pub fn answer(
+        self,
+        object: impl FnOnce() -> Result<Value>,
+        text: impl FnOnce() -> String,
+    ) -> Result<()> {
         if self.json {
             line(&object()?.to_string())
         } else {
@@ -67,12 +71,28 @@ impl Output {
         cells: impl Fn(&T) -> Vec<String>,
     ) -> Result<()> {
         if self.json {
-            return rows.iter().try_for_each(|row| line(&object(row)?.to_string()));
+            return rows
+                .iter()
+                .try_for_each(|row| line(&object(row)?.to_string()));
         }
         if rows.is_empty() {
             return Ok(());
         }
         line(&table(heads, rows.iter().map(cells)))
+    }
+
+    /// Closes a list for people: how many, and whether there are more.
+    pub fn end_of_list(self, count: usize, what: &str, more: bool) -> Result<()> {
+        if count == 0 {
+            return self.remark(&format!("no {what} found"));
+        }
+        let plural = if count == 1 { "" } else { "s" };
+        let rest = if more {
+            "; there are more: --all shows them, --filter narrows them"
+        } else {
+            ""
+        };
+        self.remark(&self.paint.faint(&format!("{count} {what}{plural}{rest}")))
     }
 }
 
@@ -83,25 +103,42 @@ fn line(text: &str) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// A table without frame; its columns shrink to the terminal's width.
+/// A table without frame; its columns shrink to the terminal's width, but ids stay whole, for they are copied.
 #[must_use]
 pub fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .force_no_tty()
-        .set_width(width());
-    if !heads.is_empty() {
-        table.set_header(heads.iter().map(|head| head.to_uppercase()));
-    }
+    let mut table = bare_table(heads, usize::from(list_width()));
     for row in rows {
         table.add_row(row.iter().map(|cell| plain(cell).into_owned()));
     }
+    for (head, column) in heads.iter().zip(table.column_iter_mut()) {
+        if *head == "id" {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    pad(&mut table);
+    table.trim_fmt()
+}
+
+/// A table without rows yet.
+#[must_use]
+pub fn bare_table(heads: &[&str], width: usize) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .force_no_tty()
+        .set_width(u16::try_from(width).unwrap_or(WIDTH));
+    if !heads.is_empty() {
+        table.set_header(heads.iter().map(|head| head.to_uppercase()));
+    }
+    table
+}
+
+/// Sets the space between columns; to be called once the rows are in.
+pub fn pad(table: &mut Table) {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table.trim_fmt()
 }
 
 /// Width to write in: the terminal's, within reason.
@@ -111,6 +148,15 @@ pub fn width() -> u16 {
         return WIDTH;
     }
     Table::new().width().unwrap_or(WIDTH).clamp(60, WIDTH_MAX)
+}
+
+/// Lists in a file or a pipe keep one row a line, for `grep`.
+fn list_width() -> u16 {
+    if std::io::stdout().is_terminal() {
+        Table::new().width().unwrap_or(WIDTH).max(60)
+    } else {
+        u16::MAX
+    }
 }
 
 /// Breaks a text into lines of at most this width, between words.
@@ -142,7 +188,8 @@ pub fn wrap(text: &str, width: usize, indent: &str) -> String {
 /// The text with its control characters replaced, so that it cannot steer a terminal.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if text.chars().any(steers) {
         Cow::Owned(
             text.chars()
@@ -213,7 +260,10 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_steer_the_terminal() {
-        assert_eq!(plain("Busy \u{1b}[2J\u{202e}here"), "Busy \u{fffd}[2J\u{fffd}here");
+        assert_eq!(
+            plain("Busy \u{1b}[2J\u{202e}here"),
+            "Busy \u{fffd}[2J\u{fffd}here"
+        );
         assert_eq!(plain("Busy Here, später"), "Busy Here, später");
     }
 
@@ -226,7 +276,13 @@ mod tests {
 
     #[test]
     fn a_table_has_a_head_and_no_frame() {
-        let text = table(&["id", "state"], [vec!["1".into(), "ended\n".into()]].into_iter());
-        assert_eq!(text.lines().map(str::trim_end).collect::<Vec<_>>(), ["ID  STATE", "1   ended\u{fffd}"]);
+        let text = table(
+            &["id", "state"],
+            [vec!["1".into(), "ended\n".into()]].into_iter(),
+        );
+        assert_eq!(
+            text.lines().map(str::trim_end).collect::<Vec<_>>(),
+            ["ID  STATE", "1   ended\u{fffd}"]
+        );
     }
 }
