@@ -23,9 +23,19 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, GateError>>;
 
 /// One question and the way back.
 pub(super) enum Job {
-    Check { request: CallRequest, reply: Reply<Decision> },
-    Place { request: CallRequest, request_id: RequestId, reply: Reply<Placed> },
-    Claim { claim: Box<ClaimRequest>, reply: Reply<Claimed> },
+    Check {
+        request: CallRequest,
+        reply: Reply<Decision>,
+    },
+    Place {
+        request: CallRequest,
+        request_id: RequestId,
+        reply: Reply<Placed>,
+    },
+    Claim {
+        claim: Box<ClaimRequest>,
+        reply: Reply<Claimed>,
+    },
 }
 
 /// The answer to one job; of the job's own kind, or an error.
@@ -68,7 +78,9 @@ pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Job>) {
 /// Splits off what can be decided together: one tenant, each request id once, and one claim a number and a person, so
 /// that the caps of the second see the attempt of the first.
 fn compatible(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
-    let Some(tenant) = jobs.first().map(|job| job.tenant().clone()) else { return (jobs, Vec::new()) };
+    let Some(tenant) = jobs.first().map(|job| job.tenant().clone()) else {
+        return (jobs, Vec::new());
+    };
     let (mut requests, mut claimed) = (HashSet::new(), HashSet::new());
     jobs.into_iter().partition(|job| {
         *job.tenant() == tenant
@@ -94,12 +106,18 @@ async fn decide(core: &Core, jobs: Vec<Job>) {
             tracing::warn!(batch.size = jobs.len(), %error, "a batch failed before its commit; trying its members one by one");
             for job in jobs {
                 let answers = transact(core, std::slice::from_ref(&job)).await;
-                reply_all(vec![job], answers.unwrap_or_else(|failure| vec![failed(failure)]));
+                reply_all(
+                    vec![job],
+                    answers.unwrap_or_else(|failure| vec![failed(failure)]),
+                );
             }
         }
         Err(failure) => {
             let error = GateError::from(failure.into_error());
-            let answers = jobs.iter().map(|_| Answer::Refused(error.clone())).collect();
+            let answers = jobs
+                .iter()
+                .map(|_| Answer::Refused(error.clone()))
+                .collect();
             reply_all(jobs, answers);
         }
     }
@@ -107,7 +125,9 @@ async fn decide(core: &Core, jobs: Vec<Job>) {
 
 /// One transaction: clocks, locks, facts, judgements, effects, commit. Steps 1 to 7 of the claim (barrier.md 3).
 async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
-    let Some(first) = jobs.first() else { return Ok(Vec::new()) };
+    let Some(first) = jobs.first() else {
+        return Ok(Vec::new());
+    };
     let tenant = first.tenant();
     // Step 1: every permit of the batch counts its life from here, before BEGIN.
     let read = (core.read)();
@@ -117,10 +137,16 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
     let answers = super::effects::record(core, &mut tx, tenant, judged, read).await?;
     // Step 7: no positive answer to COMMIT, no permit leaves.
     tx.commit().await.map_err(Failure::AtCommit)?;
-    if answers.iter().any(|answer| matches!(answer, Answer::Placed(placed) if placed.call.is_some())) {
-        core.store.notify(&crate::store::Notice::CallQueued).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the worker was not woken; it looks by itself");
-        });
+    if answers
+        .iter()
+        .any(|answer| matches!(answer, Answer::Placed(placed) if placed.call.is_some()))
+    {
+        core.store
+            .notify(&crate::store::Notice::CallQueued)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::debug!(%error, "the worker was not woken; it looks by itself");
+            });
     }
     Ok(answers)
 }
@@ -154,7 +180,9 @@ impl Job {
     /// Hands the answer back. Whoever asked may be gone: a decision stands all the same, and a permit is dropped.
     fn reply(self, answer: Answer) {
         match (self, answer) {
-            (Self::Check { reply, .. }, Answer::Checked(decision)) => drop(reply.send(Ok(*decision))),
+            (Self::Check { reply, .. }, Answer::Checked(decision)) => {
+                drop(reply.send(Ok(*decision)))
+            }
             (Self::Place { reply, .. }, Answer::Placed(placed)) => drop(reply.send(Ok(*placed))),
             (Self::Claim { reply, .. }, Answer::Claimed(claimed)) => drop(reply.send(Ok(claimed))),
             (Self::Check { reply, .. }, Answer::Refused(error)) => drop(reply.send(Err(error))),

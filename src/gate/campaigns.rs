@@ -18,7 +18,12 @@ impl Campaigns {
     /// The campaigns of the configuration.
     #[must_use]
     pub fn new(campaigns: Vec<Campaign>) -> Self {
-        Self(Arc::new(campaigns.into_iter().map(|each| (each.campaign_id.clone(), each)).collect()))
+        Self(Arc::new(
+            campaigns
+                .into_iter()
+                .map(|each| (each.campaign_id.clone(), each))
+                .collect(),
+        ))
     }
 
     /// One campaign.
@@ -28,8 +33,14 @@ impl Campaigns {
     }
 
     /// The campaign and the number to show, if the request may have them.
-    pub(super) fn admit(&self, request: &CallRequest, country: &str) -> Result<(&Campaign, Option<CallerId>), GateError> {
-        let campaign = self.get(&request.campaign_id).ok_or(GateError::CampaignUnknown)?;
+    pub(super) fn admit(
+        &self,
+        request: &CallRequest,
+        country: &str,
+    ) -> Result<(&Campaign, Option<CallerId>), GateError> {
+        let campaign = self
+            .get(&request.campaign_id)
+            .ok_or(GateError::CampaignUnknown)?;
         if !campaign.active {
             return Err(GateError::CampaignInactive);
         }
@@ -37,15 +48,24 @@ impl Campaigns {
             return Err(GateError::CallKindNotAllowed);
         }
         if !reaches(campaign, country) {
-            return Err(GateError::DestinationNotAllowed { country: country.to_owned() });
+            return Err(GateError::DestinationNotAllowed {
+                country: country.to_owned(),
+            });
         }
-        let caller_id = caller_id(campaign, request.caller_id).ok_or(GateError::CallerIdNotAllowed)?;
+        let caller_id =
+            caller_id(campaign, request.caller_id).ok_or(GateError::CallerIdNotAllowed)?;
         Ok((campaign, Some(caller_id)))
     }
 
     /// The same questions at dial time: the configuration may have changed while the call was waiting.
-    pub(super) fn admits_still(&self, call: &Call, country: &str) -> Result<(&Campaign, Option<CallerId>), &'static str> {
-        let campaign = self.get(&call.campaign_id).ok_or("the campaign is no longer in the configuration")?;
+    pub(super) fn admits_still(
+        &self,
+        call: &Call,
+        country: &str,
+    ) -> Result<(&Campaign, Option<CallerId>), &'static str> {
+        let campaign = self
+            .get(&call.campaign_id)
+            .ok_or("the campaign is no longer in the configuration")?;
         if !campaign.active {
             return Err("the campaign is no longer active");
         }
@@ -55,7 +75,8 @@ impl Campaigns {
         if !reaches(campaign, country) {
             return Err("the campaign may no longer dial this country");
         }
-        let caller_id = caller_id(campaign, call.from).ok_or("the campaign may no longer show this number")?;
+        let caller_id =
+            caller_id(campaign, call.from).ok_or("the campaign may no longer show this number")?;
         Ok((campaign, Some(caller_id)))
     }
 }
@@ -85,8 +106,11 @@ fn reaches(campaign: &Campaign, country: &str) -> bool {
 /// The number asked for if it is one of the campaign's, else its first.
 fn caller_id(campaign: &Campaign, wanted: Option<Phone>) -> Option<CallerId> {
     match wanted {
-        Some(number) => campaign.caller_ids.iter().find(|each| each.number == number).copied(),
+        Some(number) => campaign
+            .caller_ids
+            .iter()
+            .find(|each| each.number == number)
+            .copied(),
         None => campaign.caller_ids.first().copied(),
     }
 }
-

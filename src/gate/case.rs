@@ -57,5 +57,12 @@ pub(super) fn build(question: &Question<'_>, stored: Facts) -> Case {
         emergency_regions: question.emergency_regions.to_vec(),
         ..stored
     };
-    Case { id: question.decision_id.to_string(), call, facts, expect: None, why: None, tags: Vec::new() }
+    Case {
+        id: question.decision_id.to_string(),
+        call,
+        facts,
+        expect: None,
+        why: None,
+        tags: Vec::new(),
+    }
 }

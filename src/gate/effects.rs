@@ -45,9 +45,17 @@ pub(super) async fn record(
     for each in judged {
         answers.push(match each {
             Judged::Settled(answer) => answer,
-            Judged::Decided { asked, decision, permit } => match asked.job {
+            Judged::Decided {
+                asked,
+                decision,
+                permit,
+            } => match asked.job {
                 Job::Check { .. } => rows.check(*decision),
-                Job::Place { request, request_id, .. } => rows.place(&asked, request, *request_id, *decision, &mut room),
+                Job::Place {
+                    request,
+                    request_id,
+                    ..
+                } => rows.place(&asked, request, *request_id, *decision, &mut room),
                 Job::Claim { claim, .. } => rows.claim(&mut fences, claim, *decision, permit, read),
             },
         });
@@ -61,11 +69,19 @@ pub(super) async fn record(
 }
 
 /// How many more calls each trunk's queue takes.
-async fn trunk_room(core: &Core, tx: &mut Tx, judged: &[Judged<'_>]) -> Result<HashMap<String, i64>, StoreError> {
+async fn trunk_room(
+    core: &Core,
+    tx: &mut Tx,
+    judged: &[Judged<'_>],
+) -> Result<HashMap<String, i64>, StoreError> {
     let mut room = HashMap::new();
     for each in judged {
-        let Judged::Decided { asked, .. } = each else { continue };
-        let (Job::Place { .. }, Ok(about)) = (asked.job, &asked.about) else { continue };
+        let Judged::Decided { asked, .. } = each else {
+            continue;
+        };
+        let (Job::Place { .. }, Ok(about)) = (asked.job, &asked.about) else {
+            continue;
+        };
         let trunk = &about.campaign.trunk;
         if !room.contains_key(trunk) {
             let max = core.config.trunk_queue_max.get(trunk).copied().unwrap_or(0);
@@ -87,14 +103,25 @@ impl Fences {
         let mut fences = Self::default();
         let (mut first, mut denied) = (Vec::new(), Vec::new());
         for each in judged {
-            let Judged::Decided { asked: Asked { job: Job::Claim { claim, .. }, .. }, decision, .. } = each else {
+            let Judged::Decided {
+                asked:
+                    Asked {
+                        job: Job::Claim { claim, .. },
+                        ..
+                    },
+                decision,
+                ..
+            } = each
+            else {
                 continue;
             };
             let (call_id, attempt_id) = (claim.call.call_id, AttemptId::new(read.wall));
             fences.attempts.insert(call_id, attempt_id);
             match (decision.judgement.verdict, claim.again) {
                 (Verdict::Allow, None) => first.push((call_id, claim.lease_epoch, attempt_id)),
-                (Verdict::Deny, None) => denied.push((call_id, claim.lease_epoch, decision.decision_id)),
+                (Verdict::Deny, None) => {
+                    denied.push((call_id, claim.lease_epoch, decision.decision_id))
+                }
                 (Verdict::Allow, Some(old)) => {
                     if tx.fence_again(call_id, old, attempt_id, read.wall).await? {
                         fences.passed.insert(call_id);
@@ -108,7 +135,9 @@ impl Fences {
             fences.passed.extend(tx.fence_claims(&first).await?);
         }
         if !denied.is_empty() {
-            fences.passed.extend(tx.deny_claim(&denied, read.wall).await?);
+            fences
+                .passed
+                .extend(tx.deny_claim(&denied, read.wall).await?);
         }
         Ok(fences)
     }
@@ -128,11 +157,17 @@ impl Rows {
         mut decision: Decision,
         room: &mut HashMap<String, i64>,
     ) -> Answer {
-        let call = match (decision.judgement.verdict, &asked.about, request.expire_time) {
+        let call = match (
+            decision.judgement.verdict,
+            &asked.about,
+            request.expire_time,
+        ) {
             (Verdict::Allow, Ok(about), Some(expire_time)) => {
                 let trunk = &about.campaign.trunk;
                 let Some(left) = room.get_mut(trunk).filter(|left| **left > 0) else {
-                    return Answer::Refused(GateError::TrunkSaturated { retry_after: SATURATED_RETRY_AFTER });
+                    return Answer::Refused(GateError::TrunkSaturated {
+                        retry_after: SATURATED_RETRY_AFTER,
+                    });
                 };
                 *left -= 1;
                 let call = Call {
@@ -162,11 +197,18 @@ impl Rows {
                     end_time: None,
                 };
                 let subject = about.campaign.subject.clone();
-                self.calls.push(NewCall { call: call.clone(), subject, sdp_offer: request.sdp_offer.clone() });
+                self.calls.push(NewCall {
+                    call: call.clone(),
+                    subject,
+                    sdp_offer: request.sdp_offer.clone(),
+                });
                 Some(call)
             }
             (Verdict::Allow, _, None) => {
-                return Answer::Refused(GateError::invalid("expire_time", "is missing; say until when the call may be dialed"));
+                return Answer::Refused(GateError::invalid(
+                    "expire_time",
+                    "is missing; say until when the call may be dialed",
+                ));
             }
             (_, _, _) => None,
         };
@@ -192,7 +234,10 @@ impl Rows {
         read: Reading,
     ) -> Answer {
         let call = &claim.call;
-        let (true, Some(attempt_id)) = (fences.passed.contains(&call.call_id), fences.attempts.remove(&call.call_id)) else {
+        let (true, Some(attempt_id)) = (
+            fences.passed.contains(&call.call_id),
+            fences.attempts.remove(&call.call_id),
+        ) else {
             return Answer::Claimed(Claimed::Lost);
         };
         let Some(permit) = permit else {
@@ -222,7 +267,12 @@ impl Rows {
     fn decide(&mut self, decision: &Decision, attempt_id: Option<AttemptId>) {
         self.audit.push(AuditEntry {
             entry_id: AuditEntryId::new(decision.decided_at),
-            kind: if attempt_id.is_some() { "claim" } else { "decision" }.to_owned(),
+            kind: if attempt_id.is_some() {
+                "claim"
+            } else {
+                "decision"
+            }
+            .to_owned(),
             actor: decision.actor.clone(),
             subject_key: Some(decision.number_key.0),
             payload: json!({

@@ -27,7 +27,11 @@ pub(super) enum Plan<'a> {
 /// A job that is answered already, or the decision on it.
 pub(super) enum Judged<'a> {
     Settled(Answer),
-    Decided { asked: Asked<'a>, decision: Box<Decision>, permit: Option<Permit> },
+    Decided {
+        asked: Asked<'a>,
+        decision: Box<Decision>,
+        permit: Option<Permit>,
+    },
 }
 
 /// One question, with whom it is about settled.
@@ -55,7 +59,8 @@ pub(super) async fn plan<'a>(
     read: Reading,
 ) -> Result<Vec<Plan<'a>>, StoreError> {
     let keys: BTreeSet<[u8; 32]> = jobs.iter().flat_map(|job| lock_keys(core, job)).collect();
-    tx.lock_numbers(tenant, &keys.into_iter().collect::<Vec<_>>()).await?;
+    tx.lock_numbers(tenant, &keys.into_iter().collect::<Vec<_>>())
+        .await?;
 
     let repeated = repeated_requests(tx, tenant, jobs).await?;
     let people = people(core, tx, tenant, jobs, read).await?;
@@ -63,7 +68,11 @@ pub(super) async fn plan<'a>(
     for job in jobs {
         plans.push(match job {
             Job::Check { request, .. } => open(core, job, request, &people, read),
-            Job::Place { request, request_id, .. } => match repeated.get(request_id) {
+            Job::Place {
+                request,
+                request_id,
+                ..
+            } => match repeated.get(request_id) {
                 Some(stored) => Plan::Settled(repeat(tx, tenant, request, stored).await?),
                 None => open(core, job, request, &people, read),
             },
@@ -81,7 +90,10 @@ pub(super) async fn judge<'a>(
     plans: Vec<Plan<'a>>,
     read: Reading,
 ) -> Result<Vec<Judged<'a>>, StoreError> {
-    let wanted: Vec<FactsWanted> = plans.iter().filter_map(|plan| facts_wanted(plan, read)).collect();
+    let wanted: Vec<FactsWanted> = plans
+        .iter()
+        .filter_map(|plan| facts_wanted(plan, read))
+        .collect();
     let mut facts = tx.load_facts(tenant, &wanted).await?.into_iter();
     let mut judged = Vec::with_capacity(plans.len());
     for plan in plans {
@@ -103,7 +115,8 @@ pub(super) async fn judge<'a>(
                         // INVARIANT: `load_facts` answers each open question, in order; no answer is no knowledge.
                         let case = case::build(&question, facts.next().unwrap_or_default());
                         let (judgement, permit) = policy::evaluate(&core.pack, &case, read);
-                        let case_json = serde_json::to_string(&case).map_err(|error| StoreError::Other(error.to_string()))?;
+                        let case_json = serde_json::to_string(&case)
+                            .map_err(|error| StoreError::Other(error.to_string()))?;
                         (judgement, permit, Some(case_json))
                     }
                     Err(problem) => (refused(problem), None, None),
@@ -121,7 +134,11 @@ pub(super) async fn judge<'a>(
                     case_json,
                     actor: asked.actor().to_owned(),
                 });
-                Judged::Decided { asked, decision, permit }
+                Judged::Decided {
+                    asked,
+                    decision,
+                    permit,
+                }
             }
         });
     }
@@ -160,7 +177,12 @@ async fn repeated_requests(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    Ok(tx.requests(tenant, &ids).await?.into_iter().map(|stored| (stored.request_id, stored)).collect())
+    Ok(tx
+        .requests(tenant, &ids)
+        .await?
+        .into_iter()
+        .map(|stored| (stored.request_id, stored))
+        .collect())
 }
 
 /// The first answer again: the stored decision and, if it allowed, the call as it was queued then.
@@ -175,7 +197,10 @@ async fn repeat(
     }
     let damaged = || StoreError::Other("a stored request names no decision".to_owned());
     let decision_id: DecisionId = stored.subject.parse().map_err(|_| damaged())?;
-    let decision = tx.decision(tenant, decision_id, false).await?.ok_or_else(damaged)?;
+    let decision = tx
+        .decision(tenant, decision_id, false)
+        .await?
+        .ok_or_else(damaged)?;
     let call = match decision.call_id {
         Some(call_id) => tx.call(tenant, call_id).await?.map(Call::as_queued),
         None => None,
@@ -250,11 +275,25 @@ fn open_or_refuse<'a>(
     let holders = people.get(&number_key).map_or(&[][..], Vec::as_slice);
     let party_id = match (request.party_id, holders) {
         (Some(named), _) if holders.contains(&named) => named,
-        (Some(_), _) => return Err(GateError::invalid("party_id", "names nobody who holds this number")),
+        (Some(_), _) => {
+            return Err(GateError::invalid(
+                "party_id",
+                "names nobody who holds this number",
+            ));
+        }
         (None, [only]) => *only,
         (None, _) => return Err(GateError::PartyAmbiguous),
     };
-    Ok(Asked { job, party_id, number_key, about: Ok(About { to: request.to, campaign, caller_id }) })
+    Ok(Asked {
+        job,
+        party_id,
+        number_key,
+        about: Ok(About {
+            to: request.to,
+            campaign,
+            caller_id,
+        }),
+    })
 }
 
 /// A claim's question; a call whose time has passed is ended instead, and is never dialed.
@@ -267,21 +306,36 @@ async fn claim_plan<'a>(
 ) -> Result<Plan<'a>, StoreError> {
     let call = &claim.call;
     if call.expire_time <= read.wall && claim.again.is_none() {
-        let ended = tx.expire_call(call.call_id, claim.lease_epoch, read.wall).await?;
-        return Ok(Plan::Settled(Answer::Claimed(if ended { Claimed::Expired } else { Claimed::Lost })));
+        let ended = tx
+            .expire_call(call.call_id, claim.lease_epoch, read.wall)
+            .await?;
+        return Ok(Plan::Settled(Answer::Claimed(if ended {
+            Claimed::Expired
+        } else {
+            Claimed::Lost
+        })));
     }
-    let about = match call.to {
-        None => Err("the person's data was erased"),
-        Some(to) => match place::dialable(core.pack.tables(), &to.reveal()) {
-            // The law refuses it too, with the floor's own code; the country only matters to the campaign.
-            Err(_) => Err("the number is no longer a dialable destination"),
-            Ok(number) => core
-                .campaigns
-                .admits_still(call, &number.country)
-                .map(|(campaign, caller_id)| About { to, campaign, caller_id }),
-        },
-    };
-    Ok(Plan::Open(Asked { job, party_id: call.party_id, number_key: call.number_key, about }))
+    let about =
+        match call.to {
+            None => Err("the person's data was erased"),
+            Some(to) => match place::dialable(core.pack.tables(), &to.reveal()) {
+                // The law refuses it too, with the floor's own code; the country only matters to the campaign.
+                Err(_) => Err("the number is no longer a dialable destination"),
+                Ok(number) => core.campaigns.admits_still(call, &number.country).map(
+                    |(campaign, caller_id)| About {
+                        to,
+                        campaign,
+                        caller_id,
+                    },
+                ),
+            },
+        };
+    Ok(Plan::Open(Asked {
+        job,
+        party_id: call.party_id,
+        number_key: call.number_key,
+        about,
+    }))
 }
 
 fn facts_wanted(plan: &Plan<'_>, read: Reading) -> Option<FactsWanted> {

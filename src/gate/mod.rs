@@ -8,6 +8,8 @@ mod batch;
 mod campaigns;
 mod case;
 mod claim;
+mod contacts;
+mod dispositions;
 mod effects;
 mod error;
 mod judge;
@@ -33,8 +35,10 @@ use crate::store::Store;
 pub use batch::BATCH_MAX;
 pub use campaigns::Campaigns;
 pub use claim::{ClaimRequest, Claimed};
+pub use contacts::ContactDraft;
+pub use dispositions::NewDisposition;
 pub use error::GateError;
-pub use records::{ContactDraft, NewConsent, NewDisposition};
+pub use records::NewConsent;
 pub use suppress::{BARRIER_WAIT, NewLift, NewSuppression};
 
 /// Reads both clocks together.
@@ -55,7 +59,11 @@ pub struct GateConfig {
 
 impl Default for GateConfig {
     fn default() -> Self {
-        Self { queue_max: 4096, emergency_regions: Vec::new(), trunk_queue_max: BTreeMap::new() }
+        Self {
+            queue_max: 4096,
+            emergency_regions: Vec::new(),
+            trunk_queue_max: BTreeMap::new(),
+        }
     }
 }
 
@@ -103,10 +111,23 @@ struct Core {
 impl Gate {
     /// Starts the task that decides. It ends when the last clone of the gate is dropped.
     #[must_use]
-    pub fn start(store: Store, pack: Arc<Pack>, campaigns: Campaigns, config: GateConfig, read: ReadClocks) -> Self {
+    pub fn start(
+        store: Store,
+        pack: Arc<Pack>,
+        campaigns: Campaigns,
+        config: GateConfig,
+        read: ReadClocks,
+    ) -> Self {
         let (changes, _) = broadcast::channel(1024);
         let (queue, jobs) = mpsc::channel(config.queue_max.max(1));
-        let core = Arc::new(Core { store, pack, campaigns, config, read, changes });
+        let core = Arc::new(Core {
+            store,
+            pack,
+            campaigns,
+            config,
+            read,
+            changes,
+        });
         tokio::spawn(batch::run(Arc::clone(&core), jobs));
         Self { core, queue }
     }
@@ -154,23 +175,39 @@ impl Gate {
 
     /// Decides and, if allowed, queues the call. Its permit is dropped: the worker asks again.
     pub async fn place(&self, request: CallRequest) -> Result<Placed, GateError> {
-        let request_id = request
-            .request_id
-            .ok_or_else(|| GateError::invalid("request_id", "is missing; send a UUID of your own making"))?;
-        self.ask(|reply| batch::Job::Place { request, request_id, reply }).await
+        let request_id = request.request_id.ok_or_else(|| {
+            GateError::invalid("request_id", "is missing; send a UUID of your own making")
+        })?;
+        self.ask(|reply| batch::Job::Place {
+            request,
+            request_id,
+            reply,
+        })
+        .await
     }
 
     /// Asks again at dial time. The only way by which a permit leaves the gate, its attempt row being committed.
     pub async fn claim(&self, claim: ClaimRequest) -> Result<Claimed, GateError> {
-        self.ask(|reply| batch::Job::Claim { claim: Box::new(claim), reply }).await
+        self.ask(|reply| batch::Job::Claim {
+            claim: Box::new(claim),
+            reply,
+        })
+        .await
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(batch::Reply<T>) -> batch::Job) -> Result<T, GateError> {
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(batch::Reply<T>) -> batch::Job,
+    ) -> Result<T, GateError> {
         const RETRY_AFTER: Duration = Duration::from_millis(500);
         let (reply, answer) = oneshot::channel();
-        let place = self.queue.try_reserve().map_err(|_| GateError::Busy { retry_after: RETRY_AFTER })?;
+        let place = self.queue.try_reserve().map_err(|_| GateError::Busy {
+            retry_after: RETRY_AFTER,
+        })?;
         place.send(job(reply));
         // The task drops a reply only when it ends, as the whole process does then.
-        answer.await.unwrap_or(Err(GateError::Busy { retry_after: RETRY_AFTER }))
+        answer.await.unwrap_or(Err(GateError::Busy {
+            retry_after: RETRY_AFTER,
+        }))
     }
 }

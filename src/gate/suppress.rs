@@ -81,11 +81,15 @@ impl Gate {
         let suppression = self.draft(ask, new)?;
         let (mut tx, repeated) = self.begin(ask, Urgency::OptOut).await?;
         let recorded = match &repeated {
-            Some(stored) => self.recorded(&mut tx, &ask.principal.tenant, stored).await?,
+            Some(stored) => {
+                self.recorded(&mut tx, &ask.principal.tenant, stored)
+                    .await?
+            }
             None => {
                 let recorded = record(&mut tx, ask, suppression).await?;
                 let subject = recorded.suppression_id.to_string();
-                tx.insert_requests(&ask.principal.tenant, &[ask.stored(subject, false)]).await?;
+                tx.insert_requests(&ask.principal.tenant, &[ask.stored(subject, false)])
+                    .await?;
                 recorded
             }
         };
@@ -97,10 +101,20 @@ impl Gate {
     }
 
     /// The first call asks for the lift, the second, by another person, makes it.
-    pub async fn lift(&self, ask: &Ask, id: SuppressionId, lift: NewLift) -> Result<Suppression, GateError> {
+    pub async fn lift(
+        &self,
+        ask: &Ask,
+        id: SuppressionId,
+        lift: NewLift,
+    ) -> Result<Suppression, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
-        let found = tx.suppression(tenant, id).await?.ok_or(GateError::NotFound { what: "suppression" })?;
+        let found = tx
+            .suppression(tenant, id)
+            .await?
+            .ok_or(GateError::NotFound {
+                what: "suppression",
+            })?;
         if repeated.is_some() || found.lift.is_some() {
             return Ok(found);
         }
@@ -122,7 +136,9 @@ impl Gate {
                 tx.request_lift(tenant, id, &request).await?;
                 "suppression.lift_requested"
             }
-            Some(request) if request.requested_by == actor => return Err(GateError::SecondApproverRequired),
+            Some(request) if request.requested_by == actor => {
+                return Err(GateError::SecondApproverRequired);
+            }
             Some(request) => {
                 let lift = Lift {
                     at: ask.at,
@@ -135,25 +151,47 @@ impl Gate {
                 "suppression.lifted"
             }
         };
-        let after = tx.suppression(tenant, id).await?.ok_or(GateError::NotFound { what: "suppression" })?;
+        let after = tx
+            .suppression(tenant, id)
+            .await?
+            .ok_or(GateError::NotFound {
+                what: "suppression",
+            })?;
         tx.insert_audit(tenant, &[entry(ask, kind, &after)]).await?;
-        tx.insert_requests(tenant, &[ask.stored(id.to_string(), true)]).await?;
+        tx.insert_requests(tenant, &[ask.stored(id.to_string(), true)])
+            .await?;
         tx.commit().await?;
         Ok(after)
     }
 
     fn draft(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
         let subject = match (new.number, new.party_id) {
-            (Some(number), None) => SuppressionSubject::Number(self.store().hasher().key(&ask.principal.tenant, number)),
+            (Some(number), None) => {
+                SuppressionSubject::Number(self.store().hasher().key(&ask.principal.tenant, number))
+            }
             (None, Some(party_id)) => SuppressionSubject::Party(party_id),
-            (_, _) => return Err(GateError::invalid("number", "name either a number or a party_id, and only one of them")),
+            (_, _) => {
+                return Err(GateError::invalid(
+                    "number",
+                    "name either a number or a party_id, and only one of them",
+                ));
+            }
         };
-        let may_expire = matches!(new.reason, SuppressionReason::Internal | SuppressionReason::Litigator);
+        let may_expire = matches!(
+            new.reason,
+            SuppressionReason::Internal | SuppressionReason::Litigator
+        );
         if new.expires_at.is_some() && !may_expire {
-            return Err(GateError::invalid("expire_time", "a person's own wish never expires; leave it out"));
+            return Err(GateError::invalid(
+                "expire_time",
+                "a person's own wish never expires; leave it out",
+            ));
         }
         if new.received_at.is_some_and(|at| at > ask.at) {
-            return Err(GateError::invalid("received_time", "lies in the future; say when the wish was expressed"));
+            return Err(GateError::invalid(
+                "received_time",
+                "lies in the future; say when the wish was expressed",
+            ));
         }
         Ok(Suppression {
             suppression_id: SuppressionId::new(ask.at),
@@ -173,13 +211,29 @@ impl Gate {
         })
     }
 
-    async fn recorded(&self, tx: &mut Tx, tenant: &TenantId, stored: &StoredRequest) -> Result<Suppression, GateError> {
-        let id = stored.subject.parse().map_err(|_| StoreError::Damaged { what: "request" })?;
-        Ok(tx.suppression(tenant, id).await?.ok_or(StoreError::Damaged { what: "request" })?)
+    async fn recorded(
+        &self,
+        tx: &mut Tx,
+        tenant: &TenantId,
+        stored: &StoredRequest,
+    ) -> Result<Suppression, GateError> {
+        let id = stored
+            .subject
+            .parse()
+            .map_err(|_| StoreError::Damaged { what: "request" })?;
+        Ok(tx
+            .suppression(tenant, id)
+            .await?
+            .ok_or(StoreError::Damaged { what: "request" })?)
     }
 
     /// Steps 2 to 5 for a suppression that this transaction holds or finds recorded.
-    pub(super) async fn raise_and_wait(&self, mut tx: Tx, ask: &Ask, suppression: &Suppression) -> Result<(), GateError> {
+    pub(super) async fn raise_and_wait(
+        &self,
+        mut tx: Tx,
+        ask: &Ask,
+        suppression: &Suppression,
+    ) -> Result<(), GateError> {
         let tenant = &ask.principal.tenant;
         let raised = raise(&mut tx, tenant, suppression).await?;
         tx.commit().await?;
@@ -213,7 +267,12 @@ impl Gate {
                 return;
             }
             let waited = self.read().mono.since(committed);
-            let Some(left) = BARRIER_WAIT.checked_sub(waited).filter(|left| !left.is_zero()) else { return };
+            let Some(left) = BARRIER_WAIT
+                .checked_sub(waited)
+                .filter(|left| !left.is_zero())
+            else {
+                return;
+            };
             if raised.locked {
                 tokio::time::sleep(left.min(LOOK_AGAIN)).await;
                 open = self.still_open(open).await;
@@ -231,36 +290,62 @@ impl Gate {
 }
 
 /// Step 1: the suppression and its audit entry; or the one that is there already.
-pub(super) async fn record(tx: &mut Tx, ask: &Ask, new: Suppression) -> Result<Suppression, StoreError> {
+pub(super) async fn record(
+    tx: &mut Tx,
+    ask: &Ask,
+    new: Suppression,
+) -> Result<Suppression, StoreError> {
     let tenant = &ask.principal.tenant;
     let same = match new.expires_at {
-        None => tx.same_suppression(tenant, new.subject, new.seller.as_deref(), &new.channels).await?,
+        None => {
+            tx.same_suppression(tenant, new.subject, new.seller.as_deref(), &new.channels)
+                .await?
+        }
         Some(_) => None,
     };
     // An objection is more than a request not to be called, so it is recorded beside one.
-    let same = same.filter(|found| found.reason == new.reason || new.reason != SuppressionReason::Objection);
+    let same = same
+        .filter(|found| found.reason == new.reason || new.reason != SuppressionReason::Objection);
     match same {
         Some(found) => {
-            tx.insert_audit(tenant, &[entry(ask, "suppression.repeated", &found)]).await?;
+            tx.insert_audit(tenant, &[entry(ask, "suppression.repeated", &found)])
+                .await?;
             Ok(found)
         }
         None => {
             tx.insert_suppression(tenant, &new).await?;
-            tx.insert_audit(tenant, &[entry(ask, "suppression.created", &new)]).await?;
+            tx.insert_audit(tenant, &[entry(ask, "suppression.created", &new)])
+                .await?;
             Ok(new)
         }
     }
 }
 
 /// Steps 2 to 4 before COMMIT. A wider scope than one number enumerates nothing and locks nothing (step 7).
-async fn raise(tx: &mut Tx, tenant: &TenantId, suppression: &Suppression) -> Result<Raised, StoreError> {
+async fn raise(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    suppression: &Suppression,
+) -> Result<Raised, StoreError> {
     let SuppressionSubject::Number(key) = suppression.subject else {
-        return Ok(Raised { scope: Scope::Wide, locked: false, open: Vec::new() });
+        return Ok(Raised {
+            scope: Scope::Wide,
+            locked: false,
+            open: Vec::new(),
+        });
     };
     let locked = tx.try_lock_number(tenant, &key).await?;
     tx.request_cancel(tenant, &key).await?;
-    let open = if locked { tx.open_permits(tenant, &key).await? } else { Vec::new() };
-    Ok(Raised { scope: Scope::Number(key), locked, open })
+    let open = if locked {
+        tx.open_permits(tenant, &key).await?
+    } else {
+        Vec::new()
+    };
+    Ok(Raised {
+        scope: Scope::Number(key),
+        locked,
+        open,
+    })
 }
 
 fn entry(ask: &Ask, kind: &str, suppression: &Suppression) -> AuditEntry {

@@ -24,7 +24,9 @@ pub enum OfferProblem {
     #[error("the SDP offer asks for `{0}`: this trunk speaks plain RTP, offer `RTP/AVP`")]
     Transport(String),
     /// ICE or DTLS, which plain RTP trunks don't speak.
-    #[error("the SDP offer has `a={0}`: this trunk speaks plain RTP, switch ICE and DTLS off in the softphone")]
+    #[error(
+        "the SDP offer has `a={0}`: this trunk speaks plain RTP, switch ICE and DTLS off in the softphone"
+    )]
     Attribute(String),
 }
 
