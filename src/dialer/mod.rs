@@ -75,6 +75,7 @@ enum Active {
     Claiming,
     /// Under way; steered through `control`.
     Dialing {
+        tenant: TenantId,
         control: mpsc::Sender<Control>,
         ending: bool,
     },
