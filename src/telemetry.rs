@@ -1,22 +1,44 @@
-//! The tracing subscriber. Log lines go to standard error: standard output belongs to the answers of commands.
-//!
-//! `DIALGATE_LOG` chooses what is logged, in the words of tracing's filter (`debug`, `dialgate::sip=debug,info`). What
-//! must never be in a log line, whatever its level: numbers, names, secrets, raw SIP messages.
+//! Log lines. The audit log is not here: it is data, in the store.
 
-use std::io::IsTerminal;
-
+use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging for this process. A service tells what it does; a single command speaks up only when something is wrong.
-pub fn init(is_service: bool) {
-    let default = if is_service { "info" } else { "warn" };
-    let filter =
-        EnvFilter::try_from_env("DIALGATE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let started = tracing_subscriber::fmt()
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Settings of the log, section `[log]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is shown, such as `info` or `dialgate::gate=debug,info`; the environment's `DIALGATE_LOG` wins.
+    pub filter: Option<String>,
+}
+
+/// Starts the log on standard error. A second start is ignored: the first one stands.
+pub fn start(config: &LogConfig, default_filter: &str) {
+    let wanted = std::env::var("DIALGATE_LOG")
+        .ok()
+        .or_else(|| config.filter.clone());
+    let filter = EnvFilter::builder().parse_lossy(wanted.as_deref().unwrap_or(default_filter));
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
-    // Somebody else started one in this process, as tests do; theirs is as good.
-    drop(started);
+        .with_target(false);
+    let started = match config.format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    if started.is_err() {
+        tracing::debug!("the log was started before");
+    }
 }

@@ -90,7 +90,7 @@ impl Command {
         remote.json
     }
 
-    /// Whether the command is a service, whose log belongs to its operator, and not a single question.
+    /// Whether the command is a service, which starts the log as its configuration says, and not a single question.
     #[must_use]
     pub fn is_service(&self) -> bool {
         false
