@@ -204,22 +204,27 @@ fn north_american<'t>(tables: &'t Tables, national: &str) -> Result<&'t AreaCode
             .get(range)
             .and_then(|text: &str| text.parse::<u16>().ok())
     };
-    let area_code = group(0..3)
+    let (npa, area_code) = group(0..3)
         .filter(|_| !national.starts_with('0'))
-        .and_then(|npa| tables.area_codes.get(&npa))
+        .and_then(|npa| tables.area_codes.get_key_value(&npa))
         .ok_or(NotDialable::UnknownAreaCode)?;
-    if !area_code.is_geographic {
+    if !area_code.is_geographic || is_service_code(*npa) {
         return Err(NotDialable::ForbiddenNumberKind);
     }
     match group(3..6) {
         // Exchanges begin with 2 to 9.
         None | Some(..=199) => Err(NotDialable::NotPossible),
-        Some(exchange) if exchange % 100 == 11 => Err(NotDialable::ForbiddenNumberKind),
+        Some(exchange) if is_service_code(exchange) => Err(NotDialable::ForbiddenNumberKind),
         Some(exchange) if is_closed(tables, exchange, national) => {
             Err(NotDialable::ForbiddenNumberKind)
         }
         Some(_) => Ok(area_code),
     }
+}
+
+/// 211 to 911, whatever a table says of them.
+fn is_service_code(group: u16) -> bool {
+    group % 100 == 11
 }
 
 /// An exchange that is nobody's line. Of 555, the hundred numbers set aside for fiction are let through: they reach

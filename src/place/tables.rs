@@ -69,6 +69,23 @@ pub(super) struct ShortNumbers {
     pub(super) lengths: HashMap<u16, Vec<usize>>,
 }
 
+impl ShortNumbers {
+    /// Takes these in too.
+    fn extend(&mut self, more: Self) {
+        self.anywhere.extend(more.anywhere);
+        for (code, numbers) in more.by_calling_code {
+            self.by_calling_code
+                .entry(code)
+                .or_default()
+                .extend(numbers);
+        }
+        self.patterns.extend(more.patterns);
+        for (code, lengths) in more.lengths {
+            self.lengths.entry(code).or_default().extend(lengths);
+        }
+    }
+}
+
 /// A short number of many countries.
 #[derive(Debug)]
 pub(super) struct ShortPattern {
@@ -180,12 +197,15 @@ impl Tables {
         })
     }
 
-    /// The tables of an operator's rules folder: `folder/numbering/*.csv`.
+    /// The tables of an operator's rules folder: `folder/numbering/*.csv`. They may add emergency and short numbers to the
+    /// built-in ones but take none away: no configuration opens those.
     pub fn load(folder: &Path) -> Result<Self, TableProblems> {
-        Self::read(&|file| {
+        let mut tables = Self::read(&|file| {
             std::fs::read_to_string(folder.join("numbering").join(file))
                 .map_err(|error| format!("cannot be read: {error}"))
-        })
+        })?;
+        tables.short.extend(Self::embedded()?.short);
+        Ok(tables)
     }
 
     /// Reads all tables from wherever this function finds their text.
@@ -514,6 +534,32 @@ pub(super) mod tests {
             problems.contains("country_zones.csv: cannot be read"),
             "{problems}"
         );
+    }
+
+    #[test]
+    fn no_folder_opens_an_emergency_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbering = folder.path().join("numbering");
+        std::fs::create_dir(&numbering).unwrap();
+        for (file, text) in EMBEDDED {
+            let text = match *file {
+                "emergency_numbers.csv" => {
+                    "iso2,calling_code,emergency,short_lengths\nAC,247,555,3\n"
+                }
+                "never_dial_short.csv" => "scope,digits,meaning\nUS,933,test\n",
+                _ => text,
+            };
+            std::fs::write(numbering.join(file), text).unwrap();
+        }
+        let tables = Tables::load(folder.path()).unwrap();
+        for text in ["911", "+291124422", "+49116117", "+2470555", "0114400112"] {
+            let judged = super::super::dialable(&tables, text);
+            assert_eq!(
+                judged,
+                Err(super::super::NotDialable::EmergencyOrShortNumber),
+                "{text}"
+            );
+        }
     }
 
     /// Zones that stand for one another show the same time; those that do not stay apart.
