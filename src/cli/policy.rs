@@ -58,7 +58,13 @@ pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
         None => Box::new(io::stdin().lock()),
     };
     let mut output = BufWriter::new(io::stdout().lock());
-    let tally = eval(&pack, input, &mut output, &mut io::stderr().lock(), args.check)?;
+    let tally = eval(
+        &pack,
+        input,
+        &mut output,
+        &mut io::stderr().lock(),
+        args.check,
+    )?;
     Ok(if tally.is_clean() {
         ExitCode::SUCCESS
     } else {
@@ -109,7 +115,11 @@ fn eval(
     for number in 1_u64.. {
         line.clear();
         let mut bounded = input.by_ref().take(LINE_BYTES_MAX);
-        if bounded.read_until(b'\n', &mut line).context("cannot read the cases")? == 0 {
+        if bounded
+            .read_until(b'\n', &mut line)
+            .context("cannot read the cases")?
+            == 0
+        {
             break;
         }
         if line.len() as u64 == LINE_BYTES_MAX {
@@ -144,7 +154,12 @@ fn eval(
     }
     output.flush()?;
     if check {
-        let Tally { expecting, verdicts_right, rules_right, .. } = tally;
+        let Tally {
+            expecting,
+            verdicts_right,
+            rules_right,
+            ..
+        } = tally;
         writeln!(
             complaints,
             "{expecting} cases with expectations: {verdicts_right} verdicts right, {rules_right} rule sets right"
@@ -180,14 +195,20 @@ fn compare(
 /// What is wrong with a line, beginning with the field. Quoted input may hold a number, so long runs of digits go.
 fn fault(line: &[u8], error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(m, _)| m);
+    let message = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(m, _)| m);
     // The reader complains of a missing field after the object's closing brace. A word that is not in its set is found out
     // when the text is read already, so a closing brace or bracket may stand between the value and the reader.
     let path = match message.strip_prefix("missing field `") {
         Some(missing) => {
             let name = missing.trim_end_matches('`');
             let path = path_at(line, error.column());
-            if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+            if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            }
         }
         None => {
             let last = error.column().saturating_sub(1);
@@ -239,7 +260,10 @@ fn path_at(line: &[u8], column: usize) -> String {
         }
         match (byte, stack.last_mut()) {
             (b'"', _) => (text, escaped) = (Some(Vec::new()), false),
-            (b'{', _) => stack.push(Inside::Object { key: String::new(), in_key: true }),
+            (b'{', _) => stack.push(Inside::Object {
+                key: String::new(),
+                in_key: true,
+            }),
             (b'[', _) => stack.push(Inside::Array { index: 0 }),
             (b'}' | b']', _) => drop(stack.pop()),
             (b':', Some(Inside::Object { in_key, .. })) => *in_key = false,
@@ -270,20 +294,26 @@ mod tests {
         let (mut output, mut complaints) = (Vec::new(), Vec::new());
         let tally = eval(&pack, input.as_bytes(), &mut output, &mut complaints, true).unwrap();
         let output = String::from_utf8(output).unwrap();
-        let answers = output.lines().map(|line| serde_json::from_str(line).unwrap());
-        (answers.collect(), String::from_utf8(complaints).unwrap(), tally)
+        let answers = output
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        (
+            answers.collect(),
+            String::from_utf8(complaints).unwrap(),
+            tally,
+        )
     }
 
     #[test]
     fn bad_lines_are_told_and_the_others_answered_in_order() {
-        let input = format!(
-            "{GOOD}\nnonsense\n\n{}",
-            GOOD.replace(r#""a""#, r#""b""#)
-        );
+        let input = format!("{GOOD}\nnonsense\n\n{}", GOOD.replace(r#""a""#, r#""b""#));
         let (answers, complaints, tally) = check(&input);
         let ids: Vec<_> = answers.iter().map(|answer| &answer["id"]).collect();
         assert_eq!(ids, ["a", "b"]);
-        assert!(complaints.starts_with("line 2: not a case: "), "{complaints}");
+        assert!(
+            complaints.starts_with("line 2: not a case: "),
+            "{complaints}"
+        );
         assert_eq!(tally.no_case, 1);
         assert!(!tally.is_clean());
     }
@@ -294,7 +324,14 @@ mod tests {
         let keys: Vec<_> = answers[0].as_object().unwrap().keys().collect();
         assert_eq!(
             keys,
-            ["denied_by", "id", "jurisdictions", "rules", "verdict", "zones"]
+            [
+                "denied_by",
+                "id",
+                "jurisdictions",
+                "rules",
+                "verdict",
+                "zones"
+            ]
         );
         let rule: Vec<_> = answers[0]["rules"][0].as_object().unwrap().keys().collect();
         assert_eq!(rule, ["citation", "evidence", "outcome", "reason", "rule"]);
@@ -302,22 +339,55 @@ mod tests {
 
     #[test]
     fn a_fault_names_its_field() {
-        let consent = |event: &str| GOOD.replace(r#"{}}"#, &format!(r#"{{"consents":[{event}]}}}}"#));
+        let consent =
+            |event: &str| GOOD.replace(r#"{}}"#, &format!(r#"{{"consents":[{event}]}}}}"#));
         let given = r#"{"action":"given","at":"2026-04-01T00:00:00Z","#;
         for (line, says) in [
-            (GOOD.replace(r#","facts":{}"#, ""), "line 1: facts: missing field `facts`"),
-            (GOOD.replace(r#","call_kind":"live_manual""#, ""), "line 1: call.call_kind: missing field"),
-            (GOOD.replace("live_manual", "robot"), "line 1: call.call_kind: unknown call kind `robot`, expected one of live_manual,"),
-            (GOOD.replace("{}}", r#"{"minor":"no"}}"#), "line 1: facts.minor: invalid type"),
-            (GOOD.replace("{}}", r#"{"opt_in":true}}"#), "line 1: facts.opt_in: unknown field `opt_in`"),
-            (consent(&format!(r#"{given}"form":"written"}},{given}"form":"loud"}}"#)), "line 1: facts.consents[1].form: unknown consent form"),
-            (consent(r#"{"action":"given"}"#), "line 1: facts.consents[0].at: missing field `at`"),
-            (GOOD.replace(r#""to":"#, r#""from":"14045550100","to":"#), "line 1: call.from: not an E.164 number"),
-            (GOOD.replace(r#""to":"#, r#""atds":"14045550100","to":"#), "line 1: call.atds: invalid type: string \"…\", expected"),
+            (
+                GOOD.replace(r#","facts":{}"#, ""),
+                "line 1: facts: missing field `facts`",
+            ),
+            (
+                GOOD.replace(r#","call_kind":"live_manual""#, ""),
+                "line 1: call.call_kind: missing field",
+            ),
+            (
+                GOOD.replace("live_manual", "robot"),
+                "line 1: call.call_kind: unknown call kind `robot`, expected one of live_manual,",
+            ),
+            (
+                GOOD.replace("{}}", r#"{"minor":"no"}}"#),
+                "line 1: facts.minor: invalid type",
+            ),
+            (
+                GOOD.replace("{}}", r#"{"opt_in":true}}"#),
+                "line 1: facts.opt_in: unknown field `opt_in`",
+            ),
+            (
+                consent(&format!(
+                    r#"{given}"form":"written"}},{given}"form":"loud"}}"#
+                )),
+                "line 1: facts.consents[1].form: unknown consent form",
+            ),
+            (
+                consent(r#"{"action":"given"}"#),
+                "line 1: facts.consents[0].at: missing field `at`",
+            ),
+            (
+                GOOD.replace(r#""to":"#, r#""from":"14045550100","to":"#),
+                "line 1: call.from: not an E.164 number",
+            ),
+            (
+                GOOD.replace(r#""to":"#, r#""atds":"14045550100","to":"#),
+                "line 1: call.atds: invalid type: string \"…\", expected",
+            ),
         ] {
             let (answers, complaints, _) = check(&line);
             assert!(answers.is_empty());
-            assert!(complaints.starts_with(says), "{complaints} should say {says}");
+            assert!(
+                complaints.starts_with(says),
+                "{complaints} should say {says}"
+            );
             assert!(!complaints.contains("4045550100"));
         }
     }
@@ -325,10 +395,22 @@ mod tests {
     #[test]
     fn a_mismatch_is_counted() {
         let expecting = |verdict: &str| {
-            GOOD.replace("{}}", &format!(r#"{{}},"expect":{{"verdict":"{verdict}","rules":["US-national-dnc"]}}}}"#))
+            GOOD.replace(
+                "{}}",
+                &format!(
+                    r#"{{}},"expect":{{"verdict":"{verdict}","rules":["US-national-dnc"]}}}}"#
+                ),
+            )
         };
-        let (_, complaints, tally) = check(&format!("{}\n{}", expecting("deny"), expecting("allow")));
-        assert_eq!((tally.expecting, tally.verdicts_right, tally.rules_right), (2, 1, 1), "{complaints}");
-        assert!(complaints.contains("2 cases with expectations: 1 verdicts right, 1 rule sets right"));
+        let (_, complaints, tally) =
+            check(&format!("{}\n{}", expecting("deny"), expecting("allow")));
+        assert_eq!(
+            (tally.expecting, tally.verdicts_right, tally.rules_right),
+            (2, 1, 1),
+            "{complaints}"
+        );
+        assert!(
+            complaints.contains("2 cases with expectations: 1 verdicts right, 1 rule sets right")
+        );
     }
 }

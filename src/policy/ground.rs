@@ -129,8 +129,7 @@ impl Ground {
             }
             Self::CustomerSimilarProducts => {
                 offer_related(moment)
-                    && (contract(None, moment)
-                        || bought(rule.common.customer_max_age_days, moment))
+                    && (contract(None, moment) || bought(rule.common.customer_max_age_days, moment))
             }
             Self::Relationship => established(),
             Self::RelationshipTransaction => by(Limb::Transaction),

@@ -17,7 +17,10 @@ const NO_DATA: &str = "no holiday data for this country and year";
 /// One `[[holiday_calendar]]` as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "keys for readers are read so that they are checked")]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
 pub(super) struct CalendarRow {
     pub id: String,
     pub jurisdiction: String,

@@ -17,7 +17,8 @@ pub fn rules_markdown(pack: &Pack) -> String {
     );
     for rule in pack.rules() {
         let row = &rule.common;
-        let date = |date: Option<jiff::civil::Date>| date.map(|d| d.to_string()).unwrap_or_default();
+        let date =
+            |date: Option<jiff::civil::Date>| date.map(|d| d.to_string()).unwrap_or_default();
         let force = match (row.effective_from, row.effective_to) {
             (None, None) => String::new(),
             (from, to) => format!("{} … {}", date(from), date(to)),

@@ -66,9 +66,8 @@ impl<'a> Scene<'a> {
         let mut indexes: Vec<usize> = Vec::new();
         for (name, called) in &entries {
             indexes.extend(pack.indexes_of(name).iter().copied().filter(|index| {
-                pack.rule(*index).is_some_and(|rule| {
-                    reaches(rule, *called) && rule.speaks_of(case)
-                })
+                pack.rule(*index)
+                    .is_some_and(|rule| reaches(rule, *called) && rule.speaks_of(case))
             }));
         }
         indexes.sort_unstable();
@@ -284,7 +283,9 @@ impl<'a> Moment<'a> {
     pub fn relationship_end(&self) -> Option<Date> {
         let known = self.scene.case.facts.relationship.as_ref();
         let ended = known.and_then(|known| known.ended_at);
-        ended.max(self.scene.last_opt_out).map(|at| self.date_of(at))
+        ended
+            .max(self.scene.last_opt_out)
+            .map(|at| self.date_of(at))
     }
 
     /// Whether a dealing of that date counts: it is no date ahead, and nothing ended the relationship on it or after.

@@ -91,12 +91,19 @@ fn fact_instants(scene: &Scene<'_>) -> Vec<Micros> {
 /// Whether searching can find anything: each failing row heals with time, or the law or the grounds change.
 fn time_can_help(scene: &Scene<'_>, failing: &[&Rule], hints: &[Micros]) -> bool {
     let heals = failing.iter().all(|rule| rule.kind.heals());
-    let today = scene.case.call.at.timestamp().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let today = scene
+        .case
+        .call
+        .at
+        .timestamp()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
     let law_changes = scene.candidates.iter().any(|rule| {
         let dates = [rule.common.effective_from, rule.common.effective_to];
         // A day of margin: some zone may still be on yesterday's date.
         rule.common.enforced
-            && (dates.into_iter().flatten()).any(|date| today <= date.saturating_add(jiff::Span::new().days(1)))
+            && (dates.into_iter().flatten())
+                .any(|date| today <= date.saturating_add(jiff::Span::new().days(1)))
     });
     heals || law_changes || !hints.is_empty()
 }
@@ -111,7 +118,10 @@ fn opening_minutes(scene: &Scene<'_>) -> Vec<i64> {
     }
     minutes.sort_unstable();
     minutes.dedup();
-    minutes.into_iter().map(|minute| i64::from(minute) * MINUTE).collect()
+    minutes
+        .into_iter()
+        .map(|minute| i64::from(minute) * MINUTE)
+        .collect()
 }
 
 /// Walks the changes on one wall clock. Between two shifts of the clock, local time and UTC run alike.

@@ -62,7 +62,9 @@ pub struct PackProblems(pub Vec<PackProblem>);
 impl std::fmt::Display for PackProblems {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("the rule pack cannot be used")?;
-        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
@@ -285,7 +287,10 @@ fn read_folder(folder: &Path, problems: &mut Vec<PackProblem>) -> Vec<Source> {
         }
     };
     if names.is_empty() {
-        fault("*.toml".to_owned(), "the folder holds no rule file".to_owned());
+        fault(
+            "*.toml".to_owned(),
+            "the folder holds no rule file".to_owned(),
+        );
     }
     names.push(HOLIDAYS.to_owned());
     names.sort_unstable();
@@ -350,14 +355,21 @@ impl Draft {
             }
         }
         if schema != Some(SCHEMA) {
-            reader.problem(0, format!("`schema = {SCHEMA}` is missing; this program reads no other"));
+            reader.problem(
+                0,
+                format!("`schema = {SCHEMA}` is missing; this program reads no other"),
+            );
         }
         if as_of.is_none() {
-            reader.problem(0, "`as_of` is missing; write the date of the file".to_owned());
+            reader.problem(
+                0,
+                "`as_of` is missing; write the date of the file".to_owned(),
+            );
         }
         self.as_of = self.as_of.max(as_of);
         for (rule, _) in self.rules.iter_mut().skip(first_rule) {
-            rule.consumer_lines.clone_from(&conventions.consumer_line_types);
+            rule.consumer_lines
+                .clone_from(&conventions.consumer_line_types);
         }
         self.problems.append(&mut reader.problems);
     }
@@ -374,9 +386,12 @@ impl Draft {
             line: reader.line(row.span().start),
         };
         match table {
-            "register" => self.registers.extend(reader.value(row).map(|row| (row, origin))),
+            "register" => self
+                .registers
+                .extend(reader.value(row).map(|row| (row, origin))),
             "holiday_calendar" => {
-                self.calendars.extend(reader.value(row).map(|row| (row, origin)));
+                self.calendars
+                    .extend(reader.value(row).map(|row| (row, origin)));
             }
             "split_area_code" => {
                 let _: Option<SplitAreaCode> = reader.value(row);
@@ -409,7 +424,9 @@ impl Draft {
                 fault(origin, format!("register `{}` is declared twice", row.id));
             }
         }
-        names.calendars.extend(holidays.calendars().map(str::to_owned));
+        names
+            .calendars
+            .extend(holidays.calendars().map(str::to_owned));
         for (row, origin) in &self.calendars {
             let mut faults = Vec::new();
             row.check(&mut faults);
@@ -442,7 +459,8 @@ impl Draft {
             if !common.liftable && !common.lifted_by.is_empty() {
                 faults.push("`lifted_by` on a row with `liftable = false`".to_owned());
             }
-            if (common.effective_from.zip(common.effective_to)).is_some_and(|(from, to)| to < from) {
+            if (common.effective_from.zip(common.effective_to)).is_some_and(|(from, to)| to < from)
+            {
                 faults.push("`effective_to` lies before `effective_from`".to_owned());
             }
             rule.kind.check(common, &names, &mut faults);

@@ -55,7 +55,9 @@ impl<'a> Reader<'a> {
     pub fn line(&self, offset: usize) -> u64 {
         let before = self.text.bytes().take(offset);
         let newlines = before.filter(|byte| *byte == b'\n').count();
-        u64::try_from(newlines).unwrap_or(u64::MAX).saturating_add(1)
+        u64::try_from(newlines)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
     }
 
     /// Reads a value. Serde stops at a table's first fault, so the faulty key is set aside and the rest read again.
@@ -110,7 +112,9 @@ impl<'a> Reader<'a> {
             Some((_, DeValue::String(kind))) => Some(kind.clone().into_owned()),
             _ => None,
         };
-        let kind_at = table.get("kind").map_or(span.start, |kind| kind.span().start);
+        let kind_at = table
+            .get("kind")
+            .map_or(span.start, |kind| kind.span().start);
         let (mut common, mut own) = (DeTable::new(), DeTable::new());
         for (key, value) in table {
             let table = if Common::KEYS.contains(&key.get_ref().as_ref()) {

@@ -238,8 +238,7 @@ impl Rule {
 
     /// Unknown counts as consumer; so do the lines that the jurisdiction presumes to be residential.
     fn protects(&self, audience: Option<Audience>, line: LineType) -> bool {
-        let business =
-            audience == Some(Audience::Business) && !self.consumer_lines.contains(&line);
+        let business = audience == Some(Audience::Business) && !self.consumer_lines.contains(&line);
         match self.common.audience {
             RowAudience::Both => true,
             RowAudience::Business => business,

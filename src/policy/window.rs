@@ -17,8 +17,8 @@ pub(super) struct Span {
 impl Span {
     /// Whether a call may start at this time.
     pub fn contains(self, time: Time) -> bool {
-        let minute = u16::from(time.hour().unsigned_abs()) * 60
-            + u16::from(time.minute().unsigned_abs());
+        let minute =
+            u16::from(time.hour().unsigned_abs()) * 60 + u16::from(time.minute().unsigned_abs());
         (self.start..self.end).contains(&minute)
     }
 }
@@ -98,7 +98,9 @@ impl TryFrom<BTreeMap<String, Vec<Span>>> for Week {
                 return Err(format!("`{key}` is no day; write `mon` or `mon-fri`"));
             };
             if first > last {
-                return Err(format!("`{key}` runs backwards; the week begins with `mon`"));
+                return Err(format!(
+                    "`{key}` runs backwards; the week begins with `mon`"
+                ));
             }
             for (day, name) in days.iter_mut().zip(DAYS).take(last + 1).skip(first) {
                 if day.replace(spans.clone()).is_some() {
@@ -172,7 +174,14 @@ mod tests {
         assert!(!day.contains(time(21, 0, 0, 0)));
         assert!(span("00:00-24:00").unwrap().contains(time(23, 59, 59, 0)));
         assert_eq!(day.to_string(), "08:00-21:00");
-        for bad in ["", "8:00-21:00", "21:00-08:00", "08:00-08:00", "08:60-09:00", "08:00-24:01"] {
+        for bad in [
+            "",
+            "8:00-21:00",
+            "21:00-08:00",
+            "08:00-08:00",
+            "08:60-09:00",
+            "08:00-24:01",
+        ] {
             assert!(span(bad).is_err(), "{bad}");
         }
     }
@@ -181,7 +190,11 @@ mod tests {
     fn a_week_names_each_day_once() {
         let week = |entries: &[(&str, &str)]| {
             let table = entries.iter().map(|(days, hours)| {
-                let spans = if hours.is_empty() { vec![] } else { vec![span(hours).unwrap()] };
+                let spans = if hours.is_empty() {
+                    vec![]
+                } else {
+                    vec![span(hours).unwrap()]
+                };
                 ((*days).to_owned(), spans)
             });
             Week::try_from(table.collect::<BTreeMap<_, _>>())

@@ -15,7 +15,9 @@ fn pack() -> &'static Pack {
 
 fn examples() -> Vec<Case> {
     let lines = EXAMPLES.lines();
-    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
@@ -26,14 +28,25 @@ fn the_worked_examples_come_out_as_written() {
         let expect = case.expect.as_ref().unwrap();
         let judgement = judge(pack(), case);
         if judgement.verdict != expect.verdict || !expect.rules_agree_with(&judgement) {
-            let said: Vec<_> = judgement.rules.iter()
+            let said: Vec<_> = judgement
+                .rules
+                .iter()
                 .filter(|r| matches!(r.outcome, RuleOutcome::Fail | RuleOutcome::Void))
-                .map(|r| format!("{} {:?}: {}", r.rule, r.outcome, r.reason)).collect();
-            wrong.push(format!("{}: {} {said:#?}, expected {expect:?}", case.id, judgement.verdict));
+                .map(|r| format!("{} {:?}: {}", r.rule, r.outcome, r.reason))
+                .collect();
+            wrong.push(format!(
+                "{}: {} {said:#?}, expected {expect:?}",
+                case.id, judgement.verdict
+            ));
         }
     }
     assert_eq!(cases.len(), 40);
-    assert!(wrong.is_empty(), "{} of 40 are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of 40 are wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]

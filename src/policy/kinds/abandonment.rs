@@ -9,7 +9,10 @@ use super::RuleKind;
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "keys for readers are read so that they are checked")]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
 pub struct Abandonment {
     max_rate_percent: Option<f64>,
     rate_period: Option<RatePeriod>,
@@ -46,5 +49,25 @@ impl RuleKind for Abandonment {
             .with_some("max_rate_percent", self.max_rate_percent)
             .with_some("agent_within_seconds", self.agent_within_seconds)
             .with_some("min_ring_seconds", self.min_ring_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    #[test]
+    fn informs_and_never_decides() {
+        table(
+            "US-GA",
+            "2026-10-14T12:00:00Z",
+            "US-abandon-fcc",
+            &[(
+                "dialed by a system",
+                |c| c.call.call_kind = crate::domain::call::CallKind::Autodialed,
+                Info,
+            )],
+        );
     }
 }

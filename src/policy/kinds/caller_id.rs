@@ -9,7 +9,10 @@ use super::{Names, RuleKind};
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "keys for readers are read so that they are checked")]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
 pub struct CallerId {
     #[serde(default = "super::yes")]
     withheld_allowed: bool,
@@ -34,7 +37,10 @@ pub struct CallerId {
 
 impl RuleKind for CallerId {
     fn check(&self, _: &Common, _: &Names, problems: &mut Vec<String>) {
-        let prefixes = self.forbidden_prefixes.iter().chain(&self.required_prefixes);
+        let prefixes = self
+            .forbidden_prefixes
+            .iter()
+            .chain(&self.required_prefixes);
         for prefix in prefixes {
             let digits = prefix.strip_prefix('+').unwrap_or_default();
             if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -81,7 +87,11 @@ impl CallerId {
                 Some(true) => {}
                 _ if !asked => {}
                 Some(false) => return Some(format!("the number shown is not {words}")),
-                None => return Some(format!("it is not known whether the number shown is {words}")),
+                None => {
+                    return Some(format!(
+                        "it is not known whether the number shown is {words}"
+                    ));
+                }
             }
         }
         if self.forbidden_prefixes.is_empty() && self.required_prefixes.is_empty() {
@@ -101,5 +111,99 @@ impl CallerId {
             return Some(format!("the number shown must begin with {wanted}"));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    use crate::domain::phone::Phone;
+    use crate::policy::facts::{CallerIdFacts, Case};
+
+    const AT: &str = "2026-10-14T12:00:00Z";
+
+    fn shown(case: &mut Case, number: &str, owned: Option<bool>, callable: Option<bool>) {
+        case.call.from = Some(Phone::parse(number).unwrap());
+        case.facts.caller_id = Some(CallerIdFacts {
+            owned,
+            callable,
+            in_directory: None,
+        });
+    }
+
+    #[test]
+    fn what_is_shown_must_be_as_the_law_says() {
+        table(
+            "US-GA",
+            AT,
+            "US-caller-id",
+            &[
+                ("shown", |_| {}, Pass),
+                ("withheld", |c| c.call.caller_id_withheld = Some(true), Fail),
+            ],
+        );
+        table(
+            "DE",
+            AT,
+            "EEA-identity",
+            &[
+                ("nothing known", |_| {}, Fail),
+                (
+                    "own and callable",
+                    |c| shown(c, "+493023125900", Some(true), Some(true)),
+                    Pass,
+                ),
+                (
+                    "not own",
+                    |c| shown(c, "+493023125900", Some(false), Some(true)),
+                    Fail,
+                ),
+                (
+                    "own, callable or not",
+                    |c| shown(c, "+493023125900", Some(true), None),
+                    Fail,
+                ),
+            ],
+        );
+        table(
+            "FR",
+            AT,
+            "FR-caller-id",
+            &[
+                (
+                    "a platform number",
+                    |c| shown(c, "+33162001122", Some(true), None),
+                    Pass,
+                ),
+                (
+                    "a mobile number",
+                    |c| shown(c, "+33612345678", Some(true), None),
+                    Fail,
+                ),
+                (
+                    "number unknown",
+                    |c| {
+                        shown(c, "+33162001122", Some(true), None);
+                        c.call.from = None;
+                    },
+                    Fail,
+                ),
+            ],
+        );
+        table(
+            "SK",
+            AT,
+            "SK-caller-id",
+            &[
+                (
+                    "the range for marketing",
+                    |c| shown(c, "+421888123456", None, None),
+                    Pass,
+                ),
+                ("another", |c| shown(c, "+421212345678", None, None), Fail),
+            ],
+        );
     }
 }

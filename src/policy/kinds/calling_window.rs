@@ -166,7 +166,11 @@ struct Day<'a> {
 impl std::fmt::Display for Day<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (hour, minute, second) = (self.time.hour(), self.time.minute(), self.time.second());
-        write!(f, "it is {:?} {hour:02}:{minute:02}:{second:02} there", self.weekday)?;
+        write!(
+            f,
+            "it is {:?} {hour:02}:{minute:02}:{second:02} there",
+            self.weekday
+        )?;
         if let Some(name) = self.holiday {
             write!(f, ", a holiday ({name})")?;
         }
@@ -174,12 +178,218 @@ impl std::fmt::Display for Day<'_> {
             return f.write_str("; no calls on this day");
         }
         for (index, list) in self.hours.lists().enumerate() {
-            f.write_str(if index == 0 { "; hours " } else { ", and of these " })?;
+            f.write_str(if index == 0 {
+                "; hours "
+            } else {
+                ", and of these "
+            })?;
             for (index, span) in list.iter().enumerate() {
                 let comma = if index == 0 { "" } else { ", " };
                 write!(f, "{comma}{span}")?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    use crate::policy::facts::Case;
+
+    #[test]
+    fn windows_are_half_open_to_the_second() {
+        timeline(
+            &case("US-GA", "2026-04-21T12:00:00Z"),
+            "US-window",
+            &[
+                ("2026-04-21T11:59:59.999999Z", Fail),
+                ("2026-04-21T12:00:00Z", Pass),
+                ("2026-04-22T00:59:59.999999Z", Pass),
+                ("2026-04-22T01:00:00Z", Fail),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_clock_on_the_wall_counts_when_it_is_shifted() {
+        timeline(
+            &case("US-GA", "2026-04-21T12:00:00Z"),
+            "US-window",
+            &[
+                // 7 and 8 March: 08:00 is 13:00 UTC, then 12:00.
+                ("2026-03-07T12:59:59Z", Fail),
+                ("2026-03-07T13:00:00Z", Pass),
+                ("2026-03-08T11:59:59Z", Fail),
+                ("2026-03-08T12:00:00Z", Pass),
+                ("2026-03-09T00:59:59Z", Pass),
+                ("2026-03-09T01:00:00Z", Fail),
+                // 31 October and 1 November: back again.
+                ("2026-10-31T11:59:59Z", Fail),
+                ("2026-10-31T12:00:00Z", Pass),
+                ("2026-11-01T12:59:59Z", Fail),
+                ("2026-11-01T13:00:00Z", Pass),
+                ("2026-11-02T01:59:59Z", Pass),
+                ("2026-11-02T02:00:00Z", Fail),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_candidate_zone_must_be_open() {
+        timeline(
+            &case("US-ND", "2026-09-15T13:20:00Z"),
+            "US-window",
+            &[
+                ("2026-09-15T13:59:59Z", Fail),
+                ("2026-09-15T14:00:00Z", Pass),
+                ("2026-09-16T01:59:59Z", Pass),
+                ("2026-09-16T02:00:00Z", Fail),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_gap_at_noon_and_closed_days() {
+        timeline(
+            &case("FR", "2026-06-16T10:00:00Z"),
+            "FR-window",
+            &[
+                ("2026-06-16T07:59:59Z", Fail),
+                ("2026-06-16T08:00:00Z", Pass),
+                ("2026-06-16T10:59:59Z", Pass),
+                ("2026-06-16T11:00:00Z", Fail),
+                ("2026-06-16T11:59:59Z", Fail),
+                ("2026-06-16T12:00:00Z", Pass),
+                ("2026-06-16T17:59:59Z", Pass),
+                ("2026-06-16T18:00:00Z", Fail),
+                ("2026-06-20T09:00:00Z", Fail),
+                ("2026-06-21T09:00:00Z", Fail),
+                // Ascension Day, a Thursday; the Friday after is open.
+                ("2026-05-14T09:00:00Z", Fail),
+                ("2026-05-15T09:00:00Z", Pass),
+                // 14 July.
+                ("2026-07-14T09:00:00Z", Fail),
+            ],
+        );
+        let mut agreed = case("FR", "2026-06-20T09:00:00Z");
+        agreed.facts.consents = vec![given("2026-06-01T00:00:00Z", "written")];
+        assert_eq!(
+            outcome(&agreed, "FR-window"),
+            Fail,
+            "a consent that does not name the hours"
+        );
+        agreed.facts.consents[0].out_of_hours = Some(true);
+        assert_eq!(outcome(&agreed, "FR-window"), Lifted);
+    }
+
+    #[test]
+    fn consent_in_utah_opens_closed_days_and_no_hours() {
+        let mut case = case("US-UT", "2026-07-24T18:20:00Z");
+        timeline(
+            &case,
+            "US-UT-window",
+            &[
+                ("2026-07-23T18:20:00Z", Pass),
+                ("2026-07-24T18:20:00Z", Fail),
+                ("2026-07-26T18:20:00Z", Fail),
+            ],
+        );
+        case.facts.consents = vec![given("2026-06-01T00:00:00Z", "oral")];
+        timeline(
+            &case,
+            "US-UT-window",
+            &[
+                ("2026-07-24T18:20:00Z", Lifted),
+                ("2026-07-26T18:20:00Z", Lifted),
+                ("2026-07-24T04:00:00Z", Fail),
+            ],
+        );
+    }
+
+    #[test]
+    fn shifted_holidays_close_both_days() {
+        let closed = |place, rule, at| outcome(&case(place, at), rule) == Fail;
+        // Alabama, 4 July 2026 is a Saturday: so is Friday closed. Louisiana shifts Sundays only.
+        assert!(closed("US-AL", "US-AL-window", "2026-07-03T16:00:00Z"));
+        assert!(closed("US-AL", "US-AL-window", "2026-07-04T16:00:00Z"));
+        assert!(!closed("US-AL", "US-AL-window", "2026-07-02T16:00:00Z"));
+        assert!(!closed("US-LA", "US-LA-window", "2026-07-03T16:00:00Z"));
+        // Mardi Gras 2027 and the election day of an even year.
+        assert!(closed("US-LA", "US-LA-window", "2027-02-09T16:00:00Z"));
+        assert!(closed("US-LA", "US-LA-window", "2026-11-03T16:00:00Z"));
+        assert!(!closed("US-LA", "US-LA-window", "2027-11-02T16:00:00Z"));
+        // Juneteenth 2027 is a Saturday: Utah keeps the Monday after it.
+        assert!(closed("US-UT", "US-UT-window", "2027-06-21T16:00:00Z"));
+        assert!(!closed("US-UT", "US-UT-window", "2027-06-18T16:00:00Z"));
+    }
+
+    #[test]
+    fn special_days_of_the_year_and_eves() {
+        let netherlands =
+            |at, expected| assert_eq!(outcome(&case("NL", at), "NL-hours"), expected, "{at}");
+        netherlands("2026-05-04T16:29:59Z", Pass);
+        netherlands("2026-05-04T16:30:00Z", Fail);
+        netherlands("2026-05-06T16:30:00Z", Pass);
+        // Saturday 5 December 2026: the hours of the Saturday and those of the day.
+        netherlands("2026-12-05T14:59:59Z", Pass);
+        netherlands("2026-12-05T15:00:00Z", Fail);
+        // Italy on the eve of 2 June, a Monday evening.
+        let italy =
+            |at, expected| assert_eq!(outcome(&case("IT", at), "IT-hours"), expected, "{at}");
+        italy("2026-06-01T16:59:59Z", Pass);
+        italy("2026-06-01T17:00:00Z", Fail);
+        italy("2026-06-01T07:59:59Z", Fail);
+        italy("2026-06-02T10:00:00Z", Fail);
+        italy("2026-06-03T17:30:00Z", Pass);
+        // Nebraska lets recordings go out from 13:00 on holidays.
+        let nebraska = |at, expected| {
+            let mut case: Case = case("US-NE", at);
+            case.facts.location =
+                serde_json::from_str(r#"{"timezone":"America/Chicago"}"#).unwrap();
+            case.call.call_kind = crate::domain::call::CallKind::Prerecorded;
+            assert_eq!(outcome(&case, "US-NE-window-prerecorded"), expected, "{at}");
+        };
+        nebraska("2026-12-25T18:59:59Z", Fail);
+        nebraska("2026-12-25T19:00:00Z", Pass);
+    }
+
+    #[test]
+    fn regional_holidays_close_where_the_region_is_theirs_or_unknown() {
+        // The day of the Community of Madrid, moved by nobody in 2025: a Friday.
+        let mut spain = case("ES", "2025-05-02T10:00:00Z");
+        assert_eq!(outcome(&spain, "ES-window"), Fail, "region unknown");
+        let at = |spain: &mut Case, region: &str| {
+            spain.facts.location =
+                serde_json::from_str(&format!(r#"{{"region":"{region}"}}"#)).unwrap();
+            outcome(spain, "ES-window")
+        };
+        assert_eq!(at(&mut spain, "ES-MD"), Fail);
+        assert_eq!(at(&mut spain, "ES-CT"), Pass);
+        spain.call.at = instant("2033-05-04T10:00:00Z");
+        assert_eq!(at(&mut spain, "ES-CT"), Fail, "no data for that year");
+    }
+
+    #[test]
+    fn the_law_changes_at_local_midnight() {
+        let case = case("US-PA", "2026-10-17T23:30:00Z");
+        timeline(
+            &case,
+            "US-PA-window",
+            &[
+                ("2026-10-17T23:30:00Z", Pass),
+                ("2026-10-18T00:59:59Z", Pass),
+            ],
+        );
+        timeline(
+            &case,
+            "US-PA-window-act47",
+            &[
+                ("2026-10-19T22:59:59Z", Pass),
+                ("2026-10-19T23:00:00Z", Fail),
+            ],
+        );
     }
 }

@@ -9,7 +9,10 @@ use super::RuleKind;
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "keys for readers are read so that they are checked")]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
 pub struct Disclosure {
     #[serde(default)]
     requires_notice: bool,
@@ -37,9 +40,41 @@ impl RuleKind for Disclosure {
             Some(notice) => moment
                 .pass(format_args!("a privacy notice is attached"))
                 .with(format_args!("notice.version={}", notice.version)),
-            None => {
-                moment.fail_unless_lifted(rule, format_args!("no privacy notice is attached"))
-            }
+            None => moment.fail_unless_lifted(rule, format_args!("no privacy notice is attached")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    #[test]
+    fn a_notice_gates_and_the_rest_informs() {
+        table(
+            "DE",
+            "2026-10-14T12:00:00Z",
+            "EEA-art14-notice",
+            &[
+                ("none", |_| {}, Fail),
+                (
+                    "attached",
+                    |c| c.facts.notice = serde_json::from_str(r#"{"version":"n-7"}"#).unwrap(),
+                    Pass,
+                ),
+                (
+                    "without a version",
+                    |c| c.facts.notice = serde_json::from_str(r#"{"version":" "}"#).unwrap(),
+                    Fail,
+                ),
+            ],
+        );
+        table(
+            "US-GA",
+            "2026-10-14T12:00:00Z",
+            "US-disclosure-tsr",
+            &[("a duty in the call", |_| {}, Info)],
+        );
     }
 }

@@ -113,7 +113,10 @@ impl FrequencyCap {
             After::HungUp => (AttemptResult::HungUp, "hung up"),
         };
         let attempts = self.attempts(moment);
-        let last = attempts.filter(|a| a.outcome == outcome).map(|a| a.at).max();
+        let last = attempts
+            .filter(|a| a.outcome == outcome)
+            .map(|a| a.at)
+            .max();
         let Some(at) = last else {
             return moment.pass(format_args!("the person has not {words}"));
         };
@@ -159,5 +162,123 @@ impl FrequencyCap {
         let in_days = (self.period_days)
             .is_some_and(|days| moment.days_since(moment.date_of(attempt.at)) < days);
         in_hours || in_days
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    use crate::policy::facts::{Attempt, Case};
+
+    const AT: &str = "2026-03-17T19:00:00Z";
+
+    fn about(subject: &str, at: &str) -> Attempt {
+        let mut attempt = attempt(at, "no_answer");
+        attempt.subject = (!subject.is_empty()).then(|| subject.to_owned());
+        attempt
+    }
+
+    fn tried(case: &mut Case, attempts: [Attempt; 3]) {
+        case.call.subject = Some("roof".to_owned());
+        case.facts.attempts = attempts.into();
+    }
+
+    #[test]
+    fn hours_roll_and_the_subject_counts() {
+        let mornings = ["2026-03-17T14:00:00Z", "2026-03-17T16:00:00Z"];
+        for (what, oldest, subject, expected) in [
+            (
+                "three in 24 hours",
+                "2026-03-16T19:00:00.000001Z",
+                "roof",
+                Fail,
+            ),
+            (
+                "the oldest exactly 24 hours old",
+                "2026-03-16T19:00:00Z",
+                "roof",
+                Pass,
+            ),
+            (
+                "one of another subject",
+                "2026-03-17T12:00:00Z",
+                "pool",
+                Pass,
+            ),
+            ("one of unknown subject", "2026-03-17T12:00:00Z", "", Fail),
+            (
+                "one by a clock that was ahead",
+                "2026-03-17T19:00:09Z",
+                "roof",
+                Fail,
+            ),
+        ] {
+            let mut case = case("US-FL", AT);
+            tried(
+                &mut case,
+                [
+                    about(subject, oldest),
+                    about("roof", mornings[0]),
+                    about("roof", mornings[1]),
+                ],
+            );
+            assert_eq!(outcome(&case, "US-FL-cap"), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn days_are_local_calendar_days() {
+        let mut case = case("FR", "2026-09-22T13:30:00Z");
+        let rest = [
+            "2026-09-01T09:00:00Z",
+            "2026-09-08T09:00:00Z",
+            "2026-09-15T09:00:00Z",
+        ];
+        for (first, expected) in [
+            // 24 August in Paris is the first of 30 days; its midnight is 22:00 UTC.
+            ("2026-08-23T22:00:00Z", Fail),
+            ("2026-08-23T21:59:59Z", Pass),
+        ] {
+            case.facts.attempts = rest
+                .iter()
+                .chain([&first])
+                .map(|at| attempt(at, "answered"))
+                .collect();
+            assert_eq!(outcome(&case, "FR-frequency"), expected, "{first}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_followed_by_rest() {
+        let mut case = case("FR", "2026-06-16T09:00:00Z");
+        case.facts.attempts = vec![attempt("2026-04-10T09:00:00Z", "refused")];
+        timeline(
+            &case,
+            "FR-refusal",
+            &[
+                ("2026-06-09T21:59:59Z", Fail),
+                ("2026-06-09T22:00:00Z", Pass),
+            ],
+        );
+        timeline(&case, "FR-refusal-final", &[("2036-06-10T12:00:00Z", Fail)]);
+        case.facts.attempts = vec![attempt("2026-04-10T09:00:00Z", "answered")];
+        timeline(&case, "FR-refusal-final", &[("2026-09-22T12:00:00Z", Pass)]);
+    }
+
+    #[test]
+    fn caps_by_number_leave_other_numbers_out() {
+        let mut case = case("US-NV", AT);
+        case.call.call_kind = crate::domain::call::CallKind::Prerecorded;
+        case.facts.attempts = vec![attempt("2020-03-17T12:00:00Z", "hung_up")];
+        assert_eq!(
+            outcome(&case, "US-NV-redial-prerecorded"),
+            Fail,
+            "no number said: this one"
+        );
+        case.facts.attempts[0].to =
+            Some(crate::domain::phone::Phone::parse("+17025550199").unwrap());
+        assert_eq!(outcome(&case, "US-NV-redial-prerecorded"), Pass);
     }
 }

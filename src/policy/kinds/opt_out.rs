@@ -11,7 +11,10 @@ use crate::domain::consent::InitiatedBy;
 /// Keys of the kind. The outer limits and keeping times are for readers: the gate stops at once and forgets nothing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "keys for readers are read so that they are checked")]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
 pub struct OptOut {
     #[serde(default)]
     reopened_by: Vec<Ground>,
@@ -64,5 +67,162 @@ impl RuleKind for OptOut {
         }
         .with(format_args!("opt_out.at={at}"))
         .with_some("consent.at", consent.map(|given| given.at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    const AT: &str = "2026-05-19T15:00:00Z";
+
+    #[test]
+    fn a_request_to_stop_is_kept() {
+        table(
+            "US-GA",
+            AT,
+            "US-internal-dnc",
+            &[
+                ("none on file", |_| {}, Pass),
+                (
+                    "asked to stop",
+                    |c| c.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")],
+                    Fail,
+                ),
+                (
+                    "ten years ago",
+                    |c| c.facts.opt_outs = vec![opt_out("2016-05-01T15:00:00Z")],
+                    Fail,
+                ),
+                (
+                    "by a clock that is ahead",
+                    |c| c.facts.opt_outs = vec![opt_out("2026-05-19T15:00:09Z")],
+                    Fail,
+                ),
+                (
+                    "to another seller",
+                    |c| {
+                        c.call.seller = Some("this".to_owned());
+                        c.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+                        c.facts.opt_outs[0].seller = Some("other".to_owned());
+                    },
+                    Pass,
+                ),
+                (
+                    "to a seller, and it is not known which calls now",
+                    |c| {
+                        c.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+                        c.facts.opt_outs[0].seller = Some("other".to_owned());
+                    },
+                    Fail,
+                ),
+                (
+                    "to all, heard by another seller",
+                    |c| {
+                        c.call.seller = Some("this".to_owned());
+                        c.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+                        c.facts.opt_outs[0].seller = Some("other".to_owned());
+                        c.facts.opt_outs[0].scope = Some(crate::policy::facts::OptOutScope::All);
+                    },
+                    Fail,
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn only_a_later_consent_of_the_right_kind_opens_the_line_again() {
+        table(
+            "US-GA",
+            AT,
+            "US-internal-dnc",
+            &[
+                (
+                    "signed later",
+                    |c| {
+                        c.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+                        c.facts.consents = vec![given("2026-05-01T15:00:00.000001Z", "written")];
+                    },
+                    Lifted,
+                ),
+                (
+                    "signed at the same instant",
+                    |c| {
+                        c.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+                        c.facts.consents = vec![given("2026-05-01T15:00:00Z", "written")];
+                    },
+                    Fail,
+                ),
+                (
+                    "signed before",
+                    |c| {
+                        c.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+                        c.facts.consents = vec![given("2026-04-01T15:00:00Z", "written")];
+                    },
+                    Fail,
+                ),
+                (
+                    "said later",
+                    |c| {
+                        c.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+                        c.facts.consents = vec![given("2026-05-02T15:00:00Z", "oral")];
+                    },
+                    Fail,
+                ),
+                (
+                    "stopped again after signing",
+                    |c| {
+                        c.facts.opt_outs = vec![
+                            opt_out("2026-05-01T15:00:00Z"),
+                            opt_out("2026-05-03T15:00:00Z"),
+                        ];
+                        c.facts.consents = vec![given("2026-05-02T15:00:00Z", "written")];
+                    },
+                    Fail,
+                ),
+            ],
+        );
+        table(
+            "CA",
+            AT,
+            "CA-internal-dnc",
+            &[(
+                "never",
+                |c| {
+                    c.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+                    c.facts.consents = vec![given("2026-05-02T15:00:00Z", "written")];
+                },
+                Fail,
+            )],
+        );
+    }
+
+    #[test]
+    fn the_person_must_have_begun_where_the_law_says_so() {
+        fn reopened(case: &mut crate::policy::facts::Case, by: &str) {
+            case.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+            case.facts.consents = vec![consent(&format!(
+                r#"{{"action":"given","at":"2026-05-02T15:00:00Z","form":"written","documented":true{by}}}"#
+            ))];
+        }
+        table(
+            "DE",
+            AT,
+            "EEA-objection",
+            &[
+                (
+                    "the person",
+                    |c| reopened(c, r#","initiated_by":"person""#),
+                    Lifted,
+                ),
+                (
+                    "the seller",
+                    |c| reopened(c, r#","initiated_by":"seller""#),
+                    Fail,
+                ),
+                ("nobody knows", |c| reopened(c, ""), Fail),
+            ],
+        );
     }
 }

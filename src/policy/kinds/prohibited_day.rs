@@ -35,3 +35,31 @@ impl RuleKind for ProhibitedDay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    #[test]
+    fn a_stop_closes_its_own_region() {
+        table(
+            "US-LA",
+            "2026-05-19T15:00:00Z",
+            "US-LA-emergency",
+            &[
+                ("none", |_| {}, Pass),
+                (
+                    "there",
+                    |c| c.facts.emergency_regions = vec!["US-LA".to_owned()],
+                    Fail,
+                ),
+                (
+                    "elsewhere",
+                    |c| c.facts.emergency_regions = vec!["US-NY".to_owned()],
+                    Pass,
+                ),
+            ],
+        );
+    }
+}

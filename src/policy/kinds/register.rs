@@ -11,7 +11,10 @@ use crate::domain::party::RegisterCheck;
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "keys for readers are read so that they are checked")]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
 pub struct Register {
     pub(in super::super) register: String,
     max_age_days: Option<i64>,
@@ -103,5 +106,199 @@ impl Register {
             days.filter_map(move |day| month.with().day(*day).build().ok())
         });
         days.filter(|day| *day <= today).max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    const AT: &str = "2026-05-19T15:00:00Z";
+
+    #[test]
+    fn only_a_fresh_no_is_clear() {
+        table(
+            "US-GA",
+            AT,
+            "US-national-dnc",
+            &[
+                ("not asked", |_| {}, Fail),
+                (
+                    "another register",
+                    |c| c.facts.registers = vec![register("us-fl-dnc", Some(false), "2026-05-10")],
+                    Fail,
+                ),
+                (
+                    "no answer",
+                    |c| c.facts.registers = vec![register("us-dnc", None, "2026-05-10")],
+                    Fail,
+                ),
+                (
+                    "listed",
+                    |c| c.facts.registers = vec![register("us-dnc", Some(true), "2026-05-10")],
+                    Fail,
+                ),
+                (
+                    "31 days old",
+                    |c| c.facts.registers = vec![register("us-dnc", Some(false), "2026-04-18")],
+                    Pass,
+                ),
+                (
+                    "32 days old",
+                    |c| c.facts.registers = vec![register("us-dnc", Some(false), "2026-04-17")],
+                    Fail,
+                ),
+                (
+                    "the date of a zone further east",
+                    |c| c.facts.registers = vec![register("us-dnc", Some(false), "2026-05-20")],
+                    Pass,
+                ),
+                (
+                    "a date ahead",
+                    |c| c.facts.registers = vec![register("us-dnc", Some(false), "2026-05-21")],
+                    Fail,
+                ),
+                (
+                    "the latest counts",
+                    |c| {
+                        c.facts.registers = vec![
+                            register("us-dnc", Some(true), "2026-05-10"),
+                            register("us-dnc", Some(false), "2026-05-01"),
+                        ]
+                    },
+                    Fail,
+                ),
+                (
+                    "of two equally new the worse",
+                    |c| {
+                        c.facts.registers = vec![
+                            register("us-dnc", Some(true), "2026-05-10"),
+                            register("us-dnc", Some(false), "2026-05-10"),
+                        ]
+                    },
+                    Fail,
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_ground_lifts_listing_staleness_and_silence_alike() {
+        table(
+            "US-GA",
+            AT,
+            "US-national-dnc",
+            &[
+                (
+                    "not asked",
+                    |c| c.facts.personal_relationship = Some(true),
+                    Lifted,
+                ),
+                (
+                    "listed",
+                    |c| {
+                        c.facts.registers = vec![register("us-dnc", Some(true), "2026-05-10")];
+                        c.call.seller_type = Some(crate::domain::call::SellerType::Nonprofit);
+                    },
+                    Lifted,
+                ),
+                (
+                    "stale",
+                    |c| {
+                        c.facts.registers = vec![register("us-dnc", Some(false), "2025-05-10")];
+                        c.facts.consents = vec![given("2026-05-01T00:00:00Z", "written")];
+                    },
+                    Lifted,
+                ),
+                (
+                    "clear needs no lift",
+                    |c| {
+                        c.facts.registers = vec![register("us-dnc", Some(false), "2026-05-10")];
+                        c.facts.personal_relationship = Some(true);
+                    },
+                    Pass,
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_day_is_the_called_persons() {
+        // 29 days in Sydney, where it is the next day already.
+        let mut case = case("AU", AT);
+        case.facts.registers = vec![register("au-dncr", Some(false), "2026-10-01")];
+        timeline(
+            &case,
+            "AU-dncr",
+            &[
+                ("2026-10-30T12:59:59Z", Pass),
+                ("2026-10-30T13:00:00Z", Fail),
+            ],
+        );
+    }
+
+    #[test]
+    fn lists_of_the_month_and_of_fixed_days() {
+        let mut norway = case("NO", AT);
+        norway.facts.registers = vec![register("no-reservasjon", Some(false), "2026-09-30")];
+        timeline(
+            &norway,
+            "NO-register",
+            &[
+                ("2026-09-30T12:00:00Z", Pass),
+                ("2026-09-30T22:00:00Z", Fail),
+            ],
+        );
+        let mut slovakia = case("SK", AT);
+        slovakia.facts.registers = vec![register("sk-0888", Some(false), "2026-10-02")];
+        timeline(
+            &slovakia,
+            "SK-list",
+            &[
+                ("2026-10-15T21:59:59Z", Pass),
+                ("2026-10-15T22:00:00Z", Fail),
+            ],
+        );
+        slovakia.facts.registers = vec![register("sk-0888", Some(false), "2026-10-16")];
+        timeline(
+            &slovakia,
+            "SK-list",
+            &[
+                ("2026-10-31T12:00:00Z", Pass),
+                ("2026-11-01T12:00:00Z", Fail),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_consent_later_than_the_listing() {
+        fn listed(case: &mut crate::policy::facts::Case, since: Option<&str>, consent: &str) {
+            case.facts.registers = vec![register("be-dncm", Some(true), "2026-05-18")];
+            case.facts.registers[0].listed_since = since.map(|date| date.parse().unwrap());
+            case.facts.consents = vec![given(consent, "written")];
+        }
+        table(
+            "BE",
+            AT,
+            "BE-dncm",
+            &[
+                (
+                    "the day after",
+                    |c| listed(c, Some("2026-03-01"), "2026-03-02T12:00:00Z"),
+                    Lifted,
+                ),
+                (
+                    "the same day",
+                    |c| listed(c, Some("2026-03-01"), "2026-03-01T12:00:00Z"),
+                    Fail,
+                ),
+                (
+                    "nobody knows since when",
+                    |c| listed(c, None, "2026-03-02T12:00:00Z"),
+                    Fail,
+                ),
+            ],
+        );
     }
 }

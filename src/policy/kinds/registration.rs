@@ -28,11 +28,43 @@ impl RuleKind for Registration {
             Some(held) => moment
                 .pass(format_args!("the seller holds {id}"))
                 .with_some("valid_to", held.valid_to),
-            None => moment.fail_unless_lifted(
-                rule,
-                format_args!("the seller's {id} has run out"),
-            ),
+            None => moment.fail_unless_lifted(rule, format_args!("the seller's {id} has run out")),
         }
         .with(format_args!("registration={id}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    fn held(case: &mut crate::policy::facts::Case, id: &str, valid_to: Option<&str>) {
+        case.facts.registrations = vec![crate::policy::facts::RegistrationFact {
+            id: id.to_owned(),
+            number: None,
+            valid_to: valid_to.map(|date| date.parse().unwrap()),
+        }];
+    }
+
+    #[test]
+    fn the_seller_must_hold_it_that_day() {
+        // 22:00 on 13 October in Montreal.
+        table(
+            "CA",
+            "2026-10-14T02:00:00Z",
+            "CA-registration",
+            &[
+                ("none", |_| {}, Fail),
+                ("held", |c| held(c, "ca-dncl", None), Pass),
+                ("another", |c| held(c, "us-ky-ag", None), Fail),
+                (
+                    "its last day",
+                    |c| held(c, "ca-dncl", Some("2026-10-13")),
+                    Pass,
+                ),
+                ("run out", |c| held(c, "ca-dncl", Some("2026-10-12")), Fail),
+            ],
+        );
     }
 }

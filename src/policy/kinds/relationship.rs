@@ -12,7 +12,10 @@ use super::{Kind, RuleKind};
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "keys for readers are read so that they are checked")]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
 pub struct Relationship {
     transaction_months: Option<i32>,
     transaction_days: Option<i64>,
@@ -47,7 +50,10 @@ impl RuleKind for Relationship {
             .info(format_args!(
                 "by this rule there {is} an established business relationship"
             ))
-            .with_some("last_transaction", dealings.and_then(|d| d.last_transaction))
+            .with_some(
+                "last_transaction",
+                dealings.and_then(|d| d.last_transaction),
+            )
             .with_some("last_inquiry", dealings.and_then(|d| d.last_inquiry))
     }
 }
@@ -59,7 +65,12 @@ pub(in super::super) fn stands(rule: &Rule, moment: &Moment<'_>, limb: Limb) -> 
     let (own, country) = (rule.common.jurisdiction.as_str(), rule.common.country());
     let mut rows = pack
         .rules_of(own)
-        .chain((own != country).then(|| pack.rules_of(country)).into_iter().flatten())
+        .chain(
+            (own != country)
+                .then(|| pack.rules_of(country))
+                .into_iter()
+                .flatten(),
+        )
         .filter(|row| row.common.enforced && row.holds_on(moment.date()))
         .filter_map(|row| match &row.kind {
             Kind::Relationship(row) => Some(row),
@@ -122,5 +133,122 @@ impl Relationship {
             moment.is_standing_dealing(date) && moment.is_within_months(date, months)
         });
         ground::contract(None, moment) || recently
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    /// A listed number in this place, called on this date at noon in New York: only the relationship can lift the row.
+    fn lifted(
+        place: &str,
+        date: &str,
+        rule: &str,
+        known: Option<crate::domain::party::Relationship>,
+    ) -> bool {
+        let mut case = case(place, &format!("{date}T17:00:00Z"));
+        case.facts.relationship = known;
+        outcome(&case, rule) == Lifted
+    }
+
+    #[test]
+    fn both_federal_spans_must_run() {
+        let federal = |date, known| lifted("US-GA", date, "US-national-dnc", known);
+        assert!(federal("2026-05-19", bought("2026-05-19")));
+        assert!(!federal("2026-05-19", bought("2026-05-20")), "a date ahead");
+        // 540 days are less than 18 months.
+        assert!(federal("2026-05-19", bought("2024-11-25")));
+        assert!(!federal("2026-05-19", bought("2024-11-24")));
+        assert!(
+            federal("2026-05-19", asked("2026-02-19")),
+            "89 days, three months"
+        );
+        assert!(
+            !federal("2026-05-19", asked("2026-02-18")),
+            "90 days, but over three months"
+        );
+        // From 30 November three months reach to the end of February, 90 days to the 28th.
+        assert!(federal("2027-02-28", asked("2026-11-30")));
+        assert!(!federal("2027-03-01", asked("2026-11-30")));
+    }
+
+    #[test]
+    fn months_are_counted_back_and_clamped() {
+        // South Carolina and Oregon have no list of their own; Utah's consent row knows 18 months and no federal spans
+        // less: what is clamped shows in Canada, where 18 months before 31 August is the end of February.
+        let canada = |date, known| lifted("CA", date, "CA-dncl", known);
+        assert!(canada("2026-08-31", bought("2025-02-28")));
+        assert!(!canada("2026-08-31", bought("2025-02-27")));
+        assert!(canada("2026-08-31", asked("2026-02-28")));
+        assert!(!canada("2026-08-31", asked("2026-02-27")));
+    }
+
+    #[test]
+    fn all_rows_hold_by_the_same_limb() {
+        let washington = |known| lifted("US-WA", "2026-05-19", "US-WA-dnc", known);
+        assert!(washington(bought("2025-05-19")));
+        assert!(!washington(bought("2025-05-18")), "12 months there");
+        // Pennsylvania knows no inquiry; the federal rows would.
+        assert!(lifted(
+            "US-PA",
+            "2026-05-19",
+            "US-national-dnc",
+            asked("2026-05-01")
+        ));
+        assert!(!lifted(
+            "US-PA",
+            "2026-05-19",
+            "US-PA-dnc",
+            asked("2026-05-01")
+        ));
+        // Texas names no span of its own, so the federal ones decide.
+        assert!(lifted(
+            "US-TX",
+            "2026-05-19",
+            "US-TX-dnc",
+            bought("2025-01-19")
+        ));
+        assert!(lifted(
+            "US-TX",
+            "2026-05-19",
+            "US-TX-dnc",
+            asked("2026-05-01")
+        ));
+    }
+
+    #[test]
+    fn a_relationship_ends() {
+        let mut case = case("US-GA", "2026-05-19T17:00:00Z");
+        case.facts.relationship = bought("2026-04-19");
+        let mut opted_out = case.clone();
+        opted_out.facts.opt_outs = vec![opt_out("2026-05-01T00:00:00Z")];
+        assert_eq!(outcome(&opted_out, "US-national-dnc"), Fail);
+        let mut ended = case.clone();
+        ended.facts.relationship.as_mut().unwrap().ended_at = Some(instant("2026-05-01T00:00:00Z"));
+        assert_eq!(outcome(&ended, "US-national-dnc"), Fail);
+        ended.facts.relationship.as_mut().unwrap().last_transaction =
+            Some("2026-05-02".parse().unwrap());
+        assert_eq!(
+            outcome(&ended, "US-national-dnc"),
+            Lifted,
+            "a new dealing after the end"
+        );
+    }
+
+    #[test]
+    fn contracts_count_where_the_row_names_them() {
+        let known = |json: &str| serde_json::from_str(json).unwrap();
+        let canada = |json| lifted("CA", "2026-08-31", "CA-dncl", known(json));
+        assert!(canada(r#"{"contract_in_force":true}"#));
+        assert!(canada(r#"{"contract_ended_on":"2025-02-28"}"#));
+        assert!(!canada(r#"{"contract_ended_on":"2025-02-27"}"#));
+        assert!(!lifted(
+            "US-GA",
+            "2026-08-31",
+            "US-national-dnc",
+            known(r#"{"contract_in_force":true}"#)
+        ));
     }
 }

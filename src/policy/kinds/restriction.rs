@@ -106,3 +106,81 @@ pub(in super::super) fn missing_occasions<'a>(
         (!stands).then_some(name)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    const AT: &str = "2026-05-19T12:00:00Z";
+
+    #[test]
+    fn nobody_in_such_a_state_is_called() {
+        fn restricted(case: &mut crate::policy::facts::Case) {
+            let since = instant("2026-05-01T12:00:00Z");
+            case.facts.restriction = Some(crate::domain::party::Restriction { since });
+        }
+        table(
+            "DE",
+            AT,
+            "EEA-restriction",
+            &[
+                ("not restricted", |_| {}, Pass),
+                ("restricted", restricted, Fail),
+                (
+                    "restricted after the consent",
+                    |c| {
+                        restricted(c);
+                        c.facts.consents = vec![given("2026-04-30T12:00:00Z", "written")];
+                        c.facts.consents[0].documented = Some(true);
+                    },
+                    Fail,
+                ),
+                (
+                    "consent to it since",
+                    |c| {
+                        restricted(c);
+                        c.facts.consents = vec![given("2026-05-02T12:00:00Z", "written")];
+                        c.facts.consents[0].documented = Some(true);
+                    },
+                    Lifted,
+                ),
+            ],
+        );
+        table(
+            "US-GA",
+            AT,
+            "POLICY-restriction",
+            &[(
+                "no way out in policy",
+                |c| {
+                    restricted(c);
+                    c.facts.consents = vec![given("2026-05-02T12:00:00Z", "written")];
+                },
+                Fail,
+            )],
+        );
+        table(
+            "DE",
+            AT,
+            "EEA-minor",
+            &[
+                ("age unknown", |_| {}, Pass),
+                ("a minor", |c| c.facts.minor = Some(true), Fail),
+            ],
+        );
+        table(
+            "DE",
+            AT,
+            "POLICY-unknown-zone",
+            &[("zones known", |_| {}, Pass)],
+        );
+        table(
+            "DE",
+            AT,
+            "POLICY-no-rules",
+            &[("rules known", |_| {}, Pass)],
+        );
+        table("BR", AT, "POLICY-no-rules", &[("no rules", |_| {}, Fail)]);
+    }
+}

@@ -9,7 +9,10 @@ use super::RuleKind;
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "keys for readers are read so that they are checked")]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
 pub struct Retention {
     record: Record,
     keep_years: Option<u32>,
@@ -55,5 +58,21 @@ impl RuleKind for Retention {
             .info(format_args!("a record of the {record} must be kept"))
             .with_some("keep_years", self.keep_years)
             .with_some("keep_days", self.keep_days)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    #[test]
+    fn informs_and_never_decides() {
+        table(
+            "US-GA",
+            "2026-10-14T12:00:00Z",
+            "US-retention-tsr",
+            &[("any call", |_| {}, Info)],
+        );
     }
 }
