@@ -15,12 +15,12 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::clock::Clock;
 use crate::domain::access::Role::{Administrator, Agent, Auditor};
 use crate::domain::access::{ApiKey, Principal, Role};
 use crate::domain::ids::ApiKeyId;
 use crate::domain::time::Mono;
-use crate::gate::Gate;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 use super::credential::Credential;
 use super::{deadline, status};
@@ -137,9 +137,9 @@ pub(super) fn principal<T>(request: &tonic::Request<T>) -> Result<Principal, Sta
 pub(super) struct GuardLayer(Arc<Guard>);
 
 impl GuardLayer {
-    pub fn new(gate: Gate) -> Self {
+    pub fn new(store: Store, clock: Clock) -> Self {
         let keys = Mutex::default();
-        Self(Arc::new(Guard { gate, keys }))
+        Self(Arc::new(Guard { store, clock, keys }))
     }
 }
 
@@ -202,7 +202,8 @@ where
 }
 
 struct Guard {
-    gate: Gate,
+    store: Store,
+    clock: Clock,
     keys: Mutex<HashMap<ApiKeyId, Remembered>>,
 }
 
@@ -272,11 +273,11 @@ impl Guard {
     }
 
     async fn key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
-        let now = self.gate.read().mono;
+        let now = self.clock.read().mono;
         if let Some(key) = self.remembered(id, now) {
             return Ok(Some(key));
         }
-        let found = self.gate.store().read().await?.api_key(id).await?;
+        let found = self.store.read().await?.api_key(id).await?;
         if let Some(key) = &found {
             self.remember(key.clone(), now);
         }

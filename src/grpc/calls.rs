@@ -41,8 +41,15 @@ impl CallService for Api {
             digest,
             at,
         } = self.open(request)?;
-        let question =
-            convert::call::place_request(message, self.tables(), &who, digest, at, limit)?;
+        let question = convert::call::place_request(
+            message,
+            self.tables(),
+            &self.check_offer,
+            &who,
+            digest,
+            at,
+            limit,
+        )?;
         let placed = self.gate.place(question).await;
         let placed = placed.map_err(|error| status::from_gate(&error))?;
         Ok(Response::new(pb::PlaceCallResponse {

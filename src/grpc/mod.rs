@@ -11,7 +11,7 @@ pub mod config;
 mod consents;
 mod contacts;
 mod convert;
-pub mod credential;
+mod credential;
 mod deadline;
 mod health;
 mod hex;
@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
+use crate::clock::Clock;
 use crate::domain::access::Principal;
 use crate::domain::ids::RequestId;
 use crate::domain::phone::{NumberKey, Phone};
@@ -38,7 +39,8 @@ use crate::place::Tables;
 use crate::store::Tx;
 
 pub use config::{GrpcConfig, TlsConfig};
-pub use server::{ServeError, Server};
+pub use credential::{Credential, NoRandomness};
+pub use server::{ServeError, Server, serve};
 
 /// The messages, clients and servers made from `proto/dialgate/v1`.
 pub mod pb {
@@ -49,10 +51,15 @@ pub mod pb {
         tonic::include_file_descriptor_set!("dialgate_descriptor");
 }
 
+/// Says what is wrong with an SDP offer. `sip` knows, and `grpc` may not name it.
+pub type CheckOffer = Arc<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
+
 /// What every service works with.
 #[derive(Clone)]
 struct Api {
     gate: Gate,
+    clock: Clock,
+    check_offer: CheckOffer,
     /// Ends the streams when the server goes down.
     closing: CancellationToken,
     /// Calls that may be followed at once.
@@ -76,7 +83,7 @@ impl Api {
             who,
             digest: Sha256::digest(message.encode_to_vec()).into(),
             message,
-            at: self.gate.read().wall,
+            at: self.clock.read().wall,
         })
     }
 

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::server::{Router, TcpIncoming};
-use tonic::transport::{Identity, ServerTlsConfig};
+use tonic::transport::{Identity as Certificate, ServerTlsConfig};
+use tower::layer::util::{Identity, Stack};
 
+use crate::clock::Clock;
 use crate::gate::Gate;
 
 use super::auth::GuardLayer;
@@ -21,7 +24,7 @@ use super::pb::call_service_server::CallServiceServer;
 use super::pb::consent_service_server::ConsentServiceServer;
 use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
-use super::{Api, health, pb};
+use super::{Api, CheckOffer, health, pb};
 
 /// How long open requests may take after the word to go down. An opt-out's barrier takes two seconds.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -66,113 +69,120 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A server that has its socket and serves nobody yet.
+/// A running server; dropped, it goes down without waiting.
 pub struct Server {
-    config: GrpcConfig,
-    listener: TcpListener,
     address: SocketAddr,
-    identity: Option<Identity>,
+    closing: DropGuard,
+    task: JoinHandle<()>,
+}
+
+/// Takes the socket, reads the certificate and starts to serve.
+pub async fn serve(
+    config: &GrpcConfig,
+    gate: Gate,
+    check_offer: CheckOffer,
+    clock: Clock,
+) -> Result<Server, ServeError> {
+    let problems = config.problems();
+    if !problems.is_empty() {
+        return Err(ServeError::Config(problems.join("; ")));
+    }
+    let identity = match &config.tls {
+        Some(tls) => Some(identity(tls).await?),
+        None => None,
+    };
+    let refused = |source| ServeError::Listen {
+        address: config.listen,
+        source,
+    };
+    let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let closing = CancellationToken::new();
+    let api = Api {
+        gate,
+        clock,
+        check_offer,
+        closing: closing.clone(),
+        watches: Arc::new(Semaphore::new(
+            config.watches_max.min(Semaphore::MAX_PERMITS),
+        )),
+    };
+    let router = router(config, identity, api)?;
+    let task = tokio::spawn(run(router, listener, closing.clone()));
+    Ok(Server {
+        address,
+        closing: closing.drop_guard(),
+        task,
+    })
 }
 
 impl Server {
-    /// Takes the socket and reads the certificate, so that what is wrong with them is known before anything starts.
-    pub async fn bind(config: GrpcConfig) -> Result<Self, ServeError> {
-        let problems = config.problems();
-        if !problems.is_empty() {
-            return Err(ServeError::Config(problems.join("; ")));
-        }
-        let identity = match &config.tls {
-            Some(tls) => Some(identity(tls).await?),
-            None => None,
-        };
-        let refused = |source| ServeError::Listen {
-            address: config.listen,
-            source,
-        };
-        let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
-        Ok(Self {
-            config,
-            listener,
-            address,
-            identity,
-        })
-    }
-
     /// The address that was taken, with its port.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until told to go down, then ends the streams and lets open requests finish for some seconds.
-    pub async fn serve(self, gate: Gate, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let router = self.router(gate, shutdown.clone())?;
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        tracing::info!(
-            grpc.address = %self.address,
-            grpc.tls = self.config.tls.is_some(),
-            "serving gRPC on {}",
-            self.address
-        );
-        let drained = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(DRAIN).await;
-        };
-        let serving = router.serve_with_incoming_shutdown(incoming, shutdown.cancelled());
-        tokio::select! {
-            result = serving => result?,
-            () = drained => tracing::warn!("gRPC connections were still open after the time to finish; closed them"),
+    /// Ends the streams, lets open requests finish for some seconds, and closes the door.
+    pub async fn stop(self) {
+        drop(self.closing);
+        if self.task.await.is_err() {
+            tracing::error!("the gRPC server ended early");
         }
-        Ok(())
     }
+}
 
-    fn router(
-        &self,
-        gate: Gate,
-        closing: CancellationToken,
-    ) -> Result<
-        Router<tower::layer::util::Stack<GuardLayer, tower::layer::util::Identity>>,
-        ServeError,
-    > {
-        let config = &self.config;
-        let seconds = Duration::from_secs;
-        let mut server = tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(seconds(config.keepalive_interval_seconds)))
-            .http2_keepalive_timeout(Some(seconds(config.keepalive_timeout_seconds)))
-            .max_concurrent_streams(Some(config.requests_per_connection_max))
-            .layer(GuardLayer::new(gate.clone()));
-        if let Some(identity) = &self.identity {
-            server = server.tls_config(ServerTlsConfig::new().identity(identity.clone()))?;
+async fn run(router: Guarded, listener: TcpListener, closing: CancellationToken) {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = router.serve_with_incoming_shutdown(incoming, closing.cancelled());
+    let drained = async {
+        closing.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = serving => {
+            if let Err(error) = result {
+                tracing::error!(error = chain(&error), "the gRPC server failed");
+            }
         }
-        let (v1, v1alpha) = if config.reflection {
-            (
-                Some(reflection().build_v1()?),
-                Some(reflection().build_v1alpha()?),
-            )
-        } else {
-            (None, None)
-        };
-        let bytes = config.max_message_bytes;
-        let api = Api {
-            gate: gate.clone(),
-            closing: closing.clone(),
-            watches: Arc::new(Semaphore::new(
-                config.watches_max.min(Semaphore::MAX_PERMITS),
-            )),
-        };
-        Ok(server
-            .add_service(health::service(gate, closing))
-            .add_optional_service(v1)
-            .add_optional_service(v1alpha)
-            .add_service(CallServiceServer::new(api.clone()).max_decoding_message_size(bytes))
-            .add_service(ConsentServiceServer::new(api.clone()).max_decoding_message_size(bytes))
-            .add_service(
-                SuppressionServiceServer::new(api.clone()).max_decoding_message_size(bytes),
-            )
-            .add_service(ContactServiceServer::new(api.clone()).max_decoding_message_size(bytes))
-            .add_service(AuditServiceServer::new(api).max_decoding_message_size(bytes)))
+        () = drained => tracing::info!("closed gRPC connections that were still open"),
     }
+}
+
+type Guarded = Router<Stack<GuardLayer, Identity>>;
+
+fn router(
+    config: &GrpcConfig,
+    identity: Option<Certificate>,
+    api: Api,
+) -> Result<Guarded, ServeError> {
+    let seconds = Duration::from_secs;
+    let mut server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(seconds(config.keepalive_interval_seconds)))
+        .http2_keepalive_timeout(Some(seconds(config.keepalive_timeout_seconds)))
+        .max_concurrent_streams(Some(config.requests_per_connection_max))
+        .layer(GuardLayer::new(api.gate.store().clone(), api.clock.clone()));
+    if let Some(identity) = identity {
+        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+    }
+    let (v1, v1alpha) = if config.reflection {
+        (
+            Some(reflection().build_v1()?),
+            Some(reflection().build_v1alpha()?),
+        )
+    } else {
+        (None, None)
+    };
+    let bytes = config.max_message_bytes;
+    Ok(server
+        .add_service(health::service(api.gate.clone(), api.closing.clone()))
+        .add_optional_service(v1)
+        .add_optional_service(v1alpha)
+        .add_service(CallServiceServer::new(api.clone()).max_decoding_message_size(bytes))
+        .add_service(ConsentServiceServer::new(api.clone()).max_decoding_message_size(bytes))
+        .add_service(SuppressionServiceServer::new(api.clone()).max_decoding_message_size(bytes))
+        .add_service(ContactServiceServer::new(api.clone()).max_decoding_message_size(bytes))
+        .add_service(AuditServiceServer::new(api).max_decoding_message_size(bytes)))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -181,10 +191,10 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-async fn identity(tls: &TlsConfig) -> Result<Identity, ServeError> {
+async fn identity(tls: &TlsConfig) -> Result<Certificate, ServeError> {
     let cert = read(&tls.cert_file).await?;
     let key = zeroize::Zeroizing::new(read(&tls.key_file).await?);
-    Ok(Identity::from_pem(cert, key.as_slice()))
+    Ok(Certificate::from_pem(cert, key.as_slice()))
 }
 
 async fn read(path: &Path) -> Result<Vec<u8>, ServeError> {

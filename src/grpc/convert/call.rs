@@ -10,7 +10,7 @@ use crate::domain::disposition::Disposition;
 use crate::domain::time::Micros;
 use crate::gate::NewDisposition;
 use crate::grpc::auth::reads_personal_data;
-use crate::grpc::pb;
+use crate::grpc::{CheckOffer, pb};
 use crate::place::Tables;
 
 use super::{
@@ -55,6 +55,7 @@ pub(in crate::grpc) fn check_request(
 pub(in crate::grpc) fn place_request(
     message: pb::PlaceCallRequest,
     tables: &Tables,
+    check_offer: &CheckOffer,
     who: &Principal,
     digest: [u8; 32],
     now: Micros,
@@ -70,7 +71,7 @@ pub(in crate::grpc) fn place_request(
         party_id: message.party_id,
     };
     let request = wanted.read(&mut fields, tables, who, digest);
-    let sdp_offer = sdp(&mut fields, message.sdp_offer);
+    let sdp_offer = offer(&mut fields, check_offer, message.sdp_offer);
     let expire_time = fields.time("expire_time", message.expire_time);
     let expire_time = match fields.required("expire_time", expire_time) {
         Ok(at) if at > now.plus(EXPIRE_MAX) => fields.wrong(
@@ -122,7 +123,7 @@ impl Wanted {
     }
 }
 
-fn sdp(fields: &mut Fields, offer: Vec<u8>) -> Result<Vec<u8>, Noted> {
+fn offer(fields: &mut Fields, check_offer: &CheckOffer, offer: Vec<u8>) -> Result<Vec<u8>, Noted> {
     const FIELD: &str = "sdp_offer";
     if offer.is_empty() {
         return fields.wrong(FIELD, "is missing; send the softphone's SDP offer");
@@ -130,14 +131,10 @@ fn sdp(fields: &mut Fields, offer: Vec<u8>) -> Result<Vec<u8>, Noted> {
     if offer.len() > SDP_BYTES_MAX {
         return fields.wrong(FIELD, "is longer than 65536 bytes");
     }
-    // RFC 8866 section 5.1: every description begins with its version, and there is one.
-    if !offer.starts_with(b"v=0\r\n") && !offer.starts_with(b"v=0\n") {
-        return fields.wrong(
-            FIELD,
-            "is not an SDP description; it begins with the line v=0",
-        );
+    match check_offer(&offer) {
+        Ok(()) => Ok(offer),
+        Err(problem) => fields.wrong(FIELD, problem),
     }
-    Ok(offer)
 }
 
 /// Reads what an agent says of a call.
