@@ -12,6 +12,7 @@ pub mod campaign;
 pub mod consent;
 pub mod decision;
 pub mod disposition;
+pub mod filter;
 pub mod ids;
 pub mod party;
 pub mod phone;

@@ -88,8 +88,23 @@ pub struct Suppression {
     pub note: Option<String>,
     /// Who recorded it.
     pub actor: String,
+    /// Set once somebody asked for the lift; it binds on until another person approves.
+    pub lift_request: Option<LiftRequest>,
     /// Set once it was lifted.
     pub lift: Option<Lift>,
+}
+
+/// The first of the two people that a lift takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiftRequest {
+    /// When.
+    pub at: Micros,
+    /// Who asked.
+    pub requested_by: String,
+    /// Why.
+    pub reason: String,
+    /// The permission that is newer than the opt-out.
+    pub evidence_ref: String,
 }
 
 /// The end of a suppression: two people, a reason and newer permission.
