@@ -280,6 +280,26 @@ pub struct Call {
     pub end_time: Option<Micros>,
 }
 
+impl Call {
+    /// The call as it was when it was accepted: what a repeated request is answered with.
+    #[must_use]
+    pub fn as_queued(self) -> Self {
+        Self {
+            state: CallState::Queued,
+            claim_decision_id: None,
+            attempt_id: None,
+            outcome: None,
+            sip_code: None,
+            q850_cause: None,
+            invite_time: None,
+            ring_time: None,
+            answer_time: None,
+            end_time: None,
+            ..self
+        }
+    }
+}
+
 /// What an event carries beside its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventDetail {

@@ -1,1 +1,213 @@
-//! (to be written)
+//! The one way to ask "may we call?", and the one place where an answer takes effect.
+//!
+//! Questions go through [`batch`]: one transaction decides all that is waiting. Opt-outs go their own way, at once
+//! ([`suppress`]); what else people tell us about a person is in [`records`]. The gate never sees the clock: it is given
+//! a way to read it, and reads it once, before the transaction begins (docs/ARCHITECTURE.md, the barrier, step 1).
+
+mod batch;
+mod campaigns;
+mod case;
+mod claim;
+mod contacts;
+mod dispositions;
+mod effects;
+mod error;
+mod judge;
+
+mod records;
+mod suppress;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::domain::access::Principal;
+use crate::domain::call::{Call, CallRequest};
+use crate::domain::decision::Decision;
+use crate::domain::ids::{CallId, RequestId};
+use crate::domain::time::{Micros, Reading};
+use crate::policy::Pack;
+use crate::store::Store;
+
+pub use batch::BATCH_MAX;
+pub use campaigns::Campaigns;
+pub use claim::{ClaimRequest, Claimed};
+pub use contacts::ContactDraft;
+pub use dispositions::NewDisposition;
+pub use error::GateError;
+pub use records::NewConsent;
+pub use suppress::{BARRIER_WAIT, NewLift, NewSuppression};
+
+/// Reads both clocks together.
+pub type ReadClocks = Arc<dyn Fn() -> Reading + Send + Sync>;
+
+/// Bounds of the gate, and what the operator closed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GateConfig {
+    /// Questions that may wait at once; a further one is refused with the advice to come again.
+    pub queue_max: usize,
+    /// Regions under an operator stop, such as `US-LA`: rows of kind `prohibited_day` close them.
+    pub emergency_regions: Vec<String>,
+    /// Calls that may wait for each trunk; filled from the trunks' own sections.
+    #[serde(skip)]
+    pub trunk_queue_max: BTreeMap<String, i64>,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self {
+            queue_max: 4096,
+            emergency_regions: Vec::new(),
+            trunk_queue_max: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a request to place a call came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The decision, with every rule.
+    pub decision: Decision,
+    /// The call as it was queued, if the verdict is allow.
+    pub call: Option<Call>,
+}
+
+/// Who asks for a change, under which name, and when.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The accepted credential.
+    pub principal: Principal,
+    /// The caller's name for the request.
+    pub request_id: RequestId,
+    /// Which method, so that one id cannot mean two things.
+    pub method: &'static str,
+    /// Hash of everything that was asked.
+    pub digest: [u8; 32],
+    /// When it arrived.
+    pub at: Micros,
+}
+
+/// The gate. Cheap to clone; all clones share one queue.
+#[derive(Clone)]
+pub struct Gate {
+    core: Arc<Core>,
+    queue: mpsc::Sender<batch::Job>,
+}
+
+/// What the tasks of the gate share.
+struct Core {
+    store: Store,
+    pack: Arc<Pack>,
+    campaigns: Campaigns,
+    config: GateConfig,
+    read: ReadClocks,
+    changes: broadcast::Sender<CallId>,
+}
+
+impl Gate {
+    /// Starts the task that decides. It ends when the last clone of the gate is dropped.
+    #[must_use]
+    pub fn start(
+        store: Store,
+        pack: Arc<Pack>,
+        campaigns: Campaigns,
+        config: GateConfig,
+        read: ReadClocks,
+    ) -> Self {
+        let (changes, _) = broadcast::channel(1024);
+        let (queue, jobs) = mpsc::channel(config.queue_max.max(1));
+        let core = Arc::new(Core {
+            store,
+            pack,
+            campaigns,
+            config,
+            read,
+            changes,
+        });
+        tokio::spawn(batch::run(Arc::clone(&core), jobs));
+        Self { core, queue }
+    }
+
+    /// The store behind the gate, for reading.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.core.store
+    }
+
+    /// The rule pack that decides.
+    #[must_use]
+    pub fn pack(&self) -> &Pack {
+        &self.core.pack
+    }
+
+    /// The campaigns that calls are placed under.
+    #[must_use]
+    pub fn campaigns(&self) -> &Campaigns {
+        &self.core.campaigns
+    }
+
+    /// Reads the clocks that the gate was given.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        (self.core.read)()
+    }
+
+    /// Names calls whose history grew on this node. A hint: whoever follows a call looks by itself now and then too.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<CallId> {
+        self.core.changes.subscribe()
+    }
+
+    /// Tells those who follow this call to look.
+    pub fn changed(&self, call_id: CallId) {
+        // Nobody listening is no error.
+        let _ = self.core.changes.send(call_id);
+    }
+
+    /// The question without the wish: decides and records, reserves nothing.
+    pub async fn check(&self, request: CallRequest) -> Result<Decision, GateError> {
+        self.ask(|reply| batch::Job::Check { request, reply }).await
+    }
+
+    /// Decides and, if allowed, queues the call. Its permit is dropped: the worker asks again.
+    pub async fn place(&self, request: CallRequest) -> Result<Placed, GateError> {
+        let request_id = request.request_id.ok_or_else(|| {
+            GateError::invalid("request_id", "is missing; send a UUID of your own making")
+        })?;
+        self.ask(|reply| batch::Job::Place {
+            request,
+            request_id,
+            reply,
+        })
+        .await
+    }
+
+    /// Asks again at dial time. The only way by which a permit leaves the gate, its attempt row being committed.
+    pub async fn claim(&self, claim: ClaimRequest) -> Result<Claimed, GateError> {
+        self.ask(|reply| batch::Job::Claim {
+            claim: Box::new(claim),
+            reply,
+        })
+        .await
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(batch::Reply<T>) -> batch::Job,
+    ) -> Result<T, GateError> {
+        const RETRY_AFTER: Duration = Duration::from_millis(500);
+        let (reply, answer) = oneshot::channel();
+        let place = self.queue.try_reserve().map_err(|_| GateError::Busy {
+            retry_after: RETRY_AFTER,
+        })?;
+        place.send(job(reply));
+        // The task drops a reply only when it ends, as the whole process does then.
+        answer.await.unwrap_or(Err(GateError::Busy {
+            retry_after: RETRY_AFTER,
+        }))
+    }
+}

@@ -1,1 +1,20 @@
-//! (to be written)
+//! The only module that speaks SIP: it takes a permit and makes a call of it.
+//!
+//! A call is a pure step function (`call`): input and the time go in, messages and events come out; the endpoint's task
+//! (`transport`) owns the socket and the timers and nothing else. INVITE bytes exist only in a form that a [`Permit`]
+//! must unlock right before the system call. Audio never passes here. Nothing here logs a number, an SDP address, a
+//! credential or a message. Types of `rsip` don't leave the module.
+//!
+//! [`Permit`]: crate::policy::Permit
+
+mod api;
+mod config;
+mod sdp;
+mod transport;
+mod uas;
+
+pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Invite, SipEvent};
+pub use config::{Secret, SipConfig, Trunk};
+pub use sdp::{OfferProblem, check_offer};
+pub use transport::Endpoint;
+pub use uas::{Behaviour, Received, SimulatedCarrier};

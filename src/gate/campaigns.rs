@@ -1,0 +1,116 @@
+//! The campaigns of the configuration, and what they let a request ask for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::call::{Call, CallRequest};
+use crate::domain::campaign::{CallerId, Campaign};
+use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
+use crate::domain::phone::Phone;
+
+use super::error::GateError;
+
+/// Every campaign, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Campaigns(Arc<BTreeMap<String, Campaign>>);
+
+impl Campaigns {
+    /// The campaigns of the configuration.
+    #[must_use]
+    pub fn new(campaigns: Vec<Campaign>) -> Self {
+        Self(Arc::new(
+            campaigns
+                .into_iter()
+                .map(|each| (each.campaign_id.clone(), each))
+                .collect(),
+        ))
+    }
+
+    /// One campaign.
+    #[must_use]
+    pub fn get(&self, campaign_id: &str) -> Option<&Campaign> {
+        self.0.get(campaign_id)
+    }
+
+    /// The campaign and the number to show, if the request may have them.
+    pub(super) fn admit(
+        &self,
+        request: &CallRequest,
+        country: &str,
+    ) -> Result<(&Campaign, Option<CallerId>), GateError> {
+        let campaign = self
+            .get(&request.campaign_id)
+            .ok_or(GateError::CampaignUnknown)?;
+        if !campaign.active {
+            return Err(GateError::CampaignInactive);
+        }
+        if !campaign.call_kinds.contains(&request.call_kind) {
+            return Err(GateError::CallKindNotAllowed);
+        }
+        if !reaches(campaign, country) {
+            return Err(GateError::DestinationNotAllowed {
+                country: country.to_owned(),
+            });
+        }
+        let caller_id =
+            caller_id(campaign, request.caller_id).ok_or(GateError::CallerIdNotAllowed)?;
+        Ok((campaign, Some(caller_id)))
+    }
+
+    /// The same questions at dial time: the configuration may have changed while the call was waiting.
+    pub(super) fn admits_still(
+        &self,
+        call: &Call,
+        country: &str,
+    ) -> Result<(&Campaign, Option<CallerId>), &'static str> {
+        let campaign = self
+            .get(&call.campaign_id)
+            .ok_or("the campaign is no longer in the configuration")?;
+        if !campaign.active {
+            return Err("the campaign is no longer active");
+        }
+        if !campaign.call_kinds.contains(&call.call_kind) {
+            return Err("the campaign no longer makes calls of this kind");
+        }
+        if !reaches(campaign, country) {
+            return Err("the campaign may no longer dial this country");
+        }
+        let caller_id =
+            caller_id(campaign, call.from).ok_or("the campaign may no longer show this number")?;
+        Ok((campaign, Some(caller_id)))
+    }
+}
+
+/// Denies by the campaign, in the words of a rule, so that the answer still names its reason.
+pub(super) fn refuse(judgement: &mut Judgement, problem: &str) {
+    let rule = "POLICY-campaign".to_owned();
+    judgement.verdict = Verdict::Deny;
+    judgement.next_allowed_time = None;
+    judgement.denied_by.insert(0, rule.clone());
+    judgement.rules.insert(
+        0,
+        RuleResult {
+            rule,
+            outcome: RuleOutcome::Fail,
+            reason: problem.to_owned(),
+            citation: "operator's configuration, section `campaign`".to_owned(),
+            evidence: Vec::new(),
+        },
+    );
+}
+
+fn reaches(campaign: &Campaign, country: &str) -> bool {
+    campaign.destinations.iter().any(|each| each == country)
+}
+
+/// The number asked for if it is one of the campaign's, else its first.
+fn caller_id(campaign: &Campaign, wanted: Option<Phone>) -> Option<CallerId> {
+    match wanted {
+        Some(number) => campaign
+            .caller_ids
+            .iter()
+            .find(|each| each.number == number)
+            .copied(),
+        None => campaign.caller_ids.first().copied(),
+    }
+}

@@ -1,0 +1,68 @@
+//! From what was asked and what is known to the case object that the law judges.
+
+use crate::domain::call::CallKind;
+use crate::domain::campaign::{CallerId, Campaign};
+use crate::domain::ids::DecisionId;
+use crate::domain::phone::Phone;
+use crate::domain::time::Micros;
+use crate::policy::facts::{CallFacts, CallerIdFacts, Case, Facts, RegistrationFact};
+
+/// What a case is made of beside the stored facts.
+pub(super) struct Question<'a> {
+    pub decision_id: DecisionId,
+    pub at: Micros,
+    pub to: Phone,
+    pub call_kind: CallKind,
+    pub campaign: &'a Campaign,
+    pub caller_id: Option<CallerId>,
+    pub emergency_regions: &'a [String],
+}
+
+/// The case object of one decision.
+pub(super) fn build(question: &Question<'_>, stored: Facts) -> Case {
+    let campaign = question.campaign;
+    let call = CallFacts {
+        at: question.at,
+        to: question.to.reveal(),
+        from: question.caller_id.map(|shown| shown.number),
+        call_kind: question.call_kind,
+        purpose: Some(campaign.purpose),
+        subject: campaign.subject.clone(),
+        seller: Some(campaign.seller.clone()),
+        sector: campaign.sector.clone(),
+        controller_country: campaign.controller_country.clone(),
+        seller_type: Some(campaign.seller_type),
+        caller_id_withheld: None,
+        atds: Some(campaign.atds),
+        special_category: Some(campaign.special_category),
+        new_product: Some(campaign.new_product),
+        introduction: None,
+        voice: None,
+    };
+    let facts = Facts {
+        caller_id: question.caller_id.map(|shown| CallerIdFacts {
+            owned: Some(shown.owned),
+            callable: Some(shown.callable),
+            in_directory: Some(shown.in_directory),
+        }),
+        registrations: campaign
+            .registrations
+            .iter()
+            .map(|each| RegistrationFact {
+                id: each.id.clone(),
+                number: each.number.clone(),
+                valid_to: each.valid_to,
+            })
+            .collect(),
+        emergency_regions: question.emergency_regions.to_vec(),
+        ..stored
+    };
+    Case {
+        id: question.decision_id.to_string(),
+        call,
+        facts,
+        expect: None,
+        why: None,
+        tags: Vec::new(),
+    }
+}

@@ -1,0 +1,206 @@
+//! People and what is known of them, as administrators and CRMs tell it.
+
+use serde_json::json;
+
+use crate::domain::ids::{PartyId, TenantId};
+use crate::domain::party::{Party, PartyNumber, Profile};
+use crate::domain::phone::NumberKey;
+use crate::domain::time::Micros;
+use crate::store::{PartyDraft, Tx, Urgency};
+
+use super::error::GateError;
+use super::records::made;
+use super::{Ask, Gate};
+
+/// A person as somebody tells of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContactDraft {
+    /// Who; absent = whoever holds one of the numbers, or somebody new.
+    pub party_id: Option<PartyId>,
+    /// Facts about the person.
+    pub profile: Profile,
+    /// Their numbers.
+    pub numbers: Vec<PartyNumber>,
+    /// The version that was read; absent = whatever is there.
+    pub etag: Option<String>,
+    /// Fields to write, by name; those not set are cleared. Absent = every field that is set.
+    pub mask: Option<Vec<String>>,
+}
+
+impl Gate {
+    /// Records a person, or changes what is recorded.
+    pub async fn upsert_contact(&self, ask: &Ask, new: ContactDraft) -> Result<Party, GateError> {
+        let tenant = &ask.principal.tenant;
+        let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
+        if let Some(stored) = repeated {
+            return Ok(tx
+                .party(tenant, made(&stored)?)
+                .await?
+                .ok_or(GateError::NotFound { what: "party" })?);
+        }
+        let known = self.known_contact(&mut tx, tenant, &new).await?;
+        if let (Some(etag), Some(found)) = (&new.etag, &known)
+            && *etag != found.etag
+        {
+            return Err(GateError::EtagMismatch);
+        }
+        if new.etag.is_some() && known.is_none() {
+            return Err(GateError::NotFound { what: "party" });
+        }
+        let draft = merged(known, new, ask.at)?;
+        if draft.numbers.is_empty() {
+            return Err(GateError::invalid(
+                "contact.numbers",
+                "a person needs at least one number",
+            ));
+        }
+        let party = tx.upsert_party(tenant, &draft, ask.at).await?;
+        let payload =
+            json!({ "party_id": party.party_id, "etag": party.etag, "request_id": ask.request_id });
+        tx.insert_audit(tenant, &[ask.entry("contact.upserted", None, payload)])
+            .await?;
+        tx.insert_requests(tenant, &[ask.stored(party.party_id.to_string(), true)])
+            .await?;
+        tx.commit().await?;
+        Ok(party)
+    }
+
+    /// The person that the draft is about, if they are recorded. Locks the numbers, so that no other draft makes a
+    /// second person of them meanwhile.
+    async fn known_contact(
+        &self,
+        tx: &mut Tx,
+        tenant: &TenantId,
+        new: &ContactDraft,
+    ) -> Result<Option<Party>, GateError> {
+        let mut keys: Vec<NumberKey> = new
+            .numbers
+            .iter()
+            .map(|each| self.store().hasher().key(tenant, each.number))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        tx.lock_numbers(tenant, &keys.iter().map(|key| key.0).collect::<Vec<_>>())
+            .await?;
+        let party_id = match new.party_id {
+            Some(named) => named,
+            None => {
+                let mut holders: Vec<PartyId> = tx
+                    .parties_by_number(tenant, &keys)
+                    .await?
+                    .into_iter()
+                    .map(|(_, id)| id)
+                    .collect();
+                holders.sort_unstable();
+                holders.dedup();
+                match holders.as_slice() {
+                    [] => return Ok(None),
+                    [only] => *only,
+                    _ => return Err(GateError::PartyAmbiguous),
+                }
+            }
+        };
+        match tx.party(tenant, party_id).await? {
+            Some(party) => Ok(Some(party)),
+            None => Err(GateError::NotFound { what: "party" }),
+        }
+    }
+}
+
+/// What is recorded with the draft laid over it.
+fn merged(known: Option<Party>, new: ContactDraft, at: Micros) -> Result<PartyDraft, GateError> {
+    let (party_id, profile, numbers) = match known {
+        Some(party) => (party.party_id, party.profile, party.numbers),
+        None => (PartyId::new(at), Profile::default(), Vec::new()),
+    };
+    match new.mask {
+        None => Ok(PartyDraft {
+            party_id,
+            profile: overlay(profile, new.profile),
+            numbers: join(numbers, new.numbers),
+        }),
+        Some(mask) => masked(
+            PartyDraft {
+                party_id,
+                profile,
+                numbers,
+            },
+            new.profile,
+            new.numbers,
+            &mask,
+        ),
+    }
+}
+
+/// Every fact that is set replaces the recorded one.
+fn overlay(known: Profile, new: Profile) -> Profile {
+    Profile {
+        display_name: new.display_name.or(known.display_name),
+        language_tag: new.language_tag.or(known.language_tag),
+        audience: new.audience.or(known.audience),
+        location: new.location.or(known.location),
+        relationship: new.relationship.or(known.relationship),
+        legitimate_interest: new.legitimate_interest.or(known.legitimate_interest),
+        presumed_consent: new.presumed_consent.or(known.presumed_consent),
+        notice: new.notice.or(known.notice),
+        restriction: new.restriction.or(known.restriction),
+        callback: new.callback.or(known.callback),
+        directory: new.directory.or(known.directory),
+        minor: new.minor.or(known.minor),
+        personal_relationship: new.personal_relationship.or(known.personal_relationship),
+    }
+}
+
+/// New numbers join the known ones; a known one is replaced by what is now told of it.
+fn join(known: Vec<PartyNumber>, new: Vec<PartyNumber>) -> Vec<PartyNumber> {
+    let kept = known
+        .into_iter()
+        .filter(|old| new.iter().all(|each| each.number != old.number));
+    kept.chain(new.iter().cloned()).collect()
+}
+
+/// Every fact named takes the draft's value, set or not.
+fn masked(
+    known: PartyDraft,
+    new: Profile,
+    numbers: Vec<PartyNumber>,
+    mask: &[String],
+) -> Result<PartyDraft, GateError> {
+    let PartyDraft {
+        party_id,
+        mut profile,
+        numbers: mut kept,
+    } = known;
+    let mut numbers = Some(numbers);
+    for field in mask {
+        match field.as_str() {
+            "display_name" => profile.display_name.clone_from(&new.display_name),
+            "language_tag" => profile.language_tag.clone_from(&new.language_tag),
+            "audience" => profile.audience = new.audience,
+            "location" => profile.location.clone_from(&new.location),
+            "relationship" => profile.relationship.clone_from(&new.relationship),
+            "legitimate_interest" => profile
+                .legitimate_interest
+                .clone_from(&new.legitimate_interest),
+            "presumed_consent" => profile.presumed_consent.clone_from(&new.presumed_consent),
+            "notice" => profile.notice.clone_from(&new.notice),
+            "restriction" => profile.restriction.clone_from(&new.restriction),
+            "callback" => profile.callback.clone_from(&new.callback),
+            "directory" => profile.directory = new.directory,
+            "minor" => profile.minor = new.minor,
+            "personal_relationship" => profile.personal_relationship = new.personal_relationship,
+            "numbers" => kept = numbers.take().unwrap_or(kept),
+            unknown => {
+                return Err(GateError::invalid(
+                    "update_mask",
+                    format!("names `{unknown}`, which a contact does not have"),
+                ));
+            }
+        }
+    }
+    Ok(PartyDraft {
+        party_id,
+        profile,
+        numbers: kept,
+    })
+}

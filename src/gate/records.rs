@@ -1,0 +1,241 @@
+//! What people tell us: consents and hang-ups here, contacts and dispositions beside. Each is one transaction with its
+//! audit entry and the memory of its request.
+
+use serde_json::{Value, json};
+
+use crate::domain::call::{Call, CallKind};
+use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm, InitiatedBy};
+
+use crate::domain::ids::{AuditEntryId, CallId, ConsentEventId, PartyId, TenantId};
+use crate::domain::phone::{NumberKey, Phone};
+use crate::domain::time::Micros;
+use crate::store::{AuditEntry, Notice, StoreError, StoredRequest, Tx, Urgency};
+
+use super::error::GateError;
+use super::{Ask, Gate};
+
+/// An act of consent as somebody tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewConsent {
+    /// For which number.
+    pub number: Phone,
+    /// Whose, where several share the number.
+    pub party_id: Option<PartyId>,
+    /// Towards which seller.
+    pub seller: String,
+    /// Given or withdrawn.
+    pub action: ConsentAction,
+    /// When the person acted; absent = now.
+    pub at: Option<Micros>,
+    /// Kinds of call it covers; empty = all.
+    pub channels: Vec<CallKind>,
+    /// How it was expressed.
+    pub form: Option<ConsentForm>,
+    /// Expressly given.
+    pub explicit: Option<bool>,
+    /// A record of the act exists.
+    pub documented: Option<bool>,
+    /// Names calls outside the legal hours.
+    pub out_of_hours: Option<bool>,
+    /// `indefinite`, `unspecified`, or an end date.
+    pub period: Option<String>,
+    /// Who started the exchange.
+    pub initiated_by: Option<InitiatedBy>,
+    /// Where it came from.
+    pub source: Option<String>,
+    /// What proves it.
+    pub evidence_ref: Option<String>,
+    /// The wording shown.
+    pub wording_ref: Option<String>,
+}
+
+impl Ask {
+    /// The memory of this request.
+    pub(super) fn stored(&self, subject: String, passed: bool) -> StoredRequest {
+        StoredRequest {
+            request_id: self.request_id,
+            method: self.method.to_owned(),
+            digest: self.digest,
+            subject,
+            passed,
+            at: self.at,
+        }
+    }
+
+    pub(super) fn entry(
+        &self,
+        kind: &str,
+        subject_key: Option<NumberKey>,
+        payload: Value,
+    ) -> AuditEntry {
+        AuditEntry {
+            entry_id: AuditEntryId::new(self.at),
+            kind: kind.to_owned(),
+            actor: self.principal.actor(),
+            subject_key: subject_key.map(|key| key.0),
+            payload,
+            at: self.at,
+        }
+    }
+}
+
+impl Gate {
+    /// A transaction, and the memory of this very request if it was asked before.
+    pub(super) async fn begin(
+        &self,
+        ask: &Ask,
+        urgency: Urgency,
+    ) -> Result<(Tx, Option<StoredRequest>), GateError> {
+        let mut tx = self.store().write(urgency).await?;
+        let stored = tx
+            .requests(&ask.principal.tenant, &[ask.request_id])
+            .await?
+            .pop();
+        match stored {
+            Some(stored) if stored.digest != ask.digest || stored.method != ask.method => {
+                Err(GateError::RequestIdReused)
+            }
+            stored => Ok((tx, stored)),
+        }
+    }
+
+    /// Records that consent was given or withdrawn. A withdrawal binds every claim that begins after it.
+    pub async fn record_consent(
+        &self,
+        ask: &Ask,
+        new: NewConsent,
+    ) -> Result<ConsentEvent, GateError> {
+        if new.at.is_some_and(|at| at > ask.at) {
+            return Err(GateError::invalid(
+                "event_time",
+                "lies in the future; say when the person acted",
+            ));
+        }
+        let tenant = &ask.principal.tenant;
+        let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
+        if let Some(stored) = repeated {
+            let id: ConsentEventId = made(&stored)?;
+            return Ok(tx
+                .consent(tenant, id)
+                .await?
+                .ok_or(GateError::NotFound { what: "consent" })?);
+        }
+        let party_id = self
+            .holder(&mut tx, tenant, new.number, new.party_id, ask.at)
+            .await?;
+        let event = ConsentEvent {
+            consent_event_id: ConsentEventId::new(ask.at),
+            party_id,
+            number: new.number,
+            seller: new.seller,
+            action: new.action,
+            at: new.at.unwrap_or(ask.at),
+            recorded_at: ask.at,
+            channels: new.channels,
+            form: new.form,
+            explicit: new.explicit,
+            documented: new.documented,
+            out_of_hours: new.out_of_hours,
+            period: new.period,
+            initiated_by: new.initiated_by,
+            source: new.source,
+            evidence_ref: new.evidence_ref,
+            wording_ref: new.wording_ref,
+            actor: ask.principal.actor(),
+        };
+        tx.insert_consent(tenant, &event).await?;
+        let key = self.store().hasher().key(tenant, event.number);
+        let payload = json!({
+            "consent_event_id": event.consent_event_id,
+            "party_id": party_id,
+            "seller": event.seller,
+            "event_time": event.at,
+            "form": event.form,
+            "channels": event.channels,
+            "request_id": ask.request_id,
+        });
+        let kind = format!("consent.{}", event.action);
+        tx.insert_audit(tenant, &[ask.entry(&kind, Some(key), payload)])
+            .await?;
+        tx.insert_requests(
+            tenant,
+            &[ask.stored(event.consent_event_id.to_string(), true)],
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(event)
+    }
+
+    /// Records the wish to end a call. A call in the queue ends right there; the worker that has it ends any other.
+    pub async fn hang_up(&self, ask: &Ask, call_id: CallId) -> Result<Call, GateError> {
+        let tenant = &ask.principal.tenant;
+        let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
+        let call = tx
+            .call(tenant, call_id)
+            .await?
+            .ok_or(GateError::NotFound { what: "call" })?;
+        if repeated.is_some() || call.state.is_final() {
+            return Ok(call);
+        }
+        tx.request_hang_up(tenant, call_id, ask.at).await?;
+        let payload = json!({ "call_id": call_id, "request_id": ask.request_id });
+        tx.insert_audit(
+            tenant,
+            &[ask.entry("call.hang_up", Some(call.number_key), payload)],
+        )
+        .await?;
+        tx.insert_requests(tenant, &[ask.stored(call_id.to_string(), true)])
+            .await?;
+        let call = tx
+            .call(tenant, call_id)
+            .await?
+            .ok_or(GateError::NotFound { what: "call" })?;
+        tx.commit().await?;
+        if let Err(error) = self.store().notify(&Notice::CallChanged(call_id)).await {
+            tracing::debug!(call.id = %call_id, %error, "the worker was not told; it looks by itself");
+        }
+        self.changed(call_id);
+        Ok(call)
+    }
+
+    /// Whoever holds the number; a number that nobody holds gets a person of its own.
+    async fn holder(
+        &self,
+        tx: &mut Tx,
+        tenant: &TenantId,
+        number: Phone,
+        named: Option<PartyId>,
+        at: Micros,
+    ) -> Result<PartyId, GateError> {
+        let key = self.store().hasher().key(tenant, number);
+        tx.lock_numbers(tenant, &[key.0]).await?;
+        let holders: Vec<PartyId> = tx
+            .parties_by_number(tenant, &[key])
+            .await?
+            .into_iter()
+            .map(|(_, id)| id)
+            .collect();
+        match (named, holders.as_slice()) {
+            (Some(named), holders) if holders.contains(&named) => Ok(named),
+            (Some(_), _) => Err(GateError::invalid(
+                "party_id",
+                "names nobody who holds this number",
+            )),
+            (None, [only]) => Ok(*only),
+            (None, []) => {
+                let party_id = PartyId::new(at);
+                tx.ensure_parties(tenant, &[(party_id, number)], at).await?;
+                Ok(party_id)
+            }
+            (None, _) => Err(GateError::PartyAmbiguous),
+        }
+    }
+}
+
+/// The identifier of what a request made.
+pub(super) fn made<T: std::str::FromStr>(stored: &StoredRequest) -> Result<T, StoreError> {
+    stored
+        .subject
+        .parse()
+        .map_err(|_| StoreError::Damaged { what: "request" })
+}

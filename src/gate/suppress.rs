@@ -1,0 +1,372 @@
+//! Opt-outs: recorded at once, acknowledged only when no claim made before them can still send an INVITE.
+//!
+//! The protocol is `docs/ARCHITECTURE.md`, "The barrier"; its steps are numbered here as there. Waiting alone makes it
+//! safe: a permit lives 1.5 s from a reading before its transaction, so 2 s after our COMMIT returned no permit that did
+//! not see the suppression is alive. The lock only makes the early answer right.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::domain::call::CallKind;
+use crate::domain::ids::{AttemptId, AuditEntryId, PartyId, SuppressionId, TenantId};
+use crate::domain::phone::{NumberKey, Phone};
+use crate::domain::suppression::{
+    Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
+};
+use crate::domain::time::{Micros, Mono};
+use crate::store::{AuditEntry, Notice, StoreError, StoredRequest, Tx, Urgency};
+
+use super::error::GateError;
+use super::{Ask, Gate};
+
+/// How long an opt-out waits, from the return of its COMMIT, when it cannot know that every older claim was closed.
+/// Compiled in, the same on every node: [`crate::policy::Permit::LIFE`] and half a second of margin for slewed clocks
+/// and for a freeze between a permit's last comparison and the system call.
+pub const BARRIER_WAIT: Duration = Duration::from_secs(2);
+
+/// How often the attempts that an opt-out saw open are looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// An opt-out as somebody tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSuppression {
+    /// The number; or
+    pub number: Option<Phone>,
+    /// the person.
+    pub party_id: Option<PartyId>,
+    /// The seller it binds; absent = every seller.
+    pub seller: Option<String>,
+    /// The kinds of call it covers; empty = all.
+    pub channels: Vec<CallKind>,
+    /// Why it exists.
+    pub reason: SuppressionReason,
+    /// How it reached us.
+    pub source: SuppressionSource,
+    /// When the person expressed it; absent = now.
+    pub received_at: Option<Micros>,
+    /// When it ends, where it may end at all.
+    pub expires_at: Option<Micros>,
+    /// What proves it.
+    pub evidence_ref: Option<String>,
+    /// Free text.
+    pub note: Option<String>,
+}
+
+/// A lift as an administrator asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLift {
+    /// Why.
+    pub reason: String,
+    /// The permission that is newer than the opt-out.
+    pub evidence_ref: String,
+}
+
+/// What an opt-out learned before its COMMIT.
+struct Raised {
+    scope: Scope,
+    locked: bool,
+    /// Attempts whose permits were open, if the lock was held.
+    open: Vec<AttemptId>,
+}
+
+enum Scope {
+    Number(NumberKey),
+    Wide,
+}
+
+impl Gate {
+    /// Records an opt-out and returns when no INVITE can follow it. Never batched behind other work.
+    pub async fn suppress(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
+        let suppression = self.draft(ask, new)?;
+        let (mut tx, repeated) = self.begin(ask, Urgency::OptOut).await?;
+        let recorded = match &repeated {
+            Some(stored) => {
+                self.recorded(&mut tx, &ask.principal.tenant, stored)
+                    .await?
+            }
+            None => {
+                let recorded = record(&mut tx, ask, suppression).await?;
+                let subject = recorded.suppression_id.to_string();
+                tx.insert_requests(&ask.principal.tenant, &[ask.stored(subject, false)])
+                    .await?;
+                recorded
+            }
+        };
+        if !repeated.is_some_and(|stored| stored.passed) {
+            // Step 6: already there, or asked again before it had passed: the wait is the same.
+            self.raise_and_wait(tx, ask, &recorded).await?;
+        }
+        Ok(recorded)
+    }
+
+    /// The first call asks for the lift, the second, by another person, makes it.
+    pub async fn lift(
+        &self,
+        ask: &Ask,
+        id: SuppressionId,
+        lift: NewLift,
+    ) -> Result<Suppression, GateError> {
+        let tenant = &ask.principal.tenant;
+        let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
+        let found = tx
+            .suppression(tenant, id)
+            .await?
+            .ok_or(GateError::NotFound {
+                what: "suppression",
+            })?;
+        if repeated.is_some() || found.lift.is_some() {
+            return Ok(found);
+        }
+        if found.reason == SuppressionReason::Registry {
+            return Err(GateError::invalid(
+                "suppression_id",
+                "comes from a register, which only a newer version of the register can change",
+            ));
+        }
+        let actor = ask.principal.actor();
+        let kind = match &found.lift_request {
+            None => {
+                let request = LiftRequest {
+                    at: ask.at,
+                    requested_by: actor,
+                    reason: lift.reason,
+                    evidence_ref: lift.evidence_ref,
+                };
+                tx.request_lift(tenant, id, &request).await?;
+                "suppression.lift_requested"
+            }
+            Some(request) if request.requested_by == actor => {
+                return Err(GateError::SecondApproverRequired);
+            }
+            Some(request) => {
+                let lift = Lift {
+                    at: ask.at,
+                    requested_by: request.requested_by.clone(),
+                    approved_by: actor,
+                    reason: request.reason.clone(),
+                    evidence_ref: request.evidence_ref.clone(),
+                };
+                tx.lift_suppression(tenant, id, &lift).await?;
+                "suppression.lifted"
+            }
+        };
+        let after = tx
+            .suppression(tenant, id)
+            .await?
+            .ok_or(GateError::NotFound {
+                what: "suppression",
+            })?;
+        tx.insert_audit(tenant, &[entry(ask, kind, &after)]).await?;
+        tx.insert_requests(tenant, &[ask.stored(id.to_string(), true)])
+            .await?;
+        tx.commit().await?;
+        Ok(after)
+    }
+
+    fn draft(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
+        let subject = match (new.number, new.party_id) {
+            (Some(number), None) => {
+                SuppressionSubject::Number(self.store().hasher().key(&ask.principal.tenant, number))
+            }
+            (None, Some(party_id)) => SuppressionSubject::Party(party_id),
+            (_, _) => {
+                return Err(GateError::invalid(
+                    "number",
+                    "name either a number or a party_id, and only one of them",
+                ));
+            }
+        };
+        let may_expire = matches!(
+            new.reason,
+            SuppressionReason::Internal | SuppressionReason::Litigator
+        );
+        if new.expires_at.is_some() && !may_expire {
+            return Err(GateError::invalid(
+                "expire_time",
+                "a person's own wish never expires; leave it out",
+            ));
+        }
+        if new.received_at.is_some_and(|at| at > ask.at) {
+            return Err(GateError::invalid(
+                "received_time",
+                "lies in the future; say when the wish was expressed",
+            ));
+        }
+        Ok(Suppression {
+            suppression_id: SuppressionId::new(ask.at),
+            subject,
+            seller: new.seller,
+            channels: new.channels,
+            reason: new.reason,
+            source: new.source,
+            received_at: new.received_at.unwrap_or(ask.at),
+            recorded_at: ask.at,
+            expires_at: new.expires_at,
+            evidence_ref: new.evidence_ref,
+            note: new.note,
+            actor: ask.principal.actor(),
+            lift_request: None,
+            lift: None,
+        })
+    }
+
+    async fn recorded(
+        &self,
+        tx: &mut Tx,
+        tenant: &TenantId,
+        stored: &StoredRequest,
+    ) -> Result<Suppression, GateError> {
+        let id = stored
+            .subject
+            .parse()
+            .map_err(|_| StoreError::Damaged { what: "request" })?;
+        Ok(tx
+            .suppression(tenant, id)
+            .await?
+            .ok_or(StoreError::Damaged { what: "request" })?)
+    }
+
+    /// Steps 2 to 5 for a suppression that this transaction holds or finds recorded.
+    pub(super) async fn raise_and_wait(
+        &self,
+        mut tx: Tx,
+        ask: &Ask,
+        suppression: &Suppression,
+    ) -> Result<(), GateError> {
+        let tenant = &ask.principal.tenant;
+        let raised = raise(&mut tx, tenant, suppression).await?;
+        tx.commit().await?;
+        // Step 4: the clock is read after COMMIT returned, never before.
+        let committed = self.read().mono;
+        self.tell(&raised.scope).await;
+        self.wait(&raised, committed).await;
+        let mut tx = self.store().write(Urgency::OptOut).await?;
+        tx.pass_request(tenant, ask.request_id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// A lost notice costs some ringing, never safety: owners look by themselves every 250 ms.
+    async fn tell(&self, scope: &Scope) {
+        let notice = match scope {
+            Scope::Number(key) => Notice::OptOut(*key),
+            Scope::Wide => Notice::OptOutWide,
+        };
+        if let Err(error) = self.store().notify(&notice).await {
+            tracing::debug!(%error, "workers were not told of an opt-out; they find it by themselves");
+        }
+    }
+
+    /// Step 5: until every attempt seen open was closed by its owner, or the full wait is over on this node's own clock.
+    /// No other reason ends it.
+    async fn wait(&self, raised: &Raised, committed: Mono) {
+        let mut open = raised.open.clone();
+        loop {
+            if raised.locked && open.is_empty() {
+                return;
+            }
+            let waited = self.read().mono.since(committed);
+            let Some(left) = BARRIER_WAIT
+                .checked_sub(waited)
+                .filter(|left| !left.is_zero())
+            else {
+                return;
+            };
+            if raised.locked {
+                tokio::time::sleep(left.min(LOOK_AGAIN)).await;
+                open = self.still_open(open).await;
+            } else {
+                tokio::time::sleep(left).await;
+            }
+        }
+    }
+
+    /// Those still open; if that cannot be read, all of them are.
+    async fn still_open(&self, open: Vec<AttemptId>) -> Vec<AttemptId> {
+        let looked = async { self.store().read().await?.still_open(&open).await };
+        looked.await.unwrap_or(open)
+    }
+}
+
+/// Step 1: the suppression and its audit entry; or the one that is there already.
+pub(super) async fn record(
+    tx: &mut Tx,
+    ask: &Ask,
+    new: Suppression,
+) -> Result<Suppression, StoreError> {
+    let tenant = &ask.principal.tenant;
+    let same = match new.expires_at {
+        None => {
+            tx.same_suppression(tenant, new.subject, new.seller.as_deref(), &new.channels)
+                .await?
+        }
+        Some(_) => None,
+    };
+    // An objection is more than a request not to be called, so it is recorded beside one.
+    let same = same
+        .filter(|found| found.reason == new.reason || new.reason != SuppressionReason::Objection);
+    match same {
+        Some(found) => {
+            tx.insert_audit(tenant, &[entry(ask, "suppression.repeated", &found)])
+                .await?;
+            Ok(found)
+        }
+        None => {
+            tx.insert_suppression(tenant, &new).await?;
+            tx.insert_audit(tenant, &[entry(ask, "suppression.created", &new)])
+                .await?;
+            Ok(new)
+        }
+    }
+}
+
+/// Steps 2 to 4 before COMMIT. A wider scope than one number enumerates nothing and locks nothing (step 7).
+async fn raise(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    suppression: &Suppression,
+) -> Result<Raised, StoreError> {
+    let SuppressionSubject::Number(key) = suppression.subject else {
+        return Ok(Raised {
+            scope: Scope::Wide,
+            locked: false,
+            open: Vec::new(),
+        });
+    };
+    let locked = tx.try_lock_number(tenant, &key).await?;
+    tx.request_cancel(tenant, &key).await?;
+    let open = if locked {
+        tx.open_permits(tenant, &key).await?
+    } else {
+        Vec::new()
+    };
+    Ok(Raised {
+        scope: Scope::Number(key),
+        locked,
+        open,
+    })
+}
+
+fn entry(ask: &Ask, kind: &str, suppression: &Suppression) -> AuditEntry {
+    let (subject_key, party_id) = match suppression.subject {
+        SuppressionSubject::Number(key) => (Some(key.0), None),
+        SuppressionSubject::Party(party_id) => (None, Some(party_id)),
+    };
+    AuditEntry {
+        entry_id: AuditEntryId::new(ask.at),
+        kind: kind.to_owned(),
+        actor: ask.principal.actor(),
+        subject_key,
+        payload: json!({
+            "suppression_id": suppression.suppression_id,
+            "party_id": party_id,
+            "seller": suppression.seller,
+            "channels": suppression.channels,
+            "reason": suppression.reason,
+            "source": suppression.source,
+            "request_id": ask.request_id,
+        }),
+        at: ask.at,
+    }
+}

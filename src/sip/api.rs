@@ -1,0 +1,148 @@
+//! What the module takes and gives: an invitation, a dialog's two channels, its events and its ending.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::config::Trunk;
+use crate::domain::call::{Outcome, Retry};
+use crate::domain::time::Reading;
+use crate::policy::Permit;
+
+/// What is needed for a call beside its permit, which alone says whom to call and which number to show.
+#[derive(Debug)]
+pub struct Invite {
+    /// Made by [`super::Endpoint::new_call_id`] and stored with the attempt before anything is sent.
+    pub sip_call_id: String,
+    /// The trunk that carries the call.
+    pub trunk: Arc<Trunk>,
+    /// The softphone's SDP, passed on byte for byte.
+    pub sdp_offer: Vec<u8>,
+}
+
+/// A call under way: what happens to it, and the way to steer it.
+#[derive(Debug)]
+pub struct Dialog {
+    /// What happened, in order; [`SipEvent::Ended`] is always the last.
+    pub events: mpsc::Receiver<SipEvent>,
+    /// Dropping it hangs up.
+    pub control: mpsc::Sender<Control>,
+}
+
+/// What may be asked of a call under way.
+#[derive(Debug)]
+pub enum Control {
+    /// End it, whatever its state.
+    HangUp {
+        /// Why.
+        cause: HangUpCause,
+    },
+    /// Go on under a new claim; the answer to [`SipEvent::PermitNeeded`].
+    Renew(Permit),
+}
+
+/// Why we end a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUpCause {
+    /// The client asked for it or went away.
+    Client,
+    /// The person opted out.
+    OptOut,
+    /// An INVITE left later than the barrier allows.
+    LateSend,
+    /// The worker is shutting down.
+    Drain,
+}
+
+/// What happened to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SipEvent {
+    /// INVITE bytes were given to the system.
+    Sent {
+        /// The clocks after the system call.
+        at: Reading,
+        /// The permit was older than the barrier's wait by then.
+        late: bool,
+        /// The first INVITE of the call, no retransmission and no answer to a challenge.
+        first: bool,
+    },
+    /// A provisional response without ringing. It leaves the permit open.
+    Progress {
+        /// Status code.
+        code: u16,
+        /// Reason phrase as received.
+        reason: String,
+    },
+    /// An 18x response without media. The permit has been given up.
+    Ringing {
+        /// Status code.
+        code: u16,
+        /// Reason phrase as received.
+        reason: String,
+    },
+    /// An 18x response with media. The permit has been given up.
+    EarlyMedia {
+        /// Status code.
+        code: u16,
+        /// Reason phrase as received.
+        reason: String,
+        /// The far end's SDP.
+        sdp: Vec<u8>,
+    },
+    /// The permit ran out before any 18x or final response: nothing more is sent under it, and we go on listening.
+    PermitSpent,
+    /// An INVITE must be sent again and the permit is over: the call waits for [`Control::Renew`] for a bounded time.
+    PermitNeeded,
+    /// Answered.
+    Answered {
+        /// The far end's SDP.
+        sdp: Vec<u8>,
+    },
+    /// The far end offered other media within the call; it was declined and the session stays as it was.
+    MediaOffer {
+        /// The SDP that was declined.
+        sdp: Vec<u8>,
+    },
+    /// Something worth a line in the call's history.
+    Note {
+        /// Status code, if a response brought it.
+        code: Option<u16>,
+        /// A sentence; never a number.
+        text: String,
+    },
+    /// The call is over; comes last and exactly once, and the permit is gone before it.
+    Ended(Ending),
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Outcome by the table in `outcome.rs`.
+    pub outcome: Outcome,
+    /// What may be done next.
+    pub retry: Retry,
+    /// Final status code, if one came.
+    pub code: Option<u16>,
+    /// Its reason phrase, as received.
+    pub reason: Option<String>,
+    /// Q.850 cause, if one came.
+    pub q850_cause: Option<u16>,
+    /// How long the far end asked us to stay away.
+    pub retry_after: Option<Duration>,
+    /// Who ended it.
+    pub by: EndedBy,
+    /// Whether it was answered.
+    pub answered: bool,
+}
+
+/// Who ended a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// We did.
+    Us,
+    /// The far end or the network did.
+    Peer,
+    /// Nobody did; time ran out.
+    Timeout,
+}
