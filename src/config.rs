@@ -1,1 +1,277 @@
-//! (to be written)
+//! The whole configuration: one TOML file, each value overridable by the environment, parsed once and checked once.
+//!
+//! Each section is a struct of the module that owns it; this file only joins, loads and checks. `DIALGATE__GRPC__LISTEN`
+//! overrides `listen` of `[grpc]`. Secrets are never values here, only names of files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ::config::{Environment, File, FileFormat, Value};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::dialer::{DialerConfig, Lane, TrunkConfig};
+use crate::domain::campaign::Campaign;
+use crate::gate::{CampaignConfig, GateConfig};
+use crate::grpc::GrpcConfig;
+use crate::sip::SipConfig;
+use crate::store::StoreConfig;
+use crate::telemetry::LogConfig;
+
+/// Everything that a node is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the data is.
+    pub store: StoreConfig,
+    /// Where clients are served.
+    pub grpc: GrpcConfig,
+    /// Where SIP is spoken.
+    pub sip: SipConfig,
+    /// How the worker works.
+    pub dialer: DialerConfig,
+    /// Bounds of the gate.
+    pub gate: GateConfig,
+    /// Where the law is.
+    pub rules: RulesConfig,
+    /// What is logged.
+    pub log: LogConfig,
+    /// Trunks with their limits.
+    pub lanes: Vec<Lane>,
+    /// Campaigns.
+    pub campaigns: Vec<Campaign>,
+}
+
+/// Where the law is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RulesConfig {
+    /// A folder that replaces the rules and numbering tables of the binary; absent = those of the binary.
+    pub folder: Option<PathBuf>,
+}
+
+/// Everything that is wrong with a configuration, each with the section and key it stands at.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used:\n{}", .0.iter().map(|each| format!("  {each}")).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigProblems(pub Vec<String>);
+
+impl Config {
+    /// Reads the file, lays the environment over it, and checks everything.
+    pub fn load(path: &Path) -> Result<Self, ConfigProblems> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigProblems(vec![format!("{}: cannot be read: {error}", path.display())])
+        })?;
+        Self::parse(
+            &text,
+            Environment::with_prefix("DIALGATE")
+                .prefix_separator("__")
+                .separator("__")
+                .try_parsing(true),
+        )
+    }
+
+    /// The same from text, with this environment.
+    pub fn parse(text: &str, environment: Environment) -> Result<Self, ConfigProblems> {
+        let sections: BTreeMap<String, Value> = ::config::Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .add_source(environment)
+            .build()
+            .and_then(::config::Config::try_deserialize)
+            .map_err(|error| ConfigProblems(vec![error.to_string()]))?;
+        Sections {
+            sections,
+            problems: Vec::new(),
+        }
+        .join()
+    }
+}
+
+/// The sections not yet taken, and what was found wrong so far.
+struct Sections {
+    sections: BTreeMap<String, Value>,
+    problems: Vec<String>,
+}
+
+impl Sections {
+    fn join(mut self) -> Result<Config, ConfigProblems> {
+        let store = self.take::<StoreConfig>("store");
+        let grpc = self.take::<GrpcConfig>("grpc");
+        let sip = self.take::<SipConfig>("sip");
+        let dialer = self.take::<DialerConfig>("dialer");
+        let mut gate = self.take::<GateConfig>("gate");
+        let rules = self.take::<RulesConfig>("rules");
+        let log = self.take::<LogConfig>("log");
+        let lanes = self.lanes();
+        let campaigns = self.campaigns(&lanes);
+        for unknown in self.sections.keys() {
+            self.problems
+                .push(format!("[{unknown}]: there is no such section"));
+        }
+        if let Some(grpc) = &grpc {
+            self.problems.extend(
+                grpc.problems()
+                    .into_iter()
+                    .map(|problem| format!("[grpc] {problem}")),
+            );
+        }
+        if let Some(gate) = &mut gate {
+            gate.trunk_queue_max = lanes
+                .iter()
+                .map(|lane| {
+                    (
+                        lane.trunk.name.clone(),
+                        i64::from(lane.config.queue_max.get()),
+                    )
+                })
+                .collect();
+        }
+        match (
+            store,
+            grpc,
+            sip,
+            dialer,
+            gate,
+            rules,
+            log,
+            self.problems.is_empty(),
+        ) {
+            (
+                Some(store),
+                Some(grpc),
+                Some(sip),
+                Some(dialer),
+                Some(gate),
+                Some(rules),
+                Some(log),
+                true,
+            ) => Ok(Config {
+                store,
+                grpc,
+                sip,
+                dialer,
+                gate,
+                rules,
+                log,
+                lanes,
+                campaigns,
+            }),
+            _ => Err(ConfigProblems(self.problems)),
+        }
+    }
+
+    /// One section; an absent one is an empty one, so that its own defaults or its own complaints speak.
+    fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let empty = Value::from(::config::Map::<String, Value>::new());
+        let section = self.sections.remove(name).unwrap_or(empty);
+        self.read(section, &format!("[{name}]"))
+    }
+
+    fn take_all<T: DeserializeOwned>(&mut self, kind: &str) -> BTreeMap<String, T> {
+        let named: BTreeMap<String, Value> = self.take(kind).unwrap_or_default();
+        let mut read = BTreeMap::new();
+        for (name, section) in named {
+            if let Some(value) = self.read(section, &format!("[{kind}.{name}]")) {
+                read.insert(name, value);
+            }
+        }
+        read
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, section: Value, place: &str) -> Option<T> {
+        section
+            .try_deserialize()
+            .map_err(|error| self.problems.push(format!("{place} {error}")))
+            .ok()
+    }
+
+    fn lanes(&mut self) -> Vec<Lane> {
+        let mut lanes = Vec::new();
+        for (name, config) in self.take_all::<TrunkConfig>("trunk") {
+            match config.trunk(&name) {
+                Ok(trunk) => lanes.push(Lane { trunk, config }),
+                Err(problem) => self.problems.push(format!("[trunk.{name}] {problem}")),
+            }
+        }
+        lanes
+    }
+
+    fn campaigns(&mut self, lanes: &[Lane]) -> Vec<Campaign> {
+        let mut campaigns = Vec::new();
+        for (name, config) in self.take_all::<CampaignConfig>("campaign") {
+            if !lanes.iter().any(|lane| lane.trunk.name == config.trunk) {
+                self.problems.push(format!(
+                    "[campaign.{name}] trunk: there is no usable section [trunk.{}]",
+                    config.trunk
+                ));
+            }
+            match config.campaign(&name) {
+                Ok(campaign) => campaigns.push(campaign),
+                Err(problems) => {
+                    self.problems.extend(
+                        problems
+                            .into_iter()
+                            .map(|problem| format!("[campaign.{name}] {problem}")),
+                    );
+                }
+            }
+        }
+        campaigns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../deploy/dialgate.example.toml");
+
+    fn parse(text: &str) -> Result<Config, ConfigProblems> {
+        Config::parse(
+            text,
+            Environment::with_prefix("DIALGATE_TEST").source(Some(::config::Map::new())),
+        )
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        let config = parse(EXAMPLE).unwrap();
+        assert_eq!(config.lanes.len(), 1);
+        assert_eq!(config.campaigns.len(), 2);
+        assert_eq!(config.gate.trunk_queue_max.get("carrier"), Some(&1_000));
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_place() {
+        let text = EXAMPLE
+            .replace("ring_timeout_seconds = 45", "ring_timeout_seconds = 5")
+            .replace("destinations = [\"DE\"]", "destinations = [\"Germany\"]")
+            .replace("drain_seconds = 30", "drain_second = 30");
+        let ConfigProblems(problems) = parse(&format!("{text}\n[telemetri]\nx = 1\n")).unwrap_err();
+        for wanted in [
+            "[trunk.carrier] ring_timeout_seconds",
+            "`Germany`",
+            "[dialer]",
+            "drain_second",
+            "[telemetri]",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.contains(wanted)),
+                "{wanted} in {problems:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let mut source = ::config::Map::new();
+        source.insert(
+            "DIALGATE__GRPC__LISTEN".to_owned(),
+            "127.0.0.1:1".to_owned(),
+        );
+        let environment = Environment::with_prefix("DIALGATE")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true);
+        let config = Config::parse(EXAMPLE, environment.source(Some(source))).unwrap();
+        assert_eq!(config.grpc.listen.port(), 1);
+    }
+}

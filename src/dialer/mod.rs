@@ -1,1 +1,172 @@
-//! (to be written)
+//! The worker: leases a due call, waits for a channel and a pace token, asks the gate again, dials at once, and stores
+//! what happens.
+//!
+//! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
+//! meanwhile. Files in the order of a call's life: `lanes` (lease, channel, pace), `attempt` (claim, dial, events),
+//! `journal` (writing them down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
+
+mod attempt;
+mod config;
+mod journal;
+mod lanes;
+mod sweep;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch as signal};
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::domain::ids::{CallId, Incarnation, TenantId};
+use crate::gate::Gate;
+use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
+
+pub use config::{DialerConfig, TrunkConfig};
+
+/// How often a worker looks by itself for what notices would tell it: opt-outs, hang-ups, queued calls (barrier.md 3.12).
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// One trunk with its limits.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// The trunk.
+    pub trunk: Arc<Trunk>,
+    /// Its section of the configuration.
+    pub config: TrunkConfig,
+}
+
+/// The running worker of this process.
+pub struct Dialer {
+    shared: Arc<Shared>,
+    stop: signal::Sender<Phase>,
+    lanes: TaskTracker,
+    keepers: TaskTracker,
+    drain: Duration,
+}
+
+/// How far a stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Working,
+    /// No call is begun any more; those under way go on.
+    Draining,
+    /// Everything ends.
+    Stopped,
+}
+
+/// What the worker's tasks share.
+struct Shared {
+    gate: Gate,
+    endpoint: Endpoint,
+    clock: Clock,
+    node: String,
+    /// Which start of which process this is: the owner's name on leases, attempts and the heartbeat.
+    me: Incarnation,
+    /// Calls that this process claims or has claimed.
+    active: Mutex<HashMap<CallId, Active>>,
+}
+
+/// A call under this process's care.
+enum Active {
+    /// The gate is being asked; the attempt may be committed already.
+    Claiming,
+    /// Under way; steered through `control`.
+    Dialing {
+        tenant: TenantId,
+        control: mpsc::Sender<Control>,
+        ending: bool,
+    },
+}
+
+impl Dialer {
+    /// Starts the worker's tasks.
+    #[must_use]
+    pub fn start(
+        gate: Gate,
+        endpoint: Endpoint,
+        lanes: Vec<Lane>,
+        config: &DialerConfig,
+        clock: Clock,
+    ) -> Self {
+        let me = Incarnation::new(clock.read().wall);
+        let shared = Arc::new(Shared {
+            gate,
+            endpoint,
+            clock,
+            node: config.node.clone(),
+            me,
+            active: Mutex::new(HashMap::new()),
+        });
+        let (stop, phase) = signal::channel(Phase::Working);
+        let dialer = Self {
+            shared: Arc::clone(&shared),
+            stop,
+            lanes: TaskTracker::new(),
+            keepers: TaskTracker::new(),
+            drain: Duration::from_secs(config.drain_seconds),
+        };
+        for lane in lanes {
+            dialer.lanes.spawn(lanes::run(
+                Arc::clone(&shared),
+                lane,
+                phase.clone(),
+                dialer.lanes.clone(),
+            ));
+        }
+        dialer
+            .keepers
+            .spawn(watch::run(Arc::clone(&shared), phase.clone()));
+        dialer.keepers.spawn(sweep::run(shared, phase));
+        dialer
+    }
+
+    /// Stops claiming at once, lets calls finish up to the drain limit, then ends them and writes their outcomes.
+    pub async fn drain(self) {
+        /// Ended calls need a BYE answered and a row written; a far end that is gone is waited for no longer than this.
+        const LAST_WORDS: Duration = Duration::from_secs(40);
+        let _ = self.stop.send(Phase::Draining);
+        self.lanes.close();
+        if tokio::time::timeout(self.drain, self.lanes.wait())
+            .await
+            .is_err()
+        {
+            tracing::info!(
+                calls = self.shared.active().len(),
+                "the drain limit has passed; ending the calls under way"
+            );
+            self.shared.hang_up_all();
+            let _ = tokio::time::timeout(LAST_WORDS, self.lanes.wait()).await;
+        }
+        let _ = self.stop.send(Phase::Stopped);
+        self.keepers.close();
+        self.keepers.wait().await;
+    }
+}
+
+impl Shared {
+    fn active(&self) -> MutexGuard<'_, HashMap<CallId, Active>> {
+        // A task that panicked while it held the map left it whole: every change is one insertion or removal.
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a call under way to end; once is enough.
+    fn hang_up(&self, call_id: CallId, cause: HangUpCause) {
+        if let Some(Active::Dialing {
+            control, ending, ..
+        }) = self.active().get_mut(&call_id)
+            && !*ending
+        {
+            *ending = control.try_send(Control::HangUp { cause }).is_ok();
+        }
+    }
+
+    fn hang_up_all(&self) {
+        let calls: Vec<CallId> = self.active().keys().copied().collect();
+        for call_id in calls {
+            self.hang_up(call_id, HangUpCause::Drain);
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod batch;
 mod campaigns;
 mod case;
 mod claim;
+mod config;
 mod contacts;
 mod dispositions;
 mod effects;
@@ -17,11 +18,9 @@ mod judge;
 mod records;
 mod suppress;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::domain::access::Principal;
@@ -35,6 +34,7 @@ use crate::store::Store;
 pub use batch::BATCH_MAX;
 pub use campaigns::Campaigns;
 pub use claim::{ClaimRequest, Claimed};
+pub use config::{CampaignConfig, GateConfig};
 pub use contacts::ContactDraft;
 pub use dispositions::NewDisposition;
 pub use error::GateError;
@@ -43,29 +43,6 @@ pub use suppress::{BARRIER_WAIT, NewLift, NewSuppression};
 
 /// Reads both clocks together.
 pub type ReadClocks = Arc<dyn Fn() -> Reading + Send + Sync>;
-
-/// Bounds of the gate, and what the operator closed.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GateConfig {
-    /// Questions that may wait at once; a further one is refused with the advice to come again.
-    pub queue_max: usize,
-    /// Regions under an operator stop, such as `US-LA`: rows of kind `prohibited_day` close them.
-    pub emergency_regions: Vec<String>,
-    /// Calls that may wait for each trunk; filled from the trunks' own sections.
-    #[serde(skip)]
-    pub trunk_queue_max: BTreeMap<String, i64>,
-}
-
-impl Default for GateConfig {
-    fn default() -> Self {
-        Self {
-            queue_max: 4096,
-            emergency_regions: Vec::new(),
-            trunk_queue_max: BTreeMap::new(),
-        }
-    }
-}
 
 /// What a request to place a call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,251 @@
+//! One call from claim to outcome. What `sip` reports is written down before the next report is read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::domain::call::{CallState, EventDetail, EventKind};
+use crate::domain::ids::AttemptId;
+use crate::gate::{ClaimRequest, Claimed, GateError};
+use crate::policy::Permit;
+use crate::sip::{Control, Dialog, Ending, HangUpCause, Invite, SipEvent};
+use crate::store::Leased;
+
+use super::journal::Journal;
+use super::{Active, Lane, Shared, lanes};
+
+/// A call that the gate could not decide on waits this long before it is leased again.
+const UNDECIDED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Claims the call and, if allowed, dials it and follows it to its end. The channel is held throughout.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    lane: Lane,
+    leased: Leased,
+    channel: OwnedSemaphorePermit,
+) {
+    let call_id = leased.call.call_id;
+    let sip_call_id = shared.endpoint.new_call_id();
+    // Known before it is claimed: an attempt of ours that is on record and not known here was never sent.
+    shared.active().insert(call_id, Active::Claiming);
+    match shared
+        .gate
+        .claim(claim(&shared, &leased, &sip_call_id, None))
+        .await
+    {
+        Ok(Claimed::Permitted { permit, attempt_id }) => {
+            let call = Under {
+                shared: &shared,
+                lane: &lane,
+                leased: &leased,
+                sip_call_id,
+                attempt_id,
+            };
+            call.dial(permit).await;
+        }
+        Ok(Claimed::Denied(decision)) => {
+            tracing::info!(call.id = %call_id, decision.id = %decision.decision_id, denied_by = ?decision.judgement.denied_by,
+                "the gate refused the call at dial time");
+        }
+        Ok(Claimed::Expired) => {
+            tracing::info!(call.id = %call_id, "the call's time ran out in the queue")
+        }
+        Ok(Claimed::Lost) => tracing::info!(call.id = %call_id, "another worker has the call"),
+        Err(error) => undecided(&shared, &leased, &error).await,
+    }
+    shared.active().remove(&call_id);
+    shared.gate.changed(call_id);
+    drop(channel);
+}
+
+/// Nothing was sent. If the claim was not committed the call goes back to the queue; if it was, nobody can lease it again
+/// and `watch` ends the attempt.
+async fn undecided(shared: &Shared, leased: &Leased, error: &GateError) {
+    tracing::warn!(call.id = %leased.call.call_id, %error, "the gate could not decide; the call goes back to the queue");
+    tokio::time::sleep(UNDECIDED_PAUSE).await;
+    if let Err(error) = lanes::release(shared, leased).await {
+        tracing::warn!(call.id = %leased.call.call_id, %error, "the call was not given back; a sweeper will");
+    }
+}
+
+fn claim(
+    shared: &Shared,
+    leased: &Leased,
+    sip_call_id: &str,
+    again: Option<AttemptId>,
+) -> ClaimRequest {
+    ClaimRequest {
+        call: leased.call.clone(),
+        subject: leased.subject.clone(),
+        lease_epoch: leased.lease_epoch,
+        owner: shared.me,
+        sip_call_id: sip_call_id.to_owned(),
+        again,
+    }
+}
+
+/// A claimed call under way.
+struct Under<'a> {
+    shared: &'a Shared,
+    lane: &'a Lane,
+    leased: &'a Leased,
+    sip_call_id: String,
+    attempt_id: AttemptId,
+}
+
+impl Under<'_> {
+    async fn dial(mut self, permit: Permit) {
+        let invite = Invite {
+            sip_call_id: self.sip_call_id.clone(),
+            trunk: Arc::clone(&self.lane.trunk),
+            sdp_offer: self.leased.sdp_offer.clone(),
+        };
+        // At once: between the claim's commit and here lies no await.
+        let Dialog {
+            mut events,
+            control,
+        } = self.shared.endpoint.dial(permit, invite);
+        let call_id = self.leased.call.call_id;
+        self.shared.active().insert(
+            call_id,
+            Active::Dialing {
+                tenant: self.leased.call.tenant.clone(),
+                control: control.clone(),
+                ending: false,
+            },
+        );
+        let journal = Journal::new(self.shared, &self.leased.call);
+        let mut progressed = false;
+        while let Some(event) = events.recv().await {
+            match event {
+                SipEvent::Sent { late, first, .. } => self.sent(&journal, first, late).await,
+                SipEvent::Progress { code, reason } => {
+                    if !std::mem::replace(&mut progressed, true) {
+                        journal
+                            .event(EventKind::Progress, said(code, reason), None, None)
+                            .await;
+                    }
+                }
+                SipEvent::Ringing { code, reason } => {
+                    let ringing = Some(CallState::Ringing);
+                    journal
+                        .event(
+                            EventKind::Ringing,
+                            said(code, reason),
+                            ringing,
+                            Some(self.attempt_id),
+                        )
+                        .await;
+                }
+                SipEvent::EarlyMedia { code, reason, sdp } => {
+                    let detail = EventDetail {
+                        sdp: Some(sdp),
+                        ..said(code, reason)
+                    };
+                    let state = Some(CallState::EarlyMedia);
+                    journal
+                        .event(EventKind::EarlyMedia, detail, state, Some(self.attempt_id))
+                        .await;
+                }
+                SipEvent::PermitSpent => journal.close_permit(self.attempt_id).await,
+                SipEvent::PermitNeeded => self.renew(&control).await,
+                SipEvent::Answered { sdp } => {
+                    let detail = EventDetail {
+                        sip_code: Some(200),
+                        sdp: Some(sdp),
+                        ..EventDetail::default()
+                    };
+                    let state = Some(CallState::Answered);
+                    journal
+                        .event(EventKind::Answered, detail, state, Some(self.attempt_id))
+                        .await;
+                }
+                SipEvent::MediaOffer { sdp } => {
+                    let detail = EventDetail {
+                        sdp: Some(sdp),
+                        ..EventDetail::default()
+                    };
+                    journal
+                        .event(EventKind::MediaOffer, detail, None, None)
+                        .await;
+                }
+                SipEvent::Note { code, text } => {
+                    let detail = EventDetail {
+                        sip_code: code,
+                        note: Some(text),
+                        ..EventDetail::default()
+                    };
+                    journal.event(EventKind::Note, detail, None, None).await;
+                }
+                SipEvent::Ended(ending) => {
+                    self.ended(&journal, ending).await;
+                    return;
+                }
+            }
+        }
+        // The endpoint is gone, and with it the permit: what came of the call is not known.
+        tracing::error!(call.id = %call_id, "the SIP endpoint ended before the call did; a sweeper will close it");
+    }
+
+    async fn sent(&self, journal: &Journal<'_>, first: bool, late: bool) {
+        if late {
+            // Step 9: frozen between the comparison and the system call for longer than the margin.
+            tracing::error!(call.id = %self.leased.call.call_id, "an INVITE left later than the barrier allows; cancelling the call");
+            self.shared
+                .hang_up(self.leased.call.call_id, HangUpCause::LateSend);
+            journal.late_send(self.attempt_id).await;
+        }
+        if first {
+            journal
+                .event(
+                    EventKind::Inviting,
+                    EventDetail::default(),
+                    Some(CallState::Inviting),
+                    None,
+                )
+                .await;
+        }
+    }
+
+    /// Another INVITE is due and the permit is over: the gate is asked again, in one transaction with the old attempt's
+    /// end. Anything but a new permit ends the call.
+    async fn renew(&mut self, control: &tokio::sync::mpsc::Sender<Control>) {
+        let again = claim(
+            self.shared,
+            self.leased,
+            &self.sip_call_id,
+            Some(self.attempt_id),
+        );
+        match self.shared.gate.claim(again).await {
+            Ok(Claimed::Permitted { permit, attempt_id }) => {
+                self.attempt_id = attempt_id;
+                let _ = control.send(Control::Renew(permit)).await;
+            }
+            Ok(Claimed::Denied(decision)) => {
+                tracing::info!(call.id = %self.leased.call.call_id, denied_by = ?decision.judgement.denied_by,
+                    "the gate refused a further INVITE of the call");
+                self.shared
+                    .hang_up(self.leased.call.call_id, HangUpCause::OptOut);
+            }
+            Ok(Claimed::Expired | Claimed::Lost) | Err(_) => {
+                self.shared
+                    .hang_up(self.leased.call.call_id, HangUpCause::Client);
+            }
+        }
+    }
+
+    async fn ended(&self, journal: &Journal<'_>, ending: Ending) {
+        tracing::info!(call.id = %self.leased.call.call_id, attempt.id = %self.attempt_id, outcome = %ending.outcome,
+            sip.code = ending.code, q850.cause = ending.q850_cause, "the call is over");
+        journal.end(self.attempt_id, &ending).await;
+    }
+}
+
+fn said(code: u16, reason: String) -> EventDetail {
+    EventDetail {
+        sip_code: Some(code),
+        sip_reason: Some(reason),
+        ..EventDetail::default()
+    }
+}

@@ -1,0 +1,137 @@
+//! Settings of the worker and of its trunks.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::sip::{Secret, Trunk};
+
+/// Settings of the worker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DialerConfig {
+    /// Name of this node in logs and in the store.
+    pub node: String,
+    /// On a normal stop: how long calls may go on before they are ended, in seconds.
+    pub drain_seconds: u64,
+}
+
+impl Default for DialerConfig {
+    fn default() -> Self {
+        Self {
+            node: "node".to_owned(),
+            drain_seconds: 30,
+        }
+    }
+}
+
+/// One trunk: where its calls go, how it knows us, and how fast it may be used.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrunkConfig {
+    /// Address and port of the carrier.
+    pub target: SocketAddr,
+    /// Host part of the URIs; absent = the target's address.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// Digest user name.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// File with the digest password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Whether the trunk's MD5 challenges may be answered; SHA-256 always may.
+    #[serde(default = "yes")]
+    pub allow_md5: bool,
+    /// How long a phone may ring, in seconds; at least 15.
+    #[serde(default = "ring_timeout_seconds")]
+    pub ring_timeout_seconds: u64,
+    /// How long the trunk may stay silent after an INVITE, in milliseconds.
+    #[serde(default = "first_response_timeout_ms")]
+    pub first_response_timeout_ms: u64,
+    /// Registered caller name, if it is to be shown.
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// New calls a second.
+    #[serde(default = "calls_per_second")]
+    pub calls_per_second: NonZeroU32,
+    /// Calls that may start at once after a pause.
+    #[serde(default = "burst")]
+    pub burst: NonZeroU32,
+    /// Calls at a time.
+    #[serde(default = "channels")]
+    pub channels: NonZeroU32,
+    /// Calls that may wait for the trunk; further ones are refused with the advice to come again.
+    #[serde(default = "queue_max")]
+    pub queue_max: NonZeroU32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn ring_timeout_seconds() -> u64 {
+    45
+}
+
+fn first_response_timeout_ms() -> u64 {
+    4_000
+}
+
+fn calls_per_second() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn burst() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn channels() -> NonZeroU32 {
+    NonZeroU32::new(10).unwrap_or(NonZeroU32::MIN)
+}
+
+fn queue_max() -> NonZeroU32 {
+    NonZeroU32::new(1_000).unwrap_or(NonZeroU32::MIN)
+}
+
+impl TrunkConfig {
+    /// The trunk as `sip` takes it; or what is wrong with the section, naming the key.
+    pub fn trunk(&self, name: &str) -> Result<Arc<Trunk>, String> {
+        let ring_timeout = Duration::from_secs(self.ring_timeout_seconds);
+        if ring_timeout < Trunk::RING_TIMEOUT_MIN {
+            return Err(format!(
+                "ring_timeout_seconds: `{}` is less than the {} seconds that the law lets a phone ring (47 CFR 64.1200(a)(6))",
+                self.ring_timeout_seconds,
+                Trunk::RING_TIMEOUT_MIN.as_secs()
+            ));
+        }
+        let password = match &self.password_file {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    format!("password_file: cannot read `{}`: {error}", path.display())
+                })?;
+                Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+        };
+        if self.username.is_some() != password.is_some() {
+            return Err("username and password_file: set both or neither".to_owned());
+        }
+        let domain = self
+            .domain
+            .clone()
+            .unwrap_or_else(|| self.target.ip().to_string());
+        let mut trunk = Trunk::new(name, self.target, &domain);
+        trunk.username.clone_from(&self.username);
+        trunk.password = password;
+        trunk.allow_md5 = self.allow_md5;
+        trunk.ring_timeout = ring_timeout;
+        trunk.first_response_timeout = Duration::from_millis(self.first_response_timeout_ms);
+        trunk.display_name.clone_from(&self.display_name);
+        Ok(Arc::new(trunk))
+    }
+}

@@ -1,0 +1,200 @@
+//! Writing a call's history down. A store that does not answer delays the entry, it does not lose it: the worker keeps
+//! trying as long as it lives, and what dies with it is closed by a sweeper.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome};
+use crate::domain::ids::{AttemptId, AuditEntryId};
+use crate::domain::time::Micros;
+use crate::sip::Ending;
+use crate::store::{AttemptEnd, AuditEntry, NewEvent, Notice, Store, StoreError, Urgency};
+
+use super::Shared;
+
+/// Between two tries to write an entry.
+const RETRY_EVERY: Duration = Duration::from_millis(500);
+
+/// The history of one call.
+pub(super) struct Journal<'a> {
+    shared: &'a Shared,
+    call: &'a Call,
+}
+
+impl<'a> Journal<'a> {
+    pub(super) fn new(shared: &'a Shared, call: &'a Call) -> Self {
+        Self { shared, call }
+    }
+
+    /// One event; with it the state that clients see, and the end of a permit that was dropped before.
+    pub(super) async fn event(
+        &self,
+        kind: EventKind,
+        detail: EventDetail,
+        state: Option<CallState>,
+        close_permit: Option<AttemptId>,
+    ) {
+        let event = NewEvent {
+            call_id: self.call.call_id,
+            at: self.now(),
+            kind,
+            detail,
+            state,
+            close_permit,
+        };
+        let store = self.shared.gate.store();
+        self.persist("an event", || async {
+            let mut tx = store.write(Urgency::Ordinary).await?;
+            tx.record_event(&self.call.tenant, &event).await?;
+            tx.commit().await
+        })
+        .await;
+        self.tell().await;
+    }
+
+    /// The permit ran out unused: nothing is sent under it any more.
+    pub(super) async fn close_permit(&self, attempt_id: AttemptId) {
+        let store = self.shared.gate.store();
+        self.persist("the end of a permit", || async {
+            let mut tx = store.write(Urgency::Ordinary).await?;
+            tx.close_permits(&[attempt_id]).await?;
+            tx.commit().await
+        })
+        .await;
+    }
+
+    pub(super) async fn late_send(&self, attempt_id: AttemptId) {
+        let at = self.now();
+        let entry = entry(self.call, attempt_id, "late_send", json!({}), at);
+        let event = NewEvent {
+            call_id: self.call.call_id,
+            at,
+            kind: EventKind::LateSend,
+            detail: EventDetail::default(),
+            state: None,
+            close_permit: None,
+        };
+        let store = self.shared.gate.store();
+        self.persist("a late send", || async {
+            let mut tx = store.write(Urgency::Ordinary).await?;
+            tx.record_event(&self.call.tenant, &event).await?;
+            tx.insert_audit(&self.call.tenant, std::slice::from_ref(&entry))
+                .await?;
+            tx.commit().await
+        })
+        .await;
+        self.tell().await;
+    }
+
+    /// The outcome, once: the first writer wins, a later one leaves a note.
+    pub(super) async fn end(&self, attempt_id: AttemptId, ending: &Ending) {
+        let end = AttemptEnd {
+            attempt_id,
+            call_id: self.call.call_id,
+            outcome: ending.outcome,
+            detail: EventDetail {
+                sip_code: ending.code,
+                sip_reason: ending.reason.clone(),
+                q850_cause: ending.q850_cause,
+                outcome: Some(ending.outcome),
+                retry: Some(ending.retry),
+                ..EventDetail::default()
+            },
+            at: self.now(),
+        };
+        let store = self.shared.gate.store();
+        self.persist("an outcome", || end_attempt(store, self.call, &end))
+            .await;
+        self.tell().await;
+    }
+
+    /// Tries until it is written.
+    async fn persist<W, F>(&self, what: &str, write: W)
+    where
+        W: Fn() -> F,
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        while let Err(error) = write().await {
+            tracing::warn!(call.id = %self.call.call_id, %error, "{what} could not be stored; trying again");
+            tokio::time::sleep(RETRY_EVERY).await;
+        }
+    }
+
+    async fn tell(&self) {
+        self.shared.gate.changed(self.call.call_id);
+        // Other nodes' clients look by themselves if this is lost.
+        let _ = self
+            .shared
+            .gate
+            .store()
+            .notify(&Notice::CallChanged(self.call.call_id))
+            .await;
+    }
+
+    fn now(&self) -> Micros {
+        self.shared.clock.read().wall
+    }
+}
+
+/// Outcome, event and audit entry in one transaction; if the attempt has its outcome already, a note.
+pub(super) async fn end_attempt(
+    store: &Store,
+    call: &Call,
+    end: &AttemptEnd,
+) -> Result<(), StoreError> {
+    let mut tx = store.write(Urgency::Ordinary).await?;
+    if tx.end_attempt(&call.tenant, end).await? {
+        let outcome = json!({
+            "outcome": end.outcome,
+            "sip_code": end.detail.sip_code,
+            "q850_cause": end.detail.q850_cause,
+        });
+        let mut entries = vec![entry(call, end.attempt_id, "outcome", outcome, end.at)];
+        if end.outcome == Outcome::Unwanted {
+            // RFC 8197: a complaint signal for the opt-out reviewers, by itself no recorded opt-out.
+            entries.push(entry(
+                call,
+                end.attempt_id,
+                "review.unwanted",
+                json!({}),
+                end.at,
+            ));
+        }
+        tx.insert_audit(&call.tenant, &entries).await?;
+    } else {
+        let note = NewEvent {
+            call_id: end.call_id,
+            at: end.at,
+            kind: EventKind::Note,
+            detail: EventDetail {
+                note: Some(format!(
+                    "the attempt had its outcome when `{}` was reported",
+                    end.outcome
+                )),
+                ..end.detail.clone()
+            },
+            state: None,
+            close_permit: Some(end.attempt_id),
+        };
+        tx.record_event(&call.tenant, &note).await?;
+    }
+    tx.commit().await
+}
+
+fn entry(
+    call: &Call,
+    attempt_id: AttemptId,
+    kind: &str,
+    more: serde_json::Value,
+    at: Micros,
+) -> AuditEntry {
+    AuditEntry {
+        entry_id: AuditEntryId::new(at),
+        kind: kind.to_owned(),
+        actor: call.actor.clone(),
+        subject_key: Some(call.number_key.0),
+        payload: json!({ "call_id": call.call_id, "attempt_id": attempt_id, "detail": more }),
+        at,
+    }
+}

@@ -1,0 +1,178 @@
+//! The heartbeat of this process, and what dead ones left behind (barrier.md 5). Any node may sweep, several at once are
+//! harmless. A worker judged dead may be alive: so nothing that may have been sent is ever dialed again from here, and a
+//! permit is declared closed only after watching it for the barrier's full wait on this node's own clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::domain::call::{EventDetail, Outcome, Retry};
+use crate::domain::ids::{AttemptId, Incarnation};
+use crate::domain::time::{Mono, Reading};
+use crate::gate::BARRIER_WAIT;
+use crate::store::{AttemptEnd, StoreError, Urgency};
+
+use super::journal::end_attempt;
+use super::{Phase, Shared};
+
+/// How often this process counts its heartbeat up and looks at the others'.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// A heartbeat that stood still for so long, on the sweeper's clock, belongs to a dead process.
+const DEAD_AFTER: Duration = Duration::from_secs(20);
+
+/// What was seen of others, and since when it has not changed.
+#[derive(Default)]
+struct Seen {
+    hearts: HashMap<Incarnation, (i64, Mono)>,
+    permits: HashMap<AttemptId, Mono>,
+}
+
+/// Beats and sweeps until the worker has stopped.
+pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
+    let mut seen = Seen::default();
+    loop {
+        let now = shared.clock.read();
+        if let Err(error) = beat_and_sweep(&shared, &mut seen, now).await {
+            tracing::warn!(%error, "cannot beat or sweep; trying again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(BEAT_EVERY) => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Stopped) => break,
+        }
+    }
+    // A process that stopped in order leaves nothing, and says so; if it cannot, the next sweeper finds out.
+    let _ = forget(&shared).await;
+}
+
+async fn beat_and_sweep(shared: &Shared, seen: &mut Seen, now: Reading) -> Result<(), StoreError> {
+    let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
+    tx.beat(shared.me, &shared.node, now.wall).await?;
+    let hearts = tx.heartbeats().await?;
+    let open = tx.attempts_open().await?;
+    tx.commit().await?;
+    for dead in seen.dead(shared.me, &hearts, now.mono) {
+        bury(shared, dead, now).await?;
+    }
+    let watched = seen.watched(&open, now.mono);
+    if !watched.is_empty() {
+        let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
+        tx.close_permits(&watched).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Ends what a dead worker had claimed, as not known, and frees what it had only leased.
+async fn bury(shared: &Shared, dead: Incarnation, now: Reading) -> Result<(), StoreError> {
+    let store = shared.gate.store();
+    let orphans = store.read().await?.orphans(dead).await?;
+    tracing::warn!(owner = %dead, attempts = orphans.len(), "a worker is gone; closing what it left");
+    for (attempt_id, call_id, tenant) in orphans {
+        let Some(call) = store.read().await?.call(&tenant, call_id).await? else {
+            continue;
+        };
+        let outcome = Outcome::InterruptedUnknown;
+        let detail = EventDetail {
+            outcome: Some(outcome),
+            retry: Some(Retry::Never),
+            ..EventDetail::default()
+        };
+        end_attempt(
+            store,
+            &call,
+            &AttemptEnd {
+                attempt_id,
+                call_id,
+                outcome,
+                detail,
+                at: now.wall,
+            },
+        )
+        .await?;
+        shared.gate.changed(call_id);
+    }
+    let mut tx = store.write(Urgency::Ordinary).await?;
+    tx.requeue_leases_of(dead).await?;
+    tx.forget_node(dead).await?;
+    tx.commit().await
+}
+
+async fn forget(shared: &Shared) -> Result<(), StoreError> {
+    let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
+    tx.forget_node(shared.me).await?;
+    tx.commit().await
+}
+
+impl Seen {
+    /// Processes whose counter has stood still for too long.
+    fn dead(
+        &mut self,
+        me: Incarnation,
+        hearts: &[(Incarnation, i64)],
+        now: Mono,
+    ) -> Vec<Incarnation> {
+        self.hearts
+            .retain(|known, _| hearts.iter().any(|(each, _)| each == known));
+        let mut dead = Vec::new();
+        for (owner, beats) in hearts.iter().filter(|(owner, _)| *owner != me) {
+            let (last, since) = self.hearts.entry(*owner).or_insert((*beats, now));
+            if last != beats {
+                (*last, *since) = (*beats, now);
+            } else if now.since(*since) >= DEAD_AFTER {
+                dead.push(*owner);
+            }
+        }
+        dead
+    }
+
+    /// Permits that this process has itself seen open for the barrier's wait.
+    fn watched(&mut self, open: &[AttemptId], now: Mono) -> Vec<AttemptId> {
+        self.permits.retain(|known, _| open.contains(known));
+        let mut watched = Vec::new();
+        for attempt_id in open {
+            let since = *self.permits.entry(*attempt_id).or_insert(now);
+            if now.since(since) >= BARRIER_WAIT {
+                watched.push(*attempt_id);
+            }
+        }
+        watched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Micros;
+
+    fn at(seconds: u64) -> Mono {
+        Mono(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_heart_that_stands_still_long_enough_is_dead_and_ours_never_is() {
+        let (me, other) = (Incarnation::new(Micros(1)), Incarnation::new(Micros(2)));
+        let mut seen = Seen::default();
+        assert!(seen.dead(me, &[(me, 1), (other, 1)], at(0)).is_empty());
+        assert!(seen.dead(me, &[(me, 1), (other, 1)], at(19)).is_empty());
+        assert!(
+            seen.dead(me, &[(me, 1), (other, 2)], at(20)).is_empty(),
+            "it beat"
+        );
+        assert!(seen.dead(me, &[(me, 1), (other, 2)], at(39)).is_empty());
+        assert_eq!(seen.dead(me, &[(me, 1), (other, 2)], at(40)), [other]);
+    }
+
+    #[test]
+    fn a_permit_is_closed_only_after_the_wait_on_our_own_clock() {
+        let attempt = AttemptId::new(Micros(1));
+        let mut seen = Seen::default();
+        assert!(seen.watched(&[attempt], at(100)).is_empty());
+        assert!(seen.watched(&[attempt], at(101)).is_empty());
+        assert_eq!(seen.watched(&[attempt], at(102)), [attempt]);
+        assert!(seen.watched(&[], at(103)).is_empty());
+        assert!(seen.watched(&[attempt], at(104)).is_empty(), "seen anew");
+    }
+}

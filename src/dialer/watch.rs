@@ -1,0 +1,147 @@
+//! What the owner of attempts looks for: opt-outs that cover an unanswered call, wishes to hang up, and attempts of its
+//! own that it does not know (barrier.md 3.7 and 3.12). On a notice at once, every 250 ms without.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+
+use crate::domain::call::{EventDetail, EventKind, Outcome};
+use crate::domain::ids::{AttemptId, CallId, TenantId};
+use crate::domain::time::Mono;
+use crate::sip::HangUpCause;
+use crate::store::{AttemptEnd, CancelCause, NewEvent, Notice, StoreError, Urgency};
+
+use super::journal::end_attempt;
+use super::{Active, LOOK_EVERY, Phase, Shared};
+
+/// How long an attempt of ours may be on record without being known here before it is ended as never sent: longer than
+/// any answer to COMMIT takes.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// Looks until the worker has stopped.
+pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
+    let mut notices = shared.gate.store().notices();
+    let mut unknown = HashMap::new();
+    loop {
+        if let Err(error) = cancel_covered(&shared).await {
+            tracing::warn!(%error, "cannot look for opt-outs and hang-ups; trying again");
+        }
+        if let Err(error) = end_unsent(&shared, &mut unknown).await {
+            tracing::debug!(%error, "cannot look for unsent attempts; trying again");
+        }
+        tokio::select! {
+            _ = tokio::time::timeout(LOOK_EVERY, concerns_us(&mut notices)) => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Stopped) => return,
+        }
+    }
+}
+
+async fn concerns_us(notices: &mut broadcast::Receiver<Notice>) {
+    use broadcast::error::RecvError;
+    loop {
+        match notices.recv().await {
+            Ok(Notice::CallQueued) => {}
+            Ok(Notice::OptOut(_) | Notice::OptOutWide | Notice::CallChanged(_))
+            | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+async fn cancel_covered(shared: &Shared) -> Result<(), StoreError> {
+    if shared.active().is_empty() {
+        return Ok(());
+    }
+    let at = shared.clock.read().wall;
+    let found = shared
+        .gate
+        .store()
+        .read()
+        .await?
+        .cancels_for(shared.me, at)
+        .await?;
+    for (_, call_id, cause) in found {
+        let tenant = match shared.active().get(&call_id) {
+            Some(Active::Dialing {
+                tenant,
+                ending: false,
+                ..
+            }) => tenant.clone(),
+            _ => continue,
+        };
+        let (why, kind) = match cause {
+            CancelCause::OptOut => (HangUpCause::OptOut, EventKind::OptOut),
+            CancelCause::HangUp => (HangUpCause::Client, EventKind::HangUpRequested),
+        };
+        shared.hang_up(call_id, why);
+        tracing::info!(call.id = %call_id, cause = %kind, "ending the call");
+        note(shared, &tenant, call_id, kind).await;
+    }
+    Ok(())
+}
+
+/// The call is being ended already; its history says why. A store that does not take the line is no reason to wait.
+async fn note(shared: &Shared, tenant: &TenantId, call_id: CallId, kind: EventKind) {
+    let event = NewEvent {
+        call_id,
+        at: shared.clock.read().wall,
+        kind,
+        detail: EventDetail::default(),
+        state: None,
+        close_permit: None,
+    };
+    let written = async {
+        let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
+        tx.record_event(tenant, &event).await?;
+        tx.commit().await
+    };
+    if let Err(error) = written.await {
+        tracing::warn!(call.id = %call_id, %error, "the reason for ending the call was not stored");
+    }
+    shared.gate.changed(call_id);
+}
+
+/// An attempt of ours that is on record and not known here was committed without our hearing of it: nothing was sent.
+async fn end_unsent(
+    shared: &Shared,
+    seen: &mut HashMap<AttemptId, Mono>,
+) -> Result<(), StoreError> {
+    let now = shared.clock.read();
+    let on_record = shared.gate.store().read().await?.orphans(shared.me).await?;
+    let unknown: Vec<_> = on_record
+        .into_iter()
+        .filter(|(_, call_id, _)| !shared.active().contains_key(call_id))
+        .collect();
+    seen.retain(|attempt_id, _| unknown.iter().any(|(id, _, _)| id == attempt_id));
+    for (attempt_id, call_id, tenant) in unknown {
+        let since = *seen.entry(attempt_id).or_insert(now.mono);
+        if now.mono.since(since) < UNKNOWN_FOR {
+            continue;
+        }
+        let store = shared.gate.store();
+        let Some(call) = store.read().await?.call(&tenant, call_id).await? else {
+            continue;
+        };
+        let outcome = Outcome::PermitExpired;
+        let detail = EventDetail {
+            outcome: Some(outcome),
+            ..EventDetail::default()
+        };
+        end_attempt(
+            store,
+            &call,
+            &AttemptEnd {
+                attempt_id,
+                call_id,
+                outcome,
+                detail,
+                at: now.wall,
+            },
+        )
+        .await?;
+        shared.gate.changed(call_id);
+    }
+    Ok(())
+}

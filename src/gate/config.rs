@@ -1,0 +1,187 @@
+//! Settings of the gate, and the campaigns as the configuration writes them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::domain::call::{CallKind, Purpose, SellerType};
+use crate::domain::campaign::{CallerId, Campaign, Registration};
+use crate::domain::phone::Phone;
+
+/// Bounds of the gate, and what the operator closed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GateConfig {
+    /// Questions that may wait at once; a further one is refused with the advice to come again.
+    pub queue_max: usize,
+    /// Regions under an operator stop, such as `US-LA`: rows of kind `prohibited_day` close them.
+    pub emergency_regions: Vec<String>,
+    /// Calls that may wait for each trunk; filled from the trunks' own sections.
+    #[serde(skip)]
+    pub trunk_queue_max: BTreeMap<String, i64>,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self {
+            queue_max: 4096,
+            emergency_regions: Vec::new(),
+            trunk_queue_max: BTreeMap::new(),
+        }
+    }
+}
+
+/// One campaign, section `[campaign.NAME]`: on whose behalf, for what, from which numbers and to where.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignConfig {
+    /// Whether calls may be placed under it now.
+    #[serde(default = "yes")]
+    pub active: bool,
+    /// Seller on whose behalf calls are made; consents, relationships and opt-outs are counted by it.
+    pub seller: String,
+    /// `for_profit` or `nonprofit`.
+    #[serde(default = "for_profit")]
+    pub seller_type: SellerType,
+    /// `sales`, `informational` or `service`.
+    #[serde(default = "sales")]
+    pub purpose: Purpose,
+    /// What the calls are about; caps may count by it.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// Sector tag as the rules name it.
+    #[serde(default)]
+    pub sector: Option<String>,
+    /// ISO country in which the controller is established; the GDPR follows it abroad.
+    #[serde(default)]
+    pub controller_country: Option<String>,
+    /// Kinds of call that the campaign makes.
+    #[serde(default = "live_manual")]
+    pub call_kinds: Vec<CallKind>,
+    /// Numbers that may be shown, the first being the default.
+    pub caller_ids: Vec<CallerIdConfig>,
+    /// ISO countries that may be dialed. Nothing is allowed by default.
+    #[serde(default)]
+    pub destinations: Vec<String>,
+    /// Name of the trunk section that carries its calls.
+    pub trunk: String,
+    /// Registrations and permits that the seller holds.
+    #[serde(default)]
+    pub registrations: Vec<RegistrationConfig>,
+    /// The calls treat special categories of data (GDPR Art. 9).
+    #[serde(default)]
+    pub special_category: bool,
+    /// An automatic telephone dialing system in the sense of the TCPA places the calls.
+    #[serde(default)]
+    pub atds: bool,
+    /// A new product is offered.
+    #[serde(default)]
+    pub new_product: bool,
+}
+
+/// A number that may be shown.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallerIdConfig {
+    /// The number, E.164.
+    pub number: Phone,
+    /// It is the seller's own.
+    #[serde(default)]
+    pub owned: bool,
+    /// Calling it back reaches the seller.
+    #[serde(default)]
+    pub callable: bool,
+    /// It stands in the public directory.
+    #[serde(default)]
+    pub in_directory: bool,
+}
+
+/// A permit or registration that the seller holds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrationConfig {
+    /// Id as the rules name it, such as `ca-dncl`.
+    pub id: String,
+    /// Number given by the authority.
+    #[serde(default)]
+    pub number: Option<String>,
+    /// Last day on which it holds.
+    #[serde(default)]
+    pub valid_to: Option<jiff::civil::Date>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn for_profit() -> SellerType {
+    SellerType::ForProfit
+}
+
+fn sales() -> Purpose {
+    Purpose::Sales
+}
+
+fn live_manual() -> Vec<CallKind> {
+    vec![CallKind::LiveManual]
+}
+
+impl CampaignConfig {
+    /// The campaign; or everything that is wrong with its section, naming the key.
+    pub fn campaign(&self, name: &str) -> Result<Campaign, Vec<String>> {
+        let mut problems = Vec::new();
+        if self.caller_ids.is_empty() {
+            problems
+                .push("caller_ids: is empty; a call must show a number that is yours".to_owned());
+        }
+        if self.call_kinds.is_empty() {
+            problems.push("call_kinds: is empty; name at least one kind".to_owned());
+        }
+        let countries = self.destinations.iter().chain(&self.controller_country);
+        for country in countries
+            .filter(|each| each.len() != 2 || !each.bytes().all(|byte| byte.is_ascii_uppercase()))
+        {
+            problems.push(format!(
+                "`{country}` is not an ISO 3166-1 alpha-2 country; write it like `US`"
+            ));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Campaign {
+            campaign_id: name.to_owned(),
+            active: self.active,
+            seller: self.seller.clone(),
+            seller_type: self.seller_type,
+            purpose: self.purpose,
+            subject: self.subject.clone(),
+            sector: self.sector.clone(),
+            controller_country: self.controller_country.clone(),
+            call_kinds: self.call_kinds.clone(),
+            caller_ids: self
+                .caller_ids
+                .iter()
+                .map(|each| CallerId {
+                    number: each.number,
+                    owned: each.owned,
+                    callable: each.callable,
+                    in_directory: each.in_directory,
+                })
+                .collect(),
+            destinations: self.destinations.clone(),
+            trunk: self.trunk.clone(),
+            registrations: self
+                .registrations
+                .iter()
+                .map(|each| Registration {
+                    id: each.id.clone(),
+                    number: each.number.clone(),
+                    valid_to: each.valid_to,
+                })
+                .collect(),
+            special_category: self.special_category,
+            atds: self.atds,
+            new_product: self.new_product,
+        })
+    }
+}
