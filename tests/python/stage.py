@@ -83,14 +83,17 @@ class Stage:
             "store": f'url = "{url}"\nkey_file = "{self.folder.path}/{key_file}"',
             "grpc": f'listen = "{self.address}"',
             "sip": 'listen = "127.0.0.1:0"',
+            "dialer": "drain_seconds = 2",
         } | changes
+        password_file = self.folder.path / "trunk.password"
+        password_file.write_text(PASSWORD + "\n")
+        password_file.chmod(0o600)
         lines = [f"[{section}]\n{body}\n" for section, body in sections.items()]
         for trunk, callee in self.trunks.items():
-            lines.append(f'[trunk.{trunk}]\ntarget = "127.0.0.1:{callee.port}"\ndomain = "carrier.example"\n')
-            if trunk == "rings":
-                lines.append("ring_timeout_seconds = 15\n")
+            lines.append(f'[trunk.{trunk}]\ntarget = "127.0.0.1:{callee.port}"\ndomain = "carrier.example"\n'
+                         f'calls_per_second = 50\nburst = 10\nring_timeout_seconds = {15 if trunk == "rings" else 45}\n')
             if trunk.startswith("challenge"):
-                lines.append(f'username = "{USERNAME}"\npassword = "{PASSWORD}"\n')
+                lines.append(f'username = "{USERNAME}"\npassword_file = "{password_file}"\n')
             for land, caller_id in CALLER_IDS.items():
                 lines.append(
                     f'[campaign.{land}-{trunk}]\nactive = true\nseller = "{SELLER}"\npurpose = "sales"\nsubject = "roof-check"\n'

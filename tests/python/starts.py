@@ -70,6 +70,9 @@ def wrong_configuration(stage: Stage):
     config.write_text(config.read_text() + '\n[campaign.lost]\nactive = true\nseller = "acme"\ncall_kinds = ["live_manual"]\ntrunk = "nowhere"\n'
                       'destinations = ["US"]\ncaller_ids = [{ number = "+14045550199", owned = true, callable = true }]\n')
     refuses(stage, config, "lost", "nowhere")
+    config = stage.write_config("ring.toml", stage.url, "number.key")
+    config.write_text(config.read_text() + '\n[trunk.hasty]\ntarget = "127.0.0.1:5099"\nring_timeout_seconds = 14\n')
+    refuses(stage, config, "hasty", "ring_timeout_seconds", "64.1200")
     refuses(stage, stage.folder.path / "absent.toml", "absent.toml")
     done = run_binary(stage.clock, "config", "check", "--config", str(config))
     assert done.returncode == 1 and "nowhere" in done.stdout + done.stderr, done
