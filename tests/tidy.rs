@@ -20,7 +20,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["domain", "policy"]),
     ("sip", &["domain", "policy", "clock"]),
     ("gate", &["domain", "place", "policy", "store"]),
-    ("dialer", &["domain", "clock", "store", "gate", "sip"]),
+    (
+        "dialer",
+        &["domain", "clock", "policy", "store", "gate", "sip"],
+    ),
     (
         "grpc",
         &["domain", "clock", "place", "policy", "store", "gate"],
