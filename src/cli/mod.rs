@@ -1,1 +1,98 @@
-//! (to be written)
+//! What a person types. One file a subcommand; each has its arguments, its `run`, and an example in its help.
+//!
+//! Most commands are thin clients of a running server ([`client`]) and print what it answers ([`output`], [`card`],
+//! [`failure`]); the others work on this machine alone. Exit codes are the same everywhere: 0 done, 1 failed, 2 usage,
+//! 3 denied.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod arguments;
+pub mod audit;
+pub mod call;
+pub mod card;
+pub mod check;
+pub mod client;
+pub mod consent;
+pub mod contact;
+pub mod failure;
+pub mod follow;
+pub mod json;
+pub mod optout;
+pub mod output;
+pub mod wire;
+
+/// Compliance-gated outbound dialer: no call without a stored, explained allow
+///
+/// A softphone asks for a call; the gate decides on consent, opt-outs, registers, hours, caps and legal basis, and
+/// writes the decision down with every rule and its citation; only then is the number dialed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dialgate",
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 denied (check, call).\n\n\
+                  A first look, without any set-up:\n  dialgate demo"
+)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask whether a number may be called now, and why; nothing is dialed and no cap is used
+    Check(check::CheckArgs),
+    /// Place a call and follow it to its end; Ctrl-C hangs up
+    Call(call::CallArgs),
+    /// Record, lift and list opt-outs: records that block calls
+    #[command(subcommand)]
+    Optout(optout::OptoutCommand),
+    /// Record, withdraw and list consents
+    #[command(subcommand)]
+    Consent(consent::ConsentCommand),
+    /// Set and show the facts about a person that rules need
+    #[command(subcommand)]
+    Contact(contact::ContactCommand),
+    /// Look into the decisions on record
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+}
+
+/// Runs one command line and tells the exit code; every failure has been printed by then.
+pub async fn run(cli: Cli) -> ExitCode {
+    let as_json = cli.command.prints_json();
+    let result = match cli.command {
+        Command::Check(args) => check::run(args).await,
+        Command::Call(args) => call::run(args).await,
+        Command::Optout(command) => optout::run(command).await,
+        Command::Consent(command) => consent::run(command).await,
+        Command::Contact(command) => contact::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
+    };
+    result.unwrap_or_else(|error| failure::report(&error, as_json))
+}
+
+impl Command {
+    /// Whether a program reads the answer; its failures are objects too.
+    fn prints_json(&self) -> bool {
+        let remote = match self {
+            Self::Check(args) => &args.remote,
+            Self::Call(args) => &args.remote,
+            Self::Optout(command) => command.remote(),
+            Self::Consent(command) => command.remote(),
+            Self::Contact(command) => command.remote(),
+            Self::Audit(command) => command.remote(),
+        };
+        remote.json
+    }
+
+    /// Whether the command is a service, which starts the log as its configuration says, and not a single question.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,142 @@
+//! `dialgate audit query`: the decisions on record, who asked, and what each rule said.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::arguments::Paging;
+use super::card::{Detail, card};
+use super::client::{Client, Remote, ask};
+use super::failure::Refused;
+use super::json;
+use super::output::Output;
+use super::wire::{self, word};
+use crate::grpc::pb::{Decision, DecisionView, GetDecisionRequest, ListDecisionsRequest};
+
+/// The subcommands of `audit`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List decisions, newest first, or show one with everything it rests on
+    Query(QueryArgs),
+}
+
+/// Arguments of `audit query`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                        dialgate audit query --filter 'verdict = \"deny\" AND decided_time > \"2026-11-01T00:00:00Z\"'\n  \
+                        dialgate audit query --decision 0190d5a5-0000-7000-8000-000000000001 --full\n  \
+                        dialgate audit query --all --full --json > decisions.jsonl")]
+pub struct QueryArgs {
+    /// Show this one decision as a card
+    #[arg(long, value_name = "UUID", conflicts_with_all = ["filter", "page_size", "all"])]
+    pub decision: Option<Uuid>,
+    /// Cards instead of rows, with all evidence and the input of each decision
+    #[arg(long)]
+    pub full: bool,
+    #[command(flatten)]
+    pub paging: Paging,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+impl AuditCommand {
+    /// How this command reaches the server.
+    #[must_use]
+    pub fn remote(&self) -> &Remote {
+        match self {
+            Self::Query(args) => &args.remote,
+        }
+    }
+}
+
+/// Runs one of them.
+pub async fn run(command: AuditCommand) -> Result<ExitCode> {
+    match command {
+        AuditCommand::Query(args) => query(args).await,
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads one decision.
+pub async fn get(client: &Client, id: &str, view: DecisionView) -> Result<Decision> {
+    client
+        .audit()
+        .get_decision(ask(GetDecisionRequest {
+            decision_id: id.to_owned(),
+            view: view.into(),
+        }))
+        .await
+        .map_err(Refused::question)?
+        .into_inner()
+        .decision
+        .context("the server answered without the decision")
+}
+
+async fn query(args: QueryArgs) -> Result<()> {
+    let client = args.remote.connect().await?;
+    let output = args.remote.output();
+    let view = if args.full {
+        DecisionView::Full
+    } else {
+        DecisionView::Basic
+    };
+    if let Some(id) = args.decision {
+        let decision = get(&client, &id.to_string(), view).await?;
+        return show(output, &decision);
+    }
+    let mut request = ListDecisionsRequest {
+        page_size: args.paging.page_size,
+        page_token: String::new(),
+        filter: args.paging.filter,
+        view: view.into(),
+    };
+    let mut count = 0;
+    loop {
+        let page = client
+            .audit()
+            .list_decisions(ask(request.clone()))
+            .await
+            .map_err(Refused::question)?
+            .into_inner();
+        count += page.decisions.len();
+        if args.full {
+            page.decisions
+                .iter()
+                .try_for_each(|decision| show(output, decision))?;
+        } else {
+            rows(output, &page.decisions)?;
+        }
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() || !args.paging.all {
+            break;
+        }
+    }
+    output.end_of_list(count, "decision", !request.page_token.is_empty())
+}
+
+fn show(output: Output, decision: &Decision) -> Result<()> {
+    output.answer(
+        || json::object("Decision", decision),
+        || card(decision, Detail::Full, output.paint()),
+    )
+}
+
+fn rows(output: Output, decisions: &[Decision]) -> Result<()> {
+    output.rows(
+        decisions,
+        |decision| json::object("Decision", decision),
+        &["decided", "verdict", "stage", "campaign", "denied by", "id"],
+        |decision| {
+            vec![
+                wire::seconds(decision.decided_time.as_ref()),
+                word!(Verdict, decision.verdict),
+                word!(DecisionStage, decision.stage),
+                decision.campaign.clone(),
+                decision.denied_by.join(", "),
+                decision.decision_id.clone(),
+            ]
+        },
+    )
+}

@@ -1,0 +1,310 @@
+//! `dialgate call`: places a call and follows it to its end, as a softphone does. Ctrl-C hangs up.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use jiff::Timestamp;
+
+use super::arguments::Change;
+use super::audit;
+use super::card::{Detail, card};
+use super::check::Asked;
+use super::client::{Client, Remote, ask};
+use super::failure::{Refused, Usage, exit};
+use super::follow::{Follower, Next};
+use super::json;
+use super::output::{Output, plain};
+use super::wire::{self, value, word};
+use crate::clock::Clock;
+use crate::domain::phone::Phone;
+use crate::grpc::pb::{
+    Call, CallEvent, CallEventKind, CallState, DecisionView, GetCallRequest, HangUpCallRequest,
+    PlaceCallRequest, Verdict,
+};
+
+/// As many as the server takes.
+const SDP_BYTES_MAX: u64 = 64 << 10;
+
+/// Arguments of `call`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: ring a number with the offer of a softphone, for at most a minute in the queue\n  \
+                        dialgate call +14045550141 --campaign spring --sdp offer.sdp --expires 60\n\n\
+                        Ends with 0 when the call was answered (with --no-watch: when it was queued), with 3 when it was\n\
+                        denied, with 1 when it was not answered or failed."
+)]
+pub struct CallArgs {
+    /// Number to call, E.164: +, country calling code, national number
+    #[arg(value_parser = Phone::parse)]
+    pub number: Phone,
+    #[command(flatten)]
+    pub ask: Asked,
+    /// The softphone's SDP offer; if left out, a plain one that sends the sound nowhere
+    #[arg(long, value_name = "FILE")]
+    pub sdp: Option<PathBuf>,
+    /// Do not dial later than this many seconds from now
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub expires: u32,
+    /// End as soon as the call is queued
+    #[arg(long)]
+    pub no_watch: bool,
+    #[command(flatten)]
+    pub change: Change,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// Places the call and follows it.
+pub async fn run(args: CallArgs) -> Result<ExitCode> {
+    let output = args.remote.output();
+    let now = Clock::Real.read().wall.timestamp();
+    let sdp_offer = match &args.sdp {
+        Some(path) => read_sdp(path)?,
+        None => {
+            output.remark("no --sdp given: offering PCMU and PCMA at 127.0.0.1 port 9, so nothing will be heard")?;
+            plain_offer(now)
+        }
+    };
+    let client = args.remote.connect().await?;
+    // Listening starts before the call does: Ctrl-C in between must not leave a call behind.
+    let mut interrupts = Interrupts::listen()?;
+    let placed = place(&client, &args, sdp_offer, now).await?;
+    let Some(call) = placed.call else {
+        return Ok(exit::denied());
+    };
+    if args.no_watch {
+        return Ok(ExitCode::SUCCESS);
+    }
+    watch(&client, &call, &mut interrupts, output).await?;
+    finish(&client, &call.call_id, output).await
+}
+
+struct Placed {
+    call: Option<Call>,
+}
+
+async fn place(
+    client: &Client,
+    args: &CallArgs,
+    sdp_offer: Vec<u8>,
+    now: Timestamp,
+) -> Result<Placed> {
+    let output = args.remote.output();
+    let request_id = args.change.name();
+    let expire_time = now
+        .checked_add(Duration::from_secs(args.expires.into()))
+        .context("--expires lies too far ahead")?;
+    let answer = client
+        .calls()
+        .place_call(ask(PlaceCallRequest {
+            request_id: request_id.clone(),
+            to: args.number.reveal(),
+            campaign: args.ask.campaign.clone(),
+            call_kind: value!(CallKind, args.ask.kind),
+            caller_id: args.ask.caller_id.map(Phone::reveal).unwrap_or_default(),
+            party_id: args.ask.party.map(|id| id.to_string()).unwrap_or_default(),
+            sdp_offer,
+            expire_time: Some(wire::to_wire(expire_time)),
+        }))
+        .await
+        .map_err(|status| Refused::change(status, &request_id))?
+        .into_inner();
+    let decision = answer
+        .decision
+        .as_ref()
+        .context("the server answered without a decision")?;
+    output.answer(
+        || json::object("PlaceCallResponse", &answer),
+        || card(decision, Detail::Brief, output.paint()),
+    )?;
+    match (decision.verdict(), &answer.call) {
+        (Verdict::Allow, Some(call)) => {
+            output.remark(&format!("call {} is queued", plain(&call.call_id)))?;
+        }
+        (Verdict::Allow, None) => bail!("the server allowed the call and named none"),
+        _ => {}
+    }
+    Ok(Placed { call: answer.call })
+}
+
+async fn watch(
+    client: &Client,
+    call: &Call,
+    interrupts: &mut Interrupts,
+    output: Output,
+) -> Result<()> {
+    let mut follower = Follower::new(client.clone(), call.call_id.clone());
+    let mut asked_to_end = false;
+    loop {
+        let next = tokio::select! {
+            next = follower.next() => next?,
+            () = interrupts.next() => {
+                if asked_to_end {
+                    bail!("left while call {} was ending; `dialgate audit query` tells its decision", call.call_id);
+                }
+                asked_to_end = true;
+                output.remark("hanging up; once more to leave without waiting")?;
+                hang_up(client, &call.call_id).await?;
+                continue;
+            }
+        };
+        match next {
+            Next::Event(event) => show(output, &event)?,
+            Next::Over => return Ok(()),
+        }
+    }
+}
+
+async fn hang_up(client: &Client, call_id: &str) -> Result<()> {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    client
+        .calls()
+        .hang_up_call(ask(HangUpCallRequest {
+            request_id: request_id.clone(),
+            call_id: call_id.to_owned(),
+        }))
+        .await
+        .map_err(|status| Refused::change(status, &request_id))?;
+    Ok(())
+}
+
+fn show(output: Output, event: &CallEvent) -> Result<()> {
+    output.answer(
+        || Ok(serde_json::json!({ "event": json::object("CallEvent", event)? })),
+        || event_text(event),
+    )
+}
+
+/// One event as a line.
+#[must_use]
+pub fn event_text(event: &CallEvent) -> String {
+    let at = wire::from_wire(event.event_time.as_ref())
+        .map_or_else(String::new, |at| at.strftime("%H:%M:%S%.3f").to_string());
+    let mut parts: Vec<String> = Vec::new();
+    if let Some(code) = event.sip_code {
+        parts.push(
+            format!("{code} {}", plain(&event.sip_reason))
+                .trim_end()
+                .to_owned(),
+        );
+    }
+    if let Some(cause) = event.q850_cause {
+        parts.push(format!("cause {cause}"));
+    }
+    let outcome = word!(Outcome, event.outcome);
+    if !outcome.is_empty() {
+        parts.push(outcome);
+    }
+    if event.kind() == CallEventKind::Denied && !event.decision_id.is_empty() {
+        parts.push(format!("decision {}", plain(&event.decision_id)));
+    }
+    if !event.note.is_empty() {
+        parts.push(plain(&event.note).into_owned());
+    }
+    let kind = word!(CallEventKind, event.kind).replace('_', " ");
+    format!("{at}  {kind:<18}{}", parts.join(", "))
+        .trim_end()
+        .to_owned()
+}
+
+/// Tells how it ended, and the exit code for it.
+async fn finish(client: &Client, call_id: &str, output: Output) -> Result<ExitCode> {
+    let answer = client
+        .calls()
+        .get_call(ask(GetCallRequest {
+            call_id: call_id.to_owned(),
+        }))
+        .await
+        .map_err(Refused::question)?
+        .into_inner();
+    let call = answer
+        .call
+        .context("the server answered without the call")?;
+    if call.state() == CallState::Denied && !call.claim_decision_id.is_empty() && !output.is_json()
+    {
+        // The role of this key may not read decisions; the id is enough to ask somebody whose role does.
+        if let Ok(decision) = audit::get(client, &call.claim_decision_id, DecisionView::Basic).await
+        {
+            output.remark(&card(&decision, Detail::Brief, output.paint()))?;
+        }
+    }
+    output.answer(
+        || Ok(serde_json::json!({ "call": json::object("Call", &call)? })),
+        || ending(&call),
+    )?;
+    Ok(match call.state() {
+        CallState::Ended => ExitCode::SUCCESS,
+        CallState::Denied => exit::denied(),
+        _ => exit::FAILED,
+    })
+}
+
+/// How the call ended, as a sentence.
+#[must_use]
+pub fn ending(call: &Call) -> String {
+    let outcome = word!(Outcome, call.outcome).replace('_', " ");
+    let state = word!(CallState, call.state).replace('_', " ");
+    let mut text = format!("call {} is over: {state}", plain(&call.call_id));
+    if !outcome.is_empty() && outcome != state {
+        text.push_str(&format!(", {outcome}"));
+    }
+    if let Some(code) = call.sip_code {
+        text.push_str(&format!(", SIP {code}"));
+    }
+    let span =
+        wire::from_wire(call.answer_time.as_ref()).zip(wire::from_wire(call.end_time.as_ref()));
+    if let Some((answered, ended)) = span {
+        let seconds = ended.duration_since(answered).as_secs_f64();
+        text.push_str(&format!(", {seconds:.1} s long"));
+    }
+    text
+}
+
+fn read_sdp(path: &Path) -> Result<Vec<u8>> {
+    let place = || format!("--sdp `{}`", path.display());
+    let length = std::fs::metadata(path).with_context(place)?.len();
+    if length == 0 || length > SDP_BYTES_MAX {
+        bail!(Usage(format!(
+            "{}: {length} bytes, expected an SDP offer of at most 64 KiB",
+            place()
+        )));
+    }
+    std::fs::read(path).with_context(place)
+}
+
+/// An offer that every far end can answer. Port 9 is the discard service (RFC 863): whatever is said to it is dropped.
+#[must_use]
+pub fn plain_offer(now: Timestamp) -> Vec<u8> {
+    let session = now.as_second();
+    format!(
+        "v=0\r\no=- {session} 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio 9 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=sendrecv\r\n"
+    )
+    .into_bytes()
+}
+
+/// Ctrl-C, and the signal by which a supervisor ends us: both are wishes to hang up.
+struct Interrupts {
+    keyboard: tokio::signal::unix::Signal,
+    supervisor: tokio::signal::unix::Signal,
+}
+
+impl Interrupts {
+    fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            keyboard: signal(SignalKind::interrupt())?,
+            supervisor: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.keyboard.recv() => {}
+            _ = self.supervisor.recv() => {}
+        }
+    }
+}

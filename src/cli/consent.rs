@@ -1,0 +1,299 @@
+//! `dialgate consent`: acts of permission. Given and withdrawn alike are recorded as they happened; whether consent holds
+//! is for the rules to say.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::arguments::{Change, Paging, instant, period, words};
+use super::client::{Remote, ask};
+use super::failure::Refused;
+use super::json;
+use super::optout::channels;
+use super::output::{Output, plain};
+use super::wire::{self, value, word};
+use crate::domain::call::CallKind;
+use crate::domain::consent::{ConsentForm, InitiatedBy};
+use crate::domain::phone::Phone;
+use crate::grpc::pb::{
+    ConsentEvent, ListConsentsRequest, RecordConsentRequest, WithdrawConsentRequest,
+};
+
+/// The subcommands of `consent`.
+#[derive(Debug, Subcommand)]
+pub enum ConsentCommand {
+    /// Record that consent was given
+    Record(RecordArgs),
+    /// Record that consent was withdrawn; never refused for want of an earlier one
+    Withdraw(WithdrawArgs),
+    /// List acts of consent, newest first
+    List(ListArgs),
+}
+
+/// Whose consent, and towards whom.
+#[derive(Debug, Args)]
+pub struct Whose {
+    /// Number it is for, E.164
+    #[arg(value_parser = Phone::parse)]
+    pub number: Phone,
+    /// Seller it is given to, as campaigns name it
+    #[arg(long)]
+    pub seller: String,
+    /// Whose consent, where several people share the number
+    #[arg(long, value_name = "UUID")]
+    pub party: Option<Uuid>,
+    /// When the person acted; now if left out
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// Kind of call it covers, may be repeated; every kind if left out
+    #[arg(long = "channel", value_name = "KIND", value_parser = words!(CallKind))]
+    pub channels: Vec<CallKind>,
+    /// Where it came from, such as web, agent, sms_stop
+    #[arg(
+        long,
+        value_name = "WORD",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub source: String,
+    /// Certificate, recording or form submission that proves it
+    #[arg(
+        long,
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub evidence: String,
+}
+
+/// Arguments of `consent record`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: a form on the web, with its certificate\n  \
+                        dialgate consent record +4930232125001 --seller acme --form web_form --explicit --documented \\\n    \
+                        --at 2026-11-02T09:15:00Z --evidence certificate-4711")]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub whose: Whose,
+    /// How it was expressed
+    #[arg(long, value_parser = words!(ConsentForm))]
+    pub form: ConsentForm,
+    /// It was given expressly, by a separate act
+    #[arg(long)]
+    pub explicit: bool,
+    /// A record of the act exists
+    #[arg(long)]
+    pub documented: bool,
+    /// It names calls outside the legal hours
+    #[arg(long)]
+    pub out_of_hours: bool,
+    /// indefinite, unspecified, or the last day it holds, as in 2027-12-31
+    #[arg(long, value_name = "PERIOD", value_parser = period)]
+    pub period: Option<String>,
+    /// Who started the exchange
+    #[arg(long, value_name = "WHO", value_parser = words!(InitiatedBy))]
+    pub initiated_by: Option<InitiatedBy>,
+    /// SHA-256 of the wording shown, or its version
+    #[arg(
+        long,
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub wording: String,
+    #[command(flatten)]
+    pub change: Change,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// Arguments of `consent withdraw`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: a STOP by text message\n  \
+                        dialgate consent withdraw +14045550141 --seller acme --source sms_stop")]
+pub struct WithdrawArgs {
+    #[command(flatten)]
+    pub whose: Whose,
+    #[command(flatten)]
+    pub change: Change,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// Arguments of `consent list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                        dialgate consent list +14045550141\n  \
+                        dialgate consent list --filter 'action = \"withdrawn\"' --all --json")]
+pub struct ListArgs {
+    /// Only those for this number
+    #[arg(value_parser = Phone::parse)]
+    pub number: Option<Phone>,
+    /// Only those of this person
+    #[arg(long, value_name = "UUID")]
+    pub party: Option<Uuid>,
+    #[command(flatten)]
+    pub paging: Paging,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+impl ConsentCommand {
+    /// How this command reaches the server.
+    #[must_use]
+    pub fn remote(&self) -> &Remote {
+        match self {
+            Self::Record(args) => &args.remote,
+            Self::Withdraw(args) => &args.remote,
+            Self::List(args) => &args.remote,
+        }
+    }
+}
+
+/// Runs one of them.
+pub async fn run(command: ConsentCommand) -> Result<ExitCode> {
+    match command {
+        ConsentCommand::Record(args) => record(args).await,
+        ConsentCommand::Withdraw(args) => withdraw(args).await,
+        ConsentCommand::List(args) => list(args).await,
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn record(args: RecordArgs) -> Result<()> {
+    let request_id = args.change.name();
+    let client = args.remote.connect().await?;
+    let whose = args.whose;
+    let request = RecordConsentRequest {
+        request_id: request_id.clone(),
+        number: whose.number.reveal(),
+        party_id: whose.party.map(|id| id.to_string()).unwrap_or_default(),
+        seller: whose.seller,
+        event_time: whose.at.map(wire::to_wire),
+        channels: kinds(&whose.channels),
+        form: value!(ConsentForm, args.form),
+        // A flag that is not given says nothing: not known, rather than no.
+        explicit: args.explicit.then_some(true),
+        documented: args.documented.then_some(true),
+        out_of_hours: args.out_of_hours.then_some(true),
+        period: args.period.unwrap_or_default(),
+        initiated_by: args
+            .initiated_by
+            .map(|who| value!(InitiatedBy, who))
+            .unwrap_or_default(),
+        source: whose.source,
+        evidence_ref: whose.evidence,
+        wording_ref: args.wording,
+    };
+    let answer = client
+        .consents()
+        .record_consent(ask(request))
+        .await
+        .map_err(|status| Refused::change(status, &request_id))?
+        .into_inner();
+    one(args.remote.output(), answer.consent_event)
+}
+
+async fn withdraw(args: WithdrawArgs) -> Result<()> {
+    let request_id = args.change.name();
+    let client = args.remote.connect().await?;
+    let whose = args.whose;
+    let request = WithdrawConsentRequest {
+        request_id: request_id.clone(),
+        number: whose.number.reveal(),
+        party_id: whose.party.map(|id| id.to_string()).unwrap_or_default(),
+        seller: whose.seller,
+        event_time: whose.at.map(wire::to_wire),
+        channels: kinds(&whose.channels),
+        source: whose.source,
+        evidence_ref: whose.evidence,
+    };
+    let answer = client
+        .consents()
+        .withdraw_consent(ask(request))
+        .await
+        .map_err(|status| Refused::change(status, &request_id))?
+        .into_inner();
+    one(args.remote.output(), answer.consent_event)
+}
+
+async fn list(args: ListArgs) -> Result<()> {
+    let client = args.remote.connect().await?;
+    let output = args.remote.output();
+    let mut request = ListConsentsRequest {
+        page_size: args.paging.page_size,
+        page_token: String::new(),
+        filter: args.paging.filter,
+        number: args.number.map(Phone::reveal).unwrap_or_default(),
+        party_id: args.party.map(|id| id.to_string()).unwrap_or_default(),
+    };
+    let mut count = 0;
+    loop {
+        let page = client
+            .consents()
+            .list_consents(ask(request.clone()))
+            .await
+            .map_err(Refused::question)?
+            .into_inner();
+        count += page.consent_events.len();
+        rows(output, &page.consent_events)?;
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() || !args.paging.all {
+            break;
+        }
+    }
+    output.end_of_list(count, "record", !request.page_token.is_empty())
+}
+
+fn kinds(channels: &[CallKind]) -> Vec<i32> {
+    channels.iter().map(|kind| value!(CallKind, kind)).collect()
+}
+
+fn one(output: Output, event: Option<ConsentEvent>) -> Result<()> {
+    let event = event.context("the server answered without the act of consent")?;
+    output.answer(
+        || json::object("ConsentEvent", &event),
+        || {
+            format!(
+                "consent {} recorded as {}: seller {}, number {}, acted {}",
+                word!(ConsentAction, event.action),
+                plain(&event.consent_event_id),
+                plain(&event.seller),
+                plain(&event.number_masked),
+                wire::seconds(event.event_time.as_ref()),
+            )
+        },
+    )
+}
+
+fn rows(output: Output, events: &[ConsentEvent]) -> Result<()> {
+    output.rows(
+        events,
+        |event| json::object("ConsentEvent", event),
+        &[
+            "acted", "action", "number", "seller", "channels", "form", "period", "source",
+            "evidence", "id",
+        ],
+        |event| {
+            let channels = channels(&event.channels);
+            vec![
+                wire::seconds(event.event_time.as_ref()),
+                word!(ConsentAction, event.action),
+                event.number_masked.clone(),
+                event.seller.clone(),
+                if channels.is_empty() {
+                    "all".to_owned()
+                } else {
+                    channels
+                },
+                word!(ConsentForm, event.form),
+                event.period.clone(),
+                event.source.clone(),
+                event.evidence_ref.clone(),
+                event.consent_event_id.clone(),
+            ]
+        },
+    )
+}

@@ -1,0 +1,523 @@
+//! `dialgate contact`: the facts about a person that rules need. `set` changes what it names and keeps the rest; between
+//! its reading and its writing nobody else's change is lost (the etag says so).
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use tonic::Code;
+use uuid::Uuid;
+
+use super::arguments::{Change, register_check, words};
+use super::client::{Client, Remote, ask};
+use super::failure::{Refused, Usage};
+use super::json;
+use super::output::{self, Output, Paint};
+use super::wire::{self, value, word};
+use crate::domain::party::{Audience, LineType, RegisterCheck};
+use crate::domain::phone::Phone;
+use crate::grpc::pb::{
+    self, Contact, ContactNumber, GetContactRequest, UpsertContactRequest, get_contact_request::Key,
+};
+
+/// A file of one person is small; whatever is larger is something else.
+const JSON_BYTES_MAX: u64 = 1 << 20;
+/// What the server alone writes; in a file it is what an earlier answer carried.
+const OUTPUT_ONLY: [&str; 4] = ["party_id", "etag", "create_time", "update_time"];
+
+/// The subcommands of `contact`.
+#[derive(Debug, Subcommand)]
+pub enum ContactCommand {
+    /// Record facts about a person; what is not named stays as it is
+    Set(Box<SetArgs>),
+    /// Show what is recorded about a person
+    Show(ShowArgs),
+}
+
+/// Arguments of `contact set`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                        dialgate contact set +14045550141 --audience consumer --region US-GA --zip 30303 \\\n    \
+                        --line-type landline --register us-dnc=clear@2026-11-20\n  \
+                        dialgate contact show +14045550141 --json > person.json   # edit it, then\n  \
+                        dialgate contact set +14045550141 --from-json person.json\n\n\
+                        Facts without an option of their own (relationship, callback, directory …) go through --from-json.")]
+pub struct SetArgs {
+    /// One of the person's numbers, E.164; a new one makes a new person unless --party says whose it is
+    #[arg(value_parser = Phone::parse)]
+    pub number: Phone,
+    /// Person who holds the number
+    #[arg(long, value_name = "UUID")]
+    pub party: Option<Uuid>,
+    /// Name to show to the agent
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Language to speak, as a BCP 47 tag such as de
+    #[arg(long, value_name = "TAG")]
+    pub language: Option<String>,
+    /// In what capacity the person is called
+    #[arg(long, value_parser = words!(Audience))]
+    pub audience: Option<Audience>,
+    /// What kind of line the number is
+    #[arg(long, value_parser = words!(LineType))]
+    pub line_type: Option<LineType>,
+    /// Country, ISO 3166-1 such as US; another country than recorded clears region, postal code and time zone
+    #[arg(long, value_name = "ISO2")]
+    pub country: Option<String>,
+    /// Subdivision, ISO 3166-2 such as US-GA
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Postal code
+    #[arg(long)]
+    pub zip: Option<String>,
+    /// Time zone that the person named, such as America/New_York
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// What a register said of the number, by the date of its list; may be repeated
+    #[arg(long = "register", value_name = "ID=clear|listed|unknown@DATE", value_parser = register_check)]
+    pub registers: Vec<RegisterCheck>,
+    /// Version of the privacy notice that the person was given
+    #[arg(long, value_name = "VERSION")]
+    pub notice: Option<String>,
+    /// Where the assessment of legitimate interest is filed
+    #[arg(long, value_name = "REF")]
+    pub assessment: Option<String>,
+    /// Facts as one JSON object in the form of `contact show --json`; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub from_json: Option<PathBuf>,
+    #[command(flatten)]
+    pub change: Change,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// Arguments of `contact show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  dialgate contact show +14045550141")]
+pub struct ShowArgs {
+    /// One of the person's numbers, E.164, or the person's id
+    #[arg(value_name = "NUMBER|ID", value_parser = whom)]
+    pub whom: Whom,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// Whom to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// Whoever holds the number.
+    Number(Phone),
+    /// This person.
+    Person(Uuid),
+}
+
+impl ContactCommand {
+    /// How this command reaches the server.
+    #[must_use]
+    pub fn remote(&self) -> &Remote {
+        match self {
+            Self::Set(args) => &args.remote,
+            Self::Show(args) => &args.remote,
+        }
+    }
+}
+
+/// Runs one of them.
+pub async fn run(command: ContactCommand) -> Result<ExitCode> {
+    match command {
+        ContactCommand::Set(args) => set(*args).await,
+        ContactCommand::Show(args) => show(args).await,
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn set(args: SetArgs) -> Result<()> {
+    let request_id = args.change.name();
+    let file = args.from_json.as_deref().map(read_json).transpose()?;
+    let client = args.remote.connect().await?;
+    let output = args.remote.output();
+    let key = match args.party {
+        Some(id) => Key::PartyId(id.to_string()),
+        None => Key::Number(args.number.reveal()),
+    };
+    let known = get(&client, key).await?;
+    let (contact, fields) = changed(&args, known, file);
+    if fields.is_empty() {
+        return Err(Usage(
+            "nothing to set: name at least one fact, see `dialgate contact set --help`".to_owned(),
+        )
+        .into());
+    }
+    let answer = client
+        .contacts()
+        .upsert_contact(ask(UpsertContactRequest {
+            request_id: request_id.clone(),
+            contact: Some(contact),
+            update_mask: Some(prost_types::FieldMask { paths: fields }),
+        }))
+        .await
+        .map_err(|status| Refused::change(status, &request_id))?
+        .into_inner();
+    let contact = answer
+        .contact
+        .context("the server answered without the person")?;
+    print(output, &contact)
+}
+
+async fn show(args: ShowArgs) -> Result<()> {
+    let client = args.remote.connect().await?;
+    let key = match args.whom {
+        Whom::Number(number) => Key::Number(number.reveal()),
+        Whom::Person(id) => Key::PartyId(id.to_string()),
+    };
+    let answer = client
+        .contacts()
+        .get_contact(ask(GetContactRequest { key: Some(key) }))
+        .await
+        .map_err(Refused::question)?
+        .into_inner();
+    let contact = answer
+        .contact
+        .context("the server answered without the person")?;
+    print(args.remote.output(), &contact)
+}
+
+/// The person as recorded. A number that nobody holds yet is no failure; a person who does not exist is.
+async fn get(client: &Client, key: Key) -> Result<Option<Contact>> {
+    let by_number = matches!(key, Key::Number(_));
+    match client
+        .contacts()
+        .get_contact(ask(GetContactRequest { key: Some(key) }))
+        .await
+    {
+        Ok(answer) => Ok(answer.into_inner().contact),
+        Err(status) if by_number && status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(Refused::question(status).into()),
+    }
+}
+
+fn whom(text: &str) -> Result<Whom, String> {
+    if let Ok(id) = text.parse() {
+        return Ok(Whom::Person(id));
+    }
+    Phone::parse(text).map(Whom::Number).map_err(|_| {
+        "neither an E.164 number such as +14045550141 nor the id of a person".to_owned()
+    })
+}
+
+fn read_json(path: &Path) -> Result<(Contact, Vec<String>)> {
+    let place = || format!("--from-json `{}`", path.display());
+    let mut text = String::new();
+    let source: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).with_context(place)?)
+    };
+    let length = source
+        .take(JSON_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .with_context(place)?;
+    if length as u64 > JSON_BYTES_MAX {
+        return Err(Usage(format!(
+            "{}: larger than 1 MiB, expected one person",
+            place()
+        ))
+        .into());
+    }
+    let object =
+        serde_json::from_str(&text).map_err(|problem| Usage(format!("{}: {problem}", place())))?;
+    json::message("Contact", object)
+        .map_err(|problem| Usage(format!("{}: {problem:#}", place())).into())
+}
+
+/// What to write and under which fields: the file's facts over the recorded ones, the options over both.
+fn changed(
+    args: &SetArgs,
+    known: Option<Contact>,
+    file: Option<(Contact, Vec<String>)>,
+) -> (Contact, Vec<String>) {
+    let mut known = known.unwrap_or_default();
+    let new = known.party_id.is_empty();
+    let mut fields: Vec<String> = Vec::new();
+    if let Some((mut contact, named)) = file {
+        fields.extend(
+            named
+                .into_iter()
+                .filter(|name| !OUTPUT_ONLY.contains(&name.as_str())),
+        );
+        keep_unnamed(&mut contact, &known, &fields);
+        // The file's etag, if it has one, is older than the one just read: it protects the longer span.
+        if contact.etag.is_empty() {
+            contact.etag = std::mem::take(&mut known.etag);
+        }
+        contact.party_id = std::mem::take(&mut known.party_id);
+        known = contact;
+    }
+    if let Some(id) = args.party {
+        known.party_id = id.to_string();
+    }
+    let mut name = |field: &str| {
+        if !fields.iter().any(|known| known == field) {
+            fields.push(field.to_owned());
+        }
+    };
+    if apply_facts(args, &mut known, &mut name) | apply_number(args, &mut known) | new {
+        name("numbers");
+    }
+    (known, fields)
+}
+
+/// Options about the person. The answer is always false: numbers are for [`apply_number`].
+fn apply_facts(args: &SetArgs, contact: &mut Contact, name: &mut impl FnMut(&str)) -> bool {
+    if let Some(text) = &args.name {
+        contact.display_name.clone_from(text);
+        name("display_name");
+    }
+    if let Some(tag) = &args.language {
+        contact.language_tag.clone_from(tag);
+        name("language_tag");
+    }
+    if let Some(audience) = args.audience {
+        contact.audience = value!(Audience, audience);
+        name("audience");
+    }
+    if let Some(version) = &args.notice {
+        contact.notice = Some(pb::Notice {
+            version: version.clone(),
+        });
+        name("notice");
+    }
+    if let Some(reference) = &args.assessment {
+        contact.legitimate_interest = Some(pb::LegitimateInterest {
+            assessment_on_file: true,
+            reference: reference.clone(),
+        });
+        name("legitimate_interest");
+    }
+    let stated = [&args.country, &args.region, &args.zip, &args.timezone];
+    if stated.iter().any(|part| part.is_some()) {
+        let location = contact.location.get_or_insert_default();
+        if args
+            .country
+            .as_ref()
+            .is_some_and(|country| *country != location.country)
+        {
+            *location = pb::Location::default();
+        }
+        for (part, field) in stated.into_iter().zip([
+            &mut location.country,
+            &mut location.region,
+            &mut location.postal_code,
+            &mut location.timezone,
+        ]) {
+            if let Some(text) = part {
+                field.clone_from(text);
+            }
+        }
+        name("location");
+    }
+    false
+}
+
+/// Options about the number; tells whether the list of numbers changed.
+fn apply_number(args: &SetArgs, contact: &mut Contact) -> bool {
+    let wanted = args.number.reveal();
+    let mut changed = false;
+    if !contact.numbers.iter().any(|number| number.number == wanted) {
+        contact.numbers.push(ContactNumber {
+            number: wanted.clone(),
+            ..ContactNumber::default()
+        });
+        changed = true;
+    }
+    let Some(number) = contact
+        .numbers
+        .iter_mut()
+        .find(|number| number.number == wanted)
+    else {
+        return changed;
+    };
+    if let Some(line_type) = args.line_type {
+        number.line_type = value!(LineType, line_type);
+        changed = true;
+    }
+    for check in &args.registers {
+        number
+            .registers
+            .retain(|known| known.register != check.register);
+        number.registers.push(pb::RegisterCheck {
+            register: check.register.clone(),
+            listed: check.listed,
+            as_of_date: Some(wire::date_to_wire(check.as_of)),
+            listed_since_date: None,
+        });
+        changed = true;
+    }
+    changed
+}
+
+/// Options change single parts of a location or of the list of numbers, so these start from what is recorded unless the
+/// file replaces them.
+fn keep_unnamed(contact: &mut Contact, known: &Contact, named: &[String]) {
+    let is_named = |field: &str| named.iter().any(|name| name == field);
+    if !is_named("location") {
+        contact.location.clone_from(&known.location);
+    }
+    if !is_named("numbers") {
+        contact.numbers.clone_from(&known.numbers);
+    }
+}
+
+fn print(output: Output, contact: &Contact) -> Result<()> {
+    output.answer(
+        || json::object("Contact", contact),
+        || text(contact, output.paint()),
+    )
+}
+
+fn text(contact: &Contact, paint: Paint) -> String {
+    let mut rows: Vec<(&str, String)> = vec![
+        ("name", contact.display_name.clone()),
+        ("language", contact.language_tag.clone()),
+        ("audience", word!(Audience, contact.audience)),
+    ];
+    if let Some(location) = &contact.location {
+        let parts = [
+            &location.country,
+            &location.region,
+            &location.postal_code,
+            &location.timezone,
+        ];
+        rows.push(("location", joined(parts.into_iter().cloned())));
+    }
+    if let Some(relationship) = &contact.relationship {
+        rows.push(("relationship", relationship_text(relationship)));
+    }
+    if let Some(assessment) = &contact.legitimate_interest {
+        let state = if assessment.assessment_on_file {
+            "on file"
+        } else {
+            "not on file"
+        };
+        rows.push((
+            "assessment",
+            joined([state.to_owned(), assessment.reference.clone()]),
+        ));
+    }
+    if let Some(presumed) = &contact.presumed_consent {
+        rows.push(("presumed consent", presumed.evidence.clone()));
+    }
+    if let Some(notice) = &contact.notice {
+        rows.push(("notice", notice.version.clone()));
+    }
+    if let Some(restriction) = &contact.restriction {
+        rows.push((
+            "restricted since",
+            wire::seconds(restriction.start_time.as_ref()),
+        ));
+    }
+    if let Some(callback) = &contact.callback {
+        rows.push(("callback", callback_text(callback)));
+    }
+    if let Some(directory) = &contact.directory {
+        let listed = if directory.listed {
+            "listed"
+        } else {
+            "not listed"
+        };
+        let marketing = if directory.marketing_opt_in {
+            "marketing allowed"
+        } else {
+            "no marketing mark"
+        };
+        rows.push(("directory", format!("{listed}, {marketing}")));
+    }
+    rows.push(("minor", yes_no(contact.minor)));
+    rows.push(("known to agent", yes_no(contact.personal_relationship)));
+    for number in &contact.numbers {
+        rows.push(("number", number_text(number)));
+    }
+    rows.push(("changed", wire::seconds(contact.update_time.as_ref())));
+    let cells = rows
+        .into_iter()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(name, text)| vec![format!("  {name}"), text]);
+    let heading = paint.strong(&format!("person {}", output::plain(&contact.party_id)));
+    format!("{heading}\n{}", output::table(&[], cells))
+}
+
+fn number_text(number: &ContactNumber) -> String {
+    let mut parts = vec![number.number.clone(), word!(LineType, number.line_type)];
+    for check in &number.registers {
+        let answer = match check.listed {
+            Some(true) => "listed",
+            Some(false) => "clear",
+            None => "unknown",
+        };
+        let as_of = wire::date_text(check.as_of_date.as_ref());
+        parts.push(format!("{}={answer}@{as_of}", check.register));
+    }
+    if let Some(check) = &number.reassigned_check {
+        let asked = wire::date_text(check.query_date.as_ref());
+        parts.push(format!(
+            "reassigned={}@{asked}",
+            word!(ReassignedAnswer, check.answer)
+        ));
+    }
+    joined(parts)
+}
+
+fn relationship_text(relationship: &pb::Relationship) -> String {
+    let flag = |name: &str, flag: Option<bool>| {
+        flag.map(|is| format!("{name} {}", yes_no(Some(is))))
+            .unwrap_or_default()
+    };
+    let day = |name: &str, date: Option<&pb::Date>| {
+        date.map(|_| format!("{name} {}", wire::date_text(date)))
+            .unwrap_or_default()
+    };
+    let ended = wire::seconds(relationship.end_time.as_ref());
+    joined([
+        day(
+            "last transaction",
+            relationship.last_transaction_date.as_ref(),
+        ),
+        day("last inquiry", relationship.last_inquiry_date.as_ref()),
+        flag("contract in force", relationship.contract_in_force),
+        day("contract ended", relationship.contract_end_date.as_ref()),
+        flag("offer related", relationship.offer_related),
+        flag("member", relationship.member),
+        if ended.is_empty() {
+            ended
+        } else {
+            format!("ended {ended}")
+        },
+    ])
+}
+
+fn callback_text(callback: &pb::Callback) -> String {
+    let part = |lead: &str, at: Option<&prost_types::Timestamp>| {
+        at.map(|_| format!("{lead} {}", wire::seconds(at)))
+            .unwrap_or_default()
+    };
+    joined([
+        part("asked", callback.request_time.as_ref()),
+        part("not before", callback.not_before_time.as_ref()),
+        part("not after", callback.not_after_time.as_ref()),
+    ])
+}
+
+fn yes_no(flag: Option<bool>) -> String {
+    match flag {
+        Some(true) => "yes".to_owned(),
+        Some(false) => "no".to_owned(),
+        None => String::new(),
+    }
+}
+
+fn joined(parts: impl IntoIterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(", ")
+}

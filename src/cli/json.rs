@@ -1,0 +1,254 @@
+//! Messages of the contract as JSON objects and back, in the words that the rest of the program uses: field names as in
+//! the contract, enum values as short lower-case words, instants as RFC 3339, dates as `2026-11-20`.
+//!
+//! It walks over the compiled contract, so a field that is added there is printed here. An empty text and an
+//! UNSPECIFIED word are left out; `case_json` is printed as the object it holds, under `case`.
+
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow};
+use prost::Message;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
+    SerializeOptions, Value as Field,
+};
+use serde_json::{Map, Value, json};
+
+use super::wire;
+use crate::grpc::pb;
+
+const DATE: &str = "dialgate.v1.Date";
+const GOOGLE: &str = "google.protobuf.";
+
+/// A message as a JSON object; `name` is its name in the contract, such as `Decision`.
+pub fn object(name: &str, message: &impl Message) -> Result<Value> {
+    let dynamic = DynamicMessage::decode(descriptor(name)?, message.encode_to_vec().as_slice())?;
+    of_message(&dynamic)
+}
+
+/// A JSON object as a message. Unknown fields and words are errors that name them. With it comes the list of the fields
+/// that the object names.
+pub fn message<M: Message + Default>(name: &str, mut object: Value) -> Result<(M, Vec<String>)> {
+    let descriptor = descriptor(name)?;
+    let fields = object
+        .as_object()
+        .ok_or_else(|| anyhow!("expected a JSON object"))?
+        .keys()
+        .cloned()
+        .collect();
+    to_canonical(&descriptor, &mut object)?;
+    let dynamic = DynamicMessage::deserialize(descriptor, object)?;
+    Ok((dynamic.transcode_to()?, fields))
+}
+
+fn descriptor(name: &str) -> Result<MessageDescriptor> {
+    static POOL: OnceLock<Option<DescriptorPool>> = OnceLock::new();
+    POOL.get_or_init(|| DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET).ok())
+        .as_ref()
+        .and_then(|pool| pool.get_message_by_name(&format!("dialgate.v1.{name}")))
+        .with_context(|| format!("the contract has no message `{name}`"))
+}
+
+fn of_message(message: &DynamicMessage) -> Result<Value> {
+    let descriptor = message.descriptor();
+    if descriptor.full_name() == DATE {
+        let date: pb::Date = message.transcode_to()?;
+        return Ok(Value::String(wire::date_text(Some(&date))));
+    }
+    if descriptor.full_name().starts_with(GOOGLE) {
+        let options = SerializeOptions::new().stringify_64_bit_integers(false);
+        return Ok(message.serialize_with_options(serde_json::value::Serializer, &options)?);
+    }
+    let mut object = Map::new();
+    for field in descriptor.fields() {
+        if field.supports_presence() && !message.has_field(&field) {
+            continue;
+        }
+        let value = of_field(&field, &message.get_field(&field))?;
+        match (field.name(), value) {
+            (_, Value::Null) => {}
+            (_, Value::String(text)) if text.is_empty() => {}
+            ("case_json", Value::String(text)) => {
+                // A case that is not JSON is shown as it is; hiding it would help nobody.
+                let case = serde_json::from_str(&text).unwrap_or(Value::String(text));
+                object.insert("case".to_owned(), case);
+            }
+            (name, value) => {
+                object.insert(name.to_owned(), value);
+            }
+        }
+    }
+    Ok(Value::Object(object))
+}
+
+fn of_field(field: &FieldDescriptor, value: &Field) -> Result<Value> {
+    Ok(match value {
+        Field::List(items) => items
+            .iter()
+            .map(|item| of_field(field, item))
+            .collect::<Result<Vec<_>>>()?
+            .into(),
+        Field::Message(message) => of_message(message)?,
+        Field::EnumNumber(number) => enum_word(field, *number).into(),
+        Field::String(text) => text.as_str().into(),
+        // The only bytes that are shown are SDP, which is text.
+        Field::Bytes(bytes) => String::from_utf8_lossy(bytes).into(),
+        Field::Bool(is) => (*is).into(),
+        Field::I32(number) => (*number).into(),
+        Field::I64(number) => (*number).into(),
+        Field::U32(number) => (*number).into(),
+        Field::U64(number) => (*number).into(),
+        Field::F32(number) => (*number).into(),
+        Field::F64(number) => (*number).into(),
+        Field::Map(_) => Value::Null,
+    })
+}
+
+fn enum_word(field: &FieldDescriptor, number: i32) -> String {
+    let Kind::Enum(set) = field.kind() else {
+        return String::new();
+    };
+    let zero = set.default_value();
+    match set.get_value(number) {
+        Some(value) => wire::short(value.name(), zero.name()),
+        // A word that only a newer server knows.
+        None => number.to_string(),
+    }
+}
+
+/// Rewrites our words and dates into the canonical JSON form of protobuf, in place.
+fn to_canonical(descriptor: &MessageDescriptor, object: &mut Value) -> Result<()> {
+    let Some(fields) = object.as_object_mut() else {
+        return Ok(());
+    };
+    for (name, value) in fields {
+        let Some(field) = descriptor.get_field_by_name(name) else {
+            let known: Vec<String> = descriptor
+                .fields()
+                .map(|field| field.name().to_owned())
+                .collect();
+            return Err(anyhow!(
+                "unknown field `{name}`, expected one of {}",
+                known.join(", ")
+            ));
+        };
+        match value {
+            Value::Array(items) => items
+                .iter_mut()
+                .try_for_each(|item| value_to_canonical(&field, item))
+                .with_context(|| format!("in `{name}`"))?,
+            value => value_to_canonical(&field, value).with_context(|| format!("in `{name}`"))?,
+        }
+    }
+    Ok(())
+}
+
+fn value_to_canonical(field: &FieldDescriptor, value: &mut Value) -> Result<()> {
+    match (field.kind(), &mut *value) {
+        (Kind::Message(kind), Value::String(text)) if kind.full_name() == DATE => {
+            let date =
+                super::arguments::date(text).map_err(|problem| anyhow!("`{text}`: {problem}"))?;
+            *value = json!({ "year": date.year(), "month": date.month(), "day": date.day() });
+        }
+        (Kind::Message(kind), value) if !kind.full_name().starts_with(GOOGLE) => {
+            to_canonical(&kind, value)?;
+        }
+        (Kind::Enum(set), Value::String(word)) => {
+            let zero = set.default_value();
+            let full = wire::full(word, zero.name());
+            if set.get_value_by_name(&full).is_none() {
+                let known: Vec<String> = set
+                    .values()
+                    .map(|value| wire::short(value.name(), zero.name()))
+                    .filter(|word| !word.is_empty())
+                    .collect();
+                return Err(anyhow!(
+                    "unknown word `{word}`, expected one of {}",
+                    known.join(", ")
+                ));
+            }
+            *value = full.into();
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact() -> Value {
+        json!({
+            "party_id": "0190d5a5-0000-7000-8000-000000000001",
+            "audience": "business",
+            "location": { "country": "US", "region": "US-FL" },
+            "legitimate_interest": { "assessment_on_file": false },
+            "minor": false,
+            "restriction": { "start_time": "2026-11-20T14:30:00Z" },
+            "numbers": [{
+                "number": "+14045550141",
+                "line_type": "landline",
+                "registers": [{ "register": "us-dnc", "listed": false, "as_of_date": "2026-11-20" }],
+            }],
+        })
+    }
+
+    #[test]
+    fn an_object_goes_there_and_back() {
+        let (message, fields): (pb::Contact, _) = message("Contact", contact()).unwrap();
+        assert_eq!(message.audience(), pb::Audience::Business);
+        assert_eq!(message.numbers[0].registers[0].as_of_date.unwrap().day, 20);
+        assert!(
+            fields.contains(&"numbers".to_owned()) && !fields.contains(&"directory".to_owned())
+        );
+        assert_eq!(object("Contact", &message).unwrap(), contact());
+    }
+
+    #[test]
+    fn an_unknown_field_or_word_is_named() {
+        let fails = |object: Value| {
+            format!(
+                "{:#}",
+                message::<pb::Contact>("Contact", object).unwrap_err()
+            )
+        };
+        assert!(
+            fails(json!({ "adience": "consumer" }))
+                .contains("unknown field `adience`, expected one of")
+        );
+        assert!(
+            fails(json!({ "location": { "zip": "1" } }))
+                .contains("in `location`: unknown field `zip`")
+        );
+        let wrong_word = fails(json!({ "audience": "people" }));
+        assert!(
+            wrong_word
+                .contains("unknown word `people`, expected one of consumer, business, unknown")
+        );
+        let wrong_date = json!({ "numbers": [{ "registers": [{ "as_of_date": "20.11.2026" }] }] });
+        assert!(
+            fails(wrong_date).contains(
+                "in `numbers`: in `registers`: in `as_of_date`: `20.11.2026`: not a date"
+            )
+        );
+        assert!(fails(json!([])).contains("expected a JSON object"));
+        assert!(!fails(json!({ "minor": "no" })).is_empty());
+    }
+
+    #[test]
+    fn a_case_is_an_object_and_a_missing_text_is_left_out() {
+        let decision = pb::Decision {
+            decision_id: "d".into(),
+            verdict: pb::Verdict::Deny.into(),
+            case_json: r#"{"call":{"to":"+1…41"}}"#.into(),
+            ..pb::Decision::default()
+        };
+        let object = object("Decision", &decision).unwrap();
+        assert_eq!(object["verdict"], "deny");
+        assert_eq!(object["case"]["call"]["to"], "+1…41");
+        assert_eq!(object["denied_by"], json!([]));
+        assert_eq!(object.get("stage"), None);
+        assert_eq!(object.get("call_id"), None);
+    }
+}
