@@ -13,6 +13,7 @@ use super::failure::Refused;
 use super::json;
 use super::output::Output;
 use super::wire::{self, word};
+use crate::domain::phone::Phone;
 use crate::grpc::pb::{Decision, DecisionView, GetDecisionRequest, ListDecisionsRequest};
 
 /// The subcommands of `audit`.
@@ -26,12 +27,16 @@ pub enum AuditCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
                         dialgate audit query --filter 'verdict = \"deny\" AND decided_time > \"2026-11-01T00:00:00Z\"'\n  \
+                        dialgate audit query --number +14045550141\n  \
                         dialgate audit query --decision 0190d5a5-0000-7000-8000-000000000001 --full\n  \
                         dialgate audit query --all --full --json > decisions.jsonl")]
 pub struct QueryArgs {
     /// Show this one decision as a card
-    #[arg(long, value_name = "UUID", conflicts_with_all = ["filter", "page_size", "all"])]
+    #[arg(long, value_name = "UUID", conflicts_with_all = ["number", "filter", "page_size", "all"])]
     pub decision: Option<Uuid>,
+    /// Only decisions about this number, E.164
+    #[arg(long, value_name = "NUMBER", value_parser = Phone::parse)]
+    pub number: Option<Phone>,
     /// Cards instead of rows, with all evidence and the input of each decision
     #[arg(long)]
     pub full: bool,
@@ -91,6 +96,7 @@ async fn query(args: QueryArgs) -> Result<()> {
         page_token: String::new(),
         filter: args.paging.filter,
         view: view.into(),
+        number: args.number.map(Phone::reveal).unwrap_or_default(),
     };
     let mut count = 0;
     loop {

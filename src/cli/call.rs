@@ -12,7 +12,7 @@ use super::arguments::Change;
 use super::audit;
 use super::card::{Detail, card};
 use super::check::Asked;
-use super::client::{Client, Remote, ask};
+use super::client::{Client, Remote, ask, patiently};
 use super::failure::{Refused, Usage, exit};
 use super::follow::{Follower, Next};
 use super::json;
@@ -71,8 +71,7 @@ pub async fn run(args: CallArgs) -> Result<ExitCode> {
     let client = args.remote.connect().await?;
     // Listening starts before the call does: Ctrl-C in between must not leave a call behind.
     let mut interrupts = Interrupts::listen()?;
-    let placed = place(&client, &args, sdp_offer, now).await?;
-    let Some(call) = placed.call else {
+    let Some(call) = place(&client, &args, sdp_offer, now).await? else {
         return Ok(exit::denied());
     };
     if args.no_watch {
@@ -82,33 +81,28 @@ pub async fn run(args: CallArgs) -> Result<ExitCode> {
     finish(&client, &call.call_id, output).await
 }
 
-struct Placed {
-    call: Option<Call>,
-}
-
 async fn place(
     client: &Client,
     args: &CallArgs,
     sdp_offer: Vec<u8>,
     now: Timestamp,
-) -> Result<Placed> {
+) -> Result<Option<Call>> {
     let output = args.remote.output();
     let request_id = args.change.name();
     let expire_time = now
         .checked_add(Duration::from_secs(args.expires.into()))
         .context("--expires lies too far ahead")?;
-    let answer = client
-        .calls()
-        .place_call(ask(PlaceCallRequest {
-            request_id: request_id.clone(),
-            to: args.number.reveal(),
-            campaign: args.ask.campaign.clone(),
-            call_kind: value!(CallKind, args.ask.kind),
-            caller_id: args.ask.caller_id.map(Phone::reveal).unwrap_or_default(),
-            party_id: args.ask.party.map(|id| id.to_string()).unwrap_or_default(),
-            sdp_offer,
-            expire_time: Some(wire::to_wire(expire_time)),
-        }))
+    let request = PlaceCallRequest {
+        request_id: request_id.clone(),
+        to: args.number.reveal(),
+        campaign: args.ask.campaign.clone(),
+        call_kind: value!(CallKind, args.ask.kind),
+        caller_id: args.ask.caller_id.map(Phone::reveal).unwrap_or_default(),
+        party_id: args.ask.party.map(|id| id.to_string()).unwrap_or_default(),
+        sdp_offer,
+        expire_time: Some(wire::to_wire(expire_time)),
+    };
+    let answer = patiently(client.calls().place_call(request))
         .await
         .map_err(|status| Refused::change(status, &request_id))?
         .into_inner();
@@ -127,7 +121,7 @@ async fn place(
         (Verdict::Allow, None) => bail!("the server allowed the call and named none"),
         _ => {}
     }
-    Ok(Placed { call: answer.call })
+    Ok(answer.call)
 }
 
 async fn watch(
@@ -306,5 +300,61 @@ impl Interrupts {
             _ = self.keyboard.recv() => {}
             _ = self.supervisor.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::pb::Outcome;
+
+    #[test]
+    fn events_and_endings_read_as_lines() {
+        let at = |text: &str| Some(wire::to_wire(text.parse().unwrap()));
+        let event = CallEvent {
+            event_time: at("2026-11-20T14:30:01.25Z"),
+            kind: CallEventKind::Ringing.into(),
+            sip_code: Some(180),
+            sip_reason: "Ringing\u{7}".into(),
+            ..CallEvent::default()
+        };
+        assert_eq!(
+            event_text(&event),
+            "14:30:01.250  ringing           180 Ringing\u{fffd}"
+        );
+
+        let mut call = Call {
+            call_id: "id".into(),
+            state: CallState::Ended.into(),
+            outcome: Outcome::Answered.into(),
+            answer_time: at("2026-11-20T14:30:02Z"),
+            end_time: at("2026-11-20T14:30:14.5Z"),
+            ..Call::default()
+        };
+        assert_eq!(
+            ending(&call),
+            "call id is over: ended, answered, 12.5 s long"
+        );
+        call = Call {
+            state: CallState::Failed.into(),
+            outcome: Outcome::NoAnswer.into(),
+            answer_time: None,
+            sip_code: Some(487),
+            ..call
+        };
+        assert_eq!(ending(&call), "call id is over: failed, no answer, SIP 487");
+    }
+
+    #[test]
+    fn the_plain_offer_is_one_audio_stream_that_goes_nowhere() {
+        let offer = plain_offer("2026-11-20T14:30:00Z".parse().unwrap());
+        let session = sdp_types::Session::parse(&offer).unwrap();
+        assert_eq!(session.medias.len(), 1);
+        assert_eq!(
+            (session.medias[0].media.as_str(), session.medias[0].port),
+            ("audio", 9)
+        );
+        assert_eq!(session.medias[0].fmt, "0 8");
+        assert_eq!(session.connection.unwrap().connection_address, "127.0.0.1");
     }
 }

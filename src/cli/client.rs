@@ -220,9 +220,100 @@ impl Interceptor for Bearer {
     }
 }
 
-/// A request with the time limit of an ordinary question.
+/// A request with the time limit of an ordinary question. Not for placing a call: there the server takes the limit for
+/// the end of the wish, after which nothing is to be dialed.
 pub fn ask<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_TIMEOUT);
     request
+}
+
+/// Waits for an answer as long as for an ordinary question, without telling the server.
+pub async fn patiently<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    tokio::time::timeout(ANSWER_TIMEOUT, answer)
+        .await
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(server: &str) -> Remote {
+        Remote {
+            server: server.to_owned(),
+            key_file: None,
+            ca: None,
+            json: false,
+        }
+    }
+
+    #[test]
+    fn a_key_never_leaves_the_machine_unencrypted() {
+        for good in [
+            "http://127.0.0.1:50051",
+            "http://localhost:50051",
+            "http://[::1]:50051",
+            "http://127.1.2.3:1",
+        ] {
+            assert!(remote(good).endpoint().is_ok(), "{good}");
+        }
+        for (bad, problem) in [
+            ("http://dialgate.example:50051", "use https://"),
+            ("http://10.0.0.1:50051", "use https://"),
+            ("http://127.0.0.1.example:1", "use https://"),
+            ("http://localhost.example:1", "use https://"),
+            ("127.0.0.1:50051", "http://HOST:PORT"),
+            ("ftp://127.0.0.1:50051", "http://HOST:PORT"),
+            ("", "not a URL"),
+        ] {
+            let failure = remote(bad).endpoint().unwrap_err().to_string();
+            assert!(failure.contains(problem), "{bad}: {failure}");
+        }
+        let mut with_ca = remote("http://127.0.0.1:50051");
+        with_ca.ca = Some("ca.pem".into());
+        assert!(
+            with_ca
+                .endpoint()
+                .unwrap_err()
+                .to_string()
+                .contains("--ca is for https://")
+        );
+    }
+
+    #[test]
+    fn a_key_comes_from_its_file_and_a_wrong_one_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        let mut remote = remote("http://127.0.0.1:50051");
+        remote.key_file = Some(file.clone());
+        assert!(
+            format!("{:#}", remote.credential().unwrap_err()).contains("cannot read --key-file")
+        );
+
+        std::fs::write(&file, "dg_00_11\n").unwrap();
+        let value = remote.credential().unwrap().unwrap();
+        assert_eq!(value.to_str().unwrap(), "Bearer dg_00_11");
+        assert!(
+            !format!("{value:?}").contains("dg_00"),
+            "a header that is printed must not show it"
+        );
+
+        for wrong in ["", "\n", "dg_secret\nrest", "dg_secret \u{1b}"] {
+            std::fs::write(&file, wrong).unwrap();
+            let failure = remote.credential().unwrap_err().to_string();
+            assert!(
+                failure.contains("does not hold an API key") && !failure.contains("secret"),
+                "{failure}"
+            );
+        }
+        std::fs::write(&file, "x".repeat(5000)).unwrap();
+        assert!(
+            remote
+                .credential()
+                .unwrap_err()
+                .to_string()
+                .contains("5000 bytes")
+        );
+    }
 }

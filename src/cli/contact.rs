@@ -143,8 +143,8 @@ async fn set(args: SetArgs) -> Result<()> {
         None => Key::Number(args.number.reveal()),
     };
     let known = get(&client, key).await?;
-    let (contact, fields) = changed(&args, known, file);
-    if fields.is_empty() {
+    let (contact, mask) = changed(&args, known, file)?;
+    if mask.0.is_empty() {
         return Err(Usage(
             "nothing to set: name at least one fact, see `dialgate contact set --help`".to_owned(),
         )
@@ -155,7 +155,7 @@ async fn set(args: SetArgs) -> Result<()> {
         .upsert_contact(ask(UpsertContactRequest {
             request_id: request_id.clone(),
             contact: Some(contact),
-            update_mask: Some(prost_types::FieldMask { paths: fields }),
+            update_mask: Some(prost_types::FieldMask { paths: mask.0 }),
         }))
         .await
         .map_err(|status| Refused::change(status, &request_id))?
@@ -232,116 +232,146 @@ fn read_json(path: &Path) -> Result<(Contact, Vec<String>)> {
         .map_err(|problem| Usage(format!("{}: {problem:#}", place())).into())
 }
 
+/// The fields to write, each once.
+#[derive(Debug, Default)]
+struct Mask(Vec<String>);
+
+impl Mask {
+    fn add(&mut self, field: &str) {
+        if !self.0.iter().any(|known| known == field) {
+            self.0.push(field.to_owned());
+        }
+    }
+}
+
 /// What to write and under which fields: the file's facts over the recorded ones, the options over both.
 fn changed(
     args: &SetArgs,
     known: Option<Contact>,
     file: Option<(Contact, Vec<String>)>,
-) -> (Contact, Vec<String>) {
-    let mut known = known.unwrap_or_default();
-    let new = known.party_id.is_empty();
-    let mut fields: Vec<String> = Vec::new();
-    if let Some((mut contact, named)) = file {
-        fields.extend(
-            named
-                .into_iter()
-                .filter(|name| !OUTPUT_ONLY.contains(&name.as_str())),
-        );
-        keep_unnamed(&mut contact, &known, &fields);
-        // The file's etag, if it has one, is older than the one just read: it protects the longer span.
-        if contact.etag.is_empty() {
-            contact.etag = std::mem::take(&mut known.etag);
+) -> Result<(Contact, Mask)> {
+    let known = known.unwrap_or_default();
+    let is_new = known.party_id.is_empty();
+    let mut mask = Mask::default();
+    let mut contact = match file {
+        Some((facts, named)) => {
+            let named = named
+                .iter()
+                .filter(|name| !OUTPUT_ONLY.contains(&name.as_str()));
+            named.for_each(|name| mask.add(name));
+            laid_over(known, facts, &mask.0)?
         }
-        contact.party_id = std::mem::take(&mut known.party_id);
-        known = contact;
-    }
-    if let Some(id) = args.party {
-        known.party_id = id.to_string();
-    }
-    let mut name = |field: &str| {
-        if !fields.iter().any(|known| known == field) {
-            fields.push(field.to_owned());
-        }
+        None => known,
     };
-    if apply_facts(args, &mut known, &mut name) | apply_number(args, &mut known) | new {
-        name("numbers");
+    if let Some(id) = args.party {
+        contact.party_id = id.to_string();
     }
-    (known, fields)
+    apply_facts(args, &mut contact, &mut mask);
+    apply_location(args, &mut contact, &mut mask);
+    apply_number(args, &mut contact, &mut mask);
+    if is_new {
+        mask.add("numbers");
+    }
+    Ok((contact, mask))
 }
 
-/// Options about the person. The answer is always false: numbers are for [`apply_number`].
-fn apply_facts(args: &SetArgs, contact: &mut Contact, name: &mut impl FnMut(&str)) -> bool {
+/// The facts of a file over those on record. Options change single parts of a location or of the list of numbers, so
+/// these two start from what is recorded unless the file names them.
+fn laid_over(known: Contact, mut facts: Contact, named: &[String]) -> Result<Contact> {
+    let is_named = |field: &str| named.iter().any(|name| name == field);
+    if facts.party_id.is_empty() {
+        facts.party_id = known.party_id;
+    } else if !known.party_id.is_empty() && facts.party_id != known.party_id {
+        return Err(Usage(format!(
+            "--from-json is about person `{}`, the number belongs to person `{}`; take party_id out or name another number",
+            output::plain(&facts.party_id),
+            known.party_id
+        ))
+        .into());
+    }
+    // The file's etag, if it has one, is older than the one just read: it protects the longer span.
+    if facts.etag.is_empty() {
+        facts.etag = known.etag;
+    }
+    if !is_named("location") {
+        facts.location = known.location;
+    }
+    if !is_named("numbers") {
+        facts.numbers = known.numbers;
+    }
+    Ok(facts)
+}
+
+fn apply_facts(args: &SetArgs, contact: &mut Contact, mask: &mut Mask) {
     if let Some(text) = &args.name {
         contact.display_name.clone_from(text);
-        name("display_name");
+        mask.add("display_name");
     }
     if let Some(tag) = &args.language {
         contact.language_tag.clone_from(tag);
-        name("language_tag");
+        mask.add("language_tag");
     }
     if let Some(audience) = args.audience {
         contact.audience = value!(Audience, audience);
-        name("audience");
+        mask.add("audience");
     }
     if let Some(version) = &args.notice {
         contact.notice = Some(pb::Notice {
             version: version.clone(),
         });
-        name("notice");
+        mask.add("notice");
     }
     if let Some(reference) = &args.assessment {
         contact.legitimate_interest = Some(pb::LegitimateInterest {
             assessment_on_file: true,
             reference: reference.clone(),
         });
-        name("legitimate_interest");
+        mask.add("legitimate_interest");
     }
-    let stated = [&args.country, &args.region, &args.zip, &args.timezone];
-    if stated.iter().any(|part| part.is_some()) {
-        let location = contact.location.get_or_insert_default();
-        if args
-            .country
-            .as_ref()
-            .is_some_and(|country| *country != location.country)
-        {
-            *location = pb::Location::default();
-        }
-        for (part, field) in stated.into_iter().zip([
-            &mut location.country,
-            &mut location.region,
-            &mut location.postal_code,
-            &mut location.timezone,
-        ]) {
-            if let Some(text) = part {
-                field.clone_from(text);
-            }
-        }
-        name("location");
-    }
-    false
 }
 
-/// Options about the number; tells whether the list of numbers changed.
-fn apply_number(args: &SetArgs, contact: &mut Contact) -> bool {
-    let wanted = args.number.reveal();
-    let mut changed = false;
-    if !contact.numbers.iter().any(|number| number.number == wanted) {
-        contact.numbers.push(ContactNumber {
-            number: wanted.clone(),
-            ..ContactNumber::default()
-        });
-        changed = true;
+fn apply_location(args: &SetArgs, contact: &mut Contact, mask: &mut Mask) {
+    let stated = [&args.country, &args.region, &args.zip, &args.timezone];
+    if stated.iter().all(|part| part.is_none()) {
+        return;
     }
-    let Some(number) = contact
+    let location = contact.location.get_or_insert_default();
+    if args
+        .country
+        .as_ref()
+        .is_some_and(|country| *country != location.country)
+    {
+        *location = pb::Location::default();
+    }
+    let parts = [
+        &mut location.country,
+        &mut location.region,
+        &mut location.postal_code,
+        &mut location.timezone,
+    ];
+    for (text, part) in stated.into_iter().zip(parts) {
+        if let Some(text) = text {
+            part.clone_from(text);
+        }
+    }
+    mask.add("location");
+}
+
+fn apply_number(args: &SetArgs, contact: &mut Contact, mask: &mut Mask) {
+    let wanted = args.number.reveal();
+    let place = contact
         .numbers
-        .iter_mut()
-        .find(|number| number.number == wanted)
-    else {
-        return changed;
+        .iter()
+        .position(|known| known.number == wanted);
+    let mut number = match place {
+        Some(place) => contact.numbers.remove(place),
+        None => ContactNumber {
+            number: wanted,
+            ..ContactNumber::default()
+        },
     };
     if let Some(line_type) = args.line_type {
         number.line_type = value!(LineType, line_type);
-        changed = true;
     }
     for check in &args.registers {
         number
@@ -353,21 +383,13 @@ fn apply_number(args: &SetArgs, contact: &mut Contact) -> bool {
             as_of_date: Some(wire::date_to_wire(check.as_of)),
             listed_since_date: None,
         });
-        changed = true;
     }
-    changed
-}
-
-/// Options change single parts of a location or of the list of numbers, so these start from what is recorded unless the
-/// file replaces them.
-fn keep_unnamed(contact: &mut Contact, known: &Contact, named: &[String]) {
-    let is_named = |field: &str| named.iter().any(|name| name == field);
-    if !is_named("location") {
-        contact.location.clone_from(&known.location);
+    if place.is_none() || args.line_type.is_some() || !args.registers.is_empty() {
+        mask.add("numbers");
     }
-    if !is_named("numbers") {
-        contact.numbers.clone_from(&known.numbers);
-    }
+    contact
+        .numbers
+        .insert(place.unwrap_or(contact.numbers.len()), number);
 }
 
 fn print(output: Output, contact: &Contact) -> Result<()> {
@@ -520,4 +542,157 @@ fn yes_no(flag: Option<bool>) -> String {
 fn joined(parts: impl IntoIterator<Item = String>) -> String {
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use serde_json::json;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        set: SetArgs,
+    }
+
+    fn args(options: &[&str]) -> SetArgs {
+        Line::parse_from(["set", "+14045550141"].iter().chain(options)).set
+    }
+
+    fn known() -> Contact {
+        let object = json!({
+            "party_id": "0190d5a5-0000-7000-8000-000000000001",
+            "etag": "one",
+            "audience": "consumer",
+            "location": { "country": "US", "region": "US-FL", "postal_code": "33101" },
+            "numbers": [
+                { "number": "+14045550140" },
+                { "number": "+14045550141", "line_type": "mobile",
+                  "registers": [{ "register": "us-dnc", "listed": true, "as_of_date": "2026-01-01" }] },
+            ],
+        });
+        json::message("Contact", object).unwrap().0
+    }
+
+    fn change(
+        options: &[&str],
+        known: Option<Contact>,
+        file: Option<serde_json::Value>,
+    ) -> (Contact, Vec<String>) {
+        let file = file.map(|object| json::message("Contact", object).unwrap());
+        let (contact, mask) = changed(&args(options), known, file).unwrap();
+        (contact, mask.0)
+    }
+
+    #[test]
+    fn options_change_what_they_name_and_keep_the_rest() {
+        let (contact, fields) = change(
+            &[
+                "--zip",
+                "33130",
+                "--register",
+                "us-dnc=clear@2026-11-20",
+                "--register",
+                "us-rnd=clear@2026-11-20",
+            ],
+            Some(known()),
+            None,
+        );
+        assert_eq!(fields, ["location", "numbers"]);
+        assert_eq!(contact.etag, "one");
+        let location = contact.location.unwrap();
+        assert_eq!(
+            (location.region.as_str(), location.postal_code.as_str()),
+            ("US-FL", "33130")
+        );
+        assert_eq!(contact.numbers.len(), 2);
+        let number = &contact.numbers[1];
+        assert_eq!(number.line_type(), pb::LineType::Mobile);
+        let registers: Vec<_> = number
+            .registers
+            .iter()
+            .map(|check| (check.register.as_str(), check.listed))
+            .collect();
+        assert_eq!(
+            registers,
+            [("us-dnc", Some(false)), ("us-rnd", Some(false))]
+        );
+    }
+
+    #[test]
+    fn another_country_is_another_place() {
+        let (contact, _) = change(&["--country", "DE"], Some(known()), None);
+        let location = contact.location.unwrap();
+        assert_eq!(
+            (
+                location.country.as_str(),
+                location.region.as_str(),
+                location.postal_code.as_str()
+            ),
+            ("DE", "", "")
+        );
+        let (same, _) = change(&["--country", "US"], Some(known()), None);
+        assert_eq!(same.location.unwrap().region, "US-FL");
+    }
+
+    #[test]
+    fn a_new_number_is_a_new_person_and_naming_nothing_sets_nothing() {
+        let (contact, fields) = change(&["--audience", "business"], None, None);
+        assert_eq!(fields, ["audience", "numbers"]);
+        assert_eq!((contact.party_id.as_str(), contact.numbers.len()), ("", 1));
+        assert!(change(&[], Some(known()), None).1.is_empty());
+    }
+
+    #[test]
+    fn a_file_names_the_fields_it_writes_and_its_etag_holds() {
+        let file = json!({ "etag": "zero", "minor": false, "location": { "country": "GB" } });
+        let (contact, fields) = change(&["--region", "GB-SCT"], Some(known()), Some(file));
+        assert_eq!(fields, ["location", "minor"]);
+        assert_eq!(
+            (contact.etag.as_str(), contact.minor),
+            ("zero", Some(false))
+        );
+        assert_eq!(contact.location.unwrap().region, "GB-SCT");
+        assert_eq!(
+            contact.numbers.len(),
+            2,
+            "numbers that the file does not name stay"
+        );
+
+        let other = json!({ "party_id": "0190d5a5-0000-7000-8000-000000000002", "minor": true });
+        let file = json::message("Contact", other).unwrap();
+        assert!(
+            changed(&args(&[]), Some(known()), Some(file))
+                .unwrap_err()
+                .to_string()
+                .contains("another number")
+        );
+    }
+
+    #[test]
+    fn a_person_is_shown_with_numbers_and_checks() {
+        let text = text(&known(), Paint::Plain);
+        for part in [
+            "person 0190d5a5-0000-7000-8000-000000000001",
+            "US, US-FL, 33101",
+            "+14045550141, mobile, us-dnc=listed@2026-01-01",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(
+            !text.contains("directory"),
+            "what is not recorded is not shown"
+        );
+    }
+
+    #[test]
+    fn whom_to_show_is_a_number_or_an_id() {
+        assert!(matches!(whom("+14045550141"), Ok(Whom::Number(_))));
+        assert!(matches!(
+            whom("0190d5a5-0000-7000-8000-000000000001"),
+            Ok(Whom::Person(_))
+        ));
+        assert!(whom("4045550141").is_err());
+    }
 }

@@ -290,10 +290,8 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "NUMBER_NOT_DIALABLE" => {
             "check the number with `dialgate locate NUMBER`; emergency, short and premium numbers are never dialed"
         }
-        "CAMPAIGN_NOT_FOUND" | "CAMPAIGN_UNKNOWN" => {
-            "name a [campaign.NAME] of the server's configuration"
-        }
-        "CAMPAIGN_NOT_ACTIVE" | "CAMPAIGN_INACTIVE" => {
+        "CAMPAIGN_UNKNOWN" => "name a [campaign.NAME] of the server's configuration",
+        "CAMPAIGN_NOT_ACTIVE" => {
             "set `active = true` in the campaign's section of the server's configuration, or name another"
         }
         "CALLER_ID_NOT_ALLOWED" => {
@@ -315,6 +313,15 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "TRUNK_SATURATED" | "GATE_BUSY" => {
             "nothing was queued; place the call again after the time named"
         }
+        "CREDENTIAL_INVALID" => {
+            "the key is wrong or was revoked; `dialgate admin key create` on the server makes another"
+        }
+        "FILTER_INVALID" => {
+            "correct the --filter at the place named; words are quoted, as in verdict = \"deny\""
+        }
+        "CONFLICT" => "somebody changed the same record at the same time; repeat the command",
+        "STORE_BUSY" => "the server's database is busy; repeat the command",
+        "SHUTTING_DOWN" => "the server is stopping; repeat the command once it runs again",
         "PAGE_TOKEN_INVALID" => "start the list again without a page token",
         "STORE_UNAVAILABLE" => {
             "the server cannot reach its database and decides nothing until it can"

@@ -288,6 +288,9 @@ fn state(suppression: &Suppression) -> String {
     if let Some(lift) = &suppression.lift {
         return format!("lifted {}", wire::seconds(lift.lift_time.as_ref()));
     }
+    if suppression.lift_request.is_some() {
+        return "in force, lift asked for".to_owned();
+    }
     match wire::seconds(suppression.expire_time.as_ref()) {
         never if never.is_empty() => "in force".to_owned(),
         time => format!("ends {time}"),
