@@ -204,29 +204,17 @@ fn north_american<'t>(tables: &'t Tables, national: &str) -> Result<&'t AreaCode
             .get(range)
             .and_then(|text: &str| text.parse::<u16>().ok())
     };
-<<<<<<< HEAD
     let (npa, area_code) = group(0..3)
         .filter(|_| !national.starts_with('0'))
         .and_then(|npa| tables.area_codes.get_key_value(&npa))
         .ok_or(NotDialable::UnknownAreaCode)?;
     if !area_code.is_geographic || is_service_code(*npa) {
-=======
-    let area_code = group(0..3)
-        .filter(|_| !national.starts_with('0'))
-        .and_then(|npa| tables.area_codes.get(&npa))
-        .ok_or(NotDialable::UnknownAreaCode)?;
-    if !area_code.is_geographic {
->>>>>>> policy
         return Err(NotDialable::ForbiddenNumberKind);
     }
     match group(3..6) {
         // Exchanges begin with 2 to 9.
         None | Some(..=199) => Err(NotDialable::NotPossible),
-<<<<<<< HEAD
         Some(exchange) if is_service_code(exchange) => Err(NotDialable::ForbiddenNumberKind),
-=======
-        Some(exchange) if exchange % 100 == 11 => Err(NotDialable::ForbiddenNumberKind),
->>>>>>> policy
         Some(exchange) if is_closed(tables, exchange, national) => {
             Err(NotDialable::ForbiddenNumberKind)
         }
@@ -234,14 +222,11 @@ fn north_american<'t>(tables: &'t Tables, national: &str) -> Result<&'t AreaCode
     }
 }
 
-<<<<<<< HEAD
 /// 211 to 911, whatever a table says of them.
 fn is_service_code(group: u16) -> bool {
     group % 100 == 11
 }
 
-=======
->>>>>>> policy
 /// An exchange that is nobody's line. Of 555, the hundred numbers set aside for fiction are let through: they reach
 /// nobody, and examples and rehearsals are written with them.
 fn is_closed(tables: &Tables, exchange: u16, national: &str) -> bool {

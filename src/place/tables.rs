@@ -69,7 +69,6 @@ pub(super) struct ShortNumbers {
     pub(super) lengths: HashMap<u16, Vec<usize>>,
 }
 
-<<<<<<< HEAD
 impl ShortNumbers {
     /// Takes these in too.
     fn extend(&mut self, more: Self) {
@@ -87,8 +86,6 @@ impl ShortNumbers {
     }
 }
 
-=======
->>>>>>> policy
 /// A short number of many countries.
 #[derive(Debug)]
 pub(super) struct ShortPattern {
@@ -200,7 +197,6 @@ impl Tables {
         })
     }
 
-<<<<<<< HEAD
     /// The tables of an operator's rules folder: `folder/numbering/*.csv`. They may add emergency and short numbers to the
     /// built-in ones but take none away: no configuration opens those.
     pub fn load(folder: &Path) -> Result<Self, TableProblems> {
@@ -210,14 +206,6 @@ impl Tables {
         })?;
         tables.short.extend(Self::embedded()?.short);
         Ok(tables)
-=======
-    /// The tables of an operator's rules folder: `folder/numbering/*.csv`.
-    pub fn load(folder: &Path) -> Result<Self, TableProblems> {
-        Self::read(&|file| {
-            std::fs::read_to_string(folder.join("numbering").join(file))
-                .map_err(|error| format!("cannot be read: {error}"))
-        })
->>>>>>> policy
     }
 
     /// Reads all tables from wherever this function finds their text.
@@ -548,7 +536,6 @@ pub(super) mod tests {
         );
     }
 
-<<<<<<< HEAD
     #[test]
     fn no_folder_opens_an_emergency_number() {
         let folder = tempfile::tempdir().unwrap();
@@ -575,8 +562,6 @@ pub(super) mod tests {
         }
     }
 
-=======
->>>>>>> policy
     /// Zones that stand for one another show the same time; those that do not stay apart.
     #[test]
     fn collapsing_loses_no_clock() {
