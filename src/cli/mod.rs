@@ -19,6 +19,7 @@ pub mod contact;
 pub mod failure;
 pub mod follow;
 pub mod json;
+pub mod locate;
 pub mod optout;
 pub mod output;
 pub mod wire;

@@ -99,6 +99,25 @@ fn queue_max() -> NonZeroU32 {
 }
 
 impl TrunkConfig {
+    /// A trunk to this address with the defaults.
+    #[must_use]
+    pub fn towards(target: SocketAddr) -> Self {
+        Self {
+            target,
+            domain: None,
+            username: None,
+            password_file: None,
+            allow_md5: yes(),
+            ring_timeout_seconds: ring_timeout_seconds(),
+            first_response_timeout_ms: first_response_timeout_ms(),
+            display_name: None,
+            calls_per_second: calls_per_second(),
+            burst: burst(),
+            channels: channels(),
+            queue_max: queue_max(),
+        }
+    }
+
     /// The trunk as `sip` takes it; or what is wrong with the section, naming the key.
     pub fn trunk(&self, name: &str) -> Result<Arc<Trunk>, String> {
         let ring_timeout = Duration::from_secs(self.ring_timeout_seconds);

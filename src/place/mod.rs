@@ -13,6 +13,8 @@
 
 mod evidence;
 mod floor;
+mod rows;
+mod sheets;
 mod tables;
 mod zone;
 

@@ -71,3 +71,87 @@ pub(super) fn is_fresh(version: &str) -> bool {
     let year = version.get(..4).unwrap_or_default();
     year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()) && version >= OLDEST_ZONE_DATA
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Micros {
+        text.parse::<jiff::Timestamp>().unwrap().into()
+    }
+
+    /// Western Canada stopped changing its clocks in 2026: data of 2025 is an hour wrong here.
+    #[test]
+    fn clocks_of_2026() {
+        for (zone, want) in [
+            ("America/Vancouver", "11:00"),
+            ("America/Edmonton", "12:00"),
+            ("America/Winnipeg", "13:00"),
+            ("America/New_York", "13:00"),
+            ("America/Phoenix", "11:00"),
+            ("Pacific/Honolulu", "08:00"),
+        ] {
+            let local = Zone::parse(zone).unwrap().local(at("2026-11-21T18:00:00Z"));
+            assert_eq!(local.strftime("%H:%M").to_string(), want, "{zone}");
+        }
+    }
+
+    #[test]
+    fn only_names_of_the_database_are_zones() {
+        assert_eq!(
+            Zone::parse("america/new_york").unwrap().name,
+            "America/New_York"
+        );
+        for name in [
+            "",
+            "America/Newyork",
+            "Etc/Unknown",
+            "-05:00",
+            "/etc/passwd",
+            "../UTC",
+            "EDT",
+        ] {
+            assert!(Zone::parse(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn old_zone_data_is_refused() {
+        assert!(is_fresh(zone_data_version()));
+        for (version, fresh) in [
+            ("2026e", true),
+            ("2026f", true),
+            ("2027a", true),
+            ("2026d", false),
+            ("2025b", false),
+            ("2026", false),
+            ("unknown", false),
+            ("", false),
+        ] {
+            assert_eq!(is_fresh(version), fresh, "{version}");
+        }
+    }
+
+    #[test]
+    fn clocks_are_compared_over_a_span() {
+        let (from, to) = (
+            at("2024-01-01T00:00:00Z").timestamp(),
+            at("2029-01-01T00:00:00Z").timestamp(),
+        );
+        for (one, other, same) in [
+            ("America/Detroit", "America/New_York", true),
+            ("America/Phoenix", "America/Denver", false),
+            ("America/Vancouver", "America/Whitehorse", false),
+            ("Europe/Dublin", "Europe/London", true),
+        ] {
+            let (one, other) = (Zone::parse(one).unwrap(), Zone::parse(other).unwrap());
+            assert_eq!(
+                one.agrees_with(&other, from, to),
+                same,
+                "{} {}",
+                one.name,
+                other.name
+            );
+        }
+    }
+}
