@@ -152,7 +152,7 @@ async fn watch(
             next = follower.next() => next?,
             () = interrupts.next() => {
                 if interrupts.wishes > 1 {
-                    bail!("left while call {} was ending; `dialgate audit query` tells its decision", call.call_id);
+                    bail!("left while call `{}` was ending; the server ends it without us", call.call_id);
                 }
                 output.remark("hanging up; once more to leave without waiting")?;
                 hang_up(client, &call.call_id).await?;

@@ -22,6 +22,7 @@ pub mod json;
 pub mod locate;
 pub mod optout;
 pub mod output;
+pub mod person;
 pub mod wire;
 
 /// Compliance-gated outbound dialer: no call without a stored, explained allow
@@ -61,6 +62,8 @@ pub enum Command {
     /// Look into the decisions on record
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Show where a number may be and what time it is there, without asking a server
+    Locate(locate::LocateArgs),
 }
 
 /// Runs one command line and tells the exit code; every failure has been printed by then.
@@ -73,6 +76,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Consent(command) => consent::run(command).await,
         Command::Contact(command) => contact::run(command).await,
         Command::Audit(command) => audit::run(command).await,
+        Command::Locate(args) => locate::run(args),
     };
     result.unwrap_or_else(|error| failure::report(&error, as_json))
 }
@@ -87,6 +91,7 @@ impl Command {
             Self::Consent(command) => command.remote(),
             Self::Contact(command) => command.remote(),
             Self::Audit(command) => command.remote(),
+            Self::Locate(_) => return false,
         };
         remote.json
     }
