@@ -8,21 +8,26 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod admin;
 pub mod arguments;
 pub mod audit;
 pub mod call;
 pub mod card;
 pub mod check;
 pub mod client;
+pub mod config;
 pub mod consent;
 pub mod contact;
+pub mod demo;
 pub mod failure;
 pub mod follow;
 pub mod json;
 pub mod locate;
+pub mod node;
 pub mod optout;
 pub mod output;
 pub mod person;
+pub mod serve;
 pub mod wire;
 
 /// Compliance-gated outbound dialer: no call without a stored, explained allow
@@ -46,6 +51,10 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See it work: real calls over loopback, allowed and refused, each with its reasons; ends by itself
+    Demo(demo::DemoArgs),
+    /// Run a node
+    Serve(serve::ServeArgs),
     /// Ask whether a number may be called now, and why; nothing is dialed and no cap is used
     Check(check::CheckArgs),
     /// Place a call and follow it to its end; Ctrl-C hangs up
@@ -62,21 +71,35 @@ pub enum Command {
     /// Look into the decisions on record
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Show where a number may be and what time it is there, without asking a server
+    /// Judge cases on this machine, without a server
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Show where a number may be and what time it is there
     Locate(locate::LocateArgs),
+    /// Make and revoke credentials
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
+    /// Check a configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
 }
 
 /// Runs one command line and tells the exit code; every failure has been printed by then.
 pub async fn run(cli: Cli) -> ExitCode {
     let as_json = cli.command.prints_json();
     let result = match cli.command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Call(args) => call::run(args).await,
         Command::Optout(command) => optout::run(command).await,
         Command::Consent(command) => consent::run(command).await,
         Command::Contact(command) => contact::run(command).await,
         Command::Audit(command) => audit::run(command).await,
+        Command::Policy(command) => policy::run(command),
         Command::Locate(args) => locate::run(args),
+        Command::Admin(command) => admin::run(command).await,
+        Command::Config(command) => config::run(command),
     };
     result.unwrap_or_else(|error| failure::report(&error, as_json))
 }
@@ -91,7 +114,12 @@ impl Command {
             Self::Consent(command) => command.remote(),
             Self::Contact(command) => command.remote(),
             Self::Audit(command) => command.remote(),
-            Self::Locate(_) => return false,
+            Self::Demo(_)
+            | Self::Serve(_)
+            | Self::Policy(_)
+            | Self::Locate(_)
+            | Self::Admin(_)
+            | Self::Config(_) => return false,
         };
         remote.json
     }
@@ -99,6 +127,6 @@ impl Command {
     /// Whether the command is a service, which starts the log as its configuration says, and not a single question.
     #[must_use]
     pub fn is_service(&self) -> bool {
-        false
+        matches!(self, Self::Serve(_))
     }
 }

@@ -1,0 +1,75 @@
+//! One node, put together: store, gate, worker and servers. `serve` runs it until it is told to stop, `demo` for half a
+//! minute.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use crate::clock::Clock;
+use crate::config::{Config, RulesConfig};
+use crate::dialer::Dialer;
+use crate::gate::{Campaigns, Gate};
+use crate::grpc::{self, Server};
+use crate::policy::Pack;
+use crate::sip::{self, Endpoint};
+use crate::store::Store;
+
+/// A running node.
+pub struct Node {
+    store: Store,
+    server: Server,
+    dialer: Dialer,
+    sip_addr: SocketAddr,
+}
+
+/// The rule pack of the folder, or of the binary.
+pub fn load_pack(config: &RulesConfig) -> Result<Pack> {
+    match &config.folder {
+        Some(folder) => Pack::load(folder).with_context(|| format!("the rules in `{}` cannot be used", folder.display())),
+        None => Pack::embedded().context("the rules of the binary cannot be used"),
+    }
+}
+
+impl Node {
+    /// Starts everything; what cannot be started in full is not started at all.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self> {
+        let pack = Arc::new(load_pack(&config.rules)?);
+        let store = Store::open(&config.store).await.context("the store cannot be opened")?;
+        let endpoint = Endpoint::bind(&config.sip, clock.clone())
+            .await
+            .with_context(|| format!("[sip] listen: cannot bind `{}`", config.sip.listen))?;
+        let sip_addr = endpoint.local_addr();
+        let campaigns = Campaigns::new(config.campaigns);
+        let reader = clock.clone();
+        let gate = Gate::start(store.clone(), pack, campaigns, config.gate, Arc::new(move || reader.read()));
+        let check_offer = Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
+        let server = grpc::serve(&config.grpc, gate.clone(), check_offer, clock.clone()).await?;
+        let dialer = Dialer::start(gate, endpoint, config.lanes, &config.dialer, clock);
+        Ok(Self { store, server, dialer, sip_addr })
+    }
+
+    /// The store of this node.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where clients are served.
+    #[must_use]
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Where SIP is spoken.
+    #[must_use]
+    pub fn sip_addr(&self) -> SocketAddr {
+        self.sip_addr
+    }
+
+    /// Stops in order: no call is begun any more, those under way end, their followers see it, then the door closes.
+    pub async fn stop(self) {
+        self.dialer.drain().await;
+        self.server.stop().await;
+    }
+}
