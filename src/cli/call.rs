@@ -12,14 +12,13 @@ use super::arguments::Change;
 use super::audit;
 use super::card::{Detail, card};
 use super::check::Asked;
-use super::client::{Client, Remote, ask, patiently};
+use super::client::Remote;
 use super::failure::{Refused, Usage, exit};
-use super::follow::{Follower, Next};
-use super::json;
 use super::output::{Output, plain};
 use super::wire::{self, value, word};
 use crate::clock::Clock;
 use crate::domain::phone::Phone;
+use crate::grpc::client::{Client, Follower, Next, ask, json, patiently};
 use crate::grpc::pb::{
     Call, CallEvent, CallEventKind, CallState, DecisionView, GetCallRequest, HangUpCallRequest,
     PlaceCallRequest, Verdict,
@@ -149,7 +148,7 @@ async fn watch(
     let mut follower = Follower::new(client.clone(), call.call_id.clone());
     loop {
         let next = tokio::select! {
-            next = follower.next() => next?,
+            next = follower.next() => next.map_err(Refused::question)?,
             () = interrupts.next() => {
                 if interrupts.wishes > 1 {
                     bail!("left while call `{}` was ending; the server ends it without us", call.call_id);

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::arguments::words;
 use super::card::{Detail, card};
-use super::client::{Remote, ask};
+use super::client::Remote;
 use super::failure::{Refused, exit};
-use super::json;
 use super::wire::value;
 use crate::domain::call::CallKind;
 use crate::domain::phone::Phone;
+use crate::grpc::client::{ask, json};
 use crate::grpc::pb::{CheckCallRequest, Verdict};
 
 /// Arguments of `check`.

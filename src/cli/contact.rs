@@ -7,18 +7,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use tonic::Code;
 use uuid::Uuid;
 
 use super::arguments::{Change, register_check, words};
-use super::client::{Client, Remote, ask};
+use super::client::Remote;
 use super::failure::{Refused, Usage};
-use super::json;
 use super::output::{self, Output};
 use super::person;
 use super::wire::{self, value};
 use crate::domain::party::{Audience, LineType, RegisterCheck};
 use crate::domain::phone::Phone;
+use crate::grpc::client::{Client, Code, FieldMask, ask, json};
 use crate::grpc::pb::{
     self, Contact, ContactNumber, GetContactRequest, UpsertContactRequest, get_contact_request::Key,
 };
@@ -156,7 +155,7 @@ async fn set(args: SetArgs) -> Result<()> {
         .upsert_contact(ask(UpsertContactRequest {
             request_id: request_id.clone(),
             contact: Some(contact),
-            update_mask: Some(prost_types::FieldMask { paths: mask.0 }),
+            update_mask: Some(FieldMask { paths: mask.0 }),
         }))
         .await
         .map_err(|status| Refused::change(status, &request_id))?
@@ -230,7 +229,7 @@ fn read_json(path: &Path) -> Result<(Contact, Vec<String>)> {
     let object =
         serde_json::from_str(&text).map_err(|problem| Usage(format!("{}: {problem}", place())))?;
     json::message("Contact", object)
-        .map_err(|problem| Usage(format!("{}: {problem:#}", place())).into())
+        .map_err(|problem| Usage(format!("{}: {problem}", place())).into())
 }
 
 /// The fields to write, each once.

@@ -20,8 +20,6 @@ pub mod consent;
 pub mod contact;
 pub mod demo;
 pub mod failure;
-pub mod follow;
-pub mod json;
 pub mod locate;
 pub mod node;
 pub mod optout;

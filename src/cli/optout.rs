@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::arguments::{Change, Paging, instant, words};
-use super::client::{Remote, ask};
+use super::client::Remote;
 use super::failure::Refused;
-use super::json;
 use super::output::{Output, plain};
 use super::wire::{self, value, word};
 use crate::domain::call::CallKind;
 use crate::domain::phone::Phone;
 use crate::domain::suppression::{SuppressionReason, SuppressionSource};
+use crate::grpc::client::{ask, json};
 use crate::grpc::pb::{
     CreateSuppressionRequest, LiftSuppressionRequest, ListSuppressionsRequest, Suppression,
     create_suppression_request, suppression,

@@ -2,6 +2,7 @@
 
 use super::output::{self, Paint};
 use super::wire::{self, word};
+use crate::grpc::client::Timestamp;
 use crate::grpc::pb::{self, Contact, ContactNumber};
 
 /// What is recorded of a person, a line a fact; what is not recorded is not shown.
@@ -127,7 +128,7 @@ fn relationship_text(relationship: &pb::Relationship) -> String {
 }
 
 fn callback_text(callback: &pb::Callback) -> String {
-    let part = |lead: &str, at: Option<&prost_types::Timestamp>| {
+    let part = |lead: &str, at: Option<&Timestamp>| {
         at.map(|_| format!("{lead} {}", wire::seconds(at)))
             .unwrap_or_default()
     };
@@ -156,7 +157,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::json;
+    use crate::grpc::client::json;
 
     fn known() -> Contact {
         let object = json!({

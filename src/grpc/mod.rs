@@ -1,5 +1,7 @@
 //! The public contract over gRPC, and the only module that speaks protobuf. (Service files follow.)
 
+pub mod client;
+
 /// The messages, clients and servers made from `proto/dialgate/v1`.
 pub mod pb {
     tonic::include_proto!("dialgate.v1");

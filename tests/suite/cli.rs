@@ -250,6 +250,6 @@ fn files_that_cannot_be_used_are_named() {
     fails(
         &[&call[..], &["--key-file", path]].concat(),
         2,
-        "does not hold an API key",
+        "not an API key",
     );
 }
