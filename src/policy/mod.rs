@@ -218,7 +218,9 @@ mod tests {
         let reported = said(&case, "US-window").unwrap();
         assert_eq!(reported.outcome, RuleOutcome::Fail);
         assert!(
-            reported.evidence.contains(&"zone=America/Denver".to_owned()),
+            reported
+                .evidence
+                .contains(&"zone=America/Denver".to_owned()),
             "{:?}",
             reported.evidence
         );
