@@ -12,6 +12,8 @@ mod config;
 mod sdp;
 mod transport;
 mod uas;
+mod values;
+mod wire;
 
 pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Invite, SipEvent};
 pub use config::{Secret, SipConfig, Trunk};
