@@ -8,8 +8,15 @@
 //! [`Permit`]: crate::policy::Permit
 
 mod api;
+mod auth;
+mod call;
 mod config;
+mod locked;
+mod message;
+mod outcome;
 mod sdp;
+mod token;
+mod transaction;
 mod transport;
 mod uas;
 mod values;
