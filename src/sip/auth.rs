@@ -84,8 +84,16 @@ impl Challenge {
         };
         let qop = match get("qop") {
             None => false,
-            Some(list) if list.split(',').any(|word| word.trim().eq_ignore_ascii_case("auth")) => true,
-            Some(_) => return Err("the challenge takes only qop `auth-int`, which is not supported"),
+            Some(list)
+                if list
+                    .split(',')
+                    .any(|word| word.trim().eq_ignore_ascii_case("auth")) =>
+            {
+                true
+            }
+            Some(_) => {
+                return Err("the challenge takes only qop `auth-int`, which is not supported");
+            }
         };
         Ok(Self {
             realm: get("realm").ok_or("the challenge has no realm")?,
@@ -108,7 +116,10 @@ impl Challenge {
         }
         let request = self.hash.hex(&format!("{method}:{uri}"));
         if self.qop {
-            self.hash.hex(&format!("{secret}:{}:{nc}:{cnonce}:auth:{request}", self.nonce))
+            self.hash.hex(&format!(
+                "{secret}:{}:{nc}:{cnonce}:auth:{request}",
+                self.nonce
+            ))
         } else {
             self.hash.hex(&format!("{secret}:{}:{request}", self.nonce))
         }
@@ -132,11 +143,20 @@ pub(super) struct Auth {
 
 impl Auth {
     /// Takes the challenges of a 401 or 407. The error is why the call cannot be authenticated.
-    pub(super) fn challenged(&mut self, message: &Message, proxy: bool, trunk: &Trunk) -> Result<(), &'static str> {
+    pub(super) fn challenged(
+        &mut self,
+        message: &Message,
+        proxy: bool,
+        trunk: &Trunk,
+    ) -> Result<(), &'static str> {
         if trunk.username.is_none() || trunk.password.is_none() {
             return Err("the trunk asks for credentials and has none configured");
         }
-        let name = if proxy { "Proxy-Authenticate" } else { "WWW-Authenticate" };
+        let name = if proxy {
+            "Proxy-Authenticate"
+        } else {
+            "WWW-Authenticate"
+        };
         let (mut taken, mut problem) = (Vec::new(), "the challenge is missing");
         for line in message.lines(name) {
             match Challenge::parse(line, trunk.allow_md5) {
@@ -150,7 +170,11 @@ impl Auth {
                 Err(why) => problem = why,
             }
         }
-        if taken.is_empty() { Err(problem) } else { Ok(()) }
+        if taken.is_empty() {
+            Err(problem)
+        } else {
+            Ok(())
+        }
     }
 
     fn take(&mut self, challenge: Challenge, proxy: bool) -> Result<(), &'static str> {
@@ -181,7 +205,13 @@ impl Auth {
     }
 
     /// The credentials for one request, the nonce count raised.
-    pub(super) fn headers(&mut self, method: &str, uri: &str, trunk: &Trunk, tokens: &mut Tokens) -> Vec<Header> {
+    pub(super) fn headers(
+        &mut self,
+        method: &str,
+        uri: &str,
+        trunk: &Trunk,
+        tokens: &mut Tokens,
+    ) -> Vec<Header> {
         let (Some(user), Some(password)) = (&trunk.username, &trunk.password) else {
             return Vec::new();
         };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rsip::common::uri::Host;
 use rsip::common::{Method, StatusCode, Version};
 use rsip::headers::{
-    Allow, CSeq, CallId, Contact, ContentLength, ContentType, From as FromHeader, MaxForwards, Route,
-    To as ToHeader, UserAgent, Via as ViaHeader,
+    Allow, CSeq, CallId, Contact, ContentLength, ContentType, From as FromHeader, MaxForwards,
+    Route, To as ToHeader, UserAgent, Via as ViaHeader,
 };
 use rsip::{Header, Headers, Request, Response, Uri};
 
@@ -101,7 +101,13 @@ impl Identity {
     }
 
     /// An INVITE, locked until a permit opens it.
-    pub(super) fn invite(&self, cseq: u32, branch: &str, auth: Vec<Header>, offer: &[u8]) -> LockedInvite {
+    pub(super) fn invite(
+        &self,
+        cseq: u32,
+        branch: &str,
+        auth: Vec<Header>,
+        offer: &[u8],
+    ) -> LockedInvite {
         let mut headers = self.common(Method::Invite, cseq, branch, self.to_header(None));
         headers.push(self.local.contact());
         headers.extend(auth);

@@ -15,6 +15,7 @@ mod locked;
 mod message;
 mod outcome;
 mod sdp;
+mod stray;
 mod token;
 mod transaction;
 mod transport;

@@ -116,7 +116,10 @@ fn judge_own(own: Own) -> (Outcome, Retry) {
 /// 603+: since 2026-03-25 United States providers tell of analytics-based blocking by it alone (90 FR 13416). The phrase
 /// may be lost on the way, so a Reason with the version tag and redress contact is enough.
 fn tells_of_blocking(evidence: &Evidence<'_>) -> bool {
-    evidence.phrase.trim().eq_ignore_ascii_case("Network Blocked")
+    evidence
+        .phrase
+        .trim()
+        .eq_ignore_ascii_case("Network Blocked")
         || evidence.reasons.refusal_texts.iter().any(|text| {
             evidence
                 .trunk
@@ -248,19 +251,29 @@ impl Row {
 /// The table of sip.md section 6; references to RFC 3261 unless named.
 static ROWS: &[Row] = &[
     // 8.1.3.4; another number would need a decision of its own.
-    row(&[300, 301, 302, 303, 304, 305, 380], Outcome::Redirected, Retry::Never),
+    row(
+        &[300, 301, 302, 303, 304, 305, 380],
+        Outcome::Redirected,
+        Retry::Never,
+    ),
     row(&[481, 482, 483, 505], Outcome::CarrierError, Retry::Trunk).then(Retry::Soon),
     row(&[400], Outcome::CarrierError, Retry::Fix),
     row(&[401, 407], Outcome::TrunkAuthFailed, Retry::Fix),
     row(&[402], Outcome::TrunkRefused, Retry::Fix),
     // Caller number or destination not allowed; also RFC 8224 6.2.2 `Stale Date`.
     row(&[403], Outcome::TrunkRefused, Retry::Fix),
-    row(&[404], Outcome::NoRoute, Retry::Trunk).with(&[2, 3, 26]).then(Retry::Fix),
+    row(&[404], Outcome::NoRoute, Retry::Trunk)
+        .with(&[2, 3, 26])
+        .then(Retry::Fix),
     row(&[404], Outcome::InvalidNumber, Retry::Never),
     row(&[408], Outcome::NoAnswer, Retry::Later).rang(),
     row(&[408], Outcome::Unreachable, Retry::Trunk),
     row(&[410], Outcome::NumberChanged, Retry::Never),
-    row(&[406, 415, 488, 606], Outcome::MediaIncompatible, Retry::Fix),
+    row(
+        &[406, 415, 488, 606],
+        Outcome::MediaIncompatible,
+        Retry::Fix,
+    ),
     row(&[405, 416, 420, 421], Outcome::FeatureRefused, Retry::Fix),
     row(&[413, 414, 513], Outcome::TooLarge, Retry::Fix),
     // RFC 4028; session timers are not offered, so there is no interval to raise.
@@ -277,7 +290,12 @@ static ROWS: &[Row] = &[
     row(&[484, 485], Outcome::InvalidNumber, Retry::Never),
     row(&[486, 600], Outcome::Busy, Retry::Soon),
     row(&[487], Outcome::Canceled, Retry::Later),
-    row(&[500, 501, 502, 504, 580], Outcome::CarrierError, Retry::Trunk).then(Retry::Soon),
+    row(
+        &[500, 501, 502, 504, 580],
+        Outcome::CarrierError,
+        Retry::Trunk,
+    )
+    .then(Retry::Soon),
     row(&[503], Outcome::Congestion, Retry::Trunk).then(Retry::Soon),
     row(&[603], Outcome::Rejected, Retry::Later),
     row(&[604], Outcome::InvalidNumber, Retry::Never),

@@ -50,7 +50,10 @@ pub fn check_offer(offer: &[u8]) -> Result<(), OfferProblem> {
     let session =
         Session::parse(offer).map_err(|error| OfferProblem::Unreadable(error.to_string()))?;
     // The parser fills a missing origin in.
-    if !offer.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"o=")) {
+    if !offer
+        .split(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(b"o="))
+    {
         return Err(OfferProblem::Missing("o="));
     }
     for media in session.medias.iter().filter(|media| media.port > 0) {
@@ -144,7 +147,10 @@ mod tests {
                 OfferProblem::Attribute("fingerprint"),
             ),
             (PLAIN.replace("audio", "video"), OfferProblem::NoAudio),
-            (PLAIN.replace("audio 4000", "audio 0"), OfferProblem::NoAudio),
+            (
+                PLAIN.replace("audio 4000", "audio 0"),
+                OfferProblem::NoAudio,
+            ),
             (
                 PLAIN.replace("c=IN IP4 192.0.2.1\r\n", ""),
                 OfferProblem::Missing("c="),

@@ -276,7 +276,10 @@ mod tests {
                 "sip:a.b;x=1@10.0.0.1:5070;lr?h=v",
                 Some(("10.0.0.1", Some(5070))),
             ),
-            ("sips:u@[2001:db8::1]:5061", Some(("2001:db8::1", Some(5061)))),
+            (
+                "sips:u@[2001:db8::1]:5061",
+                Some(("2001:db8::1", Some(5061))),
+            ),
             ("tel:+1", None),
             ("sip:h:99999", None),
         ];
@@ -292,7 +295,10 @@ mod tests {
 
     #[test]
     fn a_via_with_blanks_around_its_slashes_is_read() {
-        let via = Via::parse("SIP  / 2.0  / TCP     spindle.example.com:5070   ;  branch  =   z9hG4bK9ikj8 ; rport").unwrap();
+        let via = Via::parse(
+            "SIP  / 2.0  / TCP     spindle.example.com:5070   ;  branch  =   z9hG4bK9ikj8 ; rport",
+        )
+        .unwrap();
         assert_eq!(
             (via.port, via.branch.as_str(), via.rport),
             (Some(5070), "z9hG4bK9ikj8", true)

@@ -320,9 +320,7 @@ struct Fields {
 
 /// One header line, its compact name written out.
 fn header(line: &str) -> Result<Header, &'static str> {
-    let (name, value) = line
-        .split_once(':')
-        .ok_or("a header line has no colon")?;
+    let (name, value) = line.split_once(':').ok_or("a header line has no colon")?;
     let name = name.trim_end();
     if !is_token(name) {
         return Err("a header name is no token");

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 
 use rsip::Header;
 
-use super::{Call, EndedBy, Mono, Outcome, Output, Retry, SipEvent, State, plain_ending, reason_of};
+use super::{
+    Call, EndedBy, Mono, Outcome, Output, Retry, SipEvent, State, plain_ending, reason_of,
+};
 use crate::sip::api::Ending;
+use crate::sip::auth::Auth;
 use crate::sip::message::{InDialog, Remote, reason_header};
 use crate::sip::transaction::{Repeated, Tick};
 use crate::sip::values::Address;
@@ -14,6 +17,8 @@ use crate::sip::{outcome, sdp};
 
 /// Dialogs that one INVITE may make by forking; further ones are not answered.
 const LEGS_MAX: usize = 8;
+/// BYEs of one dialog: the first, and one with credentials.
+const BYES_MAX: u8 = 2;
 /// Requests of ours that may be under way in one call.
 const REQUESTS_MAX: usize = 16;
 
@@ -28,6 +33,7 @@ pub(super) struct Leg {
     pub(super) remote_sdp: Vec<u8>,
     /// A BYE was sent or received.
     pub(super) ended: bool,
+    byes: u8,
 }
 
 /// What is known of a dialog before its 2xx, for reliable provisional responses alone (RFC 3262).
@@ -36,7 +42,6 @@ pub(super) struct Early {
     tag: String,
     last_rseq: u32,
     next_cseq: u32,
-    sdp: Vec<u8>,
 }
 
 /// Which of our requests a response answers.
@@ -64,7 +69,14 @@ impl ClientRequest {
 
 impl Call {
     /// A 2xx: each dialog is acknowledged; the first is the call, unless we wanted out.
-    pub(super) fn on_success(&mut self, message: &Message, code: u16, cseq: u32, now: Mono, out: &mut Vec<Output>) {
+    pub(super) fn on_success(
+        &mut self,
+        message: &Message,
+        code: u16,
+        cseq: u32,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
         let tag = message.to_tag.clone().unwrap_or_default();
         if let Some(leg) = self.legs.iter().find(|leg| leg.remote.tag == tag) {
             // The ACK was lost: the same again (RFC 3261 section 13.2.2.4).
@@ -76,15 +88,17 @@ impl Call {
         self.finish_invite();
         let remote = self.remote_of(message, &tag);
         let branch = self.tokens.branch();
-        let ack = self
-            .id
-            .within(InDialog::Ack, &remote, cseq, &branch, self.invite.auth.clone());
+        let ack = self.id.within(
+            InDialog::Ack,
+            &remote,
+            cseq,
+            &branch,
+            self.invite.auth.clone(),
+        );
         out.push(Output::Send(ack.0.clone(), ack.1));
         let early = self.early.iter().find(|early| early.tag == tag);
         let next_cseq = early.map_or(cseq + 1, |early| early.next_cseq);
-        // An answer in a reliable provisional response stands; elsewhere the 2xx itself must carry it.
-        let answer = message.sdp().map(<[u8]>::to_vec);
-        let answer = answer.or_else(|| early.map(|early| early.sdp.clone())).unwrap_or_default();
+        let answer = self.answer_in(message, &tag);
         self.legs.push(Leg {
             remote,
             ack,
@@ -92,6 +106,7 @@ impl Call {
             remote_cseq: None,
             remote_sdp: answer.clone(),
             ended: false,
+            byes: 0,
         });
         match (self.state, self.own) {
             (State::Inviting, None) => self.on_answer(&tag, answer, code, now, out),
@@ -113,7 +128,24 @@ impl Call {
         }
     }
 
-    fn on_answer(&mut self, tag: &str, answer: Vec<u8>, code: u16, now: Mono, out: &mut Vec<Output>) {
+    /// The far end's session: in the 2xx, or else in the last provisional response of the same dialog, whose description
+    /// counts as the answer (RFC 3261 section 13.2.1).
+    fn answer_in(&self, message: &Message, tag: &str) -> Vec<u8> {
+        let early = match &self.last_report {
+            Some((_, Some(early), sdp)) if early == tag => sdp.as_slice(),
+            _ => &[],
+        };
+        message.sdp().unwrap_or(early).to_vec()
+    }
+
+    fn on_answer(
+        &mut self,
+        tag: &str,
+        answer: Vec<u8>,
+        code: u16,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
         if sdp::fits(&self.offer, &answer) {
             self.state = State::Up;
             self.deadlines.talk = Some(now.plus(self.limits.talk_max));
@@ -178,13 +210,28 @@ impl Call {
             return;
         };
         leg.ended = true;
+        leg.byes += 1;
         let cseq = leg.next_cseq;
         leg.next_cseq += 1;
         let mut extra = vec![reason_header(reason)];
-        extra.extend(self.auth.headers("BYE", &leg.remote.target, &self.id.trunk, &mut self.tokens));
+        extra.extend(self.auth.headers(
+            "BYE",
+            &leg.remote.target,
+            &self.id.trunk,
+            &mut self.tokens,
+        ));
         let branch = self.tokens.branch();
-        let (bytes, to) = self.id.within(InDialog::Bye, &leg.remote, cseq, &branch, extra);
-        self.send_request(RequestKind::Bye(tag.to_owned()), branch, bytes, to, now, out);
+        let (bytes, to) = self
+            .id
+            .within(InDialog::Bye, &leg.remote, cseq, &branch, extra);
+        self.send_request(
+            RequestKind::Bye(tag.to_owned()),
+            branch,
+            bytes,
+            to,
+            now,
+            out,
+        );
     }
 
     pub(super) fn send_request(
@@ -207,13 +254,18 @@ impl Call {
     }
 
     /// A response to one of our own requests beside INVITE.
-    pub(super) fn on_request_answered(&mut self, message: &Message, code: u16, now: Mono, out: &mut Vec<Output>) {
+    pub(super) fn on_request_answered(
+        &mut self,
+        message: &Message,
+        code: u16,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
         let branch = message.via.branch.as_str();
         let is_cancel = message.method == "CANCEL";
-        let place = self
-            .requests
-            .iter()
-            .position(|request| request.branch == branch && is_cancel == (request.kind == RequestKind::Cancel));
+        let place = self.requests.iter().position(|request| {
+            request.branch == branch && is_cancel == (request.kind == RequestKind::Cancel)
+        });
         let Some(place) = place else { return };
         if code < 200 {
             if let Some(request) = self.requests.get_mut(place) {
@@ -222,29 +274,55 @@ impl Call {
             return;
         }
         let request = self.requests.swap_remove(place);
-        // A challenged BYE is sent once more; any other answer, 481 included, ends the leg just the same.
+        // A challenged BYE is sent once more, to a nonce of its own; any other answer, 481 included, ends the leg too.
         if let (401 | 407, RequestKind::Bye(tag)) = (code, request.kind)
-            && self.auth.challenged(message, code == 407, &self.id.trunk).is_ok()
+            && self
+                .legs
+                .iter()
+                .any(|leg| leg.remote.tag == tag && leg.byes < BYES_MAX)
         {
-            self.bye(&tag, "Q.850;cause=16", now, out);
+            self.auth = Auth::default();
+            if self
+                .auth
+                .challenged(message, code == 407, &self.id.trunk)
+                .is_ok()
+            {
+                self.bye(
+                    &tag,
+                    "Q.850;cause=16;text=\"Normal call clearing\"",
+                    now,
+                    out,
+                );
+            }
         }
     }
 
     pub(super) fn tick_requests(&mut self, now: Mono, out: &mut Vec<Output>) {
-        self.requests.retain_mut(|request| match request.repeated.tick(now) {
-            Tick::Nothing => true,
-            Tick::Again => {
-                out.push(Output::Send(request.repeated.bytes.clone(), request.repeated.to));
-                true
-            }
-            Tick::TimedOut => false,
-        });
+        self.requests
+            .retain_mut(|request| match request.repeated.tick(now) {
+                Tick::Nothing => true,
+                Tick::Again => {
+                    out.push(Output::Send(
+                        request.repeated.bytes.clone(),
+                        request.repeated.to,
+                    ));
+                    true
+                }
+                Tick::TimedOut => false,
+            });
     }
 
     /// PRACK for a provisional response that asks for it. We don't offer `100rel`, but a peer that requires it all the
     /// same would repeat its response for 32 s and then fail the call (RFC 3262 section 3).
-    pub(super) fn acknowledge_reliable(&mut self, message: &Message, now: Mono, out: &mut Vec<Output>) {
-        let rseq = message.first("RSeq").and_then(|text| text.parse::<u32>().ok());
+    pub(super) fn acknowledge_reliable(
+        &mut self,
+        message: &Message,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        let rseq = message
+            .first("RSeq")
+            .and_then(|text| text.parse::<u32>().ok());
         let (Some(rseq), Some(tag)) = (rseq, message.to_tag.clone()) else {
             return;
         };
@@ -258,7 +336,6 @@ impl Call {
                 tag: tag.clone(),
                 last_rseq: rseq.saturating_sub(1),
                 next_cseq: self.invite.cseq + 1,
-                sdp: Vec::new(),
             });
         }
         let Some(early) = self.early.iter_mut().find(|early| early.tag == tag) else {
@@ -269,25 +346,30 @@ impl Call {
             return;
         }
         early.last_rseq = rseq;
-        if let Some(sdp) = message.sdp() {
-            early.sdp = sdp.to_vec();
-        }
         let cseq = early.next_cseq;
         early.next_cseq += 1;
         let rack = format!("{rseq} {} INVITE", self.invite.cseq);
         let mut extra = vec![Header::Other("RAck".to_owned(), rack)];
         let method = InDialog::Prack;
-        extra.extend(
-            self.auth
-                .headers(method.as_str(), &remote.target, &self.id.trunk, &mut self.tokens),
-        );
+        extra.extend(self.auth.headers(
+            method.as_str(),
+            &remote.target,
+            &self.id.trunk,
+            &mut self.tokens,
+        ));
         let branch = self.tokens.branch();
         let (bytes, to) = self.id.within(method, &remote, cseq, &branch, extra);
         self.send_request(RequestKind::Prack, branch, bytes, to, now, out);
     }
 
     /// The far end hung up.
-    pub(super) fn on_bye(&mut self, tag: &str, message: &Message, now: Mono, out: &mut Vec<Output>) {
+    pub(super) fn on_bye(
+        &mut self,
+        tag: &str,
+        message: &Message,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
         let mut only = true;
         for leg in &mut self.legs {
             if leg.remote.tag == tag {
@@ -304,7 +386,7 @@ impl Call {
 }
 
 /// The URI of a Contact.
-pub(super) fn target_of(message: &Message) -> Option<String> {
+pub(in crate::sip) fn target_of(message: &Message) -> Option<String> {
     let contact = message.list("Contact").into_iter().next()?;
     Some(Address::parse(contact).ok()?.uri)
 }

@@ -40,10 +40,17 @@ impl Inbound {
 }
 
 impl Call {
-    pub(super) fn on_request(&mut self, message: &Message, source: SocketAddr, now: Reading, out: &mut Vec<Output>) {
+    pub(super) fn on_request(
+        &mut self,
+        message: &Message,
+        source: SocketAddr,
+        now: Reading,
+        out: &mut Vec<Output>,
+    ) {
         let ours = message.to_tag.as_deref() == Some(self.id.from_tag.as_str());
         if message.method == "ACK" {
-            if ours && let Some((cseq, _, _)) = &self.inbound.unacknowledged
+            if ours
+                && let Some((cseq, _, _)) = &self.inbound.unacknowledged
                 && *cseq == message.cseq
             {
                 self.inbound.unacknowledged = None;
@@ -51,15 +58,22 @@ impl Call {
             return;
         }
         let recent = self.inbound.recent.iter().find(|recent| {
-            recent.branch == message.via.branch && recent.method == message.method && recent.cseq == message.cseq
+            recent.branch == message.via.branch
+                && recent.method == message.method
+                && recent.cseq == message.cseq
         });
         if let Some(recent) = recent {
             let (bytes, to) = recent.answer.clone();
             return out.push(Output::Send(bytes, to));
         }
         let tag = message.from_tag.clone().unwrap_or_default();
-        let leg = self.legs.iter_mut().find(|leg| ours && leg.remote.tag == tag);
+        let early = ours && self.is_early(&tag);
+        let leg = self
+            .legs
+            .iter_mut()
+            .find(|leg| ours && leg.remote.tag == tag);
         let reply = match leg {
+            None if early => early_answer(message),
             None => self.outside_legs(message),
             // A request older than the last: RFC 3261 section 12.2.2.
             Some(leg) if leg.remote_cseq.is_some_and(|last| message.cseq < last) => {
@@ -88,7 +102,22 @@ impl Call {
         }
     }
 
-    fn within_leg(&mut self, tag: &str, message: &Message, now: Mono, out: &mut Vec<Output>) -> Reply<'static> {
+    /// Whether the tag is that of the dialog that is ringing.
+    fn is_early(&self, tag: &str) -> bool {
+        let known = self
+            .last_report
+            .as_ref()
+            .and_then(|(_, early, _)| early.as_deref());
+        self.state == State::Inviting && self.progress_is_open() && known == Some(tag)
+    }
+
+    fn within_leg(
+        &mut self,
+        tag: &str,
+        message: &Message,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) -> Reply<'static> {
         let required: Vec<&str> = message.list("Require");
         if !required.is_empty() && message.method != "CANCEL" {
             let unsupported = Header::Unsupported(Unsupported::from(required.join(", ")));
@@ -118,7 +147,12 @@ impl Call {
     }
 
     /// A re-INVITE or UPDATE: a refresh is answered, another session is declined and shown to the client.
-    fn on_session_request(&mut self, tag: &str, message: &Message, out: &mut Vec<Output>) -> Reply<'static> {
+    fn on_session_request(
+        &mut self,
+        tag: &str,
+        message: &Message,
+        out: &mut Vec<Output>,
+    ) -> Reply<'static> {
         let up = self.state == State::Up;
         let Some(leg) = self
             .legs
@@ -150,7 +184,14 @@ impl Call {
         answer(488, "Not Acceptable Here")
     }
 
-    fn reply(&mut self, message: &Message, source: SocketAddr, reply: Reply<'static>, now: Mono, out: &mut Vec<Output>) {
+    fn reply(
+        &mut self,
+        message: &Message,
+        source: SocketAddr,
+        reply: Reply<'static>,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
         let accepted = reply.code < 300;
         // Our session has not changed since the offer. A re-INVITE without SDP asks for it just the same (section 14.2);
         // an UPDATE without SDP does not.
@@ -160,7 +201,11 @@ impl Call {
                 "UPDATE" => message.sdp().is_some(),
                 _ => false,
             };
-        let sdp = if shows_session { self.offer.as_slice() } else { &[] };
+        let sdp = if shows_session {
+            self.offer.as_slice()
+        } else {
+            &[]
+        };
         let asked = Asked {
             headers: &message.headers,
             via: &message.via,
@@ -199,6 +244,16 @@ impl Call {
                 }
             }
         }
+    }
+}
+
+/// A request of a far end that rings: our offer is not answered yet, so no session can be talked about.
+fn early_answer(message: &Message) -> Reply<'static> {
+    match message.method.as_str() {
+        "UPDATE" if message.body.is_empty() => answer(200, "OK"),
+        "UPDATE" => answer(488, "Not Acceptable Here"),
+        "INFO" | "OPTIONS" => answer(200, "OK"),
+        _ => answer(481, "Call/Transaction Does Not Exist"),
     }
 }
 

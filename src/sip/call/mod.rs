@@ -27,6 +27,7 @@ use super::wire::{Message, Start};
 use crate::domain::call::{Outcome, Retry};
 use crate::domain::time::{Mono, Reading};
 use crate::policy::Permit;
+pub(super) use dialog::target_of;
 use dialog::{ClientRequest, Early, Leg};
 use inbound::Inbound;
 
@@ -166,7 +167,13 @@ pub(super) struct Call {
 
 impl Call {
     /// A call under this permit, nothing sent yet.
-    pub(super) fn new(id: Identity, offer: Vec<u8>, permit: Permit, limits: Limits, mut tokens: Tokens) -> Self {
+    pub(super) fn new(
+        id: Identity,
+        offer: Vec<u8>,
+        permit: Permit,
+        limits: Limits,
+        mut tokens: Tokens,
+    ) -> Self {
         let branch = tokens.branch();
         let locked = id.invite(1, &branch, Vec::new(), &offer);
         let deadline = permit.read().mono.plus(Permit::LIFE);
@@ -212,7 +219,9 @@ impl Call {
             Input::Start => self.want_write(out),
             Input::Message(message, source) => match &message.start {
                 Start::Request { .. } => self.on_request(message, source, now, out),
-                Start::Response { code, reason } => self.on_response(message, *code, reason, now, out),
+                Start::Response { code, reason } => {
+                    self.on_response(message, *code, reason, now, out)
+                }
             },
             Input::Control(Control::HangUp { cause }) => self.hang_up(cause, now, out),
             Input::Control(Control::Renew(permit)) => self.renew(permit, now, out),
@@ -238,7 +247,9 @@ impl Call {
                 let counted_from = permit.read();
                 self.on_written(counted_from, after, out);
             }
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => return Write::Blocked,
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                return Write::Blocked;
+            }
             Ok(Err(_)) => self.on_write_failed(after.mono, out),
             Err(_expired) => self.on_permit_over(after.mono, out),
         }
@@ -265,9 +276,8 @@ impl Call {
         .min()
     }
 
-    /// Whether its ending has been told.
-    pub(super) fn is_over(&self) -> bool {
-        self.state == State::Over
+    fn progress_is_open(&self) -> bool {
+        self.invite.progress == Progress::Proceeding
     }
 
     /// Whether nothing more can come of it and it may be forgotten.
@@ -299,7 +309,13 @@ impl Call {
             self.end_without_permit(now, out);
         }
         if talk {
-            self.end_talk("Q.850;cause=102;text=\"Maximum duration\"", EndedBy::Timeout, None, now, out);
+            self.end_talk(
+                "Q.850;cause=102;text=\"Maximum duration\"",
+                EndedBy::Timeout,
+                None,
+                now,
+                out,
+            );
         }
         self.tick_requests(now, out);
         self.tick_inbound(now, out);
@@ -307,14 +323,29 @@ impl Call {
 
     fn hang_up(&mut self, cause: HangUpCause, now: Reading, out: &mut Vec<Output>) {
         match self.state {
-            State::Inviting | State::AwaitingPermit => self.cancel(Own::HangUp(cause), now.mono, out),
-            State::Up => self.end_talk(reason_of(Own::HangUp(cause)), EndedBy::Us, None, now.mono, out),
+            State::Inviting | State::AwaitingPermit => {
+                self.cancel(Own::HangUp(cause), now.mono, out)
+            }
+            State::Up => self.end_talk(
+                reason_of(Own::HangUp(cause)),
+                EndedBy::Us,
+                None,
+                now.mono,
+                out,
+            ),
             State::Over => {}
         }
     }
 
     /// The end of a call that was not answered, judged by the table.
-    fn end_unanswered(&mut self, signal: Signal, message: Option<&Message>, by: EndedBy, now: Mono, out: &mut Vec<Output>) {
+    fn end_unanswered(
+        &mut self,
+        signal: Signal,
+        message: Option<&Message>,
+        by: EndedBy,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
         let reasons = message.map(Reasons::of).unwrap_or_default();
         let phrase = match message.map(|message| &message.start) {
             Some(Start::Response { reason, .. }) => reason.as_str(),
@@ -351,7 +382,11 @@ impl Call {
 
     /// The end for want of a permit: as far as the callee is concerned nothing was sent.
     fn end_without_permit(&mut self, now: Mono, out: &mut Vec<Output>) {
-        self.end(plain_ending(Outcome::PermitExpired, Retry::None, EndedBy::Timeout), now, out);
+        self.end(
+            plain_ending(Outcome::PermitExpired, Retry::None, EndedBy::Timeout),
+            now,
+            out,
+        );
     }
 
     /// Tells the ending, once. The permit goes first.

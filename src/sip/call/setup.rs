@@ -2,9 +2,10 @@
 
 use super::dialog::RequestKind;
 use super::{
-    Call, EndedBy, Invitation, LATE_AFTER, Mono, Output, Own, Permit, Progress, RENEW_WAIT, Reading, Settled, Signal,
-    SipEvent, State, reason_of,
+    Call, EndedBy, Invitation, LATE_AFTER, Mono, Output, Own, Permit, Progress, RENEW_WAIT,
+    Reading, Settled, Signal, SipEvent, State, reason_of,
 };
+use crate::sip::config::Trunk;
 use crate::sip::wire::Message;
 
 /// Settled INVITEs that are remembered: one a challenge, and those are bounded.
@@ -19,14 +20,23 @@ impl Call {
         }
     }
 
-    pub(super) fn on_written(&mut self, counted_from: Reading, after: Reading, out: &mut Vec<Output>) {
+    pub(super) fn on_written(
+        &mut self,
+        counted_from: Reading,
+        after: Reading,
+        out: &mut Vec<Output>,
+    ) {
         let invite = &mut self.invite;
         invite.pending = false;
         invite.repeat = Some(after.mono.plus(invite.interval));
         invite.interval = invite.interval.saturating_mul(2);
         if invite.progress == Progress::Unwritten {
             invite.progress = Progress::Calling;
-            let patience = self.id.trunk.first_response_timeout.min(self.limits.timers.long());
+            let patience = self
+                .id
+                .trunk
+                .first_response_timeout
+                .min(self.limits.timers.long());
             self.deadlines.response = Some(after.mono.plus(patience));
         }
         let first = !self.sent;
@@ -34,7 +44,11 @@ impl Call {
         let wall_age = after.wall.since(counted_from.wall);
         let late = after.mono.since(counted_from.mono) >= LATE_AFTER
             || wall_age >= i64::try_from(LATE_AFTER.as_micros()).unwrap_or(i64::MAX);
-        let event = SipEvent::Sent { at: after, late, first };
+        let event = SipEvent::Sent {
+            at: after,
+            late,
+            first,
+        };
         if first || late {
             out.push(Output::Event(event));
         } else {
@@ -122,7 +136,14 @@ impl Call {
         }
     }
 
-    fn on_provisional(&mut self, message: &Message, code: u16, reason: &str, now: Mono, out: &mut Vec<Output>) {
+    fn on_provisional(
+        &mut self,
+        message: &Message,
+        code: u16,
+        reason: &str,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
         if self.invite.progress == Progress::Finished {
             return;
         }
@@ -134,38 +155,43 @@ impl Call {
             // CANCEL waited for this: RFC 3261 section 9.1. A call given up for silence must not ring either.
             return self.send_cancel(now, out);
         }
-        let patience = Some(now.plus(self.id.trunk.ring_timeout));
-        if (180..190).contains(&code) {
+        let patience = self.id.trunk.ring_timeout.max(Trunk::RING_TIMEOUT_MIN);
+        let patience = Some(now.plus(patience));
+        let first_ring = (180..190).contains(&code) && !self.rang;
+        if first_ring {
+            self.rang = true;
             self.drop_permit();
-            if !self.rang {
-                self.rang = true;
-                self.deadlines.ring = patience;
-            }
-        } else if self.deadlines.ring.is_none() {
+        }
+        if first_ring || self.deadlines.ring.is_none() {
             self.deadlines.ring = patience;
         }
         self.acknowledge_reliable(message, now, out);
-        self.report_provisional(message, code, reason, out);
+        self.report_provisional(message, code, reason, first_ring, out);
     }
 
-    /// Tells of a provisional response unless it repeats the last one.
-    fn report_provisional(&mut self, message: &Message, code: u16, reason: &str, out: &mut Vec<Output>) {
+    /// Tells of a provisional response unless it repeats the last one. The first ring is never left out: with it the
+    /// permit was given up.
+    fn report_provisional(
+        &mut self,
+        message: &Message,
+        code: u16,
+        reason: &str,
+        first_ring: bool,
+        out: &mut Vec<Output>,
+    ) {
         let sdp = message.sdp().unwrap_or_default().to_vec();
         let report = (code, message.to_tag.clone(), sdp.clone());
         if self.last_report.as_ref() == Some(&report) {
             return;
         }
+        self.last_report = Some(report);
         let reason = reason.to_owned();
         let event = match code {
             180..190 if sdp.is_empty() => SipEvent::Ringing { code, reason },
             180..190 => SipEvent::EarlyMedia { code, reason, sdp },
             _ => SipEvent::Progress { code, reason },
         };
-        // The first of each kind closes or shows something and is never left out.
-        let essential = self.last_report.is_none() || !matches!(event, SipEvent::Progress { .. });
-        self.last_report = Some(report);
-        if essential && self.reports_left > 0 {
-            self.reports_left -= 1;
+        if first_ring {
             out.push(Output::Event(event));
         } else {
             self.report(event, out);
@@ -181,7 +207,9 @@ impl Call {
         self.invite.repeat = None;
         self.deadlines.response = None;
         let to = message.first("To").unwrap_or_default();
-        let ack = self.id.ack_failure(self.invite.cseq, &self.invite.branch, to);
+        let ack = self
+            .id
+            .ack_failure(self.invite.cseq, &self.invite.branch, to);
         out.push(Output::Send(ack.clone(), self.id.trunk.target));
         if self.settled.len() < SETTLED_MAX {
             self.settled.push(Settled {
@@ -211,7 +239,9 @@ impl Call {
         let branch = self.tokens.branch();
         let cseq = self.invite.cseq + 1;
         let uri = self.id.request_uri();
-        let auth = self.auth.headers("INVITE", &uri, &self.id.trunk, &mut self.tokens);
+        let auth = self
+            .auth
+            .headers("INVITE", &uri, &self.id.trunk, &mut self.tokens);
         self.deadlines.ring = None;
         self.invite = Invitation {
             locked: self.id.invite(cseq, &branch, auth.clone(), &self.offer),
@@ -244,7 +274,11 @@ impl Call {
                 self.end_unanswered(Signal::Silence, None, EndedBy::Us, now, out);
             }
             // Held until the first provisional; the trunk's patience runs on and ends it if none comes.
-            Progress::Calling => self.note(None, "cancelling as soon as the far end has said anything", out),
+            Progress::Calling => self.note(
+                None,
+                "cancelling as soon as the far end has said anything",
+                out,
+            ),
             Progress::Proceeding => self.send_cancel(now, out),
         }
     }
@@ -255,9 +289,18 @@ impl Call {
         }
         self.cancelled = true;
         let reason = reason_of(self.own.unwrap_or(Own::RingTimer));
-        let bytes = self.id.cancel(self.invite.cseq, &self.invite.branch, reason);
+        let bytes = self
+            .id
+            .cancel(self.invite.cseq, &self.invite.branch, reason);
         let branch = self.invite.branch.clone();
-        self.send_request(RequestKind::Cancel, branch, bytes, self.id.trunk.target, now, out);
+        self.send_request(
+            RequestKind::Cancel,
+            branch,
+            bytes,
+            self.id.trunk.target,
+            now,
+            out,
+        );
         if self.state == State::Over {
             self.linger(now);
         } else {

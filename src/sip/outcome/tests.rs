@@ -15,7 +15,14 @@ fn response(code: u16, headers: &str) -> Message {
     crate::sip::wire::parse(text.as_bytes()).unwrap()
 }
 
-fn check_with(trunk: &Trunk, own: Option<Own>, signal: Signal, phrase: &str, reason: &str, rang: bool) -> (Outcome, Retry) {
+fn check_with(
+    trunk: &Trunk,
+    own: Option<Own>,
+    signal: Signal,
+    phrase: &str,
+    reason: &str,
+    rang: bool,
+) -> (Outcome, Retry) {
     let header = if reason.is_empty() {
         String::new()
     } else {
@@ -157,7 +164,14 @@ fn our_own_action_comes_first() {
         assert_eq!(own(Own::HangUp(cause)), (Outcome::Canceled, retry));
     }
     assert_eq!(
-        check_with(&trunk(), Some(Own::RingTimer), Signal::Code(486), "X", "", true),
+        check_with(
+            &trunk(),
+            Some(Own::RingTimer),
+            Signal::Code(486),
+            "X",
+            "",
+            true
+        ),
         (Outcome::NoAnswer, Retry::Later)
     );
 }
@@ -165,7 +179,8 @@ fn our_own_action_comes_first() {
 #[test]
 fn blocking_by_analytics_is_known_by_phrase_or_reason() {
     let blocked = (Outcome::BlockedByAnalytics, Retry::Never);
-    let tell = |phrase, reason| check_with(&trunk(), None, Signal::Code(603), phrase, reason, false);
+    let tell =
+        |phrase, reason| check_with(&trunk(), None, Signal::Code(603), phrase, reason, false);
     assert_eq!(tell("Network Blocked", ""), blocked);
     let text = r#"Q.850;cause=21;text="v=analytics1;url=https://redress.example.com;location=LN""#;
     assert_eq!(tell("Decline", text), blocked);
@@ -175,8 +190,14 @@ fn blocking_by_analytics_is_known_by_phrase_or_reason() {
     );
     let person = (Outcome::Rejected, Retry::Later);
     assert_eq!(tell("Decline", ""), person);
-    assert_eq!(tell("Decline", r#"Q.850;cause=21;text="Call rejected""#), person);
-    assert_eq!(tell("Decline", r#"Q.850;cause=16;text="v=analytics1""#), person);
+    assert_eq!(
+        tell("Decline", r#"Q.850;cause=21;text="Call rejected""#),
+        person
+    );
+    assert_eq!(
+        tell("Decline", r#"Q.850;cause=16;text="v=analytics1""#),
+        person
+    );
 }
 
 #[test]
@@ -190,7 +211,14 @@ fn a_cause_that_says_more_than_a_general_code_decides() {
     // A specific code keeps its row.
     check(486, 1, false, Outcome::Busy, Retry::Soon);
     assert_eq!(
-        check_with(&trunk(), None, Signal::Code(500), "X", "Q.850;cause=21;location=U", true),
+        check_with(
+            &trunk(),
+            None,
+            Signal::Code(500),
+            "X",
+            "Q.850;cause=21;location=U",
+            true
+        ),
         (Outcome::Rejected, Retry::Later)
     );
 }
@@ -200,7 +228,14 @@ fn a_trunk_may_have_its_own_translation() {
     let mut trunk = trunk();
     trunk.cause_codes.insert(41, 404);
     assert_eq!(
-        check_with(&trunk, None, Signal::Code(500), "X", "Q.850;cause=41", false),
+        check_with(
+            &trunk,
+            None,
+            Signal::Code(500),
+            "X",
+            "Q.850;cause=41",
+            false
+        ),
         (Outcome::InvalidNumber, Retry::Never)
     );
 }
@@ -221,7 +256,10 @@ fn silence_is_unreachable_until_something_rang() {
 fn retry_after_is_read_and_capped() {
     let after = |value: &str| retry_after(&response(503, &format!("Retry-After: {value}\r\n")));
     assert_eq!(after("120"), Some(Duration::from_secs(120)));
-    assert_eq!(after("5 (maintenance);duration=9"), Some(Duration::from_secs(5)));
+    assert_eq!(
+        after("5 (maintenance);duration=9"),
+        Some(Duration::from_secs(5))
+    );
     assert_eq!(after("86400"), Some(RETRY_AFTER_MAX));
     assert_eq!(after("949302838503028349304023988"), None);
     assert_eq!(after("soon"), None);

@@ -140,7 +140,12 @@ fn line_ends_cannot_be_smuggled_into_a_header() {
 
 #[test]
 fn keep_alive_and_noise_are_refused_without_an_answer() {
-    for noise in [b"".as_slice(), b"\r\n\r\n", b"\0\0\0\0", b"\r\n\r\n\r\n\r\n"] {
+    for noise in [
+        b"".as_slice(),
+        b"\r\n\r\n",
+        b"\0\0\0\0",
+        b"\r\n\r\n\r\n\r\n",
+    ] {
         assert!(parse(noise).unwrap_err().answer.is_none());
     }
 }
