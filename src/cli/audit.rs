@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::arguments::Paging;
 use super::card::{Detail, card};
-use super::client::{Client, Remote, ask};
+use super::client::Remote;
 use super::failure::Refused;
-use super::json;
 use super::output::Output;
 use super::wire::{self, word};
 use crate::domain::phone::Phone;
+use crate::grpc::client::{Client, ask, json};
 use crate::grpc::pb::{Decision, DecisionView, GetDecisionRequest, ListDecisionsRequest};
 
 /// The subcommands of `audit`.

@@ -12,14 +12,13 @@ use super::arguments::Change;
 use super::audit;
 use super::card::{Detail, card};
 use super::check::Asked;
-use super::client::{Client, Remote, ask, patiently};
+use super::client::Remote;
 use super::failure::{Refused, Usage, exit};
-use super::follow::{Follower, Next};
-use super::json;
 use super::output::{Output, plain};
 use super::wire::{self, value, word};
 use crate::clock::Clock;
 use crate::domain::phone::Phone;
+use crate::grpc::client::{Client, Follower, Next, ask, json, patiently};
 use crate::grpc::pb::{
     Call, CallEvent, CallEventKind, CallState, DecisionView, GetCallRequest, HangUpCallRequest,
     PlaceCallRequest, Verdict,
@@ -71,9 +70,12 @@ pub async fn run(args: CallArgs) -> Result<ExitCode> {
     let client = args.remote.connect().await?;
     // Listening starts before the call does: Ctrl-C in between must not leave a call behind.
     let mut interrupts = Interrupts::listen()?;
-    let Some(call) = place(&client, &args, sdp_offer, now).await? else {
+    let Some(call) = place(&client, &args, sdp_offer, now, &mut interrupts).await? else {
         return Ok(exit::denied());
     };
+    if interrupts.wishes > 0 {
+        hang_up(&client, &call.call_id).await?;
+    }
     if args.no_watch {
         return Ok(ExitCode::SUCCESS);
     }
@@ -86,6 +88,7 @@ async fn place(
     args: &CallArgs,
     sdp_offer: Vec<u8>,
     now: Timestamp,
+    interrupts: &mut Interrupts,
 ) -> Result<Option<Call>> {
     let output = args.remote.output();
     let request_id = args.change.name();
@@ -102,8 +105,20 @@ async fn place(
         sdp_offer,
         expire_time: Some(wire::to_wire(expire_time)),
     };
-    let answer = patiently(client.calls().place_call(request))
-        .await
+    let mut calls = client.calls();
+    let mut placing = std::pin::pin!(patiently(calls.place_call(request)));
+    let answer = loop {
+        tokio::select! {
+            answer = &mut placing => break answer,
+            () = interrupts.next() => {
+                if interrupts.wishes > 1 {
+                    bail!("left without an answer, the call may be placed; `--request-id {request_id}` asks again");
+                }
+                output.remark("hanging up once the call is placed; once more to leave without waiting")?;
+            }
+        }
+    };
+    let answer = answer
         .map_err(|status| Refused::change(status, &request_id))?
         .into_inner();
     let decision = answer
@@ -131,15 +146,13 @@ async fn watch(
     output: Output,
 ) -> Result<()> {
     let mut follower = Follower::new(client.clone(), call.call_id.clone());
-    let mut asked_to_end = false;
     loop {
         let next = tokio::select! {
-            next = follower.next() => next?,
+            next = follower.next() => next.map_err(Refused::question)?,
             () = interrupts.next() => {
-                if asked_to_end {
-                    bail!("left while call {} was ending; `dialgate audit query` tells its decision", call.call_id);
+                if interrupts.wishes > 1 {
+                    bail!("left while call `{}` was ending; the server ends it without us", call.call_id);
                 }
-                asked_to_end = true;
                 output.remark("hanging up; once more to leave without waiting")?;
                 hang_up(client, &call.call_id).await?;
                 continue;
@@ -284,6 +297,8 @@ pub fn plain_offer(now: Timestamp) -> Vec<u8> {
 struct Interrupts {
     keyboard: tokio::signal::unix::Signal,
     supervisor: tokio::signal::unix::Signal,
+    /// How many came.
+    wishes: u32,
 }
 
 impl Interrupts {
@@ -292,6 +307,7 @@ impl Interrupts {
         Ok(Self {
             keyboard: signal(SignalKind::interrupt())?,
             supervisor: signal(SignalKind::terminate())?,
+            wishes: 0,
         })
     }
 
@@ -300,6 +316,7 @@ impl Interrupts {
             _ = self.keyboard.recv() => {}
             _ = self.supervisor.recv() => {}
         }
+        self.wishes += 1;
     }
 }
 
@@ -348,13 +365,12 @@ mod tests {
     #[test]
     fn the_plain_offer_is_one_audio_stream_that_goes_nowhere() {
         let offer = plain_offer("2026-11-20T14:30:00Z".parse().unwrap());
-        let session = sdp_types::Session::parse(&offer).unwrap();
-        assert_eq!(session.medias.len(), 1);
-        assert_eq!(
-            (session.medias[0].media.as_str(), session.medias[0].port),
-            ("audio", 9)
-        );
-        assert_eq!(session.medias[0].fmt, "0 8");
-        assert_eq!(session.connection.unwrap().connection_address, "127.0.0.1");
+        let text = String::from_utf8(offer).unwrap();
+        assert!(text.ends_with("\r\n") && !text.replace("\r\n", "").contains(['\r', '\n']));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.first(), Some(&"v=0"));
+        assert!(lines.contains(&"c=IN IP4 127.0.0.1"));
+        let media: Vec<_> = lines.iter().filter(|line| line.starts_with("m=")).collect();
+        assert_eq!(media, [&"m=audio 9 RTP/AVP 0 8"]);
     }
 }

@@ -471,7 +471,7 @@ mod tests {
                     .iter()
                     .map(|id| rule(id, RuleOutcome::Fail, "", &[]))
                     .collect(),
-                next_allowed_time: next.then(prost_types::Timestamp::default),
+                next_allowed_time: next.then(crate::grpc::client::Timestamp::default),
                 ..Decision::default()
             })
         };

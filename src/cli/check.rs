@@ -8,21 +8,19 @@ use uuid::Uuid;
 
 use super::arguments::words;
 use super::card::{Detail, card};
-use super::client::{Remote, ask};
+use super::client::Remote;
 use super::failure::{Refused, exit};
-use super::json;
 use super::wire::value;
 use crate::domain::call::CallKind;
 use crate::domain::phone::Phone;
+use crate::grpc::client::{ask, json};
 use crate::grpc::pb::{CheckCallRequest, Verdict};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: the newest campaign of a seller, before an agent picks up the phone\n  \
+#[command(after_help = "Example: before an agent picks up the phone\n  \
                         dialgate check +14045550141 --campaign spring\n\n\
-                        Ends with 0 when the call is allowed and with 3 when it is denied."
-)]
+                        Ends with 0 when the call is allowed and with 3 when it is denied.")]
 pub struct CheckArgs {
     /// Number to call, E.164: +, country calling code, national number
     #[arg(value_parser = Phone::parse)]

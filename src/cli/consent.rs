@@ -9,15 +9,15 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::arguments::{Change, Paging, instant, period, words};
-use super::client::{Remote, ask};
+use super::client::Remote;
 use super::failure::Refused;
-use super::json;
 use super::optout::channels;
 use super::output::{Output, plain};
 use super::wire::{self, value, word};
 use crate::domain::call::CallKind;
 use crate::domain::consent::{ConsentForm, InitiatedBy};
 use crate::domain::phone::Phone;
+use crate::grpc::client::{ask, json};
 use crate::grpc::pb::{
     ConsentEvent, ListConsentsRequest, RecordConsentRequest, WithdrawConsentRequest,
 };

@@ -7,17 +7,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use tonic::Code;
 use uuid::Uuid;
 
 use super::arguments::{Change, register_check, words};
-use super::client::{Client, Remote, ask};
+use super::client::Remote;
 use super::failure::{Refused, Usage};
-use super::json;
-use super::output::{self, Output, Paint};
-use super::wire::{self, value, word};
+use super::output::{self, Output};
+use super::person;
+use super::wire::{self, value};
 use crate::domain::party::{Audience, LineType, RegisterCheck};
 use crate::domain::phone::Phone;
+use crate::grpc::client::{Client, Code, FieldMask, ask, json};
 use crate::grpc::pb::{
     self, Contact, ContactNumber, GetContactRequest, UpsertContactRequest, get_contact_request::Key,
 };
@@ -155,7 +155,7 @@ async fn set(args: SetArgs) -> Result<()> {
         .upsert_contact(ask(UpsertContactRequest {
             request_id: request_id.clone(),
             contact: Some(contact),
-            update_mask: Some(prost_types::FieldMask { paths: mask.0 }),
+            update_mask: Some(FieldMask { paths: mask.0 }),
         }))
         .await
         .map_err(|status| Refused::change(status, &request_id))?
@@ -229,7 +229,7 @@ fn read_json(path: &Path) -> Result<(Contact, Vec<String>)> {
     let object =
         serde_json::from_str(&text).map_err(|problem| Usage(format!("{}: {problem}", place())))?;
     json::message("Contact", object)
-        .map_err(|problem| Usage(format!("{}: {problem:#}", place())).into())
+        .map_err(|problem| Usage(format!("{}: {problem}", place())).into())
 }
 
 /// The fields to write, each once.
@@ -395,153 +395,8 @@ fn apply_number(args: &SetArgs, contact: &mut Contact, mask: &mut Mask) {
 fn print(output: Output, contact: &Contact) -> Result<()> {
     output.answer(
         || json::object("Contact", contact),
-        || text(contact, output.paint()),
+        || person::text(contact, output.paint()),
     )
-}
-
-fn text(contact: &Contact, paint: Paint) -> String {
-    let mut rows: Vec<(&str, String)> = vec![
-        ("name", contact.display_name.clone()),
-        ("language", contact.language_tag.clone()),
-        ("audience", word!(Audience, contact.audience)),
-    ];
-    if let Some(location) = &contact.location {
-        let parts = [
-            &location.country,
-            &location.region,
-            &location.postal_code,
-            &location.timezone,
-        ];
-        rows.push(("location", joined(parts.into_iter().cloned())));
-    }
-    if let Some(relationship) = &contact.relationship {
-        rows.push(("relationship", relationship_text(relationship)));
-    }
-    if let Some(assessment) = &contact.legitimate_interest {
-        let state = if assessment.assessment_on_file {
-            "on file"
-        } else {
-            "not on file"
-        };
-        rows.push((
-            "assessment",
-            joined([state.to_owned(), assessment.reference.clone()]),
-        ));
-    }
-    if let Some(presumed) = &contact.presumed_consent {
-        rows.push(("presumed consent", presumed.evidence.clone()));
-    }
-    if let Some(notice) = &contact.notice {
-        rows.push(("notice", notice.version.clone()));
-    }
-    if let Some(restriction) = &contact.restriction {
-        rows.push((
-            "restricted since",
-            wire::seconds(restriction.start_time.as_ref()),
-        ));
-    }
-    if let Some(callback) = &contact.callback {
-        rows.push(("callback", callback_text(callback)));
-    }
-    if let Some(directory) = &contact.directory {
-        let listed = if directory.listed {
-            "listed"
-        } else {
-            "not listed"
-        };
-        let marketing = if directory.marketing_opt_in {
-            "marketing allowed"
-        } else {
-            "no marketing mark"
-        };
-        rows.push(("directory", format!("{listed}, {marketing}")));
-    }
-    rows.push(("minor", yes_no(contact.minor)));
-    rows.push(("known to agent", yes_no(contact.personal_relationship)));
-    for number in &contact.numbers {
-        rows.push(("number", number_text(number)));
-    }
-    rows.push(("changed", wire::seconds(contact.update_time.as_ref())));
-    let cells = rows
-        .into_iter()
-        .filter(|(_, text)| !text.is_empty())
-        .map(|(name, text)| vec![format!("  {name}"), text]);
-    let heading = paint.strong(&format!("person {}", output::plain(&contact.party_id)));
-    format!("{heading}\n{}", output::table(&[], cells))
-}
-
-fn number_text(number: &ContactNumber) -> String {
-    let mut parts = vec![number.number.clone(), word!(LineType, number.line_type)];
-    for check in &number.registers {
-        let answer = match check.listed {
-            Some(true) => "listed",
-            Some(false) => "clear",
-            None => "unknown",
-        };
-        let as_of = wire::date_text(check.as_of_date.as_ref());
-        parts.push(format!("{}={answer}@{as_of}", check.register));
-    }
-    if let Some(check) = &number.reassigned_check {
-        let asked = wire::date_text(check.query_date.as_ref());
-        parts.push(format!(
-            "reassigned={}@{asked}",
-            word!(ReassignedAnswer, check.answer)
-        ));
-    }
-    joined(parts)
-}
-
-fn relationship_text(relationship: &pb::Relationship) -> String {
-    let flag = |name: &str, flag: Option<bool>| {
-        flag.map(|is| format!("{name} {}", yes_no(Some(is))))
-            .unwrap_or_default()
-    };
-    let day = |name: &str, date: Option<&pb::Date>| {
-        date.map(|_| format!("{name} {}", wire::date_text(date)))
-            .unwrap_or_default()
-    };
-    let ended = wire::seconds(relationship.end_time.as_ref());
-    joined([
-        day(
-            "last transaction",
-            relationship.last_transaction_date.as_ref(),
-        ),
-        day("last inquiry", relationship.last_inquiry_date.as_ref()),
-        flag("contract in force", relationship.contract_in_force),
-        day("contract ended", relationship.contract_end_date.as_ref()),
-        flag("offer related", relationship.offer_related),
-        flag("member", relationship.member),
-        if ended.is_empty() {
-            ended
-        } else {
-            format!("ended {ended}")
-        },
-    ])
-}
-
-fn callback_text(callback: &pb::Callback) -> String {
-    let part = |lead: &str, at: Option<&prost_types::Timestamp>| {
-        at.map(|_| format!("{lead} {}", wire::seconds(at)))
-            .unwrap_or_default()
-    };
-    joined([
-        part("asked", callback.request_time.as_ref()),
-        part("not before", callback.not_before_time.as_ref()),
-        part("not after", callback.not_after_time.as_ref()),
-    ])
-}
-
-fn yes_no(flag: Option<bool>) -> String {
-    match flag {
-        Some(true) => "yes".to_owned(),
-        Some(false) => "no".to_owned(),
-        None => String::new(),
-    }
-}
-
-fn joined(parts: impl IntoIterator<Item = String>) -> String {
-    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    parts.join(", ")
 }
 
 #[cfg(test)]
@@ -667,22 +522,6 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("another number")
-        );
-    }
-
-    #[test]
-    fn a_person_is_shown_with_numbers_and_checks() {
-        let text = text(&known(), Paint::Plain);
-        for part in [
-            "person 0190d5a5-0000-7000-8000-000000000001",
-            "US, US-FL, 33101",
-            "+14045550141, mobile, us-dnc=listed@2026-01-01",
-        ] {
-            assert!(text.contains(part), "{text}");
-        }
-        assert!(
-            !text.contains("directory"),
-            "what is not recorded is not shown"
         );
     }
 

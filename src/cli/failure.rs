@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
 use super::output::{Paint, plain};
+use crate::grpc::client::{Code, Refusal, Status};
 
 /// Exit codes (sysexits has no word for a lawful refusal).
 pub mod exit {
@@ -74,12 +73,6 @@ impl Refused {
             status: Box::new(status),
             request_id: Some(request_id.to_owned()),
         }
-    }
-
-    /// The status as the server sent it.
-    #[must_use]
-    pub fn status(&self) -> &Status {
-        &self.status
     }
 }
 
@@ -149,46 +142,29 @@ impl Report {
     }
 
     fn of_refused(refused: &Refused) -> Self {
-        let status = refused.status();
-        let details = status.get_error_details();
+        let told = Refusal::from(&*refused.status);
+        let fields = told.fields.iter();
         let mut report = Self {
-            message: plain(status.message()).into_owned(),
-            code: Some(code_word(status.code())),
-            reason: details
-                .error_info()
-                .map(|info| plain(&info.reason).into_owned()),
+            message: plain(&told.message).into_owned(),
+            code: Some(told.code),
+            reason: told
+                .reason
+                .as_deref()
+                .map(|reason| plain(reason).into_owned()),
+            fields: fields
+                .map(|(field, problem)| (plain(field).into_owned(), plain(problem).into_owned()))
+                .collect(),
+            retry_after: told.retry_after,
             ..Self::default()
         };
-        if let Some(request) = details.bad_request() {
-            for violation in &request.field_violations {
-                report.fields.push((
-                    plain(&violation.field).into_owned(),
-                    plain(&violation.description).into_owned(),
-                ));
-            }
+        for (name, text) in &told.details {
+            report.detail(name, text);
         }
-        if let Some(failure) = details.precondition_failure() {
-            for violation in &failure.violations {
-                report.detail(&violation.subject, &violation.description);
-            }
-        }
-        if let Some(failure) = details.quota_failure() {
-            for violation in &failure.violations {
-                report.detail(&violation.subject, &violation.description);
-            }
-        }
-        if let Some(resource) = details.resource_info() {
-            report.detail(&resource.resource_type, &resource.resource_name);
-        }
-        if let Some(info) = details.error_info() {
-            let mut metadata: Vec<_> = info.metadata.iter().collect();
-            metadata.sort();
-            for (name, value) in metadata {
-                report.detail(name, value);
-            }
-        }
-        report.retry_after = details.retry_info().and_then(|info| info.retry_delay);
-        report.advice = advice(&report, refused.request_id.as_deref(), status.code());
+        report.advice = advice(
+            &report,
+            refused.request_id.as_deref(),
+            refused.status.code(),
+        );
         report
     }
 
@@ -346,57 +322,27 @@ fn by_code(code: Code) -> Option<&'static str> {
     })
 }
 
-fn code_word(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tonic_types::ErrorDetails;
-
-    fn refused() -> Refused {
-        let mut details = ErrorDetails::new();
-        details
-            .set_error_info(
-                "NUMBER_NOT_DIALABLE",
-                "dialgate.v1",
-                [("why".to_owned(), "PREMIUM_RATE".to_owned())],
-            )
-            .add_bad_request_violation("to", "premium-rate numbers are not dialed\u{1b}[2J");
-        Refused::question(Status::with_error_details(
-            Code::InvalidArgument,
-            "the number cannot be dialed",
-            details,
-        ))
-    }
 
     #[test]
     fn a_refusal_names_code_reason_field_and_what_to_do() {
-        let report = Report::of(&refused().into());
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let mut report = Report {
+            message: "the number cannot be dialed".to_owned(),
+            code: Some("INVALID_ARGUMENT"),
+            reason: Some("NUMBER_NOT_DIALABLE".to_owned()),
+            fields: vec![pair("to", "premium-rate numbers are not dialed")],
+            ..Report::default()
+        };
+        report.detail("why", "PREMIUM_RATE\u{1b}[2J");
+        report.advice = advice(&report, None, Code::InvalidArgument);
         assert_eq!(
             report.to_text(Paint::Plain),
             "error: the number cannot be dialed (NUMBER_NOT_DIALABLE, INVALID_ARGUMENT)\n  \
-             to: premium-rate numbers are not dialed\u{fffd}[2J\n  \
-             why: PREMIUM_RATE\n\
+             to: premium-rate numbers are not dialed\n  \
+             why: PREMIUM_RATE\u{fffd}[2J\n\
              what to do: check the number with `dialgate locate NUMBER`; emergency, short and premium numbers are \
              never dialed\n"
         );

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use comfy_table::{Table, presets};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::output::{Output, bare_table, pad, plain, width};
 use crate::clock::Clock;
 use crate::domain::party::{LineType, Location};
 use crate::domain::time::Micros;
@@ -44,27 +44,27 @@ pub fn run(args: LocateArgs) -> anyhow::Result<ExitCode> {
         postal_code: args.zip,
         timezone: args.timezone,
     };
-    let (text, code) = match dialable(&tables, &args.number) {
+    let output = Output::new(args.json);
+    match dialable(&tables, &args.number) {
         Ok(number) => {
             let place = locate(&tables, &number, Some(&location));
-            let text = if args.json {
-                found_json(&number, &place, now)
-            } else {
-                found_table(&number, &place, now)
-            };
-            (text, ExitCode::SUCCESS)
+            output.answer(
+                || Ok(found_object(&number, &place, now)),
+                || found_table(&number, &place, now, usize::from(width())),
+            )?;
+            Ok(ExitCode::SUCCESS)
         }
-        Err(why) if args.json => (refused_json(why), ExitCode::FAILURE),
-        Err(why) => (
-            format!("never dialed: {} ({why})", why.code()),
-            ExitCode::FAILURE,
-        ),
-    };
-    println!("{text}");
-    Ok(code)
+        Err(why) => {
+            output.answer(
+                || Ok(refused_object(why)),
+                || format!("never dialed: {why} ({})", why.code()),
+            )?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
-fn found_json(number: &Dialable, place: &Place, now: Micros) -> String {
+fn found_object(number: &Dialable, place: &Place, now: Micros) -> Value {
     let zones: Vec<_> = place
         .zones
         .iter()
@@ -82,14 +82,13 @@ fn found_json(number: &Dialable, place: &Place, now: Micros) -> String {
         "warnings": number.warnings,
         "zone_data": zone_data_version(),
     })
-    .to_string()
 }
 
-fn refused_json(why: NotDialable) -> String {
-    json!({ "dialable": false, "reason": why.code(), "message": why.to_string() }).to_string()
+fn refused_object(why: NotDialable) -> Value {
+    json!({ "dialable": false, "reason": why.code(), "message": why.to_string() })
 }
 
-fn found_table(number: &Dialable, place: &Place, now: Micros) -> String {
+fn found_table(number: &Dialable, place: &Place, now: Micros, width: usize) -> String {
     let listed = |items: &[String]| match items {
         [] => "-".to_owned(),
         items => items.join(", "),
@@ -103,10 +102,11 @@ fn found_table(number: &Dialable, place: &Place, now: Micros) -> String {
         [] => "none known: a call would be denied".to_owned(),
         zones => zones.join("\n"),
     };
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.add_row(["country", place.country.as_deref().unwrap_or("-")]);
-    table.add_row(["line", number.line.unwrap_or(LineType::Unknown).as_str()]);
+    let mut table = bare_table(&[], width);
+    let country = place.country.as_deref().unwrap_or("-");
+    let line = number.line.unwrap_or(LineType::Unknown).as_str();
+    table.add_row(["country", &plain(country)]);
+    table.add_row(["line", line]);
     table.add_row(["known regions", &listed(&place.known_regions)]);
     table.add_row(["number's regions", &listed(&place.number_regions)]);
     table.add_row(["local time", &zones]);
@@ -115,6 +115,7 @@ fn found_table(number: &Dialable, place: &Place, now: Micros) -> String {
         table.add_row(["warnings", &number.warnings.join("\n")]);
     }
     table.add_row(["zone data", zone_data_version()]);
+    pad(&mut table);
     table.trim_fmt()
 }
 
@@ -134,8 +135,8 @@ mod tests {
             .parse::<jiff::Timestamp>()
             .unwrap()
             .into();
-        let json = serde_json::from_str(&found_json(&number, &place, now)).unwrap();
-        (found_table(&number, &place, now), json)
+        let object = found_object(&number, &place, now);
+        (found_table(&number, &place, now, 110), object)
     }
 
     #[test]
@@ -160,8 +161,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_its_code() {
-        let json: serde_json::Value =
-            serde_json::from_str(&refused_json(NotDialable::EmergencyOrShortNumber)).unwrap();
+        let json = refused_object(NotDialable::EmergencyOrShortNumber);
         assert_eq!(json["dialable"], false);
         assert_eq!(json["reason"], "EMERGENCY_OR_SHORT_NUMBER");
     }

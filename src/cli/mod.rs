@@ -20,12 +20,11 @@ pub mod consent;
 pub mod contact;
 pub mod demo;
 pub mod failure;
-pub mod follow;
-pub mod json;
 pub mod locate;
 pub mod node;
 pub mod optout;
 pub mod output;
+pub mod person;
 pub mod serve;
 pub mod wire;
 

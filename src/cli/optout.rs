@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::arguments::{Change, Paging, instant, words};
-use super::client::{Remote, ask};
+use super::client::Remote;
 use super::failure::Refused;
-use super::json;
 use super::output::{Output, plain};
 use super::wire::{self, value, word};
 use crate::domain::call::CallKind;
 use crate::domain::phone::Phone;
 use crate::domain::suppression::{SuppressionReason, SuppressionSource};
+use crate::grpc::client::{ask, json};
 use crate::grpc::pb::{
     CreateSuppressionRequest, LiftSuppressionRequest, ListSuppressionsRequest, Suppression,
     create_suppression_request, suppression,
@@ -40,12 +40,8 @@ pub enum OptoutCommand {
                         dialgate optout add --party 0190d5a5-0000-7000-8000-000000000001 --reason objection\n\n\
                         Without --seller it binds every seller, without --channel it covers every kind of call.")]
 pub struct AddArgs {
-    /// Number that is not to be called, E.164; any well-formed number is taken
-    #[arg(value_parser = Phone::parse, required_unless_present = "party", conflicts_with = "party")]
-    pub number: Option<Phone>,
-    /// Person who is not to be called, whatever the number
-    #[arg(long, value_name = "UUID")]
-    pub party: Option<Uuid>,
+    #[command(flatten)]
+    pub about: About,
     /// Seller it binds; every seller if left out
     #[arg(long)]
     pub seller: Option<String>,
@@ -84,6 +80,18 @@ pub struct AddArgs {
     pub change: Change,
     #[command(flatten)]
     pub remote: Remote,
+}
+
+/// What an opt-out is about: one of the two.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct About {
+    /// Number that is not to be called, E.164; any well-formed number is taken
+    #[arg(value_parser = Phone::parse)]
+    pub number: Option<Phone>,
+    /// Person who is not to be called, whatever the number
+    #[arg(long, value_name = "UUID")]
+    pub party: Option<Uuid>,
 }
 
 /// Arguments of `optout lift`.
@@ -153,7 +161,7 @@ async fn add(args: AddArgs) -> Result<()> {
     use create_suppression_request::Subject;
     let request_id = args.change.name();
     let client = args.remote.connect().await?;
-    let subject = match (args.number, args.party) {
+    let subject = match (args.about.number, args.about.party) {
         (Some(number), _) => Some(Subject::Number(number.reveal())),
         (None, party) => party.map(|id| Subject::PartyId(id.to_string())),
     };

@@ -10,6 +10,8 @@ use anyhow::Result;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
+use crate::grpc::client::json::JsonProblem;
+
 /// Width of tables and cards where no terminal tells its own.
 const WIDTH: u16 = 110;
 /// Wider than this, lines are hard to read.
@@ -47,7 +49,7 @@ impl Output {
     /// One object on one line, for programs; people get `text`.
     pub fn answer(
         self,
-        object: impl FnOnce() -> Result<Value>,
+        object: impl FnOnce() -> Result<Value, JsonProblem>,
         text: impl FnOnce() -> String,
     ) -> Result<()> {
         if self.json {
@@ -66,7 +68,7 @@ impl Output {
     pub fn rows<T>(
         self,
         rows: &[T],
-        object: impl Fn(&T) -> Result<Value>,
+        object: impl Fn(&T) -> Result<Value, JsonProblem>,
         heads: &[&str],
         cells: impl Fn(&T) -> Vec<String>,
     ) -> Result<()> {

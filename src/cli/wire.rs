@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::grpc::client as wire;
 use crate::grpc::pb;
 
 /// The short word of an enum value of the contract, such as `no_answer` for `OUTCOME_NO_ANSWER`; empty for UNSPECIFIED
 /// and for values that only a newer server knows.
 macro_rules! word {
     ($set:ident, $value:expr) => {
-        $crate::cli::wire::short(
+        $crate::grpc::client::words::short(
             $crate::grpc::pb::$set::try_from($value)
                 .unwrap_or_default()
                 .as_str_name(),
@@ -22,7 +23,7 @@ pub(crate) use word;
 /// The enum value of the contract for a word of our own vocabulary.
 macro_rules! value {
     ($set:ident, $word:expr) => {
-        $crate::grpc::pb::$set::from_str_name(&$crate::cli::wire::full(
+        $crate::grpc::pb::$set::from_str_name(&$crate::grpc::client::words::full(
             $word.as_str(),
             $crate::grpc::pb::$set::default().as_str_name(),
         ))
@@ -32,45 +33,26 @@ macro_rules! value {
 }
 pub(crate) use value;
 
-const ZERO: &str = "UNSPECIFIED";
-
-/// `name` without the prefix that it shares with the zero value of its set, in lower case.
-#[must_use]
-pub fn short(name: &str, zero: &str) -> String {
-    let prefix = zero.strip_suffix(ZERO).unwrap_or_default();
-    match name.strip_prefix(prefix) {
-        Some(ZERO) | None => String::new(),
-        Some(word) => word.to_ascii_lowercase(),
-    }
-}
-
-/// The reverse of [`short`].
-#[must_use]
-pub fn full(word: &str, zero: &str) -> String {
-    let prefix = zero.strip_suffix(ZERO).unwrap_or_default();
-    format!("{prefix}{}", word.to_ascii_uppercase())
-}
-
 /// An instant for the wire.
 #[must_use]
-pub fn to_wire(at: Timestamp) -> prost_types::Timestamp {
+pub fn to_wire(at: Timestamp) -> wire::Timestamp {
     // jiff counts nanoseconds backwards before 1970, the wire always forwards.
     let (seconds, nanos) = match (at.as_second(), at.subsec_nanosecond()) {
         (seconds, nanos) if nanos < 0 => (seconds - 1, nanos + 1_000_000_000),
         both => both,
     };
-    prost_types::Timestamp { seconds, nanos }
+    wire::Timestamp { seconds, nanos }
 }
 
 /// An instant from the wire; absent and impossible ones are none.
 #[must_use]
-pub fn from_wire(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+pub fn from_wire(at: Option<&wire::Timestamp>) -> Option<Timestamp> {
     at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
 }
 
 /// An instant as people read it: UTC, whole seconds; empty when absent.
 #[must_use]
-pub fn seconds(at: Option<&prost_types::Timestamp>) -> String {
+pub fn seconds(at: Option<&wire::Timestamp>) -> String {
     from_wire(at).map_or_else(String::new, |at| format!("{at:.0}"))
 }
 

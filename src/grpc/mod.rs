@@ -42,6 +42,8 @@ pub use config::{GrpcConfig, TlsConfig};
 pub use credential::{Credential, NoRandomness};
 pub use server::{ServeError, Server, serve};
 
+pub mod client;
+
 /// The messages, clients and servers made from `proto/dialgate/v1`.
 pub mod pb {
     tonic::include_proto!("dialgate.v1");

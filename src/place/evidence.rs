@@ -12,7 +12,7 @@ use super::{Dialable, Tables, Zone};
 use crate::domain::party::Location;
 
 /// Names in the zone database that are no place. A stated one is a machine's default, not a person's clock.
-const PLACELESS_ZONES: [&str; 20] = [
+const PLACELESS_ZONES: [&str; 21] = [
     "CET",
     "CST6CDT",
     "EET",
@@ -31,6 +31,7 @@ const PLACELESS_ZONES: [&str; 20] = [
     "PST8PDT",
     "UCT",
     "UTC",
+    "Universal",
     "WET",
     "Zulu",
 ];
@@ -281,10 +282,15 @@ fn candidate_zones(
         }
     };
     if let Some(country) = own_country.filter(|_| contradicted) {
-        evidence.push(format!(
-            "country={country} contradicts: its zones count too, table=country_zones"
-        ));
-        zones.extend(tables.countries.get(country).into_iter().flatten());
+        match tables.countries.get(country) {
+            Some(own) => {
+                evidence.push(format!(
+                    "country={country} contradicts: its zones count too, table=country_zones"
+                ));
+                zones.extend(own);
+            }
+            None => evidence.push("country unresolved: not an ISO 3166-1 country".to_owned()),
+        }
     }
     zones
 }
@@ -309,11 +315,12 @@ fn is_of(country: &str, iso2: &str) -> bool {
     country == iso2 || (iso2 == "US" && US_TERRITORIES.contains(&country))
 }
 
+/// The country of an ISO 3166-2 region; a country stands for itself.
 fn country_of(region: &str) -> Option<String> {
-    let country = region
-        .split_once('-')
-        .map_or(region, |(country, _)| country);
-    is_iso2(country).then(|| country.to_owned())
+    let (country, part) = region.split_once('-').unwrap_or((region, "-"));
+    let well_formed =
+        part == "-" || (part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    (is_iso2(country) && well_formed && !part.is_empty()).then(|| country.to_owned())
 }
 
 fn add_new(list: &mut Vec<String>, more: &[String]) {
@@ -517,6 +524,8 @@ mod tests {
             "- - - EST",
             "- US-ZZ",
             "- Bavaria",
+            "- DE-TOOLONG",
+            "- DE-",
             "- ZZ-AB",
         ] {
             let place = place("+14045550145", known);

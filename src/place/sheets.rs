@@ -52,7 +52,7 @@ impl<'a> Sheets<'a> {
             .from_reader(text.as_bytes());
         // One message for wrong columns rather than one for each row.
         match reader.headers() {
-            Ok(found) if found == &columns[..] => {}
+            Ok(found) if *found == columns[..] => {}
             _ => {
                 self.file_problem(
                     file,

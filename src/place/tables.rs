@@ -69,6 +69,23 @@ pub(super) struct ShortNumbers {
     pub(super) lengths: HashMap<u16, Vec<usize>>,
 }
 
+impl ShortNumbers {
+    /// Takes these in too.
+    fn extend(&mut self, more: Self) {
+        self.anywhere.extend(more.anywhere);
+        for (code, numbers) in more.by_calling_code {
+            self.by_calling_code
+                .entry(code)
+                .or_default()
+                .extend(numbers);
+        }
+        self.patterns.extend(more.patterns);
+        for (code, lengths) in more.lengths {
+            self.lengths.entry(code).or_default().extend(lengths);
+        }
+    }
+}
+
 /// A short number of many countries.
 #[derive(Debug)]
 pub(super) struct ShortPattern {
@@ -180,12 +197,15 @@ impl Tables {
         })
     }
 
-    /// The tables of an operator's rules folder: `folder/numbering/*.csv`.
+    /// The tables of an operator's rules folder: `folder/numbering/*.csv`. They may add emergency and short numbers to the
+    /// built-in ones but take none away: no configuration opens those.
     pub fn load(folder: &Path) -> Result<Self, TableProblems> {
-        Self::read(&|file| {
+        let mut tables = Self::read(&|file| {
             std::fs::read_to_string(folder.join("numbering").join(file))
                 .map_err(|error| format!("cannot be read: {error}"))
-        })
+        })?;
+        tables.short.extend(Self::embedded()?.short);
+        Ok(tables)
     }
 
     /// Reads all tables from wherever this function finds their text.
@@ -324,130 +344,169 @@ pub(super) mod tests {
         assert_eq!(EMBEDDED.len(), 12);
     }
 
+    fn check(file: &str, from: &str, to: &str, line: Option<u64>, say: &str) {
+        let TableProblems(problems) = damaged(file, from, to);
+        let hit = problems
+            .iter()
+            .find(|problem| problem.problem.contains(say));
+        let hit = hit.unwrap_or_else(|| panic!("{file}: {say}: {problems:?}"));
+        assert_eq!(hit.file, file);
+        assert!(line.is_none() || hit.line == line, "{hit}");
+    }
+
     #[test]
-    fn faults_are_named_with_file_and_line() {
-        for (file, from, to, line, say) in [
-            (
-                "nanp_area_codes.csv",
-                "\n201,",
-                "\n20x,",
-                Some(6),
-                "`20x` is not an area code",
-            ),
-            (
-                "nanp_area_codes.csv",
-                "\n202,US",
-                "\n201,US",
-                Some(7),
-                "stands here twice",
-            ),
-            (
-                "nanp_area_codes.csv",
-                "geographic,201/551",
-                "geo,201/551",
-                Some(6),
-                "unknown kind `geo`",
-            ),
-            (
-                "nanp_area_codes.csv",
-                "US-DC,America/New_York",
-                "US-DC,America/Newyork",
-                Some(7),
-                "`America/Newyork`",
-            ),
-            (
-                "nanp_area_codes.csv",
-                "US-DC,America/New_York",
-                "US-DC,",
-                Some(7),
-                "needs a country and a zone",
-            ),
-            (
-                "nanp_area_codes.csv",
-                "npa,country",
-                "area,country",
-                None,
-                "expected the columns",
-            ),
-            (
-                "nanp_special_ranges.csv",
-                "1,900,",
-                "1,201,",
-                None,
-                "of another kind",
-            ),
-            (
-                "us_zip_zones.csv",
-                "\n005,zip3",
-                "\n0055,zip3",
-                Some(6),
-                "should be 3 digits",
-            ),
-            (
-                "us_zip_zones.csv",
-                "005,zip3,US-NY",
-                "005,zip3,US-QQ",
-                Some(6),
-                "not in `us_state_zones.csv`",
-            ),
-            (
-                "us_zip_zones.csv",
-                "005,zip3,US-NY,",
-                "005,zip3,US-NY,,",
-                Some(6),
-                "not a row of this table",
-            ),
-            (
-                "special_rate_prefixes.csv",
-                "AD,376,premium",
-                "AD,376,dear",
-                None,
-                "unknown class `dear`",
-            ),
-            (
-                "emergency_numbers.csv",
-                "AC,247,",
-                "AC,0,",
-                Some(5),
-                "`0` is not a calling code",
-            ),
-            (
-                "never_dial_short.csv",
-                "*,112",
-                "ZZ,112",
-                None,
-                "unknown scope `ZZ`",
-            ),
-            (
-                "us_county_zone_exceptions.csv",
-                "US-AK,Aleutians",
-                "US-AL,Aleutians",
-                None,
-                "lacks this county's zone",
-            ),
-            (
-                "non_country_codes.csv",
-                "800,",
-                "44,",
-                None,
-                "belongs to a country",
-            ),
-            (
-                "country_zones.csv",
-                "AD,Andorra",
-                "Ad,Andorra",
-                None,
-                "`Ad` is not an ISO 3166-1 country",
-            ),
-        ] {
-            let TableProblems(problems) = damaged(file, from, to);
-            let hit = problems
-                .iter()
-                .find(|problem| problem.problem.contains(say));
-            let hit = hit.unwrap_or_else(|| panic!("{file}: {say}: {problems:?}"));
-            assert_eq!(hit.file, file);
-            assert!(line.is_none() || hit.line == line, "{hit}");
-        }
+    fn faults_of_area_codes_are_named() {
+        let file = "nanp_area_codes.csv";
+        check(
+            file,
+            "\n201,",
+            "\n20x,",
+            Some(6),
+            "`20x` is not an area code",
+        );
+        check(file, "\n202,US", "\n201,US", Some(7), "stands here twice");
+        check(
+            file,
+            "geographic,201/551",
+            "geo,201/551",
+            Some(6),
+            "unknown kind `geo`",
+        );
+        check(
+            file,
+            "DC,America/New_York",
+            "DC,America/Newyork",
+            Some(7),
+            "`America/Newyork`",
+        );
+        check(
+            file,
+            "DC,America/New_York",
+            "DC,",
+            Some(7),
+            "needs a country and a zone",
+        );
+        check(
+            file,
+            "npa,country",
+            "area,country",
+            None,
+            "expected the columns",
+        );
+        check(
+            "nanp_special_ranges.csv",
+            "1,900,",
+            "1,201,",
+            None,
+            "of another kind",
+        );
+    }
+
+    #[test]
+    fn faults_of_places_are_named() {
+        let file = "us_zip_zones.csv";
+        check(
+            file,
+            "\n005,zip3",
+            "\n0055,zip3",
+            Some(6),
+            "should be 3 digits",
+        );
+        check(
+            file,
+            "005,zip3,US-NY",
+            "005,zip3,US-QQ",
+            Some(6),
+            "not in `us_state_zones.csv`",
+        );
+        check(
+            file,
+            "005,zip3,US-NY,",
+            "005,zip3,US-NY,,",
+            Some(6),
+            "not a row of this table",
+        );
+        check(
+            file,
+            "\n006,zip3",
+            "\n005,zip3",
+            Some(7),
+            "stands here twice",
+        );
+        check(
+            "country_zones.csv",
+            "AD,Andorra",
+            "Ad,Andorra",
+            None,
+            "`Ad` is not an ISO 3166-1",
+        );
+        check(
+            "us_county_zone_exceptions.csv",
+            "US-AK,",
+            "US-AL,",
+            None,
+            "lacks this county's zone",
+        );
+        check(
+            "zone_canonical.csv",
+            "AD,Europe/Andorra",
+            "AD,Europe/Andora",
+            None,
+            "`Europe/Andora`",
+        );
+        check(
+            "ca_region_zones.csv",
+            "CA-AB,region",
+            "CA-AB,postal_letter",
+            None,
+            "one postal letter",
+        );
+    }
+
+    #[test]
+    fn faults_of_special_numbers_are_named() {
+        check(
+            "special_rate_prefixes.csv",
+            "AD,376,premium",
+            "AD,376,dear",
+            None,
+            "class `dear`",
+        );
+        check(
+            "special_rate_prefixes.csv",
+            "376,premium,1 9",
+            "376,premium,1 x",
+            None,
+            "`x` is not a row",
+        );
+        check(
+            "emergency_numbers.csv",
+            "AC,247,",
+            "AC,0,",
+            Some(5),
+            "`0` is not a calling code",
+        );
+        check(
+            "never_dial_short.csv",
+            "*,112",
+            "ZZ,112",
+            None,
+            "unknown scope `ZZ`",
+        );
+        check(
+            "never_dial_short.csv",
+            "EU,116xxx",
+            "EU,116yyy",
+            None,
+            "`116yyy` should be digits",
+        );
+        check(
+            "non_country_codes.csv",
+            "\n800,",
+            "\n44,",
+            None,
+            "belongs to a country",
+        );
     }
 
     #[test]
@@ -475,6 +534,32 @@ pub(super) mod tests {
             problems.contains("country_zones.csv: cannot be read"),
             "{problems}"
         );
+    }
+
+    #[test]
+    fn no_folder_opens_an_emergency_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbering = folder.path().join("numbering");
+        std::fs::create_dir(&numbering).unwrap();
+        for (file, text) in EMBEDDED {
+            let text = match *file {
+                "emergency_numbers.csv" => {
+                    "iso2,calling_code,emergency,short_lengths\nAC,247,555,3\n"
+                }
+                "never_dial_short.csv" => "scope,digits,meaning\nUS,933,test\n",
+                _ => text,
+            };
+            std::fs::write(numbering.join(file), text).unwrap();
+        }
+        let tables = Tables::load(folder.path()).unwrap();
+        for text in ["911", "+291124422", "+49116117", "+2470555", "0114400112"] {
+            let judged = super::super::dialable(&tables, text);
+            assert_eq!(
+                judged,
+                Err(super::super::NotDialable::EmergencyOrShortNumber),
+                "{text}"
+            );
+        }
     }
 
     /// Zones that stand for one another show the same time; those that do not stay apart.

@@ -1,9 +1,16 @@
 //! The command line: what it takes, what it says, and with which code it ends.
 
+mod house;
+
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command as Process, Output};
 
 use clap::{CommandFactory, Parser};
 use dialgate::cli::Cli;
+
+use house::{ANSWERS, BUSY, House, RINGS, STRANGER, program};
+
+const REQUEST: &str = "7b0f3a0e-8a53-4d0e-9a57-3f2f9d2c4c11";
 
 #[test]
 fn the_command_line_is_sound() {
@@ -29,7 +36,7 @@ fn commands() -> Vec<(String, clap::Command)> {
 fn every_command_explains_itself_and_shows_an_example() {
     for (path, mut command) in commands() {
         let is_group = command.get_subcommands().next().is_some();
-        let help = command.render_long_help().to_string();
+        assert!(!command.render_long_help().to_string().is_empty());
         assert!(command.get_about().is_some(), "{path} has no description");
         if path.contains(" help") || (is_group && path != "dialgate") {
             continue;
@@ -40,9 +47,13 @@ fn every_command_explains_itself_and_shows_an_example() {
         } else {
             &path
         };
+        let after = command
+            .get_after_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         assert!(
-            help.contains(&format!("  {typed}")),
-            "no example in the help of `{path}`:\n{help}"
+            after.contains(typed),
+            "no example in the help of `{path}`:\n{after}"
         );
         for argument in command.get_arguments() {
             let described = argument.get_help().is_some() || argument.is_hide_set();
@@ -148,14 +159,9 @@ fn parse(line: &str) -> Result<Cli, String> {
     Cli::try_parse_from(words).map_err(|problem| problem.to_string())
 }
 
-/// Runs the built program as a person would, without what this machine's environment may say.
+/// Runs the built program as a person would, without a server.
 fn dialgate(arguments: &[&str]) -> Output {
-    Process::new(env!("CARGO_BIN_EXE_dialgate"))
-        .args(arguments)
-        .env_remove("DIALGATE_SERVER")
-        .env_remove("DIALGATE_API_KEY")
-        .output()
-        .unwrap()
+    program().args(arguments).output().unwrap()
 }
 
 fn code_and_errors(arguments: &[&str]) -> (i32, String) {
@@ -246,6 +252,301 @@ fn files_that_cannot_be_used_are_named() {
     fails(
         &[&call[..], &["--key-file", path]].concat(),
         2,
-        "does not hold an API key",
+        "not an API key",
     );
+}
+
+/// One opt-out from its recording to its lift by two people, and a denial at each step in between.
+#[test]
+fn an_opt_out_denies_until_two_people_lift_it() {
+    let house = House::open();
+    house.introduce(ANSWERS);
+    let check = format!("check {ANSWERS} --campaign sydney");
+    house
+        .run("agent", &check)
+        .code(0)
+        .says("ALLOWED  campaign sydney, stage check");
+
+    let add = format!("optout add {ANSWERS} --source agent --note asked --request-id {REQUEST}");
+    let opt_out = house.run("agent", &format!("{add} --json")).code(0).json();
+    let id = opt_out["suppression_id"].as_str().unwrap();
+    assert_eq!(
+        (&opt_out["reason"], &opt_out["source"]),
+        (&"party_request".into(), &"agent".into())
+    );
+    // The same request again is the same opt-out; another one under its name is refused.
+    assert_eq!(
+        house.run("agent", &format!("{add} --json")).code(0).json()["suppression_id"],
+        id
+    );
+    let other = format!("optout add {BUSY} --source agent --request-id {REQUEST}");
+    house
+        .run("agent", &other)
+        .code(1)
+        .says("REQUEST_ID_REUSED")
+        .says("leave it out to get a fresh one");
+
+    let denied = house
+        .run("agent", &check)
+        .code(3)
+        .says("DENIED")
+        .says("do not call: this person asked not to be called");
+    assert!(
+        denied.out.find("fail").unwrap() < denied.out.find("pass").unwrap(),
+        "{}",
+        denied.out
+    );
+    house
+        .run("agent", &format!("call {ANSWERS} --campaign sydney"))
+        .code(3)
+        .says("DENIED");
+    assert_eq!(house.received(ANSWERS).invites, 0);
+
+    let listed = house
+        .run("administrator", &format!("optout list --number {ANSWERS}"))
+        .code(0)
+        .says(id)
+        .says("1 opt-out");
+    assert!(listed.out.starts_with("ID "), "{}", listed.out);
+    house
+        .run("administrator", "optout list --filter nonsense=1")
+        .code(1)
+        .says("FILTER_INVALID");
+
+    let lift = [
+        "optout",
+        "lift",
+        id,
+        "--reason",
+        "asked to be called again",
+        "--evidence",
+        "form-18",
+    ];
+    house
+        .run_words("agent", &lift, "")
+        .code(1)
+        .says("PERMISSION_DENIED")
+        .says("use a key whose role may do this");
+    house
+        .run_words("administrator", &lift, "")
+        .code(1)
+        .says("SECOND_APPROVER_REQUIRED")
+        .says("a second person lifts it");
+    house.run("agent", &check).code(3);
+    house
+        .run_words("second", &lift, "")
+        .code(0)
+        .says("is lifted");
+}
+
+#[test]
+fn calls_end_with_the_code_of_what_became_of_them() {
+    let house = House::open();
+    for number in [ANSWERS, BUSY, RINGS] {
+        house.introduce(number);
+    }
+    let answered = house
+        .run("agent", &format!("call {ANSWERS} --campaign sydney --json"))
+        .code(0);
+    let lines = answered.lines();
+    assert_eq!(lines[0]["decision"]["verdict"], "allow");
+    let kinds: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line["event"]["kind"].as_str())
+        .collect();
+    for kind in [
+        "queued", "claimed", "inviting", "ringing", "answered", "ended",
+    ] {
+        assert!(kinds.contains(&kind), "{kind} is missing in {kinds:?}");
+    }
+    let sequences: Vec<i64> = lines
+        .iter()
+        .filter_map(|line| line["event"]["sequence"].as_i64())
+        .collect();
+    assert_eq!(
+        sequences,
+        (1..=i64::try_from(sequences.len()).unwrap()).collect::<Vec<_>>()
+    );
+    assert_eq!(lines.last().unwrap()["call"]["state"], "ended");
+
+    house
+        .run("agent", &format!("call {BUSY} --campaign sydney"))
+        .code(1)
+        .says("486")
+        .says("failed, busy");
+    house
+        .run("agent", &format!("call {STRANGER} --campaign sydney"))
+        .code(3)
+        .says("DENIED");
+    house
+        .run(
+            "agent",
+            &format!("call {ANSWERS} --campaign sydney --no-watch"),
+        )
+        .code(0)
+        .says("is queued");
+}
+
+/// Ctrl-C while it rings: the far end gets a CANCEL, and the command waits for the end before it leaves.
+#[test]
+fn an_interrupt_hangs_up() {
+    let house = House::open();
+    house.introduce(RINGS);
+    let mut call = house
+        .client("agent")
+        .args(["call", RINGS, "--campaign", "sydney"])
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut out = BufReader::new(call.stdout.take().unwrap());
+    while !said.contains("ringing") {
+        assert_ne!(
+            out.read_line(&mut said).unwrap(),
+            0,
+            "it ended before it rang:\n{said}"
+        );
+    }
+    let signal = Process::new("kill")
+        .args(["-INT", &call.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(signal.success());
+    out.read_to_string(&mut said).unwrap();
+    assert_eq!(call.wait().unwrap().code(), Some(1), "{said}");
+    assert!(
+        said.contains("hanging up") && said.contains("is over: canceled"),
+        "{said}"
+    );
+    assert_eq!(
+        (
+            house.received(RINGS).cancels > 0,
+            house.received(RINGS).byes
+        ),
+        (true, 0)
+    );
+}
+
+#[test]
+fn records_are_shown_as_they_were_made() {
+    let house = House::open();
+    house.introduce(ANSWERS);
+    let shown = house
+        .run("administrator", &format!("contact show {ANSWERS} --json"))
+        .code(0);
+    let mut person = shown.json();
+    assert_eq!(person["numbers"][0]["registers"][0]["register"], "au-dncr");
+    person["display_name"] = "A. Example".into();
+    person["relationship"] =
+        serde_json::json!({ "last_transaction_date": "2026-01-31", "member": true });
+    let set = [
+        "contact",
+        "set",
+        ANSWERS,
+        "--language",
+        "en",
+        "--from-json",
+        "-",
+    ];
+    house
+        .run_words("administrator", &set, &person.to_string())
+        .code(0)
+        .says("last transaction 2026-01-31");
+    // The file is as old as its etag: what was written since is not lost.
+    house
+        .run_words("administrator", &set, &person.to_string())
+        .code(1)
+        .says("ETAG_MISMATCH");
+    let id = person["party_id"].as_str().unwrap();
+    house
+        .run("administrator", &format!("contact show {id}"))
+        .code(0)
+        .says("A. Example")
+        .says("au-dncr=clear@");
+    house
+        .run("administrator", &format!("contact set {ANSWERS}"))
+        .code(2)
+        .says("nothing to set");
+    house
+        .run("administrator", &format!("contact show {REQUEST}"))
+        .code(1)
+        .says("NOT_FOUND");
+
+    house
+        .run(
+            "administrator",
+            &format!("consent withdraw {ANSWERS} --seller acme --source sms_stop"),
+        )
+        .code(0)
+        .says("withdrawn");
+    let consents = house
+        .run("administrator", &format!("consent list {ANSWERS} --json"))
+        .code(0)
+        .lines();
+    let actions: Vec<&str> = consents
+        .iter()
+        .filter_map(|act| act["action"].as_str())
+        .collect();
+    assert_eq!(actions, ["withdrawn", "given"], "newest first");
+
+    let denied = house
+        .run(
+            "agent",
+            &format!("check {STRANGER} --campaign sydney --json"),
+        )
+        .code(3)
+        .json();
+    let id = denied["decision_id"].as_str().unwrap();
+    let card = house
+        .run("auditor", &format!("audit query --decision {id} --full"))
+        .code(0);
+    card.says("DENIED")
+        .says(id)
+        .says("US-national-dnc")
+        .says("case");
+    let rows = house
+        .run("auditor", "audit query --all --page-size 1 --json")
+        .code(0)
+        .lines();
+    assert!(rows.len() >= 2 && rows.iter().any(|row| row["decision_id"] == id));
+    house
+        .run("auditor", &format!("audit query --number {STRANGER}"))
+        .code(0)
+        .says(id)
+        .says("deny");
+}
+
+#[test]
+fn a_refusal_names_the_field_and_what_to_do() {
+    let house = House::open();
+    let check = format!("check {STRANGER} --campaign sydney");
+    house
+        .run("", &check)
+        .code(1)
+        .says("UNAUTHENTICATED")
+        .says("set DIALGATE_API_KEY or give --key-file FILE");
+    house
+        .run("agent", &format!("check {STRANGER} --campaign nowhere"))
+        .code(1)
+        .says("CAMPAIGN_UNKNOWN")
+        .says("[campaign.NAME]");
+    let premium = house
+        .run("agent", "check +19005550141 --campaign sydney --json")
+        .code(1);
+    let error: serde_json::Value = serde_json::from_str(&premium.err).unwrap();
+    assert_eq!(error["error"]["reason"], "NUMBER_NOT_DIALABLE");
+    assert_eq!(error["error"]["fields"][0]["field"], "to");
+    house
+        .run("agent", &format!("{check} --caller-id +14045550199"))
+        .code(1)
+        .says("CALLER_ID_NOT_ALLOWED");
+    house
+        .run("auditor", &format!("optout add {STRANGER}"))
+        .code(1)
+        .says("PERMISSION_DENIED");
+    let future =
+        format!("consent record {STRANGER} --seller acme --form oral --at 2999-01-01T00:00:00Z");
+    house
+        .run("administrator", &future)
+        .code(1)
+        .says("event_time");
 }

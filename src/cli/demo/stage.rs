@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::cast::{CALLER_ID, DESTINATIONS, Part, SELLER};
 use crate::cli::admin;
-use crate::cli::client::{Client, Remote};
+use crate::cli::client::Remote;
+use crate::grpc::client::Client;
 use crate::cli::node::Node;
 use crate::clock::Clock;
 use crate::config::{Config, RulesConfig};

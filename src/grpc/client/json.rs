@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow};
+use jiff::civil::Date;
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
@@ -14,15 +14,34 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value, json};
 
-use super::wire;
-use crate::grpc::pb;
+use super::super::pb;
+use super::words;
+
+/// What cannot be read, or written, and where in the object.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct JsonProblem(String);
+
+type Result<T> = std::result::Result<T, JsonProblem>;
+
+impl JsonProblem {
+    fn of(problem: impl std::fmt::Display) -> Self {
+        Self(problem.to_string())
+    }
+
+    fn within(self, field: &str) -> Self {
+        Self(format!("in `{field}`: {}", self.0))
+    }
+}
 
 const DATE: &str = "dialgate.v1.Date";
 const GOOGLE: &str = "google.protobuf.";
 
 /// A message as a JSON object; `name` is its name in the contract, such as `Decision`.
 pub fn object(name: &str, message: &impl Message) -> Result<Value> {
-    let dynamic = DynamicMessage::decode(descriptor(name)?, message.encode_to_vec().as_slice())?;
+    let bytes = message.encode_to_vec();
+    let dynamic =
+        DynamicMessage::decode(descriptor(name)?, bytes.as_slice()).map_err(JsonProblem::of)?;
     of_message(&dynamic)
 }
 
@@ -32,13 +51,13 @@ pub fn message<M: Message + Default>(name: &str, mut object: Value) -> Result<(M
     let descriptor = descriptor(name)?;
     let fields = object
         .as_object()
-        .ok_or_else(|| anyhow!("expected a JSON object"))?
+        .ok_or_else(|| JsonProblem::of("expected a JSON object"))?
         .keys()
         .cloned()
         .collect();
     to_canonical(&descriptor, &mut object)?;
-    let dynamic = DynamicMessage::deserialize(descriptor, object)?;
-    Ok((dynamic.transcode_to()?, fields))
+    let dynamic = DynamicMessage::deserialize(descriptor, object).map_err(JsonProblem::of)?;
+    Ok((dynamic.transcode_to().map_err(JsonProblem::of)?, fields))
 }
 
 fn descriptor(name: &str) -> Result<MessageDescriptor> {
@@ -46,18 +65,20 @@ fn descriptor(name: &str) -> Result<MessageDescriptor> {
     POOL.get_or_init(|| DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET).ok())
         .as_ref()
         .and_then(|pool| pool.get_message_by_name(&format!("dialgate.v1.{name}")))
-        .with_context(|| format!("the contract has no message `{name}`"))
+        .ok_or_else(|| JsonProblem(format!("the contract has no message `{name}`")))
 }
 
 fn of_message(message: &DynamicMessage) -> Result<Value> {
     let descriptor = message.descriptor();
     if descriptor.full_name() == DATE {
-        let date: pb::Date = message.transcode_to()?;
-        return Ok(Value::String(wire::date_text(Some(&date))));
+        let pb::Date { year, month, day } = message.transcode_to().map_err(JsonProblem::of)?;
+        return Ok(Value::String(format!("{year:04}-{month:02}-{day:02}")));
     }
     if descriptor.full_name().starts_with(GOOGLE) {
         let options = SerializeOptions::new().stringify_64_bit_integers(false);
-        return Ok(message.serialize_with_options(serde_json::value::Serializer, &options)?);
+        return message
+            .serialize_with_options(serde_json::value::Serializer, &options)
+            .map_err(JsonProblem::of);
     }
     let mut object = Map::new();
     for field in descriptor.fields() {
@@ -110,7 +131,7 @@ fn enum_word(field: &FieldDescriptor, number: i32) -> String {
     };
     let zero = set.default_value();
     match set.get_value(number) {
-        Some(value) => wire::short(value.name(), zero.name()),
+        Some(value) => words::short(value.name(), zero.name()),
         // A word that only a newer server knows.
         None => number.to_string(),
     }
@@ -127,18 +148,18 @@ fn to_canonical(descriptor: &MessageDescriptor, object: &mut Value) -> Result<()
                 .fields()
                 .map(|field| field.name().to_owned())
                 .collect();
-            return Err(anyhow!(
+            return Err(JsonProblem(format!(
                 "unknown field `{name}`, expected one of {}",
                 known.join(", ")
-            ));
+            )));
         };
-        match value {
+        let rewritten = match value {
             Value::Array(items) => items
                 .iter_mut()
-                .try_for_each(|item| value_to_canonical(&field, item))
-                .with_context(|| format!("in `{name}`"))?,
-            value => value_to_canonical(&field, value).with_context(|| format!("in `{name}`"))?,
-        }
+                .try_for_each(|item| value_to_canonical(&field, item)),
+            value => value_to_canonical(&field, value),
+        };
+        rewritten.map_err(|problem| problem.within(name))?;
     }
     Ok(())
 }
@@ -146,8 +167,13 @@ fn to_canonical(descriptor: &MessageDescriptor, object: &mut Value) -> Result<()
 fn value_to_canonical(field: &FieldDescriptor, value: &mut Value) -> Result<()> {
     match (field.kind(), &mut *value) {
         (Kind::Message(kind), Value::String(text)) if kind.full_name() == DATE => {
-            let date =
-                super::arguments::date(text).map_err(|problem| anyhow!("`{text}`: {problem}"))?;
+            // jiff would take a date with a time and drop the time.
+            let date: Date = Some(text.as_str())
+                .filter(|text| text.len() == "2026-11-20".len())
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| {
+                    JsonProblem(format!("`{text}` is not a date, write it as in 2026-11-20"))
+                })?;
             *value = json!({ "year": date.year(), "month": date.month(), "day": date.day() });
         }
         (Kind::Message(kind), value) if !kind.full_name().starts_with(GOOGLE) => {
@@ -155,17 +181,17 @@ fn value_to_canonical(field: &FieldDescriptor, value: &mut Value) -> Result<()> 
         }
         (Kind::Enum(set), Value::String(word)) => {
             let zero = set.default_value();
-            let full = wire::full(word, zero.name());
+            let full = words::full(word, zero.name());
             if set.get_value_by_name(&full).is_none() {
                 let known: Vec<String> = set
                     .values()
-                    .map(|value| wire::short(value.name(), zero.name()))
+                    .map(|value| words::short(value.name(), zero.name()))
                     .filter(|word| !word.is_empty())
                     .collect();
-                return Err(anyhow!(
+                return Err(JsonProblem(format!(
                     "unknown word `{word}`, expected one of {}",
                     known.join(", ")
-                ));
+                )));
             }
             *value = full.into();
         }
@@ -229,7 +255,7 @@ mod tests {
         let wrong_date = json!({ "numbers": [{ "registers": [{ "as_of_date": "20.11.2026" }] }] });
         assert!(
             fails(wrong_date).contains(
-                "in `numbers`: in `registers`: in `as_of_date`: `20.11.2026`: not a date"
+                "in `numbers`: in `registers`: in `as_of_date`: `20.11.2026` is not a date"
             )
         );
         assert!(fails(json!([])).contains("expected a JSON object"));

@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use tonic::{Code, Status, Streaming};
 
-use super::client::Client;
-use super::failure::Refused;
-use crate::grpc::pb::watch_call_response::Content;
-use crate::grpc::pb::{CallEvent, WatchCallRequest, WatchCallResponse};
+use super::super::pb::watch_call_response::Content;
+use super::super::pb::{CallEvent, WatchCallRequest, WatchCallResponse};
+use super::Client;
 
 /// The server sends a heartbeat every few seconds; this long a silence means the connection is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -55,7 +53,7 @@ impl Follower {
     }
 
     /// Waits for the next event. May be dropped while it waits and called again; nothing is lost.
-    pub async fn next(&mut self) -> Result<Next> {
+    pub async fn next(&mut self) -> Result<Next, Status> {
         loop {
             match self.message().await {
                 Ok(None) => return Ok(Next::Over),
@@ -93,7 +91,7 @@ impl Follower {
     }
 
     /// Waits before the next try, or gives up.
-    async fn pause(&mut self, status: Status) -> Result<()> {
+    async fn pause(&mut self, status: Status) -> Result<(), Status> {
         self.stream = None;
         // A connection that breaks shows up as one of these, depending on the moment.
         let broken = matches!(
@@ -106,7 +104,7 @@ impl Follower {
                 tokio::time::sleep(*pause).await;
                 Ok(())
             }
-            _ => Err(Refused::question(status).into()),
+            _ => Err(status),
         }
     }
 }
