@@ -1,4 +1,46 @@
-//! The public contract over gRPC, and the only module that speaks protobuf. (Service files follow.)
+//! The public contract over gRPC, and the only module that speaks protobuf.
+//!
+//! A request passes the guard (`auth`: who may ask what), is parsed into domain types (`convert`), handed to the gate or read
+//! from the store, and answered; one file a service. A denial is an answer. Whatever could not be answered becomes a status
+//! in `status` and nowhere else. No handler decides anything about the law.
+
+mod audit;
+pub mod auth;
+mod calls;
+pub mod config;
+mod consents;
+mod contacts;
+mod convert;
+mod credential;
+mod deadline;
+mod health;
+mod hex;
+mod paging;
+mod server;
+mod status;
+mod suppressions;
+mod watch;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+
+use crate::clock::Clock;
+use crate::domain::access::Principal;
+use crate::domain::ids::RequestId;
+use crate::domain::phone::{NumberKey, Phone};
+use crate::domain::time::Micros;
+use crate::gate::{Ask, Gate, GateError};
+use crate::place::Tables;
+use crate::store::Tx;
+
+pub use config::{GrpcConfig, TlsConfig};
+pub use credential::{Credential, NoRandomness};
+pub use server::{ServeError, Server, serve};
 
 pub mod client;
 
@@ -9,4 +51,82 @@ pub mod pb {
     /// The compiled contract, for reflection and for tests that walk over every method.
     pub const FILE_DESCRIPTOR_SET: &[u8] =
         tonic::include_file_descriptor_set!("dialgate_descriptor");
+}
+
+/// Says what is wrong with an SDP offer. `sip` knows, and `grpc` may not name it.
+pub type CheckOffer = Arc<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
+
+/// What every service works with.
+#[derive(Clone)]
+struct Api {
+    gate: Gate,
+    clock: Clock,
+    check_offer: CheckOffer,
+    /// Ends the streams when the server goes down.
+    closing: CancellationToken,
+    /// Calls that may be followed at once.
+    watches: Arc<Semaphore>,
+}
+
+/// A request that passed the guard.
+struct Asked<M> {
+    who: Principal,
+    message: M,
+    /// Hash over the whole message, to tell a repetition from a reuse of its id.
+    digest: [u8; 32],
+    at: Micros,
+}
+
+impl Api {
+    fn open<M: prost::Message>(&self, request: Request<M>) -> Result<Asked<M>, Status> {
+        let who = auth::principal(&request)?;
+        let message = request.into_inner();
+        Ok(Asked {
+            who,
+            digest: Sha256::digest(message.encode_to_vec()).into(),
+            message,
+            at: self.clock.read().wall,
+        })
+    }
+
+    fn tables(&self) -> &Tables {
+        self.gate.pack().tables()
+    }
+
+    async fn read(&self) -> Result<Tx, Status> {
+        let tx = self.gate.store().read().await;
+        tx.map_err(|error| status::from_store(&error))
+    }
+
+    fn key(&self, who: &Principal, number: Phone) -> NumberKey {
+        self.gate.store().hasher().key(&who.tenant, number)
+    }
+}
+
+/// Who asks for a change, for the gate.
+fn ask(
+    who: Principal,
+    request_id: RequestId,
+    method: &'static str,
+    digest: [u8; 32],
+    at: Micros,
+) -> Ask {
+    Ask {
+        principal: who,
+        request_id,
+        method,
+        digest,
+        at,
+    }
+}
+
+/// Carries a change through even if the client goes away meanwhile: an opt-out must not stop between its commit and the
+/// word to the workers.
+async fn carry_through<T: Send + 'static>(
+    change: impl Future<Output = Result<T, GateError>> + Send + 'static,
+) -> Result<T, Status> {
+    match tokio::spawn(change).await {
+        Ok(outcome) => outcome.map_err(|error| status::from_gate(&error)),
+        Err(_) => Err(status::internal("the task of a request ended early")),
+    }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::call::{CallKind, Purpose, SellerType};
 use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
-use crate::domain::decision::Verdict;
+use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
 use crate::domain::disposition::AttemptResult;
 use crate::domain::party::{
     Audience, Callback, Directory, LegitimateInterest, LineType, Location, Notice, PresumedConsent,
@@ -309,4 +309,29 @@ pub struct Expect {
     pub verdict: Verdict,
     /// On deny: exactly the rules with outcome fail or void. On allow: rules each of which must pass or be lifted.
     pub rules: Vec<String>,
+}
+
+impl Expect {
+    /// Whether the judgement's rules are those expected, whatever its verdict.
+    #[must_use]
+    pub fn rules_agree_with(&self, judgement: &Judgement) -> bool {
+        let wanted = |rule: &RuleResult| self.rules.contains(&rule.rule);
+        let having = |outcomes: [RuleOutcome; 2]| {
+            let rules = judgement.rules.iter();
+            rules.filter(move |rule| outcomes.contains(&rule.outcome))
+        };
+        match self.verdict {
+            Verdict::Deny => {
+                let denying = || having([RuleOutcome::Fail, RuleOutcome::Void]);
+                let found = |id: &String| denying().any(|rule| rule.rule == *id);
+                denying().all(wanted) && self.rules.iter().all(found)
+            }
+            Verdict::Allow => {
+                let met = |id: &String| {
+                    having([RuleOutcome::Pass, RuleOutcome::Lifted]).any(|rule| rule.rule == *id)
+                };
+                self.rules.iter().all(met)
+            }
+        }
+    }
 }

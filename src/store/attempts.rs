@@ -1,6 +1,15 @@
-//! Attempts: the durable twins of permits.
-use super::{Result, Tx};
-use crate::domain::call::{EventDetail, Outcome};
+//! Attempts: the durable twins of permits. `permit_open` is cleared by the owner, after dropping its permit, or by who has
+//! watched the row for the barrier's wait; never because something was sent.
+
+use std::collections::HashMap;
+
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::events::EventRow;
+use super::sql::Text as _;
+use super::{Result, StoreError, Tx, insert_rows, on, row};
+use crate::domain::call::{CallState, EventDetail, EventKind, Outcome};
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{AttemptId, CallId, DecisionId, Incarnation, PartyId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
@@ -61,43 +70,258 @@ pub enum CancelCause {
     HangUp,
 }
 
+/// How far the clocks of two nodes may lie apart, for telling an opt-out recorded after a claim from one that the claim
+/// saw and that a newer permission reopened.
+const CLOCK_SKEW_MICROS: i64 = 5_000_000;
+
+row!(SequenceRow {
+    call_id: Uuid,
+    last_sequence: i64
+});
+
+row!(CancelRow {
+    attempt_id: Uuid,
+    call_id: Uuid,
+    hang_up: bool
+});
+
 impl Tx {
-    /// Records attempts with open permits.
+    /// Records attempts with open permits, and what clients see of it: state `claimed`, the claim's decision and an event
+    /// `claimed` for each. After the fence, in its transaction.
     pub async fn insert_attempts(&mut self, tenant: &TenantId, rows: &[NewAttempt]) -> Result<()> {
-        todo!()
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<_> = rows
+            .iter()
+            .map(|row| (row.call_id.0, 0, row.decision_id.0))
+            .collect();
+        let claimed: Vec<SequenceRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new(
+                "UPDATE calls SET claim_decision_id = t.column3, last_sequence = last_sequence + 1,
+                     state = CASE WHEN state = 'queued' THEN 'claimed' ELSE state END FROM ",
+            );
+            query
+                .table_of(&wanted)
+                .text(" WHERE call_id = t.column1 AND queue_state = 'claimed' AND tenant_id = ");
+            query
+                .bind_text(&tenant.0)
+                .text(" RETURNING call_id, last_sequence");
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        let sequences: HashMap<Uuid, i64> = claimed
+            .into_iter()
+            .map(|row| (row.call_id, row.last_sequence))
+            .collect();
+        let mut sealed = Vec::with_capacity(rows.len());
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(sequence) = sequences.get(&row.call_id.0) else {
+                self.failed = true;
+                return Err(StoreError::Other(
+                    "an attempt's call was not taken by the fence".to_owned(),
+                ));
+            };
+            sealed.push((row, self.seal_caller_id(row.from)?));
+            let detail = EventDetail {
+                decision_id: Some(row.decision_id),
+                ..EventDetail::default()
+            };
+            events.push(EventRow::new(
+                tenant,
+                row.call_id,
+                *sequence,
+                row.at,
+                EventKind::Claimed,
+                &detail,
+            )?);
+        }
+        insert_rows!(self, "attempts", &sealed, |row| {
+            attempt_id: "uuid" = row.0.attempt_id.0,
+            tenant_id: "text" = tenant.0.as_str(),
+            call_id: "uuid" = row.0.call_id.0,
+            party_id: "uuid" = row.0.party_id.0,
+            number_key: "bytea" = row.0.number_key.0.to_vec(),
+            seller: "text" = row.0.seller.as_str(),
+            subject: "text" = row.0.subject.as_deref(),
+            sealed_from: "bytea" = row.1.clone(),
+            decision_id: "uuid" = row.0.decision_id.0,
+            trunk: "text" = row.0.trunk.as_str(),
+            sip_call_id: "text" = row.0.sip_call_id.as_str(),
+            owner: "uuid" = row.0.owner.0,
+            permit_ms: "bigint" = i64::from(row.0.permit_ms),
+            permit_open: "boolean" = true,
+            cancel_requested: "boolean" = false,
+            create_time: "bigint" = row.0.at.0,
+        })?;
+        self.insert_events(&events).await
     }
+
     /// Ends an attempt that has no outcome yet, and its call with it; false = it had one, and nothing was changed.
     pub async fn end_attempt(&mut self, tenant: &TenantId, e: &AttemptEnd) -> Result<bool> {
-        todo!()
+        const ATTEMPT: &str = "UPDATE attempts SET outcome = $3, permit_open = FALSE, end_time = $4
+            WHERE tenant_id = $1 AND attempt_id = $2 AND outcome IS NULL";
+        const CALL: &str = "UPDATE calls SET queue_state = 'done', state = $4, outcome = $5, end_time = $6, sip_code = $7,
+                q850_cause = $8, last_sequence = last_sequence + 1
+            WHERE tenant_id = $1 AND call_id = $2 AND attempt_id = $3 AND queue_state = 'claimed'
+            RETURNING last_sequence";
+        let answered = self.hold_call(tenant, e.call_id).await?;
+        let ended = on!(self, |conn| sqlx::query(ATTEMPT)
+            .bind(&tenant.0)
+            .bind(e.attempt_id.0)
+            .bind(e.outcome.as_str())
+            .bind(e.at.0)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        if ended != 1 {
+            return Ok(false);
+        }
+        let sequence: Option<i64> = on!(self, |conn| sqlx::query_scalar(CALL)
+            .bind(&tenant.0)
+            .bind(e.call_id.0)
+            .bind(e.attempt_id.0)
+            .bind(final_state(e.outcome, answered).as_str())
+            .bind(e.outcome.as_str())
+            .bind(e.at.0)
+            .bind(e.detail.sip_code.map(i64::from))
+            .bind(e.detail.q850_cause.map(i64::from))
+            .fetch_optional(conn)
+            .await)?;
+        let Some(sequence) = sequence else {
+            self.failed = true;
+            return Err(StoreError::Other(
+                "an attempt without outcome is not its call's latest".to_owned(),
+            ));
+        };
+        let detail = EventDetail {
+            outcome: Some(e.outcome),
+            ..e.detail.clone()
+        };
+        self.insert_events(&[EventRow::new(
+            tenant,
+            e.call_id,
+            sequence,
+            e.at,
+            EventKind::Ended,
+            &detail,
+        )?])
+        .await?;
+        Ok(true)
     }
+
     /// Records that these permits are given up. Only the owner, or who watched them for the barrier's wait, may do so.
     pub async fn close_permits(&mut self, ids: &[AttemptId]) -> Result<u64> {
-        todo!()
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new(
+                "UPDATE attempts SET permit_open = FALSE WHERE permit_open AND attempt_id",
+            );
+            query.among_uuids(&ids);
+            query
+                .build()
+                .execute(conn)
+                .await
+                .map(|done| done.rows_affected())
+        })
     }
+
     /// Attempts to this number whose permits are open.
     pub async fn open_permits(
         &mut self,
         tenant: &TenantId,
         key: &NumberKey,
     ) -> Result<Vec<AttemptId>> {
-        todo!()
+        const SQL: &str = "SELECT attempt_id FROM attempts WHERE tenant_id = $1 AND number_key = $2 AND permit_open";
+        let ids: Vec<Uuid> = on!(self, |conn| sqlx::query_scalar(SQL)
+            .bind(&tenant.0)
+            .bind(key.0.to_vec())
+            .fetch_all(conn)
+            .await)?;
+        Ok(ids.into_iter().map(AttemptId).collect())
     }
-    /// Those of these attempts whose permits are still open.
+
+    /// Those of these attempts whose permits are still open. To look again, begin another transaction.
     pub async fn still_open(&mut self, ids: &[AttemptId]) -> Result<Vec<AttemptId>> {
-        todo!()
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let open: Vec<Uuid> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new(
+                "SELECT attempt_id FROM attempts WHERE permit_open AND attempt_id",
+            );
+            query.among_uuids(&ids);
+            query.build_query_scalar().fetch_all(conn).await
+        })?;
+        Ok(open.into_iter().map(AttemptId).collect())
     }
-    /// Asks the owners of unended attempts to this number to cancel them. Not had in 250 ms: 0, and the owners' poll finds them.
+
+    /// Attempts of any owner whose permits are open, for the sweeper's watch.
+    pub async fn attempts_open(&mut self) -> Result<Vec<AttemptId>> {
+        const SQL: &str = "SELECT attempt_id FROM attempts WHERE permit_open";
+        let ids: Vec<Uuid> = on!(self, |conn| sqlx::query_scalar(SQL).fetch_all(conn).await)?;
+        Ok(ids.into_iter().map(AttemptId).collect())
+    }
+
+    /// Asks the owners of unended attempts to this number to cancel them; how many were asked. A lock not had in 250 ms is
+    /// no error: 0, and the owners' poll finds them.
     pub async fn request_cancel(&mut self, tenant: &TenantId, key: &NumberKey) -> Result<u64> {
-        todo!()
+        const SQL: &str = "UPDATE attempts SET cancel_requested = TRUE
+            WHERE tenant_id = $1 AND number_key = $2 AND outcome IS NULL AND NOT cancel_requested";
+        let saved = self.savepoint().await?;
+        let asked = on!(self, |conn| sqlx::query(SQL)
+            .bind(&tenant.0)
+            .bind(key.0.to_vec())
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()));
+        match saved {
+            true => self
+                .end_savepoint(asked)
+                .await
+                .map(Option::unwrap_or_default),
+            false => asked,
+        }
     }
+
     /// What this owner must cancel: unanswered attempts that an opt-out covers, and calls that somebody asked to end.
     pub async fn cancels_for(
         &mut self,
         owner: Incarnation,
         at: Micros,
     ) -> Result<Vec<(AttemptId, CallId, CancelCause)>> {
-        todo!()
+        // An opt-out that the claim itself saw was reopened by a newer permission, or there would be no attempt.
+        const SQL: &str = "SELECT a.attempt_id, a.call_id, c.hang_up_requested AS hang_up
+            FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id
+            WHERE a.owner = $1 AND a.outcome IS NULL AND (c.hang_up_requested OR (c.answer_time IS NULL
+                AND (a.cancel_requested OR EXISTS (SELECT 1 FROM suppressions AS s WHERE s.tenant_id = a.tenant_id
+                    AND (s.number_key = a.number_key OR s.party_id = a.party_id)
+                    AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
+                    AND s.create_time >= a.create_time - $3
+                    AND (s.seller IS NULL OR s.seller = a.seller)
+                    AND (s.channels = '' OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))))))
+            ORDER BY a.attempt_id";
+        let rows: Vec<CancelRow> = on!(self, |conn| sqlx::query_as(SQL)
+            .bind(owner.0)
+            .bind(at.0)
+            .bind(CLOCK_SKEW_MICROS)
+            .fetch_all(conn)
+            .await)?;
+        let cause = |hang_up| {
+            if hang_up {
+                CancelCause::HangUp
+            } else {
+                CancelCause::OptOut
+            }
+        };
+        let cancel = |row: CancelRow| {
+            (
+                AttemptId(row.attempt_id),
+                CallId(row.call_id),
+                cause(row.hang_up),
+            )
+        };
+        Ok(rows.into_iter().map(cancel).collect())
     }
+
     /// Records how the attempts of a call count for caps.
     pub async fn set_attempt_result(
         &mut self,
@@ -105,10 +329,48 @@ impl Tx {
         call_id: CallId,
         result: AttemptResult,
     ) -> Result<()> {
-        todo!()
+        const SQL: &str = "UPDATE attempts SET result = $3 WHERE tenant_id = $1 AND call_id = $2";
+        on!(self, |conn| sqlx::query(SQL)
+            .bind(&tenant.0)
+            .bind(call_id.0)
+            .bind(result.as_str())
+            .execute(conn)
+            .await
+            .map(|_| ()))
     }
-    /// Attempts of any owner whose permits are open, for the sweeper's watch.
-    pub async fn attempts_open(&mut self) -> Result<Vec<AttemptId>> {
-        todo!()
+
+    /// Locks the call before its attempt is touched, and tells whether it was answered.
+    async fn hold_call(&mut self, tenant: &TenantId, call_id: CallId) -> Result<bool> {
+        const HOLD: &str =
+            "SELECT answer_time FROM calls WHERE tenant_id = $1 AND call_id = $2 FOR NO KEY UPDATE";
+        const READ: &str = "SELECT answer_time FROM calls WHERE tenant_id = $1 AND call_id = $2";
+        let answer: Option<Option<i64>> = on!(
+            self,
+            postgres
+                | conn
+                | sqlx::query_scalar(HOLD)
+                    .bind(&tenant.0)
+                    .bind(call_id.0)
+                    .fetch_optional(conn)
+                    .await,
+            sqlite
+                | conn
+                | sqlx::query_scalar(READ)
+                    .bind(&tenant.0)
+                    .bind(call_id.0)
+                    .fetch_optional(conn)
+                    .await
+        )?;
+        Ok(answer.flatten().is_some())
+    }
+}
+
+/// What clients see of a call whose last attempt ended so.
+fn final_state(outcome: Outcome, answered: bool) -> CallState {
+    match outcome {
+        Outcome::Answered => CallState::Ended,
+        Outcome::InterruptedUnknown if answered => CallState::Ended,
+        Outcome::Canceled | Outcome::AnsweredAfterCancel => CallState::Canceled,
+        _ => CallState::Failed,
     }
 }

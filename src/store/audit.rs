@@ -1,11 +1,24 @@
-//! The audit entries: one for every effect, in its own transaction. They are never changed.
-use super::{ListQuery, Page, Result, Tx};
-use crate::domain::filter::Field;
+//! The audit entries: one for every effect, in its own transaction. They are never changed, and carry no readable number.
+
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::paging::{CREATE_TIME, field, push_list};
+use super::parties::{from_json, to_text};
+use super::sql::Text as _;
+use super::{ListQuery, Page, Result, StoreError, Tx, insert_rows, on, row};
+use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{AuditEntryId, TenantId};
 use crate::domain::time::Micros;
 
 /// What audit entries can be filtered by.
-pub const AUDIT_FIELDS: &[Field] = &[];
+pub const AUDIT_FIELDS: &[Field] = &[
+    CREATE_TIME,
+    field("entry_id", FieldKind::Uuid),
+    field("kind", FieldKind::Text),
+    field("actor", FieldKind::Text),
+    field("subject_key", FieldKind::Key),
+];
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,17 +37,67 @@ pub struct AuditEntry {
     pub at: Micros,
 }
 
+row!(AuditRow {
+    entry_id: Uuid,
+    kind: String,
+    actor: String,
+    subject_key: Option<Vec<u8>>,
+    payload: String,
+    create_time: i64,
+});
+
 impl Tx {
     /// Records entries.
     pub async fn insert_audit(&mut self, tenant: &TenantId, rows: &[AuditEntry]) -> Result<()> {
-        todo!()
+        let rows = rows
+            .iter()
+            .map(|row| Ok((row, to_text(&row.payload)?)))
+            .collect::<Result<Vec<_>>>()?;
+        insert_rows!(self, "audit_entries", &rows, |row| {
+            entry_id: "uuid" = row.0.entry_id.0,
+            tenant_id: "text" = tenant.0.as_str(),
+            kind: "text" = row.0.kind.as_str(),
+            actor: "text" = row.0.actor.as_str(),
+            subject_key: "bytea" = row.0.subject_key.map(|key| key.to_vec()),
+            payload: "text" = row.1.as_str(),
+            create_time: "bigint" = row.0.at.0,
+        })?;
+        Ok(())
     }
+
     /// Entries, newest first.
     pub async fn audit_entries(
         &mut self,
         tenant: &TenantId,
         q: &ListQuery,
     ) -> Result<Page<AuditEntry>> {
-        todo!()
+        let rows: Vec<AuditRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("SELECT ");
+            query
+                .text(AuditRow::COLUMNS)
+                .text(" FROM audit_entries WHERE tenant_id = ");
+            push_list(&mut query, tenant, q, "entry_id");
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        q.page(rows, |row| (row.create_time, row.entry_id))
+            .try_map(AuditEntry::try_from)
+    }
+}
+
+impl TryFrom<AuditRow> for AuditEntry {
+    type Error = StoreError;
+
+    fn try_from(row: AuditRow) -> Result<Self> {
+        let key = row.subject_key.map(<[u8; 32]>::try_from).transpose();
+        Ok(Self {
+            entry_id: AuditEntryId(row.entry_id),
+            kind: row.kind,
+            actor: row.actor,
+            subject_key: key.map_err(|_| StoreError::Damaged {
+                what: "audit subject",
+            })?,
+            payload: from_json(row.payload.as_bytes(), "audit payload")?,
+            at: Micros(row.create_time),
+        })
     }
 }

@@ -1,1 +1,284 @@
-//! (to be written)
+//! Opening a store: connect, refuse settings that the promises cannot rest on, migrate, unlock.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+
+use super::notice::Notices;
+use super::vault::{Vault, make_key_file, read_key_file};
+use super::{Pools, Result, Shared, Store, StoreConfig, StoreError, Turnstile, migrate};
+
+/// How long one waits for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long SQLite waits for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What every connection to PostgreSQL is set to, and must read back: a stopped worker frees its locks after 2 s; an
+/// ordinary claim waits for a lock no longer than its permit could live; a peer that is gone is noticed.
+const SESSION: [(&str, &str); 5] = [
+    ("idle_in_transaction_session_timeout", "2s"),
+    ("lock_timeout", "1s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+
+pub(super) async fn open(config: &StoreConfig) -> Result<Store> {
+    if config.max_connections == 0 {
+        return Err(StoreError::Setting(
+            "`max_connections` must be at least 1".to_owned(),
+        ));
+    }
+    // Before anything is connected: a key file that others may read is refused whatever the database holds.
+    let secret = read_key_file(&config.key_file)?;
+    let pools = match config.url.split(':').next() {
+        Some("sqlite") => open_sqlite(config).await?,
+        Some("postgres" | "postgresql") => open_postgres(config).await?,
+        _ => {
+            let told = "the database URL must begin with `sqlite:` or `postgres://`";
+            return Err(StoreError::Setting(told.to_owned()));
+        }
+    };
+    let check = stored_check(&pools).await?;
+    let vault = match (secret, check) {
+        (Some(secret), _) => Vault::new(&secret),
+        (None, None) => Vault::new(&*make_key_file(&config.key_file)?),
+        (None, Some(_)) => return Err(missing_key_file(&config.key_file)),
+    };
+    if claim_check(&pools, vault.check()).await? != vault.check() {
+        return Err(wrong_key_file(&config.key_file));
+    }
+    let notices = match &pools {
+        Pools::Sqlite { .. } => Notices::local(),
+        Pools::Postgres(pool) => {
+            let own = PgPoolOptions::new()
+                .max_connections(1)
+                .acquire_timeout(ACQUIRE_TIMEOUT);
+            Notices::listening(own.connect_with((*pool.connect_options()).clone()).await?).await?
+        }
+    };
+    let vault = Arc::new(vault);
+    Ok(Store {
+        shared: Arc::new(Shared {
+            pools,
+            vault,
+            notices,
+        }),
+    })
+}
+
+fn missing_key_file(path: &Path) -> StoreError {
+    StoreError::Setting(format!(
+        "the key file `{}` is missing, but the database was made with one: put it back, or numbers and names in it \
+         cannot be read",
+        path.display()
+    ))
+}
+
+fn wrong_key_file(path: &Path) -> StoreError {
+    StoreError::Setting(format!(
+        "the key file `{}` does not belong to this database: put back the one it was made with",
+        path.display()
+    ))
+}
+
+/// The check value of the key file that this database was made with.
+async fn stored_check(pools: &Pools) -> Result<Option<Vec<u8>>> {
+    const SQL: &str = "SELECT value FROM store_meta WHERE name = 'key_check'";
+    Ok(match pools {
+        Pools::Postgres(pool) => sqlx::query_scalar(SQL).fetch_optional(pool).await?,
+        Pools::Sqlite { writer, .. } => sqlx::query_scalar(SQL).fetch_optional(writer).await?,
+    })
+}
+
+/// Stores the check value if there is none yet, and answers the one that stands: of two nodes that start at once with
+/// different key files, one is refused.
+async fn claim_check(pools: &Pools, check: &[u8; 32]) -> Result<Vec<u8>> {
+    const SQL: &str = "INSERT INTO store_meta (name, value) VALUES ('key_check', $1) ON CONFLICT (name) DO NOTHING";
+    match pools {
+        Pools::Postgres(pool) => {
+            sqlx::query(SQL).bind(check.to_vec()).execute(pool).await?;
+        }
+        Pools::Sqlite { writer, .. } => {
+            sqlx::query(SQL)
+                .bind(check.to_vec())
+                .execute(writer)
+                .await?;
+        }
+    }
+    Ok(stored_check(pools).await?.unwrap_or_default())
+}
+
+async fn open_sqlite(config: &StoreConfig) -> Result<Pools> {
+    // The path is taken as it is written: no percent-decoding, no parameters.
+    let path = config.url.trim_start_matches("sqlite:");
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.contains(":memory:") || path.contains('?') {
+        let told = "the database URL must name a file, such as `sqlite:///var/lib/dialgate/dialgate.db`, and nothing else";
+        return Err(StoreError::Setting(told.to_owned()));
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL may lose acknowledged commits on power loss, and gains nothing once commits are grouped.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    // Once alone, where an error is told as it is; a pool tries again until its time runs out.
+    let mut first = options.connect().await.map_err(cannot_open)?;
+    assert_sqlite(&mut first).await?;
+    first.close().await?;
+    let writer = sqlite_pool(1, options.clone()).await?;
+    migrate::run(&migrate::sqlite(), &writer).await?;
+    let readers = sqlite_pool(config.max_connections, options.pragma("query_only", "ON")).await?;
+    Ok(Pools::Sqlite {
+        writer,
+        readers,
+        turnstile: Turnstile::default(),
+    })
+}
+
+async fn sqlite_pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool> {
+    let pool = SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .after_connect(|conn, _| Box::pin(assert_sqlite(conn)));
+    pool.connect_with(options).await.map_err(cannot_open)
+}
+
+fn cannot_open(error: sqlx::Error) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::Unavailable(why) => {
+            StoreError::Unavailable(format!("cannot open the database file: {why}"))
+        }
+        other => other,
+    }
+}
+
+/// Reads back what was set: a file system without shared memory, for one, silently keeps another journal mode.
+async fn assert_sqlite(conn: &mut SqliteConnection) -> sqlx::Result<()> {
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut *conn)
+        .await?;
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+        .fetch_one(&mut *conn)
+        .await?;
+    let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys")
+        .fetch_one(&mut *conn)
+        .await?;
+    if journal == "wal" && synchronous == 2 && foreign_keys == 1 {
+        return Ok(());
+    }
+    Err(sqlx::Error::Configuration(
+        format!(
+            "SQLite did not take journal_mode=WAL, synchronous=FULL, foreign_keys=ON (it has {journal}, {synchronous}, \
+             {foreign_keys}): use a local file system"
+        )
+        .into(),
+    ))
+}
+
+async fn open_postgres(config: &StoreConfig) -> Result<Pools> {
+    let options = PgConnectOptions::from_str(&config.url)?
+        .application_name("dialgate")
+        .disable_statement_logging();
+    // Migrations may wait for each other longer than a claim may for a lock, so they have a connection of their own.
+    let mut first = PgConnection::connect_with(&options).await?;
+    assert_server(&mut first).await?;
+    migrate::run(&migrate::postgres(), &mut first).await?;
+    set_session(&mut first).await?;
+    first.close().await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(config.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|conn, _| Box::pin(set_session(conn)))
+        .connect_with(options)
+        .await?;
+    assert_isolation(&pool).await?;
+    Ok(Pools::Postgres(pool))
+}
+
+/// Refuses a server under which an acknowledged commit may be lost.
+async fn assert_server(conn: &mut PgConnection) -> Result<()> {
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
+        .fetch_one(&mut *conn)
+        .await?;
+    if version < 150_000 {
+        let told = format!(
+            "PostgreSQL must be of version 15 or newer, this one is of {}",
+            version / 10_000
+        );
+        return Err(StoreError::Setting(told));
+    }
+    for (name, accepted) in [
+        // `remote_write` and `local` promise less than `on`; `remote_apply` promises more.
+        ("synchronous_commit", ["on", "remote_apply"].as_slice()),
+        ("fsync", &["on"]),
+        ("full_page_writes", &["on"]),
+    ] {
+        let value: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(name)
+            .fetch_one(&mut *conn)
+            .await?;
+        if !accepted.contains(&value.as_str()) {
+            return Err(StoreError::Setting(format!(
+                "PostgreSQL runs with {name}={value}, under which an acknowledged opt-out may be lost: set it to on"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Sets what every connection needs and reads it back.
+async fn set_session(conn: &mut PgConnection) -> sqlx::Result<()> {
+    let over_tcp: bool = sqlx::query_scalar("SELECT inet_client_addr() IS NOT NULL")
+        .fetch_one(&mut *conn)
+        .await?;
+    for (name, wanted) in SESSION {
+        // A Unix socket has no keep-alive and always reads back 0.
+        if name.starts_with("tcp_") && !over_tcp {
+            continue;
+        }
+        let set = "SELECT set_config($1, $2, FALSE)";
+        conn.execute(sqlx::query(set).bind(name).bind(wanted))
+            .await?;
+        let got: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(name)
+            .fetch_one(&mut *conn)
+            .await?;
+        if got != wanted {
+            let told = format!("PostgreSQL did not take {name}={wanted} and stays with {got}");
+            return Err(sqlx::Error::Configuration(told.into()));
+        }
+    }
+    Ok(())
+}
+
+/// READ COMMITTED, and no more: under REPEATABLE READ a claim would not see the opt-out it had waited for.
+async fn assert_isolation(pool: &PgPool) -> Result<()> {
+    let mut tx = pool
+        .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        .await?;
+    let level: String = sqlx::query_scalar("SELECT current_setting('transaction_isolation')")
+        .fetch_one(&mut *tx)
+        .await?;
+    if level != "read committed" {
+        let told = format!(
+            "PostgreSQL gives transactions the isolation level {level} instead of read committed"
+        );
+        return Err(StoreError::Setting(told));
+    }
+    Ok(())
+}

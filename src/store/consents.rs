@@ -1,27 +1,117 @@
-//! Acts of consent.
-use super::{ListQuery, Page, Result, Tx};
-use crate::domain::consent::ConsentEvent;
-use crate::domain::filter::Field;
+//! Acts of consent. Append-only; the number is sealed under the person's key, so an erased person's acts are gone.
+
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::paging::{CREATE_TIME, field, push_list};
+use super::parties::{parse_phone, word};
+use super::sql::Text as _;
+use super::vault::Label;
+use super::{ListQuery, Page, Result, Tx, insert_rows, on, row};
+use crate::domain::call::CallKind;
+use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm};
+use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{ConsentEventId, PartyId, TenantId};
 use crate::domain::phone::NumberKey;
+use crate::domain::time::Micros;
 
 /// What acts of consent can be filtered by.
-pub const CONSENT_FIELDS: &[Field] = &[];
+pub const CONSENT_FIELDS: &[Field] = &[
+    CREATE_TIME,
+    field("event_time", FieldKind::Time),
+    field("consent_event_id", FieldKind::Uuid),
+    field("party_id", FieldKind::Uuid),
+    field("number_key", FieldKind::Key),
+    field("seller", FieldKind::Text),
+    field(
+        "action",
+        FieldKind::Words(|word| word.parse::<ConsentAction>().err()),
+    ),
+    field(
+        "form",
+        FieldKind::Words(|word| word.parse::<ConsentForm>().err()),
+    ),
+    field("source", FieldKind::Text),
+    field("actor", FieldKind::Text),
+];
+
+row!(ConsentRow {
+    consent_event_id: Uuid,
+    party_id: Uuid,
+    sealed_number: Option<Vec<u8>>,
+    seller: String,
+    action: String,
+    event_time: i64,
+    create_time: i64,
+    channels: String,
+    form: Option<String>,
+    explicit: Option<bool>,
+    documented: Option<bool>,
+    out_of_hours: Option<bool>,
+    period: Option<String>,
+    initiated_by: Option<String>,
+    source: Option<String>,
+    evidence_ref: Option<String>,
+    wording_ref: Option<String>,
+    actor: String,
+});
 
 impl Tx {
-    /// Records an act.
+    /// Records an act. Its person must be recorded.
     pub async fn insert_consent(&mut self, tenant: &TenantId, event: &ConsentEvent) -> Result<()> {
-        todo!()
+        self.load_keys(tenant, &[event.party_id]).await?;
+        let number = event.number.reveal();
+        let sealed = self.seal_for(event.party_id, Label::Number, Some(number.as_bytes()))?;
+        let key = self.vault.hasher().key(tenant, event.number);
+        let channels = join_channels(&event.channels);
+        let rows = [(event, sealed)];
+        insert_rows!(self, "consents", &rows, |row| {
+            consent_event_id: "uuid" = row.0.consent_event_id.0,
+            tenant_id: "text" = tenant.0.as_str(),
+            party_id: "uuid" = row.0.party_id.0,
+            number_key: "bytea" = key.0.to_vec(),
+            sealed_number: "bytea" = row.1.clone(),
+            seller: "text" = row.0.seller.as_str(),
+            action: "text" = row.0.action.as_str(),
+            event_time: "bigint" = row.0.at.0,
+            create_time: "bigint" = row.0.recorded_at.0,
+            channels: "text" = channels.as_str(),
+            form: "text" = row.0.form.map(|form| form.as_str()),
+            explicit: "boolean" = row.0.explicit,
+            documented: "boolean" = row.0.documented,
+            out_of_hours: "boolean" = row.0.out_of_hours,
+            period: "text" = row.0.period.as_deref(),
+            initiated_by: "text" = row.0.initiated_by.map(|who| who.as_str()),
+            source: "text" = row.0.source.as_deref(),
+            evidence_ref: "text" = row.0.evidence_ref.as_deref(),
+            wording_ref: "text" = row.0.wording_ref.as_deref(),
+            actor: "text" = row.0.actor.as_str(),
+        })?;
+        Ok(())
     }
+
     /// One act; none once the person was erased.
     pub async fn consent(
         &mut self,
         tenant: &TenantId,
         id: ConsentEventId,
     ) -> Result<Option<ConsentEvent>> {
-        todo!()
+        let row: Option<ConsentRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("SELECT ");
+            query
+                .text(ConsentRow::COLUMNS)
+                .text(" FROM consents WHERE tenant_id = ")
+                .bind_text(&tenant.0);
+            query.text(" AND consent_event_id = ").bind_uuid(id.0);
+            query.build_query_as().fetch_optional(conn).await
+        })?;
+        let Some(row) = row else { return Ok(None) };
+        self.load_keys(tenant, &[PartyId(row.party_id)]).await?;
+        self.read_consent(row)
     }
-    /// Acts, newest recorded first, of this person and number where given.
+
+    /// Acts, newest recorded first, of this person and number where given. Those of erased people are left out, so a page
+    /// may be short.
     pub async fn consents(
         &mut self,
         tenant: &TenantId,
@@ -29,6 +119,80 @@ impl Tx {
         number: Option<&NumberKey>,
         q: &ListQuery,
     ) -> Result<Page<ConsentEvent>> {
-        todo!()
+        let rows: Vec<ConsentRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("SELECT ");
+            query
+                .text(ConsentRow::COLUMNS)
+                .text(" FROM consents WHERE ");
+            if let Some(party) = party {
+                query.text("party_id = ").bind_uuid(party.0).text(" AND ");
+            }
+            if let Some(number) = number {
+                query
+                    .text("number_key = ")
+                    .bind_bytes(&number.0)
+                    .text(" AND ");
+            }
+            query.text("tenant_id = ");
+            push_list(&mut query, tenant, q, "consent_event_id");
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        let page = q.page(rows, |row| (row.create_time, row.consent_event_id));
+        let parties: Vec<PartyId> = page.rows.iter().map(|row| PartyId(row.party_id)).collect();
+        self.load_keys(tenant, &parties).await?;
+        let page = page.try_map(|row| self.read_consent(row))?;
+        Ok(Page {
+            rows: page.rows.into_iter().flatten().collect(),
+            next: page.next,
+        })
     }
+
+    fn read_consent(&self, row: ConsentRow) -> Result<Option<ConsentEvent>> {
+        let party_id = PartyId(row.party_id);
+        let Some(number) = self.open_for(party_id, Label::Number, row.sealed_number.as_deref())?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(ConsentEvent {
+            consent_event_id: ConsentEventId(row.consent_event_id),
+            party_id,
+            number: parse_phone(&number)?,
+            seller: row.seller,
+            action: word(&row.action, "consent action")?,
+            at: Micros(row.event_time),
+            recorded_at: Micros(row.create_time),
+            channels: split_channels(&row.channels)?,
+            form: row
+                .form
+                .map(|form| word(&form, "consent form"))
+                .transpose()?,
+            explicit: row.explicit,
+            documented: row.documented,
+            out_of_hours: row.out_of_hours,
+            period: row.period,
+            initiated_by: row
+                .initiated_by
+                .map(|who| word(&who, "initiator"))
+                .transpose()?,
+            source: row.source,
+            evidence_ref: row.evidence_ref,
+            wording_ref: row.wording_ref,
+            actor: row.actor,
+        }))
+    }
+}
+
+/// Kinds of call as one text, a blank between them; nothing = all.
+pub(super) fn join_channels(channels: &[CallKind]) -> String {
+    channels
+        .iter()
+        .map(|kind| kind.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+pub(super) fn split_channels(text: &str) -> Result<Vec<CallKind>> {
+    text.split_whitespace()
+        .map(|kind| word(kind, "call kind"))
+        .collect()
 }

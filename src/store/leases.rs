@@ -1,7 +1,18 @@
-//! From queue to claim: leases under an epoch, and the fence that a row count decides, never a read.
-use super::{Result, Tx};
-use crate::domain::call::Call;
-use crate::domain::ids::{AttemptId, CallId, DecisionId, Incarnation};
+//! From queue to claim: leases under an epoch, and the fence that a row count decides, never a read. The call row is
+//! changed only where state and epoch are still ours, so that of two workers one gets the call and the other learns it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::calls::CallRow;
+use super::events::EventRow;
+use super::sql::Text as _;
+use super::vault::Label;
+use super::{Result, Tx, on, row};
+use crate::domain::call::{Call, EventDetail, EventKind};
+use crate::domain::ids::{AttemptId, CallId, DecisionId, Incarnation, PartyId, TenantId};
 use crate::domain::time::Micros;
 
 /// A call leased by one worker.
@@ -13,9 +24,15 @@ pub struct Leased {
     pub lease_epoch: i64,
     /// What the call is about.
     pub subject: Option<String>,
-    /// The softphone's SDP offer.
+    /// The softphone's SDP offer; empty once the person was erased.
     pub sdp_offer: Vec<u8>,
 }
+
+row!(DeniedRow {
+    call_id: Uuid,
+    tenant_id: String,
+    last_sequence: i64
+});
 
 impl Tx {
     /// Leases the oldest queued calls of a trunk that nobody else is taking.
@@ -26,29 +43,168 @@ impl Tx {
         limit: u32,
         at: Micros,
     ) -> Result<Vec<Leased>> {
-        todo!()
+        let mut rows: Vec<CallRow> = on!(self, |conn| {
+            let mut query =
+                QueryBuilder::<Db>::new("UPDATE calls SET queue_state = 'leased', lease_owner = ");
+            query
+                .bind_uuid(owner.0)
+                .text(", lease_epoch = lease_epoch + 1, lease_time = ")
+                .bind_number(at.0);
+            query
+                .text(" WHERE call_id")
+                .among_queued(trunk, i64::from(limit));
+            query
+                .text(" AND queue_state = 'queued' RETURNING ")
+                .text(CallRow::COLUMNS);
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        rows.sort_by_key(|row| (row.create_time, row.call_id));
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.call_id).collect();
+        let mut offers: HashMap<Uuid, Option<Vec<u8>>> = on!(self, |conn| {
+            let mut query =
+                QueryBuilder::<Db>::new("SELECT call_id, sealed_offer FROM calls WHERE call_id");
+            query.among_uuids(&ids);
+            query.build_query_as().fetch_all(conn).await
+        })?
+        .into_iter()
+        .collect();
+        let tenants: BTreeSet<&str> = rows.iter().map(|row| row.tenant_id.as_str()).collect();
+        for tenant in tenants {
+            let of_tenant = rows.iter().filter(|row| row.tenant_id == tenant);
+            let parties: Vec<PartyId> = of_tenant.map(|row| PartyId(row.party_id)).collect();
+            self.load_keys(&TenantId(tenant.to_owned()), &parties)
+                .await?;
+        }
+        rows.into_iter()
+            .map(|mut row| {
+                let sealed = offers.remove(&row.call_id).flatten();
+                let offer = self.open_for(PartyId(row.party_id), Label::Sdp, sealed.as_deref())?;
+                Ok(Leased {
+                    lease_epoch: row.lease_epoch,
+                    subject: row.subject.take(),
+                    sdp_offer: offer.unwrap_or_default(),
+                    call: self.read_call(row)?,
+                })
+            })
+            .collect()
     }
+
     /// Gives a lease back; false = it was not ours any more.
     pub async fn release_lease(&mut self, call_id: CallId, epoch: i64) -> Result<bool> {
-        todo!()
+        const SQL: &str = "UPDATE calls SET queue_state = 'queued', lease_owner = NULL
+            WHERE call_id = $1 AND queue_state = 'leased' AND lease_epoch = $2";
+        let done = on!(self, |conn| sqlx::query(SQL)
+            .bind(call_id.0)
+            .bind(epoch)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(done == 1)
     }
+
     /// Ends a leased call whose time ran out; false = it was not ours any more.
     pub async fn expire_call(&mut self, call_id: CallId, epoch: i64, at: Micros) -> Result<bool> {
-        todo!()
+        const SQL: &str = "UPDATE calls SET queue_state = 'done', state = 'expired', end_time = $3,
+                last_sequence = last_sequence + 1
+            WHERE call_id = $1 AND queue_state = 'leased' AND lease_epoch = $2
+            RETURNING call_id, tenant_id, last_sequence";
+        let row: Option<DeniedRow> = on!(self, |conn| sqlx::query_as(SQL)
+            .bind(call_id.0)
+            .bind(epoch)
+            .bind(at.0)
+            .fetch_optional(conn)
+            .await)?;
+        let Some(row) = row else { return Ok(false) };
+        let (tenant, detail) = (TenantId(row.tenant_id), EventDetail::default());
+        let event = EventRow::new(
+            &tenant,
+            call_id,
+            row.last_sequence,
+            at,
+            EventKind::Expired,
+            &detail,
+        )?;
+        self.insert_events(&[event]).await?;
+        Ok(true)
     }
+
     /// Ends leased calls that the gate refused; answers those that were still ours.
     pub async fn deny_claim(
         &mut self,
         rows: &[(CallId, i64, DecisionId)],
         at: Micros,
     ) -> Result<Vec<CallId>> {
-        todo!()
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted: Vec<_> = rows
+            .iter()
+            .map(|(call, epoch, decision)| (call.0, *epoch, decision.0))
+            .collect();
+        let denied: Vec<DeniedRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new(
+                "UPDATE calls SET queue_state = 'done', state = 'denied', claim_decision_id = t.column3, end_time = ",
+            );
+            query
+                .bind_number(at.0)
+                .text(", last_sequence = last_sequence + 1 FROM ")
+                .table_of(&wanted);
+            query.text(
+                " WHERE call_id = t.column1 AND queue_state = 'leased' AND lease_epoch = t.column2",
+            );
+            query.text(" RETURNING call_id, tenant_id, last_sequence");
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        let decisions: HashMap<Uuid, DecisionId> = rows
+            .iter()
+            .map(|(call, _, decision)| (call.0, *decision))
+            .collect();
+        let mut events = Vec::with_capacity(denied.len());
+        for row in &denied {
+            let (tenant, call) = (TenantId(row.tenant_id.clone()), CallId(row.call_id));
+            let detail = EventDetail {
+                decision_id: decisions.get(&row.call_id).copied(),
+                ..EventDetail::default()
+            };
+            events.push(EventRow::new(
+                &tenant,
+                call,
+                row.last_sequence,
+                at,
+                EventKind::Denied,
+                &detail,
+            )?);
+        }
+        self.insert_events(&events).await?;
+        Ok(denied.into_iter().map(|row| CallId(row.call_id)).collect())
     }
-    /// Takes leased calls for these attempts; answers those that were still ours.
+
+    /// Takes leased calls for these attempts; answers those that were still ours. What clients see of it is changed by
+    /// [`Tx::insert_attempts`].
     pub async fn fence_claims(&mut self, rows: &[(CallId, i64, AttemptId)]) -> Result<Vec<CallId>> {
-        todo!()
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted: Vec<_> = rows
+            .iter()
+            .map(|(call, epoch, attempt)| (call.0, *epoch, attempt.0))
+            .collect();
+        let taken: Vec<Uuid> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new(
+                "UPDATE calls SET queue_state = 'claimed', attempt_id = t.column3 FROM ",
+            );
+            query.table_of(&wanted);
+            query.text(
+                " WHERE call_id = t.column1 AND queue_state = 'leased' AND lease_epoch = t.column2",
+            );
+            query.text(" RETURNING call_id");
+            query.build_query_scalar().fetch_all(conn).await
+        })?;
+        Ok(taken.into_iter().map(CallId).collect())
     }
-    /// Ends the old attempt as superseded and hands its call to the new one; false = it was not ours any more.
+
+    /// Ends the old attempt as superseded and hands its call to the new one; false = it was not ours any more, and the
+    /// transaction must not be committed. The call stays claimed: nobody may lease a call that may have been sent.
     pub async fn fence_again(
         &mut self,
         call_id: CallId,
@@ -56,6 +212,30 @@ impl Tx {
         new: AttemptId,
         at: Micros,
     ) -> Result<bool> {
-        todo!()
+        const END: &str =
+            "UPDATE attempts SET outcome = 'superseded', permit_open = FALSE, end_time = $2
+            WHERE attempt_id = $1 AND outcome IS NULL";
+        const HAND: &str = "UPDATE calls SET attempt_id = $3
+            WHERE call_id = $1 AND queue_state = 'claimed' AND attempt_id = $2";
+        // Calls before attempts, everywhere; what decides are the counts of the two updates.
+        let handed = on!(self, |conn| sqlx::query(HAND)
+            .bind(call_id.0)
+            .bind(old.0)
+            .bind(new.0)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        if handed != 1 {
+            return Ok(false);
+        }
+        let ended = on!(self, |conn| sqlx::query(END)
+            .bind(old.0)
+            .bind(at.0)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        // Half of it must not be kept: the call would name an attempt that was never made.
+        self.failed |= ended != 1;
+        Ok(ended == 1)
     }
 }

@@ -27,12 +27,24 @@ mod notice;
 mod paging;
 mod parties;
 mod requests;
+mod sql;
 mod suppressions;
 mod vault;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Postgres, Sqlite, Transaction};
+use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
+
+use crate::domain::ids::PartyId;
 use crate::domain::phone::NumberHasher;
+use notice::Notices;
+use sql::{insert_rows, on, row};
+use vault::{DataKey, Vault};
 
 pub use api_keys::StoredApiKey;
 pub use attempts::{AttemptEnd, CancelCause, NewAttempt};
@@ -83,52 +95,186 @@ pub enum Urgency {
 
 /// The store; cheap to clone.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pools: Pools,
+    vault: Arc<Vault>,
+    notices: Notices,
+}
+
+enum Pools {
+    Postgres(PgPool),
+    Sqlite {
+        /// One connection: SQLite lets one write at a time, and waiting here is fairer than its busy handler.
+        writer: SqlitePool,
+        readers: SqlitePool,
+        turnstile: Turnstile,
+    },
+}
+
+/// Who writes next on SQLite. Ordinary writers pass the outer gate before they queue at the inner one, so that at most
+/// one of them stands there before an opt-out does.
+#[derive(Clone, Default)]
+struct Turnstile {
+    outer: Arc<Mutex<()>>,
+    inner: Arc<Mutex<()>>,
+}
+
+impl Turnstile {
+    async fn pass(&self, urgency: Urgency) -> Turn {
+        let outer = match urgency {
+            Urgency::OptOut => None,
+            Urgency::Ordinary => Some(Arc::clone(&self.outer).lock_owned().await),
+        };
+        let inner = Arc::clone(&self.inner).lock_owned().await;
+        Turn {
+            _inner: inner,
+            _outer: outer,
+        }
+    }
+}
+
+/// The right to write. The inner gate opens first, to whoever stands there.
+struct Turn {
+    _inner: OwnedMutexGuard<()>,
+    _outer: Option<OwnedMutexGuard<()>>,
+}
 
 /// One transaction; dropped without [`Tx::commit`] it leaves nothing.
-pub struct Tx {}
+///
+/// What it reads may be as old as its first statement: whoever waits for a change looks again in a new one.
+pub struct Tx {
+    inner: Inner,
+    vault: Arc<Vault>,
+    /// The data keys met so far; none for an erased person. They live no longer than the transaction.
+    keys: HashMap<PartyId, Option<DataKey>>,
+    /// A statement failed, so nothing here may be taken for done: PostgreSQL answers such a COMMIT with a silent rollback.
+    failed: bool,
+    writing: bool,
+    /// Given up after the transaction, as the fields above are dropped first.
+    _turn: Option<Turn>,
+}
+
+enum Inner {
+    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
 
 impl Store {
     /// Connects, migrates, sets and checks the durability settings, opens or makes the key file.
     pub async fn open(config: &StoreConfig) -> Result<Self> {
-        todo!()
+        connect::open(config).await
     }
+
     /// Makes the keys by which numbers are looked up.
     #[must_use]
     pub fn hasher(&self) -> &NumberHasher {
-        todo!()
+        self.shared.vault.hasher()
     }
+
     /// Which database this is.
     #[must_use]
     pub fn engine(&self) -> Engine {
-        todo!()
+        match &self.shared.pools {
+            Pools::Postgres(_) => Engine::Postgres,
+            Pools::Sqlite { .. } => Engine::Sqlite,
+        }
     }
-    /// A transaction for reading.
+
+    /// A transaction for reading. To look again for a change, begin another.
     pub async fn read(&self) -> Result<Tx> {
-        todo!()
+        let inner = match &self.shared.pools {
+            Pools::Postgres(pool) => Inner::Postgres(
+                pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+                    .await?,
+            ),
+            Pools::Sqlite { readers, .. } => {
+                Inner::Sqlite(readers.begin_with("BEGIN DEFERRED").await?)
+            }
+        };
+        Ok(self.transaction(inner, false, None))
     }
-    /// A transaction for writing.
+
+    /// A transaction for writing. READ COMMITTED and no more: a claim must see what was committed while it waited for
+    /// its number's lock (docs/ARCHITECTURE.md, the barrier).
     pub async fn write(&self, urgency: Urgency) -> Result<Tx> {
-        todo!()
+        let (inner, turn) = match &self.shared.pools {
+            Pools::Postgres(pool) => {
+                let inner = pool
+                    .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+                    .await?;
+                (Inner::Postgres(inner), None)
+            }
+            Pools::Sqlite {
+                writer, turnstile, ..
+            } => {
+                let turn = turnstile.pass(urgency).await;
+                (
+                    Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+                    Some(turn),
+                )
+            }
+        };
+        Ok(self.transaction(inner, true, turn))
     }
+
     /// Tells every node, after commit. Losing one costs time, never safety.
     pub async fn notify(&self, notice: &Notice) -> Result<()> {
-        todo!()
+        self.shared.notices.send(*notice);
+        match &self.shared.pools {
+            Pools::Postgres(pool) => self.shared.notices.send_far(pool, *notice).await,
+            Pools::Sqlite { .. } => Ok(()),
+        }
     }
+
     /// Notices of this node and of every other.
     #[must_use]
-    pub fn notices(&self) -> tokio::sync::broadcast::Receiver<Notice> {
-        todo!()
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.shared.notices.subscribe()
     }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
-        todo!()
+        let mut tx = self.read().await?;
+        let _one: i32 = on!(tx, |conn| sqlx::query_scalar("SELECT 1")
+            .fetch_one(conn)
+            .await)?;
+        Ok(())
+    }
+
+    fn transaction(&self, inner: Inner, writing: bool, turn: Option<Turn>) -> Tx {
+        Tx {
+            inner,
+            vault: Arc::clone(&self.shared.vault),
+            keys: HashMap::new(),
+            failed: false,
+            writing,
+            _turn: turn,
+        }
     }
 }
 
 impl Tx {
     /// Makes everything done here durable. An error means: not known.
     pub async fn commit(self) -> Result<()> {
-        todo!()
+        if self.failed {
+            return Err(StoreError::Other(
+                "a statement of this transaction failed, so it cannot be committed".to_owned(),
+            ));
+        }
+        match self.inner {
+            Inner::Postgres(inner) => inner.commit().await?,
+            Inner::Sqlite(inner) => inner.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Notes that a statement failed.
+    fn settle<T>(&mut self, result: sqlx::Result<T>) -> Result<T> {
+        self.failed |= result.is_err();
+        Ok(result?)
     }
 }

@@ -1,36 +1,142 @@
-//! Opt-outs and what else blocks.
-use super::{ListQuery, Page, Result, Tx};
+//! Opt-outs and what else blocks. A suppression keeps only the key of its number, so it outlives the erasure of a person.
+
+use std::collections::HashMap;
+
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::consents::{join_channels, split_channels};
+use super::paging::{CREATE_TIME, field, push_list};
+use super::parties::{number_key, word};
+use super::sql::Text as _;
+use super::vault::Label;
+use super::{ListQuery, Page, Result, StoreError, Tx, insert_rows, on, row};
 use crate::domain::call::CallKind;
-use crate::domain::filter::Field;
-use crate::domain::ids::{SuppressionId, TenantId};
+use crate::domain::filter::{Field, FieldKind};
+use crate::domain::ids::{PartyId, SuppressionId, TenantId};
 use crate::domain::phone::NumberKey;
-use crate::domain::suppression::{Lift, Suppression, SuppressionSubject};
+use crate::domain::suppression::{
+    Lift, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
+};
 use crate::domain::time::Micros;
 
-/// What suppressions can be filtered by.
-pub const SUPPRESSION_FIELDS: &[Field] = &[];
+/// What suppressions can be filtered by. One that stands has no `lift_time`: `NOT lift_time > "1970-01-01T00:00:00Z"`.
+pub const SUPPRESSION_FIELDS: &[Field] = &[
+    CREATE_TIME,
+    field("received_time", FieldKind::Time),
+    field("expire_time", FieldKind::Time),
+    field("lift_time", FieldKind::Time),
+    field("suppression_id", FieldKind::Uuid),
+    field("number_key", FieldKind::Key),
+    field("party_id", FieldKind::Uuid),
+    field("seller", FieldKind::Text),
+    field(
+        "reason",
+        FieldKind::Words(|word| word.parse::<SuppressionReason>().err()),
+    ),
+    field(
+        "source",
+        FieldKind::Words(|word| word.parse::<SuppressionSource>().err()),
+    ),
+    field("actor", FieldKind::Text),
+];
+
+row!(SuppressionRow {
+    suppression_id: Uuid,
+    number_key: Option<Vec<u8>>,
+    party_id: Option<Uuid>,
+    seller: Option<String>,
+    channels: String,
+    reason: String,
+    source: String,
+    received_time: i64,
+    create_time: i64,
+    expire_time: Option<i64>,
+    evidence_ref: Option<String>,
+    sealed_note: Option<Vec<u8>>,
+    actor: String,
+    lift_time: Option<i64>,
+    lift_requested_by: Option<String>,
+    lift_approved_by: Option<String>,
+    lift_reason: Option<String>,
+    lift_evidence_ref: Option<String>,
+});
 
 impl Tx {
     /// Records a suppression.
     pub async fn insert_suppression(&mut self, tenant: &TenantId, new: &Suppression) -> Result<()> {
-        todo!()
+        let (number, party) = match new.subject {
+            SuppressionSubject::Number(key) => (Some(key.0.to_vec()), None),
+            SuppressionSubject::Party(party) => (None, Some(party.0)),
+        };
+        let note = new.note.as_ref().map(|note| {
+            self.vault
+                .own()
+                .seal(Label::SuppressionNote, note.as_bytes())
+        });
+        let note = note.transpose()?;
+        let channels = join_channels(&new.channels);
+        let rows = [new];
+        insert_rows!(self, "suppressions", &rows, |row| {
+            suppression_id: "uuid" = row.suppression_id.0,
+            tenant_id: "text" = tenant.0.as_str(),
+            number_key: "bytea" = number.clone(),
+            party_id: "uuid" = party,
+            seller: "text" = row.seller.as_deref(),
+            channels: "text" = channels.as_str(),
+            reason: "text" = row.reason.as_str(),
+            source: "text" = row.source.as_str(),
+            received_time: "bigint" = row.received_at.0,
+            create_time: "bigint" = row.recorded_at.0,
+            expire_time: "bigint" = row.expires_at.map(|at| at.0),
+            evidence_ref: "text" = row.evidence_ref.as_deref(),
+            sealed_note: "bytea" = note.clone(),
+            actor: "text" = row.actor.as_str(),
+            lift_time: "bigint" = row.lift.as_ref().map(|lift| lift.at.0),
+            lift_requested_by: "text" = row.lift.as_ref().map(|lift| lift.requested_by.as_str()),
+            lift_approved_by: "text" = row.lift.as_ref().map(|lift| lift.approved_by.as_str()),
+            lift_reason: "text" = row.lift.as_ref().map(|lift| lift.reason.as_str()),
+            lift_evidence_ref: "text" = row.lift.as_ref().map(|lift| lift.evidence_ref.as_str()),
+        })?;
+        Ok(())
     }
+
     /// One suppression, lifted or not.
     pub async fn suppression(
         &mut self,
         tenant: &TenantId,
         id: SuppressionId,
     ) -> Result<Option<Suppression>> {
-        todo!()
+        let row: Option<SuppressionRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("SELECT ");
+            query
+                .text(SuppressionRow::COLUMNS)
+                .text(" FROM suppressions WHERE tenant_id = ")
+                .bind_text(&tenant.0);
+            query.text(" AND suppression_id = ").bind_uuid(id.0);
+            query.build_query_as().fetch_optional(conn).await
+        })?;
+        row.map(|row| self.read_suppression(row)).transpose()
     }
+
     /// Suppressions, newest recorded first.
     pub async fn list_suppressions(
         &mut self,
         tenant: &TenantId,
         q: &ListQuery,
     ) -> Result<Page<Suppression>> {
-        todo!()
+        let rows: Vec<SuppressionRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("SELECT ");
+            query
+                .text(SuppressionRow::COLUMNS)
+                .text(" FROM suppressions WHERE tenant_id = ");
+            push_list(&mut query, tenant, q, "suppression_id");
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        q.page(rows, |row| (row.create_time, row.suppression_id))
+            .try_map(|row| self.read_suppression(row))
     }
+
     /// Lifts a suppression; false = it was lifted already or never there.
     pub async fn lift_suppression(
         &mut self,
@@ -38,9 +144,26 @@ impl Tx {
         id: SuppressionId,
         lift: &Lift,
     ) -> Result<bool> {
-        todo!()
+        const SQL: &str =
+            "UPDATE suppressions SET lift_time = $3, lift_requested_by = $4, lift_approved_by = $5,
+                lift_reason = $6, lift_evidence_ref = $7
+            WHERE tenant_id = $1 AND suppression_id = $2 AND lift_time IS NULL";
+        let done = on!(self, |conn| sqlx::query(SQL)
+            .bind(&tenant.0)
+            .bind(id.0)
+            .bind(lift.at.0)
+            .bind(&lift.requested_by)
+            .bind(&lift.approved_by)
+            .bind(&lift.reason)
+            .bind(&lift.evidence_ref)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(done == 1)
     }
-    /// Unlifted, unexpired suppressions of these numbers and of the people who hold them; of this seller, or of any.
+
+    /// Unlifted, unexpired suppressions of these numbers and of the people who hold them; those that bind this seller, or
+    /// all.
     pub async fn covering(
         &mut self,
         tenant: &TenantId,
@@ -48,9 +171,31 @@ impl Tx {
         seller: Option<&str>,
         at: Micros,
     ) -> Result<Vec<(NumberKey, Suppression)>> {
-        todo!()
+        let holders = self.parties_by_number(tenant, keys).await?;
+        let mut numbers_of: HashMap<PartyId, Vec<NumberKey>> = HashMap::new();
+        for (key, party) in holders {
+            numbers_of.entry(party).or_default().push(key);
+        }
+        let parties: Vec<PartyId> = numbers_of.keys().copied().collect();
+        let mut found = Vec::new();
+        for suppression in self.active_suppressions(tenant, keys, &parties, at).await? {
+            let binds = match (&suppression.seller, seller) {
+                (Some(bound), Some(seller)) => bound == seller,
+                _ => true,
+            };
+            match suppression.subject {
+                _ if !binds => {}
+                SuppressionSubject::Number(key) => found.push((key, suppression)),
+                SuppressionSubject::Party(party) => {
+                    let numbers = numbers_of.get(&party).into_iter().flatten();
+                    found.extend(numbers.map(|key| (*key, suppression.clone())));
+                }
+            }
+        }
+        Ok(found)
     }
-    /// An unlifted, never expiring suppression of the same subject and of equal or wider scope.
+
+    /// An unlifted, never expiring suppression of the same subject and of equal or wider scope; the oldest.
     pub async fn same_suppression(
         &mut self,
         tenant: &TenantId,
@@ -58,6 +203,91 @@ impl Tx {
         seller: Option<&str>,
         channels: &[CallKind],
     ) -> Result<Option<Suppression>> {
-        todo!()
+        let (keys, parties) = match subject {
+            SuppressionSubject::Number(key) => (vec![key], Vec::new()),
+            SuppressionSubject::Party(party) => (Vec::new(), vec![party]),
+        };
+        // The end of time: what could expire is not as wide as what cannot.
+        let active = self
+            .active_suppressions(tenant, &keys, &parties, Micros(i64::MAX))
+            .await?;
+        let as_wide = |old: &Suppression| {
+            let sellers = old.seller.is_none() || old.seller.as_deref() == seller;
+            let kinds = old.channels.is_empty()
+                || (!channels.is_empty()
+                    && channels.iter().all(|kind| old.channels.contains(kind)));
+            sellers && kinds
+        };
+        Ok(active.into_iter().find(as_wide))
+    }
+
+    /// Unlifted suppressions of these numbers and people that have not expired by then, oldest first.
+    pub(super) async fn active_suppressions(
+        &mut self,
+        tenant: &TenantId,
+        keys: &[NumberKey],
+        parties: &[PartyId],
+        at: Micros,
+    ) -> Result<Vec<Suppression>> {
+        let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.0.to_vec()).collect();
+        let parties: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
+        let rows: Vec<SuppressionRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("SELECT ");
+            query
+                .text(SuppressionRow::COLUMNS)
+                .text(" FROM suppressions WHERE tenant_id = ")
+                .bind_text(&tenant.0);
+            query
+                .text(" AND lift_time IS NULL AND (expire_time IS NULL OR expire_time > ")
+                .bind_number(at.0);
+            query
+                .text(") AND (number_key")
+                .among_keys(&keys)
+                .text(" OR party_id")
+                .among_uuids(&parties);
+            query.text(") ORDER BY create_time, suppression_id");
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        rows.into_iter()
+            .map(|row| self.read_suppression(row))
+            .collect()
+    }
+
+    fn read_suppression(&self, row: SuppressionRow) -> Result<Suppression> {
+        let subject = match (row.number_key, row.party_id) {
+            (Some(key), None) => SuppressionSubject::Number(number_key(&key)?),
+            (None, Some(party)) => SuppressionSubject::Party(PartyId(party)),
+            _ => {
+                return Err(StoreError::Damaged {
+                    what: "suppression subject",
+                });
+            }
+        };
+        let lift = row.lift_time.map(|at| Lift {
+            at: Micros(at),
+            requested_by: row.lift_requested_by.unwrap_or_default(),
+            approved_by: row.lift_approved_by.unwrap_or_default(),
+            reason: row.lift_reason.unwrap_or_default(),
+            evidence_ref: row.lift_evidence_ref.unwrap_or_default(),
+        });
+        let note = row
+            .sealed_note
+            .map(|sealed| self.vault.own().open(Label::SuppressionNote, &sealed))
+            .transpose()?;
+        Ok(Suppression {
+            suppression_id: SuppressionId(row.suppression_id),
+            subject,
+            seller: row.seller,
+            channels: split_channels(&row.channels)?,
+            reason: word(&row.reason, "suppression reason")?,
+            source: word(&row.source, "suppression source")?,
+            received_at: Micros(row.received_time),
+            recorded_at: Micros(row.create_time),
+            expires_at: row.expire_time.map(Micros),
+            evidence_ref: row.evidence_ref,
+            note: note.map(|note| String::from_utf8_lossy(&note).into_owned()),
+            actor: row.actor,
+            lift,
+        })
     }
 }

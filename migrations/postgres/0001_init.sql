@@ -1,0 +1,299 @@
+-- The first schema. Times are microseconds since 1970 in UTC, ids are UUIDs of version 7, keys of numbers are HMACs.
+-- Same tables, columns and order in both folders; a released file is never edited.
+
+-- People. `wrapped_key` is the person's data key under the key file; without it nothing sealed here can be read again.
+CREATE TABLE parties (
+    party_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    wrapped_key BYTEA,
+    sealed_profile BYTEA,
+    version BIGINT NOT NULL,
+    create_time BIGINT NOT NULL,
+    update_time BIGINT NOT NULL
+);
+
+-- Which numbers a person has or had; an ended link stays, so that old attempts can still be told apart.
+CREATE TABLE party_numbers (
+    tenant_id TEXT NOT NULL,
+    party_id UUID NOT NULL REFERENCES parties (party_id),
+    number_key BYTEA NOT NULL CHECK (length(number_key) = 32),
+    sealed_number BYTEA,
+    line_type TEXT NOT NULL CHECK (line_type IN ('landline', 'mobile', 'voip', 'unknown')),
+    registers TEXT NOT NULL,
+    reassigned_check TEXT,
+    position BIGINT NOT NULL,
+    create_time BIGINT NOT NULL,
+    end_time BIGINT,
+    PRIMARY KEY (tenant_id, number_key, party_id)
+);
+CREATE INDEX party_numbers_by_party ON party_numbers (party_id);
+
+-- Acts of consent. Append-only; what they add up to is computed.
+CREATE TABLE consents (
+    consent_event_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    party_id UUID NOT NULL REFERENCES parties (party_id),
+    number_key BYTEA NOT NULL CHECK (length(number_key) = 32),
+    sealed_number BYTEA,
+    seller TEXT NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('given', 'withdrawn')),
+    event_time BIGINT NOT NULL,
+    create_time BIGINT NOT NULL,
+    channels TEXT NOT NULL,
+    form TEXT CHECK (form IN (
+        'written', 'web_form', 'recorded_voice', 'third_party_verified', 'oral', 'implied', 'preticked',
+        'terms_acceptance', 'bundled')),
+    explicit BOOLEAN,
+    documented BOOLEAN,
+    out_of_hours BOOLEAN,
+    period TEXT,
+    initiated_by TEXT CHECK (initiated_by IN ('person', 'seller')),
+    source TEXT,
+    evidence_ref TEXT,
+    wording_ref TEXT,
+    actor TEXT NOT NULL
+);
+CREATE INDEX consents_by_party ON consents (party_id, number_key);
+CREATE INDEX consents_by_time ON consents (tenant_id, create_time, consent_event_id);
+
+-- What blocks. A person's own wish never expires.
+CREATE TABLE suppressions (
+    suppression_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    number_key BYTEA CHECK (length(number_key) = 32),
+    party_id UUID,
+    seller TEXT,
+    channels TEXT NOT NULL,
+    reason TEXT NOT NULL CHECK (reason IN (
+        'party_request', 'objection', 'registry', 'court', 'minor', 'deceased', 'complaint', 'internal', 'litigator')),
+    source TEXT NOT NULL CHECK (source IN ('agent', 'ivr', 'web', 'email', 'crm', 'import', 'regulator', 'api')),
+    received_time BIGINT NOT NULL,
+    create_time BIGINT NOT NULL,
+    expire_time BIGINT CHECK (expire_time IS NULL OR reason IN ('internal', 'litigator')),
+    evidence_ref TEXT,
+    sealed_note BYTEA,
+    actor TEXT NOT NULL,
+    lift_time BIGINT,
+    lift_requested_by TEXT,
+    lift_approved_by TEXT,
+    lift_reason TEXT,
+    lift_evidence_ref TEXT,
+    CHECK ((number_key IS NULL) <> (party_id IS NULL)),
+    CHECK (lift_requested_by <> lift_approved_by)
+);
+CREATE INDEX suppressions_by_number ON suppressions (tenant_id, number_key) WHERE number_key IS NOT NULL;
+CREATE INDEX suppressions_by_party ON suppressions (tenant_id, party_id) WHERE party_id IS NOT NULL;
+CREATE INDEX suppressions_by_time ON suppressions (tenant_id, create_time, suppression_id);
+
+-- What was asked before.
+CREATE TABLE requests (
+    tenant_id TEXT NOT NULL,
+    request_id UUID NOT NULL,
+    method TEXT NOT NULL,
+    digest BYTEA NOT NULL CHECK (length(digest) = 32),
+    subject TEXT NOT NULL,
+    passed BOOLEAN NOT NULL,
+    create_time BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, request_id)
+);
+
+-- Verdicts with every rule. `denied_by` holds the rules that denied, a blank before and after each.
+CREATE TABLE decisions (
+    decision_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    stage TEXT NOT NULL CHECK (stage IN ('check', 'place', 'claim')),
+    call_id UUID,
+    party_id UUID NOT NULL REFERENCES parties (party_id),
+    number_key BYTEA NOT NULL CHECK (length(number_key) = 32),
+    campaign_id TEXT NOT NULL,
+    create_time BIGINT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('allow', 'deny')),
+    denied_by TEXT NOT NULL,
+    judgement TEXT NOT NULL,
+    pack_version TEXT NOT NULL,
+    pack_sha256 TEXT NOT NULL,
+    zone_data TEXT NOT NULL,
+    sealed_case BYTEA,
+    actor TEXT NOT NULL
+);
+CREATE INDEX decisions_by_number ON decisions (tenant_id, number_key, create_time);
+CREATE INDEX decisions_by_time ON decisions (tenant_id, create_time, decision_id);
+CREATE INDEX decisions_by_call ON decisions (call_id) WHERE call_id IS NOT NULL;
+
+-- Calls. `state` is what clients see; `queue_state` is what the fence compares.
+CREATE TABLE calls (
+    call_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    party_id UUID NOT NULL REFERENCES parties (party_id),
+    number_key BYTEA NOT NULL CHECK (length(number_key) = 32),
+    sealed_number BYTEA,
+    sealed_from BYTEA,
+    campaign_id TEXT NOT NULL,
+    seller TEXT NOT NULL,
+    subject TEXT,
+    call_kind TEXT NOT NULL CHECK (call_kind IN ('live_manual', 'autodialed', 'prerecorded')),
+    trunk TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN (
+        'queued', 'claimed', 'inviting', 'ringing', 'early_media', 'answered', 'ended', 'denied', 'expired',
+        'canceled', 'failed')),
+    queue_state TEXT NOT NULL CHECK (queue_state IN ('queued', 'leased', 'claimed', 'done')),
+    lease_owner UUID,
+    lease_epoch BIGINT NOT NULL,
+    lease_time BIGINT,
+    attempt_id UUID,
+    place_decision_id UUID NOT NULL,
+    claim_decision_id UUID,
+    outcome TEXT CHECK (outcome IN (
+        'answered', 'answered_after_cancel', 'busy', 'no_answer', 'unreachable', 'rejected', 'unwanted',
+        'blocked_by_analytics', 'invalid_number', 'number_changed', 'no_route', 'congestion', 'carrier_error',
+        'redirected', 'canceled', 'trunk_auth_failed', 'trunk_refused', 'identity_rejected', 'media_incompatible',
+        'feature_refused', 'too_large', 'permit_expired', 'interrupted_unknown')),
+    sip_code BIGINT,
+    q850_cause BIGINT,
+    actor TEXT NOT NULL,
+    create_time BIGINT NOT NULL,
+    expire_time BIGINT NOT NULL,
+    invite_time BIGINT,
+    ring_time BIGINT,
+    answer_time BIGINT,
+    end_time BIGINT,
+    last_sequence BIGINT NOT NULL,
+    hang_up_requested BOOLEAN NOT NULL,
+    sealed_offer BYTEA
+);
+CREATE INDEX calls_queued ON calls (trunk, create_time, call_id) WHERE queue_state = 'queued';
+CREATE INDEX calls_leased ON calls (lease_owner) WHERE queue_state = 'leased';
+CREATE INDEX calls_by_time ON calls (tenant_id, create_time, call_id);
+
+-- The durable twins of permits. A build with a longer permit than the barrier's proof allows cannot insert one.
+CREATE TABLE attempts (
+    attempt_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    call_id UUID NOT NULL REFERENCES calls (call_id),
+    party_id UUID NOT NULL,
+    number_key BYTEA NOT NULL CHECK (length(number_key) = 32),
+    seller TEXT NOT NULL,
+    subject TEXT,
+    sealed_from BYTEA,
+    decision_id UUID NOT NULL,
+    trunk TEXT NOT NULL,
+    sip_call_id TEXT NOT NULL,
+    owner UUID NOT NULL,
+    permit_ms BIGINT NOT NULL CHECK (permit_ms BETWEEN 1 AND 1500),
+    permit_open BOOLEAN NOT NULL,
+    cancel_requested BOOLEAN NOT NULL,
+    create_time BIGINT NOT NULL,
+    outcome TEXT CHECK (outcome IN (
+        'answered', 'answered_after_cancel', 'busy', 'no_answer', 'unreachable', 'rejected', 'unwanted',
+        'blocked_by_analytics', 'invalid_number', 'number_changed', 'no_route', 'congestion', 'carrier_error',
+        'redirected', 'canceled', 'trunk_auth_failed', 'trunk_refused', 'identity_rejected', 'media_incompatible',
+        'feature_refused', 'too_large', 'permit_expired', 'interrupted_unknown', 'superseded')),
+    result TEXT CHECK (result IN ('no_answer', 'answered', 'refused', 'hung_up')),
+    end_time BIGINT
+);
+CREATE INDEX attempts_by_party ON attempts (tenant_id, party_id, create_time);
+CREATE INDEX attempts_by_number ON attempts (tenant_id, number_key, create_time);
+CREATE INDEX attempts_by_call ON attempts (call_id);
+CREATE INDEX attempts_unended ON attempts (owner) WHERE outcome IS NULL;
+CREATE INDEX attempts_open ON attempts (attempt_id) WHERE permit_open;
+
+-- The history of calls.
+CREATE TABLE call_events (
+    call_id UUID NOT NULL REFERENCES calls (call_id),
+    sequence BIGINT NOT NULL,
+    event_id UUID NOT NULL,
+    tenant_id TEXT NOT NULL,
+    event_time BIGINT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN (
+        'queued', 'claimed', 'inviting', 'progress', 'ringing', 'early_media', 'answered', 'media_offer',
+        'hang_up_requested', 'opt_out', 'late_send', 'note', 'denied', 'expired', 'ended')),
+    detail TEXT NOT NULL,
+    sealed_sdp BYTEA,
+    PRIMARY KEY (call_id, sequence)
+);
+
+-- What agents said.
+CREATE TABLE dispositions (
+    disposition_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    call_id UUID NOT NULL REFERENCES calls (call_id),
+    code TEXT NOT NULL CHECK (code IN (
+        'connected_interested', 'connected_not_interested', 'meeting_booked', 'callback_requested', 'gatekeeper',
+        'left_live_message', 'left_voicemail', 'wrong_person', 'wrong_number', 'opt_out_this_seller', 'opt_out_all',
+        'objection_gdpr', 'language_barrier', 'deceased', 'minor', 'complaint', 'technical_failure')),
+    sealed_note BYTEA,
+    amends UUID,
+    suppression_id UUID,
+    actor TEXT NOT NULL,
+    create_time BIGINT NOT NULL
+);
+CREATE INDEX dispositions_by_call ON dispositions (call_id);
+
+-- One row for every effect, in its own transaction; never changed.
+CREATE TABLE audit_entries (
+    entry_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    subject_key BYTEA,
+    payload TEXT NOT NULL,
+    create_time BIGINT NOT NULL
+);
+CREATE INDEX audit_entries_by_time ON audit_entries (tenant_id, create_time, entry_id);
+
+-- Locks of numbers. No foreign key may point here: it would wait for the lock.
+CREATE TABLE number_locks (
+    tenant_id TEXT NOT NULL,
+    number_key BYTEA NOT NULL,
+    PRIMARY KEY (tenant_id, number_key)
+);
+
+-- Credentials, as hashes.
+CREATE TABLE api_keys (
+    api_key_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('agent', 'administrator', 'auditor')),
+    secret_hash BYTEA NOT NULL CHECK (length(secret_hash) = 32),
+    create_time BIGINT NOT NULL,
+    revoke_time BIGINT
+);
+
+-- Processes and their heartbeats; they serve every tenant.
+CREATE TABLE nodes (
+    incarnation UUID PRIMARY KEY,
+    node TEXT NOT NULL,
+    beats BIGINT NOT NULL,
+    create_time BIGINT NOT NULL,
+    update_time BIGINT NOT NULL
+);
+
+-- About this database as a whole: the check value of the key file.
+CREATE TABLE store_meta (
+    name TEXT PRIMARY KEY,
+    value BYTEA NOT NULL
+);
+
+-- For whoever looks with psql: times as times, keys as text, nothing sealed.
+CREATE VIEW calls_readable AS SELECT
+    call_id, tenant_id, party_id, encode(number_key, 'hex') AS number_key, campaign_id, seller, subject, call_kind, trunk, state,
+    queue_state, attempt_id, place_decision_id, claim_decision_id, outcome, sip_code, q850_cause, actor, hang_up_requested,
+    to_timestamp(create_time / 1000000.0) AS create_time, to_timestamp(expire_time / 1000000.0) AS expire_time,
+    to_timestamp(invite_time / 1000000.0) AS invite_time, to_timestamp(ring_time / 1000000.0) AS ring_time,
+    to_timestamp(answer_time / 1000000.0) AS answer_time, to_timestamp(end_time / 1000000.0) AS end_time
+FROM calls;
+CREATE VIEW decisions_readable AS SELECT
+    decision_id, tenant_id, stage, verdict, trim(denied_by) AS denied_by, call_id, party_id,
+    encode(number_key, 'hex') AS number_key, campaign_id, to_timestamp(create_time / 1000000.0) AS create_time,
+    pack_version, pack_sha256, zone_data, actor, judgement
+FROM decisions;
+CREATE VIEW suppressions_readable AS SELECT
+    suppression_id, tenant_id, encode(number_key, 'hex') AS number_key, party_id, seller, channels, reason, source,
+    to_timestamp(received_time / 1000000.0) AS received_time, to_timestamp(create_time / 1000000.0) AS create_time,
+    to_timestamp(expire_time / 1000000.0) AS expire_time, to_timestamp(lift_time / 1000000.0) AS lift_time,
+    evidence_ref, actor, lift_requested_by, lift_approved_by, lift_reason, lift_evidence_ref
+FROM suppressions;
+CREATE VIEW audit_readable AS SELECT
+    entry_id, tenant_id, kind, actor, encode(subject_key, 'hex') AS subject_key, payload,
+    to_timestamp(create_time / 1000000.0) AS create_time
+FROM audit_entries;

@@ -1,0 +1,81 @@
+//! `AuditService`.
+
+use tonic::{Request, Response, Status};
+
+use crate::domain::ids::DecisionId;
+use crate::store::DECISION_FIELDS;
+
+use super::convert::{Fields, Noted};
+use super::paging::{self, Listing};
+use super::pb::audit_service_server::AuditService;
+use super::{Api, Asked, convert, pb, status};
+
+#[tonic::async_trait]
+impl AuditService for Api {
+    async fn list_decisions(
+        &self,
+        request: Request<pb::ListDecisionsRequest>,
+    ) -> Result<Response<pb::ListDecisionsResponse>, Status> {
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let size = paging::page_size(&mut fields, message.page_size);
+        let full = is_full(&mut fields, message.view);
+        let number = fields.any_number(self.tables(), "number", &message.number);
+        fields.done()?;
+        let token = std::mem::take(&mut message.page_token);
+        message.page_size = 0;
+        let listing = Listing::read(
+            "ListDecisions",
+            &message,
+            &token,
+            &message.filter,
+            DECISION_FIELDS,
+        )?
+        .of_number(number?.map(|number| self.key(&who, number)));
+        let mut tx = self.read().await?;
+        let page = tx
+            .list_decisions(&who.tenant, &listing.query(size?), full?)
+            .await
+            .map_err(|error| status::from_store(&error))?;
+        let rows = page.rows.into_iter();
+        Ok(Response::new(pb::ListDecisionsResponse {
+            decisions: rows
+                .map(|decision| convert::decision::decision(decision, who.role))
+                .collect(),
+            next_page_token: listing.next_page_token(page.next),
+        }))
+    }
+
+    async fn get_decision(
+        &self,
+        request: Request<pb::GetDecisionRequest>,
+    ) -> Result<Response<pb::GetDecisionResponse>, Status> {
+        let Asked { who, message, .. } = self.open(request)?;
+        let mut fields = Fields::default();
+        let id = fields.id::<DecisionId>("decision_id", &message.decision_id);
+        let id = fields.required("decision_id", id);
+        let full = is_full(&mut fields, message.view);
+        fields.done()?;
+        let mut tx = self.read().await?;
+        let found = tx.decision(&who.tenant, id?, full?).await;
+        let decision = found
+            .map_err(|error| status::from_store(&error))?
+            .ok_or_else(|| status::not_found("decision"))?;
+        Ok(Response::new(pb::GetDecisionResponse {
+            decision: Some(convert::decision::decision(decision, who.role)),
+        }))
+    }
+}
+
+fn is_full(fields: &mut Fields, view: i32) -> Result<bool, Noted> {
+    match pb::DecisionView::try_from(view) {
+        Ok(pb::DecisionView::Full) => Ok(true),
+        Ok(pb::DecisionView::Basic | pb::DecisionView::Unspecified) => Ok(false),
+        Err(_) => fields.wrong(
+            "view",
+            format!("has no value `{view}`, expected DECISION_VIEW_BASIC or DECISION_VIEW_FULL"),
+        ),
+    }
+}

@@ -1,0 +1,211 @@
+//! `CallService`.
+
+use tonic::{Request, Response, Status};
+
+use crate::store::CALL_FIELDS;
+
+use super::convert::Fields;
+use super::paging::{self, Listing};
+use super::pb::call_service_server::CallService;
+use super::watch::{self, Events};
+use super::{Api, Asked, ask, carry_through, convert, deadline, pb, status};
+
+#[tonic::async_trait]
+impl CallService for Api {
+    async fn check_call(
+        &self,
+        request: Request<pb::CheckCallRequest>,
+    ) -> Result<Response<pb::CheckCallResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            ..
+        } = self.open(request)?;
+        let question = convert::call::check_request(message, self.tables(), &who, digest)?;
+        let decision = self.gate.check(question).await;
+        let decision = decision.map_err(|error| status::from_gate(&error))?;
+        Ok(Response::new(pb::CheckCallResponse {
+            decision: Some(convert::decision::decision(decision, who.role)),
+        }))
+    }
+
+    async fn place_call(
+        &self,
+        request: Request<pb::PlaceCallRequest>,
+    ) -> Result<Response<pb::PlaceCallResponse>, Status> {
+        let limit = deadline::of(&request);
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let question = convert::call::place_request(
+            message,
+            self.tables(),
+            &self.check_offer,
+            &who,
+            digest,
+            at,
+            limit,
+        )?;
+        let placed = self.gate.place(question).await;
+        let placed = placed.map_err(|error| status::from_gate(&error))?;
+        Ok(Response::new(pb::PlaceCallResponse {
+            decision: Some(convert::decision::decision(placed.decision, who.role)),
+            call: placed.call.map(|call| convert::call::call(call, who.role)),
+        }))
+    }
+
+    async fn get_call(
+        &self,
+        request: Request<pb::GetCallRequest>,
+    ) -> Result<Response<pb::GetCallResponse>, Status> {
+        let Asked { who, message, .. } = self.open(request)?;
+        let mut fields = Fields::default();
+        let call_id = fields.id("call_id", &message.call_id);
+        let call_id = fields.required("call_id", call_id);
+        fields.done()?;
+        let call_id = call_id?;
+        let mut tx = self.read().await?;
+        let found = async {
+            let call = tx.call(&who.tenant, call_id).await?;
+            let said = tx.dispositions_of(&who.tenant, call_id).await?;
+            Ok((call, said))
+        };
+        let (call, said) = found.await.map_err(|error| status::from_store(&error))?;
+        let call = call.ok_or_else(|| status::not_found("call"))?;
+        let said = said.into_iter();
+        Ok(Response::new(pb::GetCallResponse {
+            call: Some(convert::call::call(call, who.role)),
+            dispositions: said
+                .map(|each| convert::call::disposition(each, who.role))
+                .collect(),
+        }))
+    }
+
+    async fn list_calls(
+        &self,
+        request: Request<pb::ListCallsRequest>,
+    ) -> Result<Response<pb::ListCallsResponse>, Status> {
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let size = paging::page_size(&mut fields, message.page_size);
+        let number = fields.any_number(self.tables(), "number", &message.number);
+        fields.done()?;
+        let token = std::mem::take(&mut message.page_token);
+        message.page_size = 0;
+        let listing = Listing::read("ListCalls", &message, &token, &message.filter, CALL_FIELDS)?
+            .of_number(number?.map(|number| self.key(&who, number)));
+        let mut tx = self.read().await?;
+        let page = tx.list_calls(&who.tenant, &listing.query(size?)).await;
+        let page = page.map_err(|error| status::from_store(&error))?;
+        let rows = page.rows.into_iter();
+        Ok(Response::new(pb::ListCallsResponse {
+            calls: rows
+                .map(|call| convert::call::call(call, who.role))
+                .collect(),
+            next_page_token: listing.next_page_token(page.next),
+        }))
+    }
+
+    type WatchCallStream = Events;
+
+    async fn watch_call(
+        &self,
+        request: Request<pb::WatchCallRequest>,
+    ) -> Result<Response<Events>, Status> {
+        let Asked { who, message, .. } = self.open(request)?;
+        let mut fields = Fields::default();
+        let call_id = fields.id("call_id", &message.call_id);
+        let call_id = fields.required("call_id", call_id);
+        fields.done()?;
+        let events = watch::follow(self.clone(), who, call_id?, &message.resume_token).await?;
+        Ok(Response::new(events))
+    }
+
+    async fn hang_up_call(
+        &self,
+        request: Request<pb::HangUpCallRequest>,
+    ) -> Result<Response<pb::HangUpCallResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let request_id = fields.request_id(&message.request_id);
+        let call_id = fields.id("call_id", &message.call_id);
+        let call_id = fields.required("call_id", call_id);
+        fields.done()?;
+        let (role, call_id) = (who.role, call_id?);
+        let ask = ask(who, request_id?, "HangUpCall", digest, at);
+        let gate = self.gate.clone();
+        let call = carry_through(async move { gate.hang_up(&ask, call_id).await }).await?;
+        Ok(Response::new(pb::HangUpCallResponse {
+            call: Some(convert::call::call(call, role)),
+        }))
+    }
+
+    async fn record_disposition(
+        &self,
+        request: Request<pb::RecordDispositionRequest>,
+    ) -> Result<Response<pb::RecordDispositionResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let request_id = fields.request_id(&message.request_id);
+        let new = convert::call::disposition_request(
+            &mut fields,
+            &message.call_id,
+            message.code,
+            message.note,
+            None,
+        );
+        fields.done()?;
+        let (role, new) = (who.role, new?);
+        let ask = ask(who, request_id?, "RecordDisposition", digest, at);
+        let gate = self.gate.clone();
+        let said = carry_through(async move { gate.record_disposition(&ask, new).await }).await?;
+        Ok(Response::new(pb::RecordDispositionResponse {
+            disposition: Some(convert::call::disposition(said, role)),
+        }))
+    }
+
+    async fn amend_disposition(
+        &self,
+        request: Request<pb::AmendDispositionRequest>,
+    ) -> Result<Response<pb::AmendDispositionResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let request_id = fields.request_id(&message.request_id);
+        let new = convert::call::disposition_request(
+            &mut fields,
+            &message.call_id,
+            message.code,
+            message.note,
+            Some(&message.disposition_id),
+        );
+        fields.done()?;
+        let (role, new) = (who.role, new?);
+        let ask = ask(who, request_id?, "AmendDisposition", digest, at);
+        let gate = self.gate.clone();
+        let said = carry_through(async move { gate.record_disposition(&ask, new).await }).await?;
+        Ok(Response::new(pb::AmendDispositionResponse {
+            disposition: Some(convert::call::disposition(said, role)),
+        }))
+    }
+}

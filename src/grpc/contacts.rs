@@ -1,0 +1,83 @@
+//! `ContactService`.
+
+use tonic::{Request, Response, Status};
+
+use crate::domain::ids::PartyId;
+
+use super::convert::Fields;
+use super::pb::contact_service_server::ContactService;
+use super::pb::get_contact_request::Key;
+use super::{Api, Asked, ask, carry_through, convert, pb, status};
+
+#[tonic::async_trait]
+impl ContactService for Api {
+    async fn upsert_contact(
+        &self,
+        request: Request<pb::UpsertContactRequest>,
+    ) -> Result<Response<pb::UpsertContactResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let request_id = fields.request_id(&message.request_id);
+        let draft = convert::contact::draft(&mut fields, message, self.tables());
+        fields.done()?;
+        let draft = draft?;
+        let ask = ask(who, request_id?, "UpsertContact", digest, at);
+        let gate = self.gate.clone();
+        let party = carry_through(async move { gate.upsert_contact(&ask, draft).await }).await?;
+        Ok(Response::new(pb::UpsertContactResponse {
+            contact: Some(convert::contact::contact(party)),
+        }))
+    }
+
+    async fn get_contact(
+        &self,
+        request: Request<pb::GetContactRequest>,
+    ) -> Result<Response<pb::GetContactResponse>, Status> {
+        let Asked { who, message, .. } = self.open(request)?;
+        let mut fields = Fields::default();
+        let (mut named, mut number) = (Ok(None), Ok(None));
+        match &message.key {
+            Some(Key::PartyId(id)) => {
+                let id = fields.id::<PartyId>("party_id", id);
+                named = fields.required("party_id", id).map(Some);
+            }
+            Some(Key::Number(text)) => {
+                let read = fields.any_number(self.tables(), "number", text);
+                number = fields.required("number", read).map(Some);
+            }
+            None => number = fields.wrong("number", "is missing; set party_id or number"),
+        }
+        fields.done()?;
+        let mut tx = self.read().await?;
+        let holders = match (named?, number?) {
+            (Some(id), _) => vec![id],
+            (None, Some(number)) => {
+                let key = self.key(&who, number);
+                let found = tx.parties_by_number(&who.tenant, &[key]).await;
+                let found = found.map_err(|error| status::from_store(&error))?;
+                found.into_iter().map(|(_, party_id)| party_id).collect()
+            }
+            (None, None) => Vec::new(),
+        };
+        let party = match holders.as_slice() {
+            [] => None,
+            [only] => {
+                let party = tx.party(&who.tenant, *only).await;
+                party.map_err(|error| status::from_store(&error))?
+            }
+            several => {
+                let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
+                return Err(status::ambiguous(&ids.join(" ")));
+            }
+        };
+        let party = party.ok_or_else(|| status::not_found("party"))?;
+        Ok(Response::new(pb::GetContactResponse {
+            contact: Some(convert::contact::contact(party)),
+        }))
+    }
+}

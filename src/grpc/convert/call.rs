@@ -1,0 +1,233 @@
+//! Calls, their events and what agents say of them.
+
+use std::time::Duration;
+
+use tonic::Status;
+
+use crate::domain::access::{Principal, Role};
+use crate::domain::call::{Call, CallEvent, CallKind, CallRequest};
+use crate::domain::disposition::Disposition;
+use crate::domain::time::Micros;
+use crate::gate::NewDisposition;
+use crate::grpc::auth::reads_personal_data;
+use crate::grpc::{CheckOffer, pb};
+use crate::place::Tables;
+
+use super::{
+    Fields, NAME_CHARS_MAX, NOTE_CHARS_MAX, Noted, text, time, time_option, wire, wire_option,
+};
+
+/// An SDP offer is some hundred bytes; RFC 3261 would let it be anything.
+const SDP_BYTES_MAX: usize = 64 * 1024;
+/// A call that was not dialed a day later is no longer what anybody asked for.
+const EXPIRE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What is asked for by both `CheckCall` and `PlaceCall`.
+struct Wanted {
+    to: String,
+    campaign: String,
+    call_kind: i32,
+    caller_id: String,
+    party_id: String,
+}
+
+/// Reads `CheckCall`.
+pub(in crate::grpc) fn check_request(
+    message: pb::CheckCallRequest,
+    tables: &Tables,
+    who: &Principal,
+    digest: [u8; 32],
+) -> Result<CallRequest, Status> {
+    let mut fields = Fields::default();
+    let wanted = Wanted {
+        to: message.to,
+        campaign: message.campaign,
+        call_kind: message.call_kind,
+        caller_id: message.caller_id,
+        party_id: message.party_id,
+    };
+    let request = wanted.read(&mut fields, tables, who, digest);
+    fields.done()?;
+    Ok(request?)
+}
+
+/// Reads `PlaceCall`. Whether its time has passed is the gate's question: a repeated request is answered even then.
+pub(in crate::grpc) fn place_request(
+    message: pb::PlaceCallRequest,
+    tables: &Tables,
+    check_offer: &CheckOffer,
+    who: &Principal,
+    digest: [u8; 32],
+    now: Micros,
+    deadline: Option<Duration>,
+) -> Result<CallRequest, Status> {
+    let mut fields = Fields::default();
+    let request_id = fields.request_id(&message.request_id);
+    let wanted = Wanted {
+        to: message.to,
+        campaign: message.campaign,
+        call_kind: message.call_kind,
+        caller_id: message.caller_id,
+        party_id: message.party_id,
+    };
+    let request = wanted.read(&mut fields, tables, who, digest);
+    let sdp_offer = offer(&mut fields, check_offer, message.sdp_offer);
+    let expire_time = fields.time("expire_time", message.expire_time);
+    let expire_time = match fields.required("expire_time", expire_time) {
+        Ok(at) if at > now.plus(EXPIRE_MAX) => fields.wrong(
+            "expire_time",
+            "is more than 24 hours ahead; name an earlier instant",
+        ),
+        other => other,
+    };
+    fields.done()?;
+    // A placement whose deadline has passed must not dial: nobody waits for it any more.
+    let given_up = deadline.map(|span| now.plus(span));
+    let expire_time = expire_time?;
+    Ok(CallRequest {
+        request_id: Some(request_id?),
+        sdp_offer: sdp_offer?,
+        expire_time: Some(given_up.map_or(expire_time, |at| at.min(expire_time))),
+        ..request?
+    })
+}
+
+impl Wanted {
+    fn read(
+        self,
+        fields: &mut Fields,
+        tables: &Tables,
+        who: &Principal,
+        digest: [u8; 32],
+    ) -> Result<CallRequest, Noted> {
+        let to = fields.number(tables, "to", &self.to);
+        let to = fields.required("to", to);
+        let campaign = fields.text("campaign", self.campaign, NAME_CHARS_MAX);
+        let campaign = fields.required("campaign", campaign);
+        let call_kind = fields.required_word::<CallKind>("call_kind", self.call_kind);
+        let caller_id = fields.number(tables, "caller_id", &self.caller_id);
+        let party_id = fields.id("party_id", &self.party_id);
+        Ok(CallRequest {
+            tenant: who.tenant.clone(),
+            request_id: None,
+            request_digest: digest,
+            to: to?,
+            party_id: party_id?,
+            campaign_id: campaign?,
+            call_kind: call_kind?,
+            caller_id: caller_id?,
+            sdp_offer: Vec::new(),
+            expire_time: None,
+            actor: who.actor(),
+        })
+    }
+}
+
+fn offer(fields: &mut Fields, check_offer: &CheckOffer, offer: Vec<u8>) -> Result<Vec<u8>, Noted> {
+    const FIELD: &str = "sdp_offer";
+    if offer.is_empty() {
+        return fields.wrong(FIELD, "is missing; send the softphone's SDP offer");
+    }
+    if offer.len() > SDP_BYTES_MAX {
+        return fields.wrong(FIELD, "is longer than 65536 bytes");
+    }
+    match check_offer(&offer) {
+        Ok(()) => Ok(offer),
+        Err(problem) => fields.wrong(FIELD, problem),
+    }
+}
+
+/// Reads what an agent says of a call.
+pub(in crate::grpc) fn disposition_request(
+    fields: &mut Fields,
+    call_id: &str,
+    code: i32,
+    note: String,
+    amends: Option<&str>,
+) -> Result<NewDisposition, Noted> {
+    let call_id = fields.id("call_id", call_id);
+    let call_id = fields.required("call_id", call_id);
+    let amends = match amends {
+        None => Ok(None),
+        Some(id) => {
+            let id = fields.id("disposition_id", id);
+            fields.required("disposition_id", id).map(Some)
+        }
+    };
+    let code = fields.required_word("code", code);
+    let note = fields.text("note", note, NOTE_CHARS_MAX);
+    Ok(NewDisposition {
+        call_id: call_id?,
+        code: code?,
+        note: note?,
+        amends: amends?,
+    })
+}
+
+/// A call, for this role.
+pub(in crate::grpc) fn call(call: Call, role: Role) -> pb::Call {
+    let shown = call.to.filter(|_| reads_personal_data(role));
+    pb::Call {
+        call_id: call.call_id.to_string(),
+        state: wire(call.state),
+        to: text(shown.map(|number| number.reveal())),
+        to_masked: text(call.to.map(|number| number.masked())),
+        number_key: call.number_key.hex(),
+        party_id: call.party_id.to_string(),
+        caller_id: text(call.from.map(|number| number.reveal())),
+        campaign: call.campaign_id,
+        seller: call.seller,
+        call_kind: wire(call.call_kind),
+        trunk: call.trunk,
+        place_decision_id: call.place_decision_id.to_string(),
+        claim_decision_id: text(call.claim_decision_id),
+        attempt_id: text(call.attempt_id),
+        outcome: wire_option(call.outcome),
+        sip_code: call.sip_code.map(Into::into),
+        q850_cause: call.q850_cause.map(Into::into),
+        actor: call.actor,
+        create_time: Some(time(call.create_time)),
+        expire_time: Some(time(call.expire_time)),
+        invite_time: time_option(call.invite_time),
+        ring_time: time_option(call.ring_time),
+        answer_time: time_option(call.answer_time),
+        end_time: time_option(call.end_time),
+    }
+}
+
+/// An event, for this role: the SDP names addresses of the person.
+pub(in crate::grpc) fn event(event: CallEvent, role: Role) -> pb::CallEvent {
+    let detail = event.detail;
+    pb::CallEvent {
+        event_id: event.event_id.to_string(),
+        call_id: event.call_id.to_string(),
+        sequence: event.sequence,
+        event_time: Some(time(event.at)),
+        kind: wire(event.kind),
+        sip_code: detail.sip_code.map(Into::into),
+        sip_reason: detail.sip_reason.unwrap_or_default(),
+        q850_cause: detail.q850_cause.map(Into::into),
+        outcome: wire_option(detail.outcome),
+        retry_class: wire_option(detail.retry),
+        sdp: detail
+            .sdp
+            .filter(|_| reads_personal_data(role))
+            .unwrap_or_default(),
+        decision_id: text(detail.decision_id),
+        note: detail.note.unwrap_or_default(),
+    }
+}
+
+/// What an agent said, for this role.
+pub(in crate::grpc) fn disposition(disposition: Disposition, role: Role) -> pb::Disposition {
+    pb::Disposition {
+        disposition_id: disposition.disposition_id.to_string(),
+        call_id: disposition.call_id.to_string(),
+        code: wire(disposition.code),
+        note: text(disposition.note.filter(|_| reads_personal_data(role))),
+        amends_disposition_id: text(disposition.amends),
+        suppression_id: text(disposition.suppression_id),
+        actor: disposition.actor,
+        record_time: Some(time(disposition.at)),
+    }
+}

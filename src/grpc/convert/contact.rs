@@ -1,0 +1,392 @@
+//! People: exactly what `domain::party` holds of them.
+
+use crate::domain::party::{
+    Audience, Callback, Directory, LegitimateInterest, LineType, Location, Notice, Party,
+    PartyNumber, PresumedConsent, Profile, ReassignedAnswer, ReassignedCheck, RegisterCheck,
+    Relationship, Restriction,
+};
+use crate::gate::ContactDraft;
+use crate::grpc::pb;
+use crate::place::{Tables, Zone};
+
+use super::{
+    Fields, NAME_CHARS_MAX, NOTE_CHARS_MAX, Noted, REFERENCE_CHARS_MAX, date, text, time,
+    time_option, wire, wire_option,
+};
+
+/// Nobody has more telephones.
+const NUMBERS_MAX: usize = 32;
+/// Registers that one number may have been looked up in.
+const REGISTERS_MAX: usize = 64;
+const DISPLAY_NAME_CHARS_MAX: usize = 256;
+
+/// Reads `UpsertContact`.
+pub(in crate::grpc) fn draft(
+    fields: &mut Fields,
+    message: pb::UpsertContactRequest,
+    tables: &Tables,
+) -> Result<ContactDraft, Noted> {
+    let Some(contact) = message.contact else {
+        return fields.wrong("contact", "is missing");
+    };
+    let read = fields.within("contact", |fields| {
+        let party_id = fields.id("party_id", &contact.party_id);
+        let etag = fields.text("etag", contact.etag.clone(), NAME_CHARS_MAX);
+        let numbers = numbers(fields, &contact.numbers, tables);
+        let profile = profile(fields, contact);
+        Ok((party_id?, etag?, numbers?, profile?))
+    });
+    let (party_id, etag, numbers, profile) = read?;
+    Ok(ContactDraft {
+        party_id,
+        profile,
+        numbers,
+        etag,
+        // The gate knows the names, and takes all fields that are set where none is named.
+        mask: message
+            .update_mask
+            .map(|mask| mask.paths)
+            .filter(|paths| !paths.is_empty()),
+    })
+}
+
+fn profile(fields: &mut Fields, contact: pb::Contact) -> Result<Profile, Noted> {
+    let display_name = fields.text("display_name", contact.display_name, DISPLAY_NAME_CHARS_MAX);
+    let language_tag = fields.text("language_tag", contact.language_tag, 35);
+    let audience = fields.word::<Audience>("audience", contact.audience);
+    let location = inner(fields, "location", contact.location, location);
+    let relationship = inner(fields, "relationship", contact.relationship, relationship);
+    let legitimate_interest = inner(
+        fields,
+        "legitimate_interest",
+        contact.legitimate_interest,
+        legitimate_interest,
+    );
+    let presumed_consent = inner(
+        fields,
+        "presumed_consent",
+        contact.presumed_consent,
+        presumed_consent,
+    );
+    let notice = inner(fields, "notice", contact.notice, notice);
+    let restriction = inner(fields, "restriction", contact.restriction, restriction);
+    let callback = inner(fields, "callback", contact.callback, callback);
+    Ok(Profile {
+        display_name: display_name?,
+        language_tag: language_tag?,
+        audience: audience?,
+        location: location?,
+        relationship: relationship?,
+        legitimate_interest: legitimate_interest?,
+        presumed_consent: presumed_consent?,
+        notice: notice?,
+        restriction: restriction?,
+        callback: callback?,
+        directory: contact.directory.map(|directory| Directory {
+            listed: directory.listed,
+            marketing_opt_in: directory.marketing_opt_in,
+        }),
+        minor: contact.minor,
+        personal_relationship: contact.personal_relationship,
+    })
+}
+
+/// An inner message, if it is there, its fields named by their path.
+fn inner<M, T>(
+    fields: &mut Fields,
+    field: &str,
+    message: Option<M>,
+    read: impl FnOnce(&mut Fields, M) -> Result<T, Noted>,
+) -> Result<Option<T>, Noted> {
+    message
+        .map(|message| fields.within(field, |fields| read(fields, message)))
+        .transpose()
+}
+
+fn location(fields: &mut Fields, message: pb::Location) -> Result<Location, Noted> {
+    let country = message.country;
+    let country = match country.as_bytes() {
+        [] => Ok(None),
+        [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Some(country)),
+        _ => fields.wrong("country", "is not an ISO 3166-1 alpha-2 code such as US"),
+    };
+    let region = match message.region {
+        region if region.is_empty() => Ok(None),
+        region if is_region(&region) => Ok(Some(region)),
+        _ => fields.wrong("region", "is not an ISO 3166-2 code such as US-FL"),
+    };
+    let postal_code = fields.text("postal_code", message.postal_code, 16);
+    let timezone = match message.timezone {
+        zone if zone.is_empty() => Ok(None),
+        zone if Zone::parse(&zone).is_some() => Ok(Some(zone)),
+        _ => fields.wrong(
+            "timezone",
+            "is not an IANA time zone such as America/New_York",
+        ),
+    };
+    Ok(Location {
+        country: country?,
+        region: region?,
+        postal_code: postal_code?,
+        timezone: timezone?,
+    })
+}
+
+fn is_region(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(country, part)| {
+        country.len() == 2
+            && country.bytes().all(|each| each.is_ascii_uppercase())
+            && (1..=3).contains(&part.len())
+            && part
+                .bytes()
+                .all(|each| each.is_ascii_uppercase() || each.is_ascii_digit())
+    })
+}
+
+fn relationship(fields: &mut Fields, message: pb::Relationship) -> Result<Relationship, Noted> {
+    let last_transaction = fields.date("last_transaction_date", message.last_transaction_date);
+    let last_inquiry = fields.date("last_inquiry_date", message.last_inquiry_date);
+    let contract_ended_on = fields.date("contract_end_date", message.contract_end_date);
+    let ended_at = fields.time("end_time", message.end_time);
+    Ok(Relationship {
+        last_transaction: last_transaction?,
+        last_inquiry: last_inquiry?,
+        contract_in_force: message.contract_in_force,
+        contract_ended_on: contract_ended_on?,
+        offer_related: message.offer_related,
+        member: message.member,
+        ended_at: ended_at?,
+    })
+}
+
+fn legitimate_interest(
+    fields: &mut Fields,
+    message: pb::LegitimateInterest,
+) -> Result<LegitimateInterest, Noted> {
+    let reference = fields.text("reference", message.reference, REFERENCE_CHARS_MAX);
+    Ok(LegitimateInterest {
+        assessment_on_file: message.assessment_on_file,
+        reference: reference?,
+    })
+}
+
+fn presumed_consent(
+    fields: &mut Fields,
+    message: pb::PresumedConsent,
+) -> Result<PresumedConsent, Noted> {
+    let evidence = fields.text("evidence", message.evidence, NOTE_CHARS_MAX);
+    let evidence = fields.required("evidence", evidence)?;
+    Ok(PresumedConsent { evidence })
+}
+
+fn notice(fields: &mut Fields, message: pb::Notice) -> Result<Notice, Noted> {
+    let version = fields.text("version", message.version, NAME_CHARS_MAX);
+    let version = fields.required("version", version)?;
+    Ok(Notice { version })
+}
+
+fn restriction(fields: &mut Fields, message: pb::Restriction) -> Result<Restriction, Noted> {
+    let since = fields.time("start_time", message.start_time);
+    let since = fields.required("start_time", since)?;
+    Ok(Restriction { since })
+}
+
+fn callback(fields: &mut Fields, message: pb::Callback) -> Result<Callback, Noted> {
+    let requested_at = fields.time("request_time", message.request_time);
+    let requested_at = fields.required("request_time", requested_at);
+    let not_before = fields.time("not_before_time", message.not_before_time);
+    let not_after = fields.time("not_after_time", message.not_after_time);
+    let (not_before, not_after) = (not_before?, not_after?);
+    if let (Some(from), Some(to)) = (not_before, not_after)
+        && from > to
+    {
+        return fields.wrong("not_after_time", "is before not_before_time");
+    }
+    Ok(Callback {
+        requested_at: requested_at?,
+        not_before,
+        not_after,
+    })
+}
+
+fn numbers(
+    fields: &mut Fields,
+    messages: &[pb::ContactNumber],
+    tables: &Tables,
+) -> Result<Vec<PartyNumber>, Noted> {
+    if messages.len() > NUMBERS_MAX {
+        return fields.wrong("numbers", format!("are more than {NUMBERS_MAX}"));
+    }
+    let read: Vec<Result<PartyNumber, Noted>> = messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| {
+            fields.within(&format!("numbers[{index}]"), |fields| {
+                number(fields, message, tables)
+            })
+        })
+        .collect();
+    let numbers: Vec<PartyNumber> = read.into_iter().collect::<Result<_, _>>()?;
+    for (index, number) in numbers.iter().enumerate() {
+        if numbers
+            .iter()
+            .take(index)
+            .any(|earlier| earlier.number == number.number)
+        {
+            return fields.wrong(&format!("numbers[{index}].number"), "stands there twice");
+        }
+    }
+    Ok(numbers)
+}
+
+fn number(
+    fields: &mut Fields,
+    message: &pb::ContactNumber,
+    tables: &Tables,
+) -> Result<PartyNumber, Noted> {
+    let number = fields.number(tables, "number", &message.number);
+    let number = fields.required("number", number);
+    let line_type = fields.word::<LineType>("line_type", message.line_type);
+    let registers = registers(fields, &message.registers);
+    let reassigned_check = inner(
+        fields,
+        "reassigned_check",
+        message.reassigned_check,
+        reassigned_check,
+    );
+    Ok(PartyNumber {
+        number: number?,
+        line_type: line_type?.unwrap_or(LineType::Unknown),
+        registers: registers?,
+        reassigned_check: reassigned_check?,
+    })
+}
+
+fn registers(
+    fields: &mut Fields,
+    messages: &[pb::RegisterCheck],
+) -> Result<Vec<RegisterCheck>, Noted> {
+    if messages.len() > REGISTERS_MAX {
+        return fields.wrong("registers", format!("are more than {REGISTERS_MAX}"));
+    }
+    let read: Vec<Result<RegisterCheck, Noted>> = messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| {
+            fields.within(&format!("registers[{index}]"), |fields| {
+                register(fields, message)
+            })
+        })
+        .collect();
+    read.into_iter().collect()
+}
+
+fn register(fields: &mut Fields, message: &pb::RegisterCheck) -> Result<RegisterCheck, Noted> {
+    let register = fields.text("register", message.register.clone(), NAME_CHARS_MAX);
+    let register = fields.required("register", register);
+    let as_of = fields.date("as_of_date", message.as_of_date);
+    let as_of = fields.required("as_of_date", as_of);
+    let listed_since = fields.date("listed_since_date", message.listed_since_date);
+    Ok(RegisterCheck {
+        register: register?,
+        listed: message.listed,
+        as_of: as_of?,
+        listed_since: listed_since?,
+    })
+}
+
+fn reassigned_check(
+    fields: &mut Fields,
+    message: pb::ReassignedCheck,
+) -> Result<ReassignedCheck, Noted> {
+    let queried_on = fields.date("query_date", message.query_date);
+    let queried_on = fields.required("query_date", queried_on);
+    let for_date = fields.date("for_date", message.for_date);
+    let for_date = fields.required("for_date", for_date);
+    let answer = fields.required_word::<ReassignedAnswer>("answer", message.answer);
+    Ok(ReassignedCheck {
+        queried_on: queried_on?,
+        for_date: for_date?,
+        answer: answer?,
+    })
+}
+
+/// A person as clients see them; only roles that may read personal data get here.
+pub(in crate::grpc) fn contact(party: Party) -> pb::Contact {
+    let profile = party.profile;
+    pb::Contact {
+        party_id: party.party_id.to_string(),
+        display_name: text(profile.display_name),
+        language_tag: text(profile.language_tag),
+        audience: wire_option(profile.audience),
+        location: profile.location.map(|location| pb::Location {
+            country: text(location.country),
+            region: text(location.region),
+            postal_code: text(location.postal_code),
+            timezone: text(location.timezone),
+        }),
+        relationship: profile.relationship.map(|relationship| pb::Relationship {
+            last_transaction_date: relationship.last_transaction.map(date),
+            last_inquiry_date: relationship.last_inquiry.map(date),
+            contract_in_force: relationship.contract_in_force,
+            contract_end_date: relationship.contract_ended_on.map(date),
+            offer_related: relationship.offer_related,
+            member: relationship.member,
+            end_time: time_option(relationship.ended_at),
+        }),
+        legitimate_interest: profile
+            .legitimate_interest
+            .map(|interest| pb::LegitimateInterest {
+                assessment_on_file: interest.assessment_on_file,
+                reference: text(interest.reference),
+            }),
+        presumed_consent: profile
+            .presumed_consent
+            .map(|presumed| pb::PresumedConsent {
+                evidence: presumed.evidence,
+            }),
+        notice: profile.notice.map(|notice| pb::Notice {
+            version: notice.version,
+        }),
+        restriction: profile.restriction.map(|restriction| pb::Restriction {
+            start_time: Some(time(restriction.since)),
+        }),
+        callback: profile.callback.map(|callback| pb::Callback {
+            request_time: Some(time(callback.requested_at)),
+            not_before_time: time_option(callback.not_before),
+            not_after_time: time_option(callback.not_after),
+        }),
+        directory: profile.directory.map(|directory| pb::Directory {
+            listed: directory.listed,
+            marketing_opt_in: directory.marketing_opt_in,
+        }),
+        minor: profile.minor,
+        personal_relationship: profile.personal_relationship,
+        numbers: party.numbers.into_iter().map(contact_number).collect(),
+        etag: party.etag,
+        create_time: Some(time(party.create_time)),
+        update_time: Some(time(party.update_time)),
+    }
+}
+
+fn contact_number(number: PartyNumber) -> pb::ContactNumber {
+    pb::ContactNumber {
+        number: number.number.reveal(),
+        line_type: wire(number.line_type),
+        registers: number
+            .registers
+            .into_iter()
+            .map(|check| pb::RegisterCheck {
+                register: check.register,
+                listed: check.listed,
+                as_of_date: Some(date(check.as_of)),
+                listed_since_date: check.listed_since.map(date),
+            })
+            .collect(),
+        reassigned_check: number.reassigned_check.map(|check| pb::ReassignedCheck {
+            query_date: Some(date(check.queried_on)),
+            for_date: Some(date(check.for_date)),
+            answer: wire(check.answer),
+        }),
+    }
+}

@@ -1,0 +1,133 @@
+//! Opt-outs and what else blocks.
+
+use crate::domain::suppression::{
+    Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
+};
+use crate::domain::time::Micros;
+use crate::gate::{NewLift, NewSuppression};
+use crate::grpc::pb;
+use crate::grpc::pb::create_suppression_request::Subject as Wanted;
+use crate::grpc::pb::suppression::Subject;
+use crate::place::Tables;
+
+use super::{
+    Fields, NAME_CHARS_MAX, NOTE_CHARS_MAX, Noted, REFERENCE_CHARS_MAX, text, time, time_option,
+    wire, wire_all,
+};
+
+/// Reads `CreateSuppression`. What is not said is read as widely as can be.
+pub(in crate::grpc) fn new(
+    fields: &mut Fields,
+    message: pb::CreateSuppressionRequest,
+    tables: &Tables,
+    now: Micros,
+) -> Result<NewSuppression, Noted> {
+    let (number, party_id) = match message.subject {
+        Some(Wanted::Number(number)) => {
+            let number = fields.any_number(tables, "number", &number);
+            (fields.required("number", number).map(Some), Ok(None))
+        }
+        Some(Wanted::PartyId(id)) => {
+            let id = fields.id("party_id", &id);
+            (Ok(None), fields.required("party_id", id).map(Some))
+        }
+        None => (
+            fields.wrong("number", "is missing; set number or party_id"),
+            Ok(None),
+        ),
+    };
+    let seller = fields.text("seller", message.seller, NAME_CHARS_MAX);
+    let channels = fields.words("channels", &message.channels);
+    let reason = fields.word::<SuppressionReason>("reason", message.reason);
+    let source = fields.word::<SuppressionSource>("source", message.source);
+    let received_at = fields.past("received_time", message.received_time, now);
+    let expires_at = fields.time("expire_time", message.expire_time);
+    let evidence_ref = fields.text("evidence_ref", message.evidence_ref, REFERENCE_CHARS_MAX);
+    let note = fields.text("note", message.note, NOTE_CHARS_MAX);
+    let reason = reason?.unwrap_or(SuppressionReason::PartyRequest);
+    let expires_at = match expires_at? {
+        Some(_) if !may_expire(reason) => fields.wrong(
+            "expire_time",
+            "a person's own wish never expires; leave it out, or give the reason INTERNAL or LITIGATOR",
+        ),
+        Some(at) if at <= now => fields.wrong("expire_time", "has passed; name a later instant"),
+        other => Ok(other),
+    };
+    Ok(NewSuppression {
+        number: number?,
+        party_id: party_id?,
+        seller: seller?,
+        channels: channels?,
+        reason,
+        source: source?.unwrap_or(SuppressionSource::Api),
+        received_at: received_at?,
+        expires_at: expires_at?,
+        evidence_ref: evidence_ref?,
+        note: note?,
+    })
+}
+
+fn may_expire(reason: SuppressionReason) -> bool {
+    matches!(
+        reason,
+        SuppressionReason::Internal | SuppressionReason::Litigator
+    )
+}
+
+/// Reads what `LiftSuppression` says of the why.
+pub(in crate::grpc) fn lift(
+    fields: &mut Fields,
+    reason: String,
+    evidence_ref: String,
+) -> Result<NewLift, Noted> {
+    let reason = fields.text("reason", reason, NOTE_CHARS_MAX);
+    let reason = fields.required("reason", reason);
+    let evidence_ref = fields.text("evidence_ref", evidence_ref, REFERENCE_CHARS_MAX);
+    let evidence_ref = fields.required("evidence_ref", evidence_ref);
+    Ok(NewLift {
+        reason: reason?,
+        evidence_ref: evidence_ref?,
+    })
+}
+
+/// A suppression. It holds no readable number, so every role sees the same.
+pub(in crate::grpc) fn suppression(suppression: Suppression) -> pb::Suppression {
+    pb::Suppression {
+        suppression_id: suppression.suppression_id.to_string(),
+        subject: Some(match suppression.subject {
+            SuppressionSubject::Number(key) => Subject::NumberKey(key.hex()),
+            SuppressionSubject::Party(party_id) => Subject::PartyId(party_id.to_string()),
+        }),
+        seller: text(suppression.seller),
+        channels: wire_all(&suppression.channels),
+        reason: wire(suppression.reason),
+        source: wire(suppression.source),
+        received_time: Some(time(suppression.received_at)),
+        record_time: Some(time(suppression.recorded_at)),
+        expire_time: time_option(suppression.expires_at),
+        evidence_ref: text(suppression.evidence_ref),
+        note: text(suppression.note),
+        actor: suppression.actor,
+        lift: suppression.lift.map(lifted),
+        lift_request: suppression.lift_request.map(lift_request),
+    }
+}
+
+fn lifted(lift: Lift) -> pb::SuppressionLift {
+    pb::SuppressionLift {
+        lift_time: Some(time(lift.at)),
+        requested_by: lift.requested_by,
+        approved_by: lift.approved_by,
+        reason: lift.reason,
+        evidence_ref: lift.evidence_ref,
+    }
+}
+
+fn lift_request(request: LiftRequest) -> pb::SuppressionLiftRequest {
+    pb::SuppressionLiftRequest {
+        request_time: Some(time(request.at)),
+        requested_by: request.requested_by,
+        reason: request.reason,
+        evidence_ref: request.evidence_ref,
+    }
+}

@@ -1,0 +1,200 @@
+//! Lists: page sizes, filters, and page tokens. A token is opaque and bound to everything else that was asked, so that a
+//! client that changes its filter midway learns so instead of reading nonsense.
+
+use sha2::{Digest, Sha256};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::domain::filter::{Field, Filter, Literal, Operator};
+use crate::domain::phone::NumberKey;
+use crate::domain::time::Micros;
+use crate::store::{ListQuery, PageKey};
+
+use super::convert::Fields;
+use super::hex::{hex, unhex};
+use super::status;
+
+const PAGE_SIZE_DEFAULT: u32 = 100;
+const PAGE_SIZE_MAX: u32 = 1000;
+/// A filter is something a person could write.
+const FILTER_CHARS_MAX: usize = 4096;
+
+/// Layout of a token: version, digest of the arguments, time and id of the last row shown.
+const VERSION: u8 = 1;
+const DIGEST_BYTES: usize = 16;
+const TOKEN_BYTES: usize = 1 + DIGEST_BYTES + 8 + 16;
+
+/// What the arguments of one list request amount to.
+pub(super) struct Listing {
+    digest: [u8; DIGEST_BYTES],
+    after: Option<PageKey>,
+    filter: Filter,
+}
+
+/// Reads the size of a page.
+pub(super) fn page_size(fields: &mut Fields, asked: i32) -> Result<u32, super::convert::Noted> {
+    match u32::try_from(asked) {
+        Ok(0) => Ok(PAGE_SIZE_DEFAULT),
+        Ok(size) => Ok(size.min(PAGE_SIZE_MAX)),
+        Err(_) => fields.wrong("page_size", "is negative; send 0 for the default of 100"),
+    }
+}
+
+impl Listing {
+    /// Reads token and filter. `rest` is the request without page size and token; `method` keeps the tokens of two lists
+    /// apart.
+    pub fn read(
+        method: &str,
+        rest: &impl prost::Message,
+        page_token: &str,
+        filter: &str,
+        filterable: &[Field],
+    ) -> Result<Self, Status> {
+        let digest = digest_of(method, rest);
+        let after = match page_token {
+            "" => None,
+            token => Some(open_token(token, &digest).ok_or_else(|| {
+                status::token(
+                    "PAGE_TOKEN_INVALID",
+                    "page_token",
+                    "is not the token of a page of this very list; start again without one",
+                )
+            })?),
+        };
+        let length = filter.chars().count();
+        if length > FILTER_CHARS_MAX {
+            let problem = format!("is longer than {FILTER_CHARS_MAX} characters");
+            return Err(status::filter(FILTER_CHARS_MAX, &problem));
+        }
+        let filter = Filter::parse(filter, filterable)
+            .map_err(|error| status::filter(error.position, &error.to_string()))?;
+        Ok(Self {
+            digest,
+            after,
+            filter,
+        })
+    }
+
+    /// Narrows the list to rows of this number.
+    pub fn of_number(self, key: Option<NumberKey>) -> Self {
+        match key {
+            Some(key) => self.narrowed("number_key", Literal::Key(key.0)),
+            None => self,
+        }
+    }
+
+    /// Narrows the list to rows of this person.
+    pub fn of_party(self, party_id: Option<Uuid>) -> Self {
+        match party_id {
+            Some(id) => self.narrowed("party_id", Literal::Uuid(id)),
+            None => self,
+        }
+    }
+
+    fn narrowed(mut self, field: &'static str, literal: Literal) -> Self {
+        let only = Filter::Compare {
+            field,
+            operator: Operator::Equal,
+            literal,
+        };
+        self.filter = match self.filter {
+            Filter::Everything => only,
+            other => Filter::And(vec![only, other]),
+        };
+        self
+    }
+
+    /// What to ask the store.
+    pub fn query(&self, page_size: u32) -> ListQuery {
+        ListQuery {
+            filter: self.filter.clone(),
+            page_size,
+            after: self.after,
+        }
+    }
+
+    /// The token of the page that starts after this row; empty at the end.
+    pub fn next_page_token(&self, next: Option<PageKey>) -> String {
+        next.map(|key| seal_token(key, &self.digest))
+            .unwrap_or_default()
+    }
+}
+
+fn digest_of(method: &str, rest: &impl prost::Message) -> [u8; DIGEST_BYTES] {
+    let mut hash = Sha256::new();
+    hash.update(method.as_bytes());
+    hash.update([0]);
+    hash.update(rest.encode_to_vec());
+    let whole: [u8; 32] = hash.finalize().into();
+    let mut digest = [0; DIGEST_BYTES];
+    for (byte, of) in digest.iter_mut().zip(whole) {
+        *byte = of;
+    }
+    digest
+}
+
+fn seal_token(key: PageKey, digest: &[u8; DIGEST_BYTES]) -> String {
+    let mut bytes = Vec::with_capacity(TOKEN_BYTES);
+    bytes.push(VERSION);
+    bytes.extend_from_slice(digest);
+    bytes.extend_from_slice(&key.at.0.to_be_bytes());
+    bytes.extend_from_slice(key.id.as_bytes());
+    hex(&bytes)
+}
+
+fn open_token(token: &str, expected: &[u8; DIGEST_BYTES]) -> Option<PageKey> {
+    let bytes: [u8; TOKEN_BYTES] = unhex(token)?;
+    let (version, rest) = bytes.split_first()?;
+    let (digest, rest) = rest.split_first_chunk::<DIGEST_BYTES>()?;
+    let (at, id) = rest.split_first_chunk::<8>()?;
+    let sound = *version == VERSION && digest == expected;
+    sound.then_some(PageKey {
+        at: Micros(i64::from_be_bytes(*at)),
+        id: Uuid::from_slice(id).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::pb::ListCallsRequest;
+
+    fn listing(filter: &str, token: &str) -> Result<Listing, Status> {
+        let rest = ListCallsRequest {
+            filter: filter.to_owned(),
+            ..Default::default()
+        };
+        Listing::read("ListCalls", &rest, token, "", &[])
+    }
+
+    #[test]
+    fn a_token_opens_its_own_list_only() {
+        let key = PageKey {
+            at: Micros(-5),
+            id: Uuid::from_bytes([7; 16]),
+        };
+        let first = listing("a", "").unwrap();
+        let token = first.next_page_token(Some(key));
+        assert_eq!(listing("a", &token).unwrap().query(1).after, Some(key));
+        for (filter, token) in [
+            ("b", token.clone()),
+            ("a", "x".to_owned()),
+            ("a", token.replacen("01", "02", 1)),
+            ("a", format!("{token}00")),
+        ] {
+            let status = listing(filter, &token).err().unwrap();
+            assert_eq!(status.code(), tonic::Code::InvalidArgument, "{token}");
+        }
+        assert_eq!(first.next_page_token(None), "");
+    }
+
+    #[test]
+    fn page_sizes_are_bounded() {
+        let read = |asked| page_size(&mut Fields::default(), asked).ok();
+        assert_eq!(read(0), Some(100));
+        assert_eq!(read(7), Some(7));
+        assert_eq!(read(1000), Some(1000));
+        assert_eq!(read(i32::MAX), Some(1000));
+        assert_eq!(read(-1), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! `SuppressionService`.
+
+use std::collections::HashMap;
+
+use tonic::{Request, Response, Status};
+
+use crate::domain::ids::PartyId;
+use crate::domain::phone::NumberKey;
+use crate::store::SUPPRESSION_FIELDS;
+
+use super::convert::Fields;
+use super::paging::{self, Listing};
+use super::pb::suppression_service_server::SuppressionService;
+use super::{Api, Asked, ask, carry_through, convert, pb, status};
+
+/// Numbers that one `CheckNumbers` may ask about.
+const NUMBERS_MAX: usize = 1000;
+const SELLER_CHARS_MAX: usize = 128;
+
+#[tonic::async_trait]
+impl SuppressionService for Api {
+    async fn create_suppression(
+        &self,
+        request: Request<pb::CreateSuppressionRequest>,
+    ) -> Result<Response<pb::CreateSuppressionResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let request_id = fields.request_id(&message.request_id);
+        let new = convert::suppression::new(&mut fields, message, self.tables(), at);
+        fields.done()?;
+        let new = new?;
+        let ask = ask(who, request_id?, "CreateSuppression", digest, at);
+        let gate = self.gate.clone();
+        let made = carry_through(async move { gate.suppress(&ask, new).await }).await?;
+        Ok(Response::new(pb::CreateSuppressionResponse {
+            suppression: Some(convert::suppression::suppression(made)),
+        }))
+    }
+
+    async fn lift_suppression(
+        &self,
+        request: Request<pb::LiftSuppressionRequest>,
+    ) -> Result<Response<pb::LiftSuppressionResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let request_id = fields.request_id(&message.request_id);
+        let id = fields.id("suppression_id", &message.suppression_id);
+        let id = fields.required("suppression_id", id);
+        let lift = convert::suppression::lift(&mut fields, message.reason, message.evidence_ref);
+        fields.done()?;
+        let (id, lift) = (id?, lift?);
+        let ask = ask(who, request_id?, "LiftSuppression", digest, at);
+        let gate = self.gate.clone();
+        let found = carry_through(async move { gate.lift(&ask, id, lift).await }).await?;
+        Ok(Response::new(pb::LiftSuppressionResponse {
+            suppression: Some(convert::suppression::suppression(found)),
+        }))
+    }
+
+    async fn get_suppression(
+        &self,
+        request: Request<pb::GetSuppressionRequest>,
+    ) -> Result<Response<pb::GetSuppressionResponse>, Status> {
+        let Asked { who, message, .. } = self.open(request)?;
+        let mut fields = Fields::default();
+        let id = fields.id("suppression_id", &message.suppression_id);
+        let id = fields.required("suppression_id", id);
+        fields.done()?;
+        let mut tx = self.read().await?;
+        let found = tx.suppression(&who.tenant, id?).await;
+        let found = found
+            .map_err(|error| status::from_store(&error))?
+            .ok_or_else(|| status::not_found("suppression"))?;
+        Ok(Response::new(pb::GetSuppressionResponse {
+            suppression: Some(convert::suppression::suppression(found)),
+        }))
+    }
+
+    async fn list_suppressions(
+        &self,
+        request: Request<pb::ListSuppressionsRequest>,
+    ) -> Result<Response<pb::ListSuppressionsResponse>, Status> {
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let size = paging::page_size(&mut fields, message.page_size);
+        let number = fields.any_number(self.tables(), "number", &message.number);
+        let party_id = fields.id::<PartyId>("party_id", &message.party_id);
+        fields.done()?;
+        let token = std::mem::take(&mut message.page_token);
+        message.page_size = 0;
+        let listing = Listing::read(
+            "ListSuppressions",
+            &message,
+            &token,
+            &message.filter,
+            SUPPRESSION_FIELDS,
+        )?
+        .of_number(number?.map(|number| self.key(&who, number)))
+        .of_party(party_id?.map(|id| id.0));
+        let mut tx = self.read().await?;
+        let page = tx
+            .list_suppressions(&who.tenant, &listing.query(size?))
+            .await
+            .map_err(|error| status::from_store(&error))?;
+        let rows = page.rows.into_iter();
+        Ok(Response::new(pb::ListSuppressionsResponse {
+            suppressions: rows.map(convert::suppression::suppression).collect(),
+            next_page_token: listing.next_page_token(page.next),
+        }))
+    }
+
+    async fn check_numbers(
+        &self,
+        request: Request<pb::CheckNumbersRequest>,
+    ) -> Result<Response<pb::CheckNumbersResponse>, Status> {
+        let Asked {
+            who, message, at, ..
+        } = self.open(request)?;
+        let mut fields = Fields::default();
+        let seller = fields.text("seller", message.seller, SELLER_CHARS_MAX);
+        if !(1..=NUMBERS_MAX).contains(&message.numbers.len()) {
+            let problem = format!("are not between 1 and {NUMBERS_MAX}; ask in parts");
+            // The answer to the client is made by `done`.
+            let _ = fields.wrong::<()>("numbers", problem);
+        }
+        fields.done()?;
+        let mut fields = Fields::default();
+        let mut asked: Vec<(String, NumberKey)> = Vec::with_capacity(message.numbers.len());
+        for (index, text) in message.numbers.into_iter().enumerate() {
+            let field = format!("numbers[{index}]");
+            let number = fields.any_number(self.tables(), &field, &text);
+            if let Ok(number) = fields.required(&field, number) {
+                asked.push((text, self.key(&who, number)));
+            }
+        }
+        fields.done()?;
+        let mut keys: Vec<NumberKey> = asked.iter().map(|(_, key)| *key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut tx = self.read().await?;
+        let found = tx
+            .covering(&who.tenant, &keys, seller?.as_deref(), at)
+            .await
+            .map_err(|error| status::from_store(&error))?;
+        let mut by_key: HashMap<NumberKey, Vec<pb::Suppression>> = HashMap::new();
+        for (key, suppression) in found {
+            let shown = convert::suppression::suppression(suppression);
+            by_key.entry(key).or_default().push(shown);
+        }
+        let check = |(number, key): (String, NumberKey)| pb::NumberCheck {
+            number,
+            number_key: key.hex(),
+            suppressions: by_key.get(&key).cloned().unwrap_or_default(),
+        };
+        Ok(Response::new(pb::CheckNumbersResponse {
+            checks: asked.into_iter().map(check).collect(),
+        }))
+    }
+}

@@ -1,0 +1,318 @@
+//! Public holidays: calendars that rules compute, and the table of observed days per country and region.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::ToSpan as _;
+use jiff::civil::{Date, Weekday};
+use serde::Deserialize;
+
+use super::window::{MonthDay, weekday};
+
+/// Computed calendars are laid out for these years; outside them every day counts as a holiday.
+const YEARS: std::ops::RangeInclusive<i16> = 2000..=2100;
+
+/// What stands for the name where there is no data: unknown is not open.
+const NO_DATA: &str = "no holiday data for this country and year";
+
+/// One `[[holiday_calendar]]` as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
+pub(super) struct CalendarRow {
+    pub id: String,
+    pub jurisdiction: String,
+    weekend_shift: WeekendShift,
+    days: Vec<DayRow>,
+    certainty: super::rule::Certainty,
+    #[serde(default)]
+    note: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WeekendShift {
+    None,
+    SunToMon,
+    SatToFriSunToMon,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DayRow {
+    name: String,
+    fixed: Option<MonthDay>,
+    nth: Option<Nth>,
+    nth_plus: Option<NthPlus>,
+    easter_offset_days: Option<i32>,
+    years: Option<Years>,
+    effective_from: Option<Date>,
+    observed_on: Option<ObservedOn>,
+    /// Whether sources disagree; such a day is closed all the same.
+    #[serde(default, rename = "uncertain")]
+    _uncertain: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nth {
+    month: i8,
+    weekday: Day,
+    n: i8,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NthPlus {
+    month: i8,
+    weekday: Day,
+    n: i8,
+    plus_days: i32,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Day(Weekday);
+
+impl TryFrom<String> for Day {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let day = weekday(&text).map(Self);
+        day.ok_or_else(|| format!("`{text}` is no weekday; write `mon`"))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Years {
+    Even,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ObservedOn {
+    MondayOfWeek,
+}
+
+impl CalendarRow {
+    /// Says what is wrong with the calendar beyond its shape.
+    pub fn check(&self, problems: &mut Vec<String>) {
+        for day in &self.days {
+            let rules = [
+                day.fixed.is_some(),
+                day.nth.is_some(),
+                day.nth_plus.is_some(),
+                day.easter_offset_days.is_some(),
+            ];
+            if rules.iter().filter(|given| **given).count() != 1 {
+                problems.push(format!(
+                    "`{}` needs exactly one of `fixed`, `nth`, `nth_plus`, `easter_offset_days`",
+                    day.name
+                ));
+            } else if day.fixed.is_none() && day.date(2024).is_none() {
+                problems.push(format!("`{}` names no date of the year", day.name));
+            }
+        }
+    }
+
+    /// Every closed date with its name: the day itself and the day it is shifted to.
+    fn lay_out(&self) -> HashMap<Date, String> {
+        let mut dates = HashMap::new();
+        let years = YEARS.start() - 1..=YEARS.end() + 1;
+        for day in &self.days {
+            for date in years.clone().filter_map(|year| day.date(year)) {
+                let shifted = day.shifted(date, self.weekend_shift);
+                for (closed, suffix) in [(Some(date), ""), (shifted, " (observed)")] {
+                    let closed = closed.filter(|closed| {
+                        YEARS.contains(&closed.year())
+                            && day.effective_from.is_none_or(|from| from <= *closed)
+                    });
+                    if let Some(closed) = closed {
+                        dates
+                            .entry(closed)
+                            .or_insert_with(|| format!("{}{suffix}", day.name));
+                    }
+                }
+            }
+        }
+        dates
+    }
+}
+
+impl DayRow {
+    fn date(&self, year: i16) -> Option<Date> {
+        if matches!(self.years, Some(Years::Even)) && year % 2 != 0 {
+            return None;
+        }
+        let nth = |month, day: Day, n| {
+            let first = Date::new(year, month, 1).ok()?;
+            first.nth_weekday_of_month(n, day.0).ok()
+        };
+        if let Some(fixed) = self.fixed {
+            fixed.in_year(year)
+        } else if let Some(rule) = &self.nth {
+            nth(rule.month, rule.weekday, rule.n)
+        } else if let Some(rule) = &self.nth_plus {
+            nth(rule.month, rule.weekday, rule.n)?
+                .checked_add(rule.plus_days.days())
+                .ok()
+        } else {
+            easter(year)?
+                .checked_add(self.easter_offset_days?.days())
+                .ok()
+        }
+    }
+
+    fn shifted(&self, date: Date, shift: WeekendShift) -> Option<Date> {
+        let day = date.weekday();
+        let offset = match (&self.observed_on, shift, day) {
+            // The Monday of that week, for a weekend the next Monday.
+            (Some(ObservedOn::MondayOfWeek), _, Weekday::Saturday) => 2,
+            (Some(ObservedOn::MondayOfWeek), _, Weekday::Sunday) => 1,
+            (Some(ObservedOn::MondayOfWeek), _, _) => -i32::from(day.to_monday_zero_offset()),
+            (None, WeekendShift::SatToFriSunToMon, Weekday::Saturday) => -1,
+            (None, WeekendShift::SatToFriSunToMon | WeekendShift::SunToMon, Weekday::Sunday) => 1,
+            (None, ..) => return None,
+        };
+        date.checked_add(offset.days()).ok()
+    }
+}
+
+/// Easter Sunday by the Gregorian computus (Meeus, Jones and Butcher).
+fn easter(year: i16) -> Option<Date> {
+    let y = i32::from(year);
+    let (a, b, c) = (y % 19, y / 100, y % 100);
+    let (d, e, f) = (b / 4, b % 4, (b + 8) / 25);
+    let g = (b - f + 1) / 3;
+    let h = (19 * a + b - d - g + 15) % 30;
+    let (i, k) = (c / 4, c % 4);
+    let l = (32 + 2 * e + 2 * i - h - k) % 7;
+    let m = (a + 11 * h + 22 * l) / 451;
+    let n = h + l - 7 * m + 114;
+    let (month, day) = (i8::try_from(n / 31).ok()?, i8::try_from(n % 31 + 1).ok()?);
+    Date::new(year, month, day).ok()
+}
+
+/// Every calendar of a pack.
+#[derive(Debug, Default)]
+pub(super) struct Holidays {
+    computed: HashMap<String, HashMap<Date, String>>,
+    public: HashMap<String, Country>,
+}
+
+/// The observed days of one country.
+#[derive(Debug, Default)]
+struct Country {
+    years: HashSet<i16>,
+    /// Region and name of each holiday on a date; an empty region is the whole country.
+    days: HashMap<Date, Vec<(String, String)>>,
+}
+
+impl Holidays {
+    /// The calendar of national days, with the region's where it is known.
+    pub const PUBLIC: &'static str = "public";
+    /// The same, but a holiday of any region closes where the region is not known.
+    pub const PUBLIC_STRICT: &'static str = "public_strict";
+
+    /// Lays out a computed calendar.
+    pub fn add_calendar(&mut self, row: &CalendarRow) {
+        self.computed.insert(row.id.clone(), row.lay_out());
+    }
+
+    /// Whether a calendar of this id is there.
+    pub fn calendars(&self) -> impl Iterator<Item = &str> {
+        let computed = self.computed.keys().map(String::as_str);
+        computed.chain([Self::PUBLIC, Self::PUBLIC_STRICT])
+    }
+
+    /// Adds the rows of `holidays.csv` (`country,region,name,observed,dates`), telling line and fault of bad ones.
+    pub fn add_table(&mut self, text: &str, mut fault: impl FnMut(Option<u64>, String)) {
+        let mut reader = csv::ReaderBuilder::new()
+            .comment(Some(b'#'))
+            .from_reader(text.as_bytes());
+        let wanted = ["country", "region", "name", "observed", "dates"];
+        match reader.headers() {
+            Ok(header) if header == wanted.as_slice() => {}
+            _ => {
+                let header = wanted.join(",");
+                return fault(None, format!("the first row must be `{header}`"));
+            }
+        }
+        for row in reader.records() {
+            let row = match row {
+                Ok(row) => row,
+                Err(error) => {
+                    let line = error.position().map(csv::Position::line);
+                    fault(line, "the row must have five fields".to_owned());
+                    continue;
+                }
+            };
+            let line = row.position().map(csv::Position::line);
+            let field = |index| row.get(index).unwrap_or_default();
+            let (country, region, name) = (field(0), field(1), field(2));
+            if country.len() != 2 || name.is_empty() || !matches!(field(3), "0" | "1") {
+                let wanted = "country must be an ISO code, name must be given, observed 0 or 1";
+                fault(line, wanted.to_owned());
+                continue;
+            }
+            let entry = self.public.entry(country.to_owned()).or_default();
+            for date in field(4).split_whitespace() {
+                match date.parse::<Date>() {
+                    Ok(date) => {
+                        entry.years.insert(date.year());
+                        let named = (region.to_owned(), name.to_owned());
+                        entry.days.entry(date).or_default().push(named);
+                    }
+                    Err(_) => fault(line, format!("`{date}` is no date; write `2026-12-25`")),
+                }
+            }
+        }
+    }
+
+    /// The computed calendar of this id.
+    pub fn computed(&self, calendar: &str) -> Option<Computed<'_>> {
+        self.computed.get(calendar).map(Computed)
+    }
+
+    /// The name of the public holiday that this date is in the country. Without data the day counts as one.
+    pub fn public<'r>(
+        &self,
+        country: &str,
+        regions: impl Iterator<Item = &'r str> + Clone,
+        strict: bool,
+        date: Date,
+    ) -> Option<&str> {
+        let Some(data) = self.public.get(country) else {
+            return Some(NO_DATA);
+        };
+        if !data.years.contains(&date.year()) {
+            return Some(NO_DATA);
+        }
+        let within = |region: &&str| region.split_once('-').is_some_and(|(c, _)| c == country);
+        let mut known = regions.filter(within).peekable();
+        let any_region = strict && known.peek().is_none();
+        let known: Vec<&str> = known.collect();
+        let named = data.days.get(&date)?.iter().find(|(region, _)| {
+            region.is_empty() || any_region || known.contains(&region.as_str())
+        });
+        named.map(|(_, name)| name.as_str())
+    }
+}
+
+/// A computed calendar.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Computed<'a>(&'a HashMap<Date, String>);
+
+impl<'a> Computed<'a> {
+    /// The name of the holiday that this date is.
+    pub fn holiday(self, date: Date) -> Option<&'a str> {
+        if YEARS.contains(&date.year()) {
+            self.0.get(&date).map(String::as_str)
+        } else {
+            Some(NO_DATA)
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! `caller_id`: what the person must be shown.
+
+use serde::Deserialize;
+
+use super::super::moment::{Finding, Moment};
+use super::super::rule::{Common, Rule};
+use super::{Names, RuleKind};
+
+/// Keys of the kind.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "keys for readers are read so that they are checked"
+)]
+pub struct CallerId {
+    #[serde(default = "super::yes")]
+    withheld_allowed: bool,
+    #[serde(default)]
+    must_be_own_number: bool,
+    #[serde(default)]
+    must_be_callable: bool,
+    #[serde(default)]
+    must_be_in_directory: bool,
+    #[serde(default)]
+    forbidden_prefixes: Vec<String>,
+    #[serde(default)]
+    required_prefixes: Vec<String>,
+    items: Option<Vec<String>>,
+    must_accept_opt_outs: Option<bool>,
+    own_means: Option<String>,
+    platform_prefixes: Option<Vec<String>>,
+    planned_prefixes: Option<Vec<String>>,
+    must_originate_in_country_of_number: Option<bool>,
+    return_number_days: Option<u32>,
+}
+
+impl RuleKind for CallerId {
+    fn check(&self, _: &Common, _: &Names, problems: &mut Vec<String>) {
+        let prefixes = self
+            .forbidden_prefixes
+            .iter()
+            .chain(&self.required_prefixes);
+        for prefix in prefixes {
+            let digits = prefix.strip_prefix('+').unwrap_or_default();
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                problems.push(format!("prefix `{prefix}` must be `+` and digits"));
+            }
+        }
+    }
+
+    fn judge(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
+        match self.fault(moment) {
+            Some(fault) => moment.fail_unless_lifted(rule, format_args!("{fault}")),
+            None => moment.pass(format_args!("the number shown is as it must be")),
+        }
+    }
+}
+
+impl CallerId {
+    /// What is wrong with what is shown; the number itself stays out of the text.
+    fn fault(&self, moment: &Moment<'_>) -> Option<String> {
+        let (call, facts) = (&moment.scene.case.call, &moment.scene.case.facts);
+        if !self.withheld_allowed && call.caller_id_withheld == Some(true) {
+            return Some("the number shown must not be withheld".to_owned());
+        }
+        let known = facts.caller_id;
+        let must = [
+            (
+                self.must_be_own_number,
+                known.and_then(|c| c.owned),
+                "the caller's own",
+            ),
+            (
+                self.must_be_callable,
+                known.and_then(|c| c.callable),
+                "one that can be called back",
+            ),
+            (
+                self.must_be_in_directory,
+                known.and_then(|c| c.in_directory),
+                "in the public directory",
+            ),
+        ];
+        for (asked, fact, words) in must {
+            match fact {
+                Some(true) => {}
+                _ if !asked => {}
+                Some(false) => return Some(format!("the number shown is not {words}")),
+                None => {
+                    return Some(format!(
+                        "it is not known whether the number shown is {words}"
+                    ));
+                }
+            }
+        }
+        if self.forbidden_prefixes.is_empty() && self.required_prefixes.is_empty() {
+            return None;
+        }
+        let Some(from) = call.from else {
+            return Some("the number to be shown is not known".to_owned());
+        };
+        let shown = from.reveal();
+        let begins = |prefix: &&String| shown.starts_with(prefix.as_str());
+        if let Some(prefix) = self.forbidden_prefixes.iter().find(begins) {
+            return Some(format!("the number shown must not begin with {prefix}"));
+        }
+        if !self.required_prefixes.is_empty() && !self.required_prefixes.iter().any(|p| begins(&p))
+        {
+            let wanted = self.required_prefixes.join(" or ");
+            return Some(format!("the number shown must begin with {wanted}"));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    use crate::domain::phone::Phone;
+    use crate::policy::facts::{CallerIdFacts, Case};
+
+    const AT: &str = "2026-10-14T12:00:00Z";
+
+    fn shown(case: &mut Case, number: &str, owned: Option<bool>, callable: Option<bool>) {
+        case.call.from = Some(Phone::parse(number).unwrap());
+        case.facts.caller_id = Some(CallerIdFacts {
+            owned,
+            callable,
+            in_directory: None,
+        });
+    }
+
+    #[test]
+    fn what_is_shown_must_be_as_the_law_says() {
+        table(
+            "US-GA",
+            AT,
+            "US-caller-id",
+            &[
+                ("shown", |_| {}, Pass),
+                ("withheld", |c| c.call.caller_id_withheld = Some(true), Fail),
+            ],
+        );
+        table(
+            "DE",
+            AT,
+            "EEA-identity",
+            &[
+                ("nothing known", |_| {}, Fail),
+                (
+                    "own and callable",
+                    |c| shown(c, "+493023125900", Some(true), Some(true)),
+                    Pass,
+                ),
+                (
+                    "not own",
+                    |c| shown(c, "+493023125900", Some(false), Some(true)),
+                    Fail,
+                ),
+                (
+                    "own, callable or not",
+                    |c| shown(c, "+493023125900", Some(true), None),
+                    Fail,
+                ),
+            ],
+        );
+        table(
+            "FR",
+            AT,
+            "FR-caller-id",
+            &[
+                (
+                    "a platform number",
+                    |c| shown(c, "+33162001122", Some(true), None),
+                    Pass,
+                ),
+                (
+                    "a mobile number",
+                    |c| shown(c, "+33612345678", Some(true), None),
+                    Fail,
+                ),
+                (
+                    "number unknown",
+                    |c| {
+                        shown(c, "+33162001122", Some(true), None);
+                        c.call.from = None;
+                    },
+                    Fail,
+                ),
+            ],
+        );
+        table(
+            "SK",
+            AT,
+            "SK-caller-id",
+            &[
+                (
+                    "the range for marketing",
+                    |c| shown(c, "+421888123456", None, None),
+                    Pass,
+                ),
+                ("another", |c| shown(c, "+421212345678", None, None), Fail),
+            ],
+        );
+    }
+}

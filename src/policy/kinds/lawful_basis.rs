@@ -1,0 +1,311 @@
+//! `lawful_basis`: a ground that the call must stand on. Covers the bases of the GDPR and US consent requirements alike.
+
+use serde::Deserialize;
+
+use super::super::ground::{self, Ground};
+use super::super::moment::{Finding, Moment};
+use super::super::rule::{Common, Rule};
+use super::{Names, RuleKind};
+
+/// Keys of the kind.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LawfulBasis {
+    #[serde(default)]
+    any_of: Vec<Ground>,
+    #[serde(default)]
+    all_of: Vec<Ground>,
+}
+
+impl RuleKind for LawfulBasis {
+    fn check(&self, _: &Common, _: &Names, problems: &mut Vec<String>) {
+        if self.any_of.is_empty() && self.all_of.is_empty() {
+            problems.push("`any_of` or `all_of` must name a ground".to_owned());
+        }
+    }
+
+    fn judge(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
+        let any = ground::first(&self.any_of, rule, moment);
+        let missing = (self.all_of.iter()).find(|ground| !ground.stands(rule, moment));
+        let consent = moment.standing().valid.map(|given| given.at);
+        match (missing, any) {
+            (Some(missing), _) => {
+                moment.fail_unless_lifted(rule, format_args!("there is no {}", missing.words()))
+            }
+            (None, None) if !self.any_of.is_empty() => {
+                let wanted = ground::any_of_words(&self.any_of);
+                moment.fail_unless_lifted(rule, format_args!("there is no {wanted}"))
+            }
+            (None, Some(ground)) => moment.pass(format_args!("there is a {}", ground.words())),
+            (None, None) => moment.pass(format_args!("every ground asked for is there")),
+        }
+        .with_some("consent.at", consent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::RuleOutcome::*;
+    use crate::policy::testing::*;
+
+    use crate::domain::call::CallKind;
+
+    const AT: &str = "2026-05-19T15:00:00Z";
+
+    #[test]
+    fn one_of_any_is_enough() {
+        table(
+            "US-FL",
+            AT,
+            "US-FL-consent",
+            &[
+                (
+                    "no ground",
+                    |c| c.call.call_kind = CallKind::Autodialed,
+                    Fail,
+                ),
+                (
+                    "written consent",
+                    |c| {
+                        c.call.call_kind = CallKind::Autodialed;
+                        c.facts.consents = vec![given("2026-05-01T15:00:00Z", "written")];
+                    },
+                    Pass,
+                ),
+                (
+                    "a web form is not written",
+                    |c| {
+                        c.call.call_kind = CallKind::Autodialed;
+                        c.facts.consents = vec![given("2026-05-01T15:00:00Z", "web_form")];
+                    },
+                    Fail,
+                ),
+                (
+                    "consent to live calls only",
+                    |c| {
+                        c.call.call_kind = CallKind::Autodialed;
+                        c.facts.consents = vec![given("2026-05-01T15:00:00Z", "written")];
+                        c.facts.consents[0].channels = Some(vec![CallKind::LiveManual]);
+                    },
+                    Fail,
+                ),
+                (
+                    "consent dated ahead",
+                    |c| {
+                        c.call.call_kind = CallKind::Autodialed;
+                        c.facts.consents = vec![given("2026-05-19T15:00:01Z", "written")];
+                    },
+                    Fail,
+                ),
+                (
+                    "a customer, and a human talks",
+                    |c| {
+                        c.call.call_kind = CallKind::Autodialed;
+                        c.facts.relationship = bought("2026-04-19");
+                    },
+                    Pass,
+                ),
+                (
+                    "a customer, and a recording talks",
+                    |c| {
+                        c.call.call_kind = CallKind::Prerecorded;
+                        c.facts.relationship = bought("2026-04-19");
+                    },
+                    Fail,
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn all_of_needs_each() {
+        fn recorded(case: &mut crate::policy::facts::Case) {
+            case.call.call_kind = CallKind::Prerecorded;
+        }
+        table(
+            "US-MS",
+            AT,
+            "US-MS-consent-prerecorded",
+            &[
+                ("nothing", recorded, Fail),
+                (
+                    "a customer",
+                    |c| {
+                        recorded(c);
+                        c.facts.relationship = bought("2026-04-19");
+                    },
+                    Fail,
+                ),
+                (
+                    "a new product",
+                    |c| {
+                        recorded(c);
+                        c.call.new_product = Some(true);
+                    },
+                    Fail,
+                ),
+                (
+                    "both",
+                    |c| {
+                        recorded(c);
+                        c.facts.relationship = bought("2026-04-19");
+                        c.call.new_product = Some(true);
+                    },
+                    Pass,
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn grounds_that_are_facts() {
+        fn mobile(case: &mut crate::policy::facts::Case) {
+            case.facts.line_type = Some(crate::domain::party::LineType::Mobile);
+        }
+        fn callback(case: &mut crate::policy::facts::Case, json: &str) {
+            mobile(case);
+            case.facts.callback = serde_json::from_str(json).unwrap();
+        }
+        table(
+            "US-NJ",
+            AT,
+            "US-NJ-consent-mobile",
+            &[
+                ("nothing", mobile, Fail),
+                (
+                    "asked to be called back",
+                    |c| callback(c, r#"{"requested_at":"2026-05-19T14:00:00Z"}"#),
+                    Pass,
+                ),
+                (
+                    "from now on",
+                    |c| {
+                        callback(
+                            c,
+                            r#"{"requested_at":"2026-05-19T14:00:00Z","not_before":"2026-05-19T15:00:00Z","not_after":"2026-05-19T15:00:00Z"}"#,
+                        )
+                    },
+                    Pass,
+                ),
+                (
+                    "later",
+                    |c| {
+                        callback(
+                            c,
+                            r#"{"requested_at":"2026-05-19T14:00:00Z","not_before":"2026-05-19T15:00:01Z"}"#,
+                        )
+                    },
+                    Fail,
+                ),
+                (
+                    "too late",
+                    |c| {
+                        callback(
+                            c,
+                            r#"{"requested_at":"2026-05-19T14:00:00Z","not_after":"2026-05-19T14:59:59Z"}"#,
+                        )
+                    },
+                    Fail,
+                ),
+                (
+                    "asked, and opted out",
+                    |c| {
+                        callback(c, r#"{"requested_at":"2026-05-19T14:00:00Z"}"#);
+                        c.facts.opt_outs = vec![opt_out("2026-05-01T00:00:00Z")];
+                    },
+                    Fail,
+                ),
+                (
+                    "a contract and something else",
+                    |c| {
+                        mobile(c);
+                        c.facts.relationship =
+                            serde_json::from_str(r#"{"contract_in_force":true}"#).unwrap();
+                    },
+                    Fail,
+                ),
+                (
+                    "a contract and what belongs to it",
+                    |c| {
+                        mobile(c);
+                        c.facts.relationship = serde_json::from_str(
+                            r#"{"contract_in_force":true,"offer_related":true}"#,
+                        )
+                        .unwrap();
+                    },
+                    Pass,
+                ),
+                (
+                    "ended",
+                    |c| {
+                        mobile(c);
+                        c.facts.relationship = serde_json::from_str(
+                    r#"{"contract_in_force":true,"offer_related":true,"ended_at":"2026-05-01T00:00:00Z"}"#).unwrap();
+                    },
+                    Fail,
+                ),
+            ],
+        );
+        // Norway: own similar products within 365 days.
+        table(
+            "NO",
+            "2026-10-14T12:00:00Z",
+            "NO-basis-consumer",
+            &[
+                (
+                    "day 365",
+                    |c| {
+                        c.facts.relationship = serde_json::from_str(
+                            r#"{"offer_related":true,"last_transaction":"2025-10-14"}"#,
+                        )
+                        .unwrap()
+                    },
+                    Pass,
+                ),
+                (
+                    "day 366",
+                    |c| {
+                        c.facts.relationship = serde_json::from_str(
+                            r#"{"offer_related":true,"last_transaction":"2025-10-13"}"#,
+                        )
+                        .unwrap()
+                    },
+                    Fail,
+                ),
+                (
+                    "tomorrow",
+                    |c| {
+                        c.facts.relationship = serde_json::from_str(
+                            r#"{"offer_related":true,"last_transaction":"2026-10-15"}"#,
+                        )
+                        .unwrap()
+                    },
+                    Fail,
+                ),
+            ],
+        );
+        table(
+            "AU",
+            "2026-10-14T23:30:00Z",
+            "AU-basis",
+            &[
+                ("register not asked", |_| {}, Fail),
+                (
+                    "no answer",
+                    |c| c.facts.registers = vec![register("au-dncr", None, "2026-10-01")],
+                    Fail,
+                ),
+                (
+                    "clear",
+                    |c| c.facts.registers = vec![register("au-dncr", Some(false), "2026-10-01")],
+                    Pass,
+                ),
+                (
+                    "listed",
+                    |c| c.facts.registers = vec![register("au-dncr", Some(true), "2026-10-01")],
+                    Fail,
+                ),
+            ],
+        );
+    }
+}

@@ -1,0 +1,406 @@
+//! What the kinds of rule look at: the scene (a call, its facts, the law in play) and the moment (one instant on one
+//! wall clock). With several candidate zones there are several moments, and a call must be lawful in each.
+
+use std::cell::OnceCell;
+use std::fmt::Arguments;
+
+use jiff::ToSpan as _;
+use jiff::civil::{Date, DateTime};
+
+use super::consent::Standing;
+use super::facts::{Case, OptOutScope};
+use super::ground::Ground;
+use super::holidays::Holidays;
+use super::kinds::Kind;
+use super::pack::Pack;
+use super::rule::{Rank, Reach, Rule};
+use crate::domain::decision::RuleOutcome;
+use crate::domain::party::RegisterCheck;
+use crate::domain::phone::Phone;
+use crate::domain::time::Micros;
+use crate::place::{Dialable, Place, Zone, locate};
+
+/// One call with all that holds at every instant and in every zone.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub pack: &'a Pack,
+    pub case: &'a Case,
+    pub number: Phone,
+    pub place: Place,
+    /// Countries whose law may hold, territories mapped to the law they are under.
+    pub countries: Vec<String>,
+    /// Every jurisdiction in play.
+    pub jurisdictions: Vec<String>,
+    /// Rows in play that speak of this call, in order of report; dates are looked at by each moment.
+    pub candidates: Vec<&'a Rule>,
+    /// The latest opt-out that binds this seller.
+    pub last_opt_out: Option<Micros>,
+}
+
+impl<'a> Scene<'a> {
+    /// Gathers the law in play (README 1.5).
+    pub fn open(pack: &'a Pack, case: &'a Case, number: &Dialable) -> Self {
+        let place = locate(pack.tables(), number, case.facts.location.as_ref());
+        let countries = law_countries(pack, case, number, &place);
+        let mut entries: Vec<(String, bool)> = Vec::new();
+        let mut add = |name: &str, called: bool| {
+            if !entries.iter().any(|(n, c)| n == name && *c == called) {
+                entries.push((name.to_owned(), called));
+            }
+        };
+        for country in &countries {
+            add(country, true);
+        }
+        for region in regions(pack, &place) {
+            add(&region, true);
+        }
+        for country in &countries {
+            pack.groups_of(country).for_each(|group| add(group, true));
+        }
+        if let Some(controller) = &case.call.controller_country {
+            let law = pack.law_of(&controller.to_ascii_uppercase()).to_owned();
+            pack.groups_of(&law).for_each(|group| add(group, false));
+        }
+        add(Pack::POLICY, true);
+
+        let mut indexes: Vec<usize> = Vec::new();
+        for (name, called) in &entries {
+            indexes.extend(pack.indexes_of(name).iter().copied().filter(|index| {
+                pack.rule(*index)
+                    .is_some_and(|rule| reaches(rule, *called) && rule.speaks_of(case))
+            }));
+        }
+        indexes.sort_unstable();
+        indexes.dedup();
+        let mut jurisdictions: Vec<String> = entries.into_iter().map(|(name, _)| name).collect();
+        let mut seen = std::collections::HashSet::new();
+        jurisdictions.retain(|name| seen.insert(name.clone()));
+        Self {
+            candidates: indexes.into_iter().filter_map(|i| pack.rule(i)).collect(),
+            last_opt_out: last_opt_out(case),
+            number: number.phone,
+            pack,
+            case,
+            place,
+            countries,
+            jurisdictions,
+        }
+    }
+
+    /// The instant as each candidate zone sees it; one moment without a zone where none can be named.
+    pub fn moments(&'a self, now: Micros, explain: bool) -> Vec<Moment<'a>> {
+        if self.place.zones.is_empty() {
+            return vec![Moment::new(self, now, None, explain)];
+        }
+        let zones = self.place.zones.iter();
+        zones
+            .map(|zone| Moment::new(self, now, Some(zone), explain))
+            .collect()
+    }
+
+    /// Regions that are known or presumed, for calendars of holidays.
+    pub fn regions(&self) -> impl Iterator<Item = &str> + Clone {
+        let place = &self.place;
+        let all = place.known_regions.iter().chain(&place.number_regions);
+        all.map(String::as_str)
+    }
+}
+
+/// Rows of a group follow the called country, the controller's, or both; rows of every other jurisdiction the called one.
+fn reaches(rule: &Rule, called: bool) -> bool {
+    match (rule.rank, rule.common.reach) {
+        (Rank::Group, Reach::Called) => called,
+        (Rank::Group, Reach::Controller) => !called,
+        _ => true,
+    }
+}
+
+/// A union: the place that the best evidence names, the countries the number may belong to unless the person's stated
+/// country settles which, and the countries of all regions.
+fn law_countries(pack: &Pack, case: &Case, number: &Dialable, place: &Place) -> Vec<String> {
+    let stated = case
+        .facts
+        .location
+        .as_ref()
+        .and_then(|location| location.country.as_deref())
+        .is_some_and(|stated| {
+            let named = number.candidates.iter().chain([&number.country]);
+            named.into_iter().any(|c| c.eq_ignore_ascii_case(stated))
+        });
+    let mut all: Vec<&str> = place.country.as_deref().into_iter().collect();
+    if !stated {
+        all.extend(number.candidates.iter().map(String::as_str));
+    }
+    let known = place.known_regions.iter().chain(&place.number_regions);
+    all.extend(known.filter_map(|region| region.split_once('-').map(|(country, _)| country)));
+    let mut countries: Vec<String> = Vec::new();
+    for country in all {
+        let law = pack.law_of(country);
+        if !countries.iter().any(|known| known == law) {
+            countries.push(law.to_owned());
+        }
+    }
+    countries
+}
+
+/// Known regions and those of the area code: both laws apply. A territory is a region of the law it is under.
+fn regions(pack: &Pack, place: &Place) -> Vec<String> {
+    let mut regions: Vec<String> = Vec::new();
+    regions.extend(place.known_regions.iter().cloned());
+    regions.extend(place.number_regions.iter().cloned());
+    if let Some(country) = &place.country {
+        let law = pack.law_of(country);
+        if law != country {
+            regions.push(format!("{law}-{country}"));
+        }
+    }
+    regions.retain(|region| region.contains('-'));
+    regions
+}
+
+/// Every opt-out on file counts, whatever its kind and even if its time lies ahead of this clock: it acts at once.
+/// Only one that certainly binds another seller alone is left out.
+fn last_opt_out(case: &Case) -> Option<Micros> {
+    let binds = |scope, seller: &Option<String>| match (scope, seller, &case.call.seller) {
+        (Some(OptOutScope::All), _, _) => true,
+        (_, Some(bound), Some(this)) => bound == this,
+        _ => true,
+    };
+    let opt_outs = case.facts.opt_outs.iter();
+    opt_outs
+        .filter(|opt_out| binds(opt_out.scope, &opt_out.seller))
+        .map(|opt_out| opt_out.at)
+        .max()
+}
+
+/// One instant on one wall clock, and the rows that hold on that date.
+#[derive(Debug)]
+pub(super) struct Moment<'a> {
+    pub scene: &'a Scene<'a>,
+    pub now: Micros,
+    /// None: no zone can be named, and the local time below is UTC's for want of a better one.
+    pub zone: Option<&'a Zone>,
+    pub local: DateTime,
+    in_play: Vec<bool>,
+    standing: OnceCell<Standing<'a>>,
+    explain: bool,
+}
+
+impl<'a> Moment<'a> {
+    /// The instant in this zone. Without `explain` findings carry no text: the search for a later instant needs none.
+    pub fn new(scene: &'a Scene<'a>, now: Micros, zone: Option<&'a Zone>, explain: bool) -> Self {
+        let mut moment = Self {
+            local: local(zone, now),
+            in_play: Vec::new(),
+            standing: OnceCell::new(),
+            scene,
+            now,
+            zone,
+            explain,
+        };
+        let date = moment.date();
+        let holding = |rule: &&Rule| rule.holds_on(date);
+        moment.in_play = scene.candidates.iter().map(holding).collect();
+        let fallbacks: Vec<bool> = (scene.candidates.iter())
+            .map(|rule| rule.common.fallback && moment.is_displaced(rule))
+            .collect();
+        for (in_play, displaced) in moment.in_play.iter_mut().zip(fallbacks) {
+            *in_play &= !displaced;
+        }
+        moment
+    }
+
+    /// A fallback gives way to a row of its kind from a more special jurisdiction. Rows that cannot decide displace none.
+    fn is_displaced(&self, fallback: &Rule) -> bool {
+        self.rows().any(|rule| {
+            !rule.common.fallback
+                && rule.decides()
+                && rule.rank > fallback.rank
+                && rule.kind.is_like(&fallback.kind)
+        })
+    }
+
+    /// The rows that hold here and now.
+    pub fn rows(&self) -> impl Iterator<Item = &'a Rule> {
+        let rows = self.scene.candidates.iter().zip(&self.in_play);
+        rows.filter(|(_, in_play)| **in_play).map(|(rule, _)| *rule)
+    }
+
+    /// Whether the candidate of this index holds here and now.
+    pub fn holds(&self, candidate: usize) -> bool {
+        self.in_play.get(candidate).copied().unwrap_or(false)
+    }
+
+    /// What the row says here and now.
+    pub fn judge(&self, rule: &Rule) -> Finding {
+        if rule.common.enforced {
+            rule.kind.judge(rule, self)
+        } else {
+            self.info(format_args!("shown only: this rule is not enforced"))
+        }
+    }
+
+    /// The local date.
+    pub fn date(&self) -> Date {
+        self.local.date()
+    }
+
+    /// The local date of another instant.
+    pub fn date_of(&self, at: Micros) -> Date {
+        local(self.zone, at).date()
+    }
+
+    /// Whole days from that date to today; negative when it lies ahead.
+    pub fn days_since(&self, date: Date) -> i64 {
+        (self.date() - date).get_days().into()
+    }
+
+    /// "Within n days" includes day n; dates ahead are not within anything.
+    pub fn is_within_days(&self, date: Date, days: i64) -> bool {
+        (0..=days).contains(&self.days_since(date))
+    }
+
+    /// The same in calendar months, counted back from today and clamped to the month's end.
+    pub fn is_within_months(&self, date: Date, months: i32) -> bool {
+        let first = self.date().saturating_sub(months.months());
+        date <= self.date() && first <= date
+    }
+
+    /// What stands of the consents on file.
+    pub fn standing(&self) -> &Standing<'a> {
+        self.standing.get_or_init(|| Standing::of(self))
+    }
+
+    /// The newest answer of this register; of two equally new ones the worse.
+    pub fn register_entry(&self, id: &str) -> Option<&'a RegisterCheck> {
+        let entries = self.scene.case.facts.registers.iter();
+        entries
+            .filter(|entry| entry.register == id)
+            .max_by_key(|entry| (entry.as_of, entry.listed != Some(false)))
+    }
+
+    /// The day on which the relationship ended, if it did: either side ended it, or the person opted out.
+    pub fn relationship_end(&self) -> Option<Date> {
+        let known = self.scene.case.facts.relationship.as_ref();
+        let ended = known.and_then(|known| known.ended_at);
+        ended
+            .max(self.scene.last_opt_out)
+            .map(|at| self.date_of(at))
+    }
+
+    /// Whether a dealing of that date counts: it is no date ahead, and nothing ended the relationship on it or after.
+    pub fn is_standing_dealing(&self, date: Date) -> bool {
+        date <= self.date() && self.relationship_end().is_none_or(|end| date > end)
+    }
+
+    /// The name of the holiday that this date is by the calendar, as the rule's jurisdiction keeps it.
+    pub fn holiday(&self, calendar: &str, rule: &Rule, date: Date) -> Option<&'a str> {
+        let (scene, holidays) = (self.scene, self.scene.pack.holidays());
+        if let Some(calendar) = holidays.computed(calendar) {
+            return calendar.holiday(date);
+        }
+        let strict = calendar == Holidays::PUBLIC_STRICT;
+        let public = |country: &str| holidays.public(country, scene.regions(), strict, date);
+        match rule.rank {
+            Rank::Country | Rank::State => public(rule.common.country()),
+            // Policy and groups have no days of their own: those of every called country.
+            Rank::Policy | Rank::Group => scene.countries.iter().find_map(|c| public(c)),
+        }
+    }
+
+    /// The row is met.
+    pub fn pass(&self, reason: Arguments<'_>) -> Finding {
+        self.finding(RuleOutcome::Pass, reason)
+    }
+
+    /// The row denies the call.
+    pub fn fail(&self, reason: Arguments<'_>) -> Finding {
+        self.finding(RuleOutcome::Fail, reason)
+    }
+
+    /// A ground on file does not count because of the row.
+    pub fn void(&self, reason: Arguments<'_>) -> Finding {
+        self.finding(RuleOutcome::Void, reason)
+    }
+
+    /// Nothing is decided.
+    pub fn info(&self, reason: Arguments<'_>) -> Finding {
+        self.finding(RuleOutcome::Info, reason)
+    }
+
+    /// A ground lifts the row, which would deny otherwise.
+    pub fn lifted(&self, ground: Ground, otherwise: Arguments<'_>) -> Finding {
+        let words = ground.words();
+        self.finding(
+            RuleOutcome::Lifted,
+            format_args!("lifted by a {words}; otherwise: {otherwise}"),
+        )
+    }
+
+    /// Denies, unless one of the row's grounds lifts it.
+    pub fn fail_unless_lifted(&self, rule: &Rule, reason: Arguments<'_>) -> Finding {
+        match super::ground::first(&rule.common.lifted_by, rule, self) {
+            Some(ground) => self.lifted(ground, reason),
+            None => self.fail(reason),
+        }
+    }
+
+    fn finding(&self, outcome: RuleOutcome, reason: Arguments<'_>) -> Finding {
+        Finding {
+            outcome,
+            text: self.explain.then(|| Text {
+                reason: reason.to_string(),
+                evidence: Vec::new(),
+            }),
+        }
+    }
+}
+
+fn local(zone: Option<&Zone>, at: Micros) -> DateTime {
+    zone.map_or_else(
+        || at.timestamp().to_zoned(jiff::tz::TimeZone::UTC).datetime(),
+        |zone| zone.local(at).datetime(),
+    )
+}
+
+/// What one row says at one moment.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub outcome: RuleOutcome,
+    pub text: Option<Text>,
+}
+
+/// The words to a finding.
+#[derive(Debug)]
+pub(super) struct Text {
+    pub reason: String,
+    pub evidence: Vec<String>,
+}
+
+impl Finding {
+    /// Adds an id or a value that was used, `name=value`; never a phone number.
+    pub fn with(mut self, evidence: Arguments<'_>) -> Self {
+        if let Some(text) = &mut self.text {
+            text.evidence.push(evidence.to_string());
+        }
+        self
+    }
+
+    /// The same for a value that may be absent.
+    pub fn with_some<T: std::fmt::Display>(self, name: &str, value: Option<T>) -> Self {
+        match value {
+            Some(value) => self.with(format_args!("{name}={value}")),
+            None => self,
+        }
+    }
+}
+
+impl Kind {
+    /// Whether one may displace the other: of the same kind, and restrictions of the same occasion.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Restriction(one), Self::Restriction(two)) => one.when == two.when,
+            _ => self.name() == other.name(),
+        }
+    }
+}

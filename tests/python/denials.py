@@ -1,0 +1,141 @@
+"""Calls that are refused: ordinary answers with rules, reasons, citations, and nothing on the wire."""
+
+import client as rpc
+from checks import check, equal
+from client import (
+    audit_pb2, call_pb2, consent_pb2, contact_pb2, decision_pb2, refusal, suppression_pb2,
+)
+from datetime import datetime, timezone
+from stage import CALLER_IDS, SELLER, Stage
+
+
+def denied(stage: Stage, number: str, rule: str, land: str = "us") -> decision_pb2.Decision:
+    """Places a call, is denied by this rule, and finds the same decision stored, with its input for the auditor."""
+    placed = stage.place(number, "callee_hangs_up", land)
+    decision = placed.decision
+    equal(decision_pb2.Verdict.Name(decision.verdict), "VERDICT_DENY")
+    assert rule in decision.denied_by, f"denied by {list(decision.denied_by)}, not by {rule}"
+    assert not placed.HasField("call"), "a denied call was queued"
+    result = next(result for result in decision.rule_results if result.rule == rule)
+    equal(decision_pb2.RuleOutcome.Name(result.outcome), "RULE_OUTCOME_FAIL")
+    assert result.reason and result.citation and result.evidence, f"{rule} is not explained: {result}"
+    fails = [one.rule for one in decision.rule_results if one.outcome == decision_pb2.RULE_OUTCOME_FAIL]
+    equal(fails, list(decision.denied_by), "rules with outcome fail")
+    assert decision.zones and decision.jurisdictions and decision.pack.version and len(decision.pack.sha256) == 64
+    equal(stage.decision(decision.decision_id), decision, "the stored decision")
+    case = stage.decision(decision.decision_id, full=True).case_json
+    assert '"facts"' in case and number[1:] not in case, "the auditor's case is missing or shows the number"
+    equal(stage.check(number, "callee_hangs_up", land).denied_by, decision.denied_by, "CheckCall and PlaceCall differ")
+    equal(len(stage.trunks["callee_hangs_up"].invites(number)), 0, "INVITEs")
+    return decision
+
+
+@check("together", "denied: opted out, for a dialable number as for one nobody has on record")
+def opted_out(stage: Stage):
+    number = stage.person()
+    stage.opt_out(number, reason=suppression_pb2.SUPPRESSION_REASON_PARTY_REQUEST)
+    decision = denied(stage, number, "US-internal-dnc")
+    assert not decision.HasField("next_allowed_time"), "an opt-out never expires"
+    german = stage.number("de")
+    stage.opt_out(german, reason=suppression_pb2.SUPPRESSION_REASON_OBJECTION)
+    stage.person("de", german)
+    stage.consent(german)
+    denied(stage, german, "EEA-objection", "de")
+
+
+@check("together", "denied: outside the calling hours, with the next lawful instant")
+def outside_hours(stage: Stage):
+    number = "+18085550123"
+    stage.numbers.append(number)
+    stage.person(number=number)
+    decision = denied(stage, number, "US-window")
+    equal(list(decision.zones), ["Pacific/Honolulu"])
+    opens = datetime(2026, 10, 21, 18, 0, tzinfo=timezone.utc).timestamp()
+    equal(rpc.seconds(decision.next_allowed_time), opens, "08:00 in Honolulu")
+
+
+@check("together", "denied: the copy of the register is stale, or was never asked")
+def stale_register(stage: Stage):
+    denied(stage, stage.person(register_age=32), "US-national-dnc")
+    assert stage.check(stage.person(register_age=31), "busy").verdict == decision_pb2.VERDICT_ALLOW, "31 days old is still good"
+    denied(stage, stage.number("us"), "US-national-dnc")
+
+
+@check("together", "denied: no consent in Germany; allowed with it; denied once it is withdrawn")
+def missing_consent(stage: Stage):
+    number = stage.person("de")
+    denied(stage, number, "DE-basis-consumer", "de")
+    stage.consent(number)
+    equal(stage.check(number, "busy", "de").verdict, decision_pb2.VERDICT_ALLOW)
+    request = consent_pb2.WithdrawConsentRequest(request_id=rpc.request_id(), number=number, seller=SELLER, source="sms_stop")
+    withdrawn = stage.agent.ask(stage.agent.consents.WithdrawConsent, request).consent_event
+    equal(withdrawn.action, consent_pb2.CONSENT_ACTION_WITHDRAWN)
+    denied(stage, number, "DE-basis-consumer", "de")
+    listed = stage.administrator.ask(stage.administrator.consents.ListConsents, consent_pb2.ListConsentsRequest(number=number)).consent_events
+    equal([event.action for event in listed], [consent_pb2.CONSENT_ACTION_WITHDRAWN, consent_pb2.CONSENT_ACTION_GIVEN])
+
+
+@check("together", "lifting an opt-out takes two people with the same evidence")
+def lift(stage: Stage):
+    number = stage.person()
+    suppression = stage.opt_out(number)
+    def ask(client, evidence):
+        return suppression_pb2.LiftSuppressionRequest(
+            request_id=rpc.request_id(), suppression_id=suppression.suppression_id, reason="signed a new permission", evidence_ref=evidence)
+    one, two = stage.administrator, stage.second
+    for client in (one, one):
+        first = refusal(client, client.suppressions.LiftSuppression, ask(client, "letter-1"))
+        equal((first.code, first.reason), ("FAILED_PRECONDITION", "SECOND_APPROVER_REQUIRED"))
+    other = refusal(two, two.suppressions.LiftSuppression, ask(two, "letter-2"))
+    equal(other.reason, "SECOND_APPROVER_REQUIRED", "another evidence is another request")
+    equal(stage.check(number, "busy").verdict, decision_pb2.VERDICT_DENY)
+    lifted = two.ask(two.suppressions.LiftSuppression, ask(two, "letter-1")).suppression
+    assert lifted.lift.requested_by and lifted.lift.approved_by and lifted.lift.requested_by != lifted.lift.approved_by
+    equal(stage.check(number, "busy").verdict, decision_pb2.VERDICT_ALLOW)
+
+
+@check("together", "opt-outs are found by number, and say nothing about other numbers")
+def check_numbers(stage: Stage):
+    stopped, free = stage.person(), stage.person()
+    suppression = stage.opt_out(stopped)
+    client = stage.administrator
+    checks = client.ask(client.suppressions.CheckNumbers, suppression_pb2.CheckNumbersRequest(numbers=[stopped, free])).checks
+    equal([[one.suppression_id for one in check.suppressions] for check in checks], [[suppression.suppression_id], []])
+    listed = client.ask(client.suppressions.ListSuppressions, suppression_pb2.ListSuppressionsRequest(number=stopped)).suppressions
+    equal([one.suppression_id for one in listed], [suppression.suppression_id])
+
+
+@check("together", "the auditor reads decisions page by page, and no number")
+def audit_pages(stage: Stage):
+    number = stage.person()
+    asked = {stage.check(number, "busy").decision_id for _ in range(5)}
+    key = stage.decision(next(iter(asked))).number_key
+    found, token = [], ""
+    while True:
+        page = stage.auditor.ask(stage.auditor.audit.ListDecisions, audit_pb2.ListDecisionsRequest(
+            page_size=2, page_token=token, filter=f'number_key = "{key}" AND stage = "check"'))
+        assert len(page.decisions) <= 2
+        found += page.decisions
+        token = page.next_page_token
+        if not token:
+            break
+    equal(sorted(one.decision_id for one in found), sorted(asked))
+    equal(found, sorted(found, key=lambda one: rpc.seconds(one.decided_time), reverse=True), "newest first")
+    call = stage.place_allowed(number, "busy").call
+    seen = stage.auditor.ask(stage.auditor.calls.GetCall, call_pb2.GetCallRequest(call_id=call.call_id)).call
+    equal((seen.to, seen.to_masked[-2:]), ("", number[-2:]))
+
+
+@check("together", "a contact is written by fields, and not over somebody else's change")
+def contacts(stage: Stage):
+    number = stage.person()
+    client = stage.administrator
+    first = client.ask(client.contacts.GetContact, contact_pb2.GetContactRequest(number=number)).contact
+    change = contact_pb2.UpsertContactRequest(request_id=rpc.request_id(), contact=contact_pb2.Contact(
+        party_id=first.party_id, language_tag="en", etag=first.etag), update_mask={"paths": ["language_tag"]})
+    second = client.ask(client.contacts.UpsertContact, change).contact
+    equal((second.display_name, second.language_tag, len(second.numbers)), (first.display_name, "en", 1))
+    change.request_id = rpc.request_id()
+    stale = refusal(client, client.contacts.UpsertContact, change)
+    equal((stale.code, stale.reason), ("ABORTED", "ETAG_MISMATCH"))
+    equal(CALLER_IDS["us"] in str(second), False)
