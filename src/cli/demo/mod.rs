@@ -276,7 +276,7 @@ impl Show {
             to: place.number(part),
             campaign: "demo".to_owned(),
             call_kind: pb::CallKind::LiveManual.into(),
-            sdp_offer: plain_offer(now),
+            sdp_offer: plain_offer(1),
             expire_time: Some(wire::to_wire(now.checked_add(Duration::from_secs(20))?)),
             ..pb::PlaceCallRequest::default()
         };
