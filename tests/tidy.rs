@@ -371,6 +371,10 @@ fn permit_faults(source: &Source) -> Vec<String> {
 
 fn size_faults(source: &Source) -> Vec<String> {
     let lines: Vec<&str> = source.text.lines().collect();
+    // A test module that outgrew its file.
+    if source.path.ends_with("/tests.rs") || source.path.contains("/tests/") {
+        return Vec::new();
+    }
     let is_module = |line: &&str| line.contains("mod ") && line.ends_with('{');
     let tests = lines
         .windows(2)
