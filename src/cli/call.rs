@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::arguments::Change;
+use super::arguments::{Change, instant};
 use super::audit;
 use super::card::{Detail, card};
 use super::check::Asked;
@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::domain::phone::Phone;
 use crate::grpc::client::{Client, Follower, Next, ask, json, patiently};
 use crate::grpc::pb::{
-    Call, CallEvent, CallEventKind, CallState, DecisionView, GetCallRequest, HangUpCallRequest,
-    PlaceCallRequest, Verdict,
+    Call, CallEvent, CallEventKind, CallState, Decision, DecisionView, GetCallRequest,
+    HangUpCallRequest, PlaceCallRequest, PlaceCallResponse, Verdict,
 };
 
 /// As many as the server takes.
@@ -44,9 +44,9 @@ pub struct CallArgs {
     /// The softphone's SDP offer; if left out, a plain one that sends the sound nowhere
     #[arg(long, value_name = "FILE")]
     pub sdp: Option<PathBuf>,
-    /// Do not dial later than this many seconds from now
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub expires: u32,
+    /// Do not dial later than this many seconds from now, or than this instant (RFC 3339)
+    #[arg(long, value_name = "SECONDS|TIME", default_value = "60", value_parser = expires)]
+    pub expires: Expires,
     /// End as soon as the call is queued
     #[arg(long)]
     pub no_watch: bool,
@@ -56,47 +56,78 @@ pub struct CallArgs {
     pub remote: Remote,
 }
 
+/// When the wish to call ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expires {
+    /// So long after the command was typed.
+    After(Duration),
+    /// Then; a repeated request must name the same instant as the first one.
+    At(Timestamp),
+}
+
+fn expires(text: &str) -> Result<Expires, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=86_400) => Ok(Expires::After(Duration::from_secs(seconds))),
+        Ok(_) => Err("expected 1 to 86400 seconds (a day)".to_owned()),
+        Err(_) => instant(text).map(Expires::At),
+    }
+}
+
 /// Places the call and follows it.
 pub async fn run(args: CallArgs) -> Result<ExitCode> {
     let output = args.remote.output();
-    let now = Clock::Real.read().wall.timestamp();
+    let request_id = args.change.request_id.unwrap_or_else(uuid::Uuid::new_v4);
     let sdp_offer = match &args.sdp {
         Some(path) => read_sdp(path)?,
         None => {
             output.remark("no --sdp given: offering PCMU and PCMA at 127.0.0.1 port 9, so nothing will be heard")?;
-            plain_offer(now)
+            // The same request has the same offer.
+            plain_offer(request_id.as_u64_pair().0 >> 1)
         }
     };
     let client = args.remote.connect().await?;
     // Listening starts before the call does: Ctrl-C in between must not leave a call behind.
     let mut interrupts = Interrupts::listen()?;
-    let Some(call) = place(&client, &args, sdp_offer, now, &mut interrupts).await? else {
+    let placed = place(&client, &args, request_id, sdp_offer, &mut interrupts).await?;
+    let shown = show_placed(output, &placed);
+    let Some(call) = placed.call else {
+        shown?;
         return Ok(exit::denied());
     };
-    if interrupts.wishes > 0 {
-        hang_up(&client, &call.call_id).await?;
-    }
     if args.no_watch {
+        shown?;
         return Ok(ExitCode::SUCCESS);
     }
-    watch(&client, &call, &mut interrupts, output).await?;
+    let followed = async {
+        shown?;
+        if interrupts.wishes > 0 {
+            hang_up(&client, &call.call_id).await?;
+        }
+        watch(&client, &call, &mut interrupts, output).await
+    };
+    if let Err(problem) = followed.await {
+        // Nobody follows it any more, so nobody is to be rung for it. The first problem is the one to tell.
+        let _ = hang_up(&client, &call.call_id).await;
+        return Err(problem);
+    }
     finish(&client, &call.call_id, output).await
 }
 
 async fn place(
     client: &Client,
     args: &CallArgs,
+    request_id: uuid::Uuid,
     sdp_offer: Vec<u8>,
-    now: Timestamp,
     interrupts: &mut Interrupts,
-) -> Result<Option<Call>> {
+) -> Result<PlaceCallResponse> {
     let output = args.remote.output();
-    let request_id = args.change.name();
-    let expire_time = now
-        .checked_add(Duration::from_secs(args.expires.into()))
-        .context("--expires lies too far ahead")?;
+    let expire_time = match args.expires {
+        Expires::At(instant) => instant,
+        Expires::After(span) => Clock::Real.read().wall.plus(span).timestamp(),
+    };
+    let repeat = format!("--request-id {request_id} --expires {expire_time}");
     let request = PlaceCallRequest {
-        request_id: request_id.clone(),
+        request_id: request_id.to_string(),
         to: args.number.reveal(),
         campaign: args.ask.campaign.clone(),
         call_kind: value!(CallKind, args.ask.kind),
@@ -112,31 +143,36 @@ async fn place(
             answer = &mut placing => break answer,
             () = interrupts.next() => {
                 if interrupts.wishes > 1 {
-                    bail!("left without an answer, the call may be placed; `--request-id {request_id}` asks again");
+                    bail!("left without an answer, the call may be placed; repeat with {repeat} to see");
                 }
                 output.remark("hanging up once the call is placed; once more to leave without waiting")?;
             }
         }
     };
     let answer = answer
-        .map_err(|status| Refused::change(status, &request_id))?
+        .map_err(|status| Refused::change(status, repeat))?
         .into_inner();
-    let decision = answer
+    let is_allowed = answer.decision.as_ref().map(Decision::verdict) == Some(Verdict::Allow);
+    ensure!(
+        is_allowed == answer.call.is_some(),
+        "the server's answer contradicts itself; see its log"
+    );
+    Ok(answer)
+}
+
+fn show_placed(output: Output, placed: &PlaceCallResponse) -> Result<()> {
+    let decision = placed
         .decision
         .as_ref()
         .context("the server answered without a decision")?;
     output.answer(
-        || json::object("PlaceCallResponse", &answer),
+        || json::object("PlaceCallResponse", placed),
         || card(decision, Detail::Brief, output.paint()),
     )?;
-    match (decision.verdict(), &answer.call) {
-        (Verdict::Allow, Some(call)) => {
-            output.remark(&format!("call {} is queued", plain(&call.call_id)))?;
-        }
-        (Verdict::Allow, None) => bail!("the server allowed the call and named none"),
-        _ => {}
+    match &placed.call {
+        Some(call) => output.remark(&format!("call {} is queued", plain(&call.call_id))),
+        None => Ok(()),
     }
-    Ok(answer.call)
 }
 
 async fn watch(
@@ -166,15 +202,14 @@ async fn watch(
 }
 
 async fn hang_up(client: &Client, call_id: &str) -> Result<()> {
-    let request_id = uuid::Uuid::new_v4().to_string();
     client
         .calls()
         .hang_up_call(ask(HangUpCallRequest {
-            request_id: request_id.clone(),
+            request_id: uuid::Uuid::new_v4().to_string(),
             call_id: call_id.to_owned(),
         }))
         .await
-        .map_err(|status| Refused::change(status, &request_id))?;
+        .map_err(Refused::question)?;
     Ok(())
 }
 
@@ -284,8 +319,7 @@ fn read_sdp(path: &Path) -> Result<Vec<u8>> {
 
 /// An offer that every far end can answer. Port 9 is the discard service (RFC 863): whatever is said to it is dropped.
 #[must_use]
-pub fn plain_offer(now: Timestamp) -> Vec<u8> {
-    let session = now.as_second();
+pub fn plain_offer(session: u64) -> Vec<u8> {
     format!(
         "v=0\r\no=- {session} 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
          m=audio 9 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=sendrecv\r\n"
@@ -364,7 +398,7 @@ mod tests {
 
     #[test]
     fn the_plain_offer_is_one_audio_stream_that_goes_nowhere() {
-        let offer = plain_offer("2026-11-20T14:30:00Z".parse().unwrap());
+        let offer = plain_offer(4711);
         let text = String::from_utf8(offer).unwrap();
         assert!(text.ends_with("\r\n") && !text.replace("\r\n", "").contains(['\r', '\n']));
         let lines: Vec<&str> = text.lines().collect();

@@ -191,7 +191,7 @@ async fn record(args: RecordArgs) -> Result<()> {
         .consents()
         .record_consent(ask(request))
         .await
-        .map_err(|status| Refused::change(status, &request_id))?
+        .map_err(|status| Refused::change(status, format!("--request-id {request_id}")))?
         .into_inner();
     one(args.remote.output(), answer.consent_event)
 }
@@ -214,7 +214,7 @@ async fn withdraw(args: WithdrawArgs) -> Result<()> {
         .consents()
         .withdraw_consent(ask(request))
         .await
-        .map_err(|status| Refused::change(status, &request_id))?
+        .map_err(|status| Refused::change(status, format!("--request-id {request_id}")))?
         .into_inner();
     one(args.remote.output(), answer.consent_event)
 }

@@ -134,7 +134,6 @@ pub async fn run(command: ContactCommand) -> Result<ExitCode> {
 }
 
 async fn set(args: SetArgs) -> Result<()> {
-    let request_id = args.change.name();
     let file = args.from_json.as_deref().map(read_json).transpose()?;
     let client = args.remote.connect().await?;
     let output = args.remote.output();
@@ -153,12 +152,13 @@ async fn set(args: SetArgs) -> Result<()> {
     let answer = client
         .contacts()
         .upsert_contact(ask(UpsertContactRequest {
-            request_id: request_id.clone(),
+            request_id: args.change.name(),
             contact: Some(contact),
             update_mask: Some(FieldMask { paths: mask.0 }),
         }))
         .await
-        .map_err(|status| Refused::change(status, &request_id))?
+        // Whatever became of it, the same command again sets the same facts.
+        .map_err(Refused::question)?
         .into_inner();
     let contact = answer
         .contact

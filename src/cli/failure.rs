@@ -52,8 +52,8 @@ pub struct Advised {
 #[error("{}", plain(.status.message()))]
 pub struct Refused {
     status: Box<Status>,
-    /// Set for changes, whose effect may be unknown.
-    request_id: Option<String>,
+    /// The options that repeat a change whose effect is not known.
+    repeat: Option<String>,
 }
 
 impl Refused {
@@ -62,16 +62,16 @@ impl Refused {
     pub fn question(status: Status) -> Self {
         Self {
             status: Box::new(status),
-            request_id: None,
+            repeat: None,
         }
     }
 
-    /// A change was refused, or its answer did not arrive.
+    /// A change was refused, or its answer did not arrive; `repeat` are the options that ask for the very same again.
     #[must_use]
-    pub fn change(status: Status, request_id: &str) -> Self {
+    pub fn change(status: Status, repeat: String) -> Self {
         Self {
             status: Box::new(status),
-            request_id: Some(request_id.to_owned()),
+            repeat: Some(repeat),
         }
     }
 }
@@ -160,11 +160,7 @@ impl Report {
         for (name, text) in &told.details {
             report.detail(name, text);
         }
-        report.advice = advice(
-            &report,
-            refused.request_id.as_deref(),
-            refused.status.code(),
-        );
+        report.advice = advice(&report, refused.repeat.as_deref(), refused.status.code());
         report
     }
 
@@ -236,7 +232,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// What a person can do about it: by the reason word where we know it, else by the code.
-fn advice(report: &Report, request_id: Option<&str>, code: Code) -> Vec<String> {
+fn advice(report: &Report, repeat: Option<&str>, code: Code) -> Vec<String> {
     let mut advice: Vec<String> = by_reason(report.reason.as_deref().unwrap_or_default())
         .or(by_code(code))
         .map(str::to_owned)
@@ -250,9 +246,9 @@ fn advice(report: &Report, request_id: Option<&str>, code: Code) -> Vec<String> 
             | Code::Internal
             | Code::Cancelled
     );
-    if let Some(id) = request_id.filter(|_| unknown_effect) {
+    if let Some(options) = repeat.filter(|_| unknown_effect) {
         advice.push(format!(
-            "whether it took effect is not known; repeat it with --request-id {id}, nothing is done twice"
+            "whether it took effect is not known; repeat it with {options}, nothing is done twice"
         ));
     }
     advice
@@ -356,7 +352,7 @@ mod tests {
         let advice = |status, id: Option<&str>| {
             let refused = id.map_or_else(
                 || Refused::question(Status::clone(&status)),
-                |id| Refused::change(status.clone(), id),
+                |id| Refused::change(status.clone(), format!("--request-id {id}")),
             );
             Report::of(&refused.into()).advice.join("; ")
         };

@@ -25,6 +25,7 @@ pub mod node;
 pub mod optout;
 pub mod output;
 pub mod person;
+pub mod policy;
 pub mod serve;
 pub mod wire;
 

@@ -185,7 +185,7 @@ async fn add(args: AddArgs) -> Result<()> {
         .suppressions()
         .create_suppression(ask(request))
         .await
-        .map_err(|status| Refused::change(status, &request_id))?
+        .map_err(|status| Refused::change(status, format!("--request-id {request_id}")))?
         .into_inner();
     let suppression = answer
         .suppression
@@ -206,7 +206,7 @@ async fn lift(args: LiftArgs) -> Result<()> {
         .suppressions()
         .lift_suppression(ask(request))
         .await
-        .map_err(|status| Refused::change(status, &request_id))?
+        .map_err(|status| Refused::change(status, format!("--request-id {request_id}")))?
         .into_inner();
     let suppression = answer
         .suppression

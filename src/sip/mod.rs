@@ -8,10 +8,20 @@
 //! [`Permit`]: crate::policy::Permit
 
 mod api;
+mod auth;
+mod call;
 mod config;
+mod locked;
+mod message;
+mod outcome;
 mod sdp;
+mod stray;
+mod token;
+mod transaction;
 mod transport;
 mod uas;
+mod values;
+mod wire;
 
 pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Invite, SipEvent};
 pub use config::{Secret, SipConfig, Trunk};

@@ -74,7 +74,7 @@ def wrong_configuration(stage: Stage):
     config.write_text(config.read_text() + '\n[trunk.hasty]\ntarget = "127.0.0.1:5099"\nring_timeout_seconds = 14\n')
     refuses(stage, config, "hasty", "ring_timeout_seconds", "64.1200")
     refuses(stage, stage.folder.path / "absent.toml", "absent.toml")
-    done = run_binary(stage.clock, "config", "check", "--config", str(config))
+    done = run_binary(stage.clock, "config", "check", str(config))
     assert done.returncode == 1 and "nowhere" in done.stdout + done.stderr, done
 
 

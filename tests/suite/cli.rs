@@ -75,6 +75,7 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "check +14045550141 --campaign spring --kind prerecorded --caller-id +14045550100 --json",
         &format!("check +14045550141 --campaign spring --party {id}"),
         "call +14045550141 --campaign spring --sdp offer.sdp --expires 30 --no-watch",
+        "call +14045550141 --campaign spring --expires 2026-11-20T14:30:00Z",
         "optout add +14045550141",
         "optout add +14045550141 --seller acme --channel autodialed --channel prerecorded --reason objection --source ivr",
         &format!("optout add --party {id} --evidence e --note n"),
