@@ -11,6 +11,7 @@ mod api;
 mod auth;
 mod call;
 mod config;
+mod endpoint;
 mod locked;
 mod message;
 mod outcome;
@@ -25,6 +26,7 @@ mod wire;
 
 pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Invite, SipEvent};
 pub use config::{Secret, SipConfig, Trunk};
+pub use endpoint::Endpoint;
 pub use sdp::{OfferProblem, check_offer};
-pub use transport::Endpoint;
+
 pub use uas::{Behaviour, Received, SimulatedCarrier};

@@ -1,253 +1,33 @@
-//! The endpoint: one task owns the socket and the timers, routes by Call-ID and does what the calls ask for.
+//! The endpoint's task: it owns the socket and the timers, routes by Call-ID and does what the calls ask for.
 //!
 //! Every queue has a bound. The permit is not looked at here: INVITE bytes cannot be had without it (`locked.rs`).
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::api::{Control, Dialog, EndedBy, Ending, HangUpCause, Invite, SipEvent};
-use super::call::{Call, Input, Limits, Output, Write};
-use super::config::SipConfig;
-use super::message::{Identity, Local};
+use super::api::{Control, HangUpCause, SipEvent};
+use super::call::{Call, Input, Output, Write};
+use super::endpoint::{Command, NewCall, Shared, refused};
 use super::token::{Tokens, random};
-use super::transaction::Timers;
 use super::wire::Message;
 use super::{stray, wire};
 use crate::clock::Clock;
 use crate::domain::call::{Outcome, Retry};
 use crate::domain::time::Mono;
-use crate::policy::Permit;
 
-/// Dial requests and controls on their way to the task.
-const COMMANDS_MAX: usize = 1_024;
-/// Events of one call that its owner has not read; the ending has a place of its own.
-const EVENTS_MAX: usize = 64;
-/// Controls of one call on their way.
-const CONTROLS_MAX: usize = 4;
 /// Datagrams that wait for a full socket; those beyond are lost, as the network may lose them.
 const BACKLOG_MAX: usize = 1_024;
 /// Datagrams that are read before timers and commands get their turn.
 const BURST_MAX: usize = 64;
-/// Ended calls that still answer stragglers, beside the active ones.
-const LINGERING_MAX: usize = 50_000;
 /// How often a clock that is moved by hand is looked at.
 const MANUAL_CLOCK_POLL: Duration = Duration::from_millis(5);
-
-/// The node's one SIP endpoint; a handle to its task, which ends with its last handle and last call.
-#[derive(Debug, Clone)]
-pub struct Endpoint {
-    shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    local_addr: SocketAddr,
-    local: Arc<Local>,
-    limits: Limits,
-    calls_max: usize,
-    active: AtomicUsize,
-    lingering: AtomicUsize,
-    refused_calls: AtomicU64,
-}
-
-#[derive(Debug)]
-enum Command {
-    Dial(Box<NewCall>),
-    Control(u64, Control),
-}
-
-#[derive(Debug)]
-struct NewCall {
-    id: Identity,
-    offer: Vec<u8>,
-    permit: Permit,
-    events: mpsc::Sender<SipEvent>,
-    last: mpsc::OwnedPermit<SipEvent>,
-    control: mpsc::Receiver<Control>,
-    back: mpsc::Sender<Command>,
-}
-
-impl Endpoint {
-    /// Binds the socket and starts the task.
-    pub async fn bind(config: &SipConfig, clock: Clock) -> std::io::Result<Self> {
-        let socket = UdpSocket::bind(config.listen).await?;
-        let local_addr = socket.local_addr()?;
-        let local = Arc::new(local(config, local_addr)?);
-        // The first non-blocking write needs to know that the socket takes one.
-        socket.writable().await?;
-        let shared = Arc::new(Shared {
-            local_addr,
-            local,
-            limits: Limits {
-                timers: Timers::of(config),
-                talk_max: Duration::from_secs(config.call_seconds_max),
-            },
-            calls_max: config.calls_max,
-            active: AtomicUsize::new(0),
-            lingering: AtomicUsize::new(0),
-            refused_calls: AtomicU64::new(0),
-        });
-        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let task = Task {
-            socket,
-            clock,
-            shared: Arc::clone(&shared),
-            secret: random(),
-            slots: HashMap::new(),
-            by_call_id: HashMap::new(),
-            timers: BTreeSet::new(),
-            next_key: 0,
-            backlog: VecDeque::new(),
-            blocked: BTreeSet::new(),
-        };
-        tokio::spawn(task.run(inbox));
-        Ok(Self { shared, commands })
-    }
-
-    /// The address of the socket.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.shared.local_addr
-    }
-
-    /// A fresh Call-ID: 128 random bits, no host name in it. Made before the claim and stored with the attempt.
-    #[must_use]
-    pub fn new_call_id(&self) -> String {
-        random()
-    }
-
-    /// Starts a call. The number to call and the number to show come from the permit and from nowhere else.
-    #[must_use]
-    pub fn dial(&self, permit: Permit, invite: Invite) -> Dialog {
-        let (events, inbox) = mpsc::channel(EVENTS_MAX);
-        let (control, controls) = mpsc::channel(CONTROLS_MAX);
-        let dialog = Dialog {
-            events: inbox,
-            control,
-        };
-        // The channel is new and empty: there is a place.
-        let Ok(last) = events.clone().try_reserve_owned() else {
-            return dialog;
-        };
-        let Some(from) = permit.from() else {
-            // Calls without a caller's number are not placed: sip.md section 5.
-            last.send(refused(
-                Outcome::IdentityRejected,
-                Retry::Fix,
-                "no number to show",
-            ));
-            return dialog;
-        };
-        if !self.admit() {
-            last.send(refused(
-                Outcome::Congestion,
-                Retry::Soon,
-                "the endpoint is full",
-            ));
-            return dialog;
-        }
-        let call = NewCall {
-            id: Identity {
-                call_id: invite.sip_call_id,
-                from_tag: random(),
-                to: permit.to(),
-                from,
-                trunk: invite.trunk,
-                local: Arc::clone(&self.shared.local),
-            },
-            offer: invite.sdp_offer,
-            permit,
-            events,
-            last,
-            control: controls,
-            back: self.commands.clone(),
-        };
-        if let Err(error) = self.commands.try_send(Command::Dial(Box::new(call))) {
-            self.shared.active.fetch_sub(1, Ordering::Relaxed);
-            if let Command::Dial(call) = error.into_inner() {
-                call.last.send(refused(
-                    Outcome::Congestion,
-                    Retry::Soon,
-                    "the endpoint is full",
-                ));
-            }
-        }
-        dialog
-    }
-
-    /// Calls that have not ended yet.
-    #[must_use]
-    pub fn active_calls(&self) -> usize {
-        self.shared.active.load(Ordering::Relaxed)
-    }
-
-    /// Ended calls that still answer stragglers.
-    #[must_use]
-    pub fn lingering_calls(&self) -> usize {
-        self.shared.lingering.load(Ordering::Relaxed)
-    }
-
-    /// Inbound calls that were refused since the start; none is ever taken.
-    #[must_use]
-    pub fn refused_calls(&self) -> u64 {
-        self.shared.refused_calls.load(Ordering::Relaxed)
-    }
-
-    fn admit(&self) -> bool {
-        let shared = &self.shared;
-        let room = |active| (active < shared.calls_max).then_some(active + 1);
-        shared.lingering.load(Ordering::Relaxed) < LINGERING_MAX
-            && shared
-                .active
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
-                .is_ok()
-    }
-}
-
-fn refused(outcome: Outcome, retry: Retry, reason: &str) -> SipEvent {
-    SipEvent::Ended(Ending {
-        outcome,
-        retry,
-        code: None,
-        reason: Some(reason.to_owned()),
-        q850_cause: None,
-        retry_after: None,
-        by: EndedBy::Us,
-        answered: false,
-    })
-}
-
-/// What stands in Via and Contact.
-fn local(config: &SipConfig, bound: SocketAddr) -> std::io::Result<Local> {
-    let host = match &config.advertised_host {
-        Some(host) => match host.parse::<IpAddr>() {
-            Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
-            _ => host.clone(),
-        },
-        None if bound.ip().is_unspecified() => {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidInput,
-                "`sip.listen` names no single address: set `sip.advertised_host` to the one that trunks reach",
-            ));
-        }
-        None => match bound.ip() {
-            IpAddr::V6(v6) => format!("[{v6}]"),
-            IpAddr::V4(v4) => v4.to_string(),
-        },
-    };
-    Ok(Local {
-        host,
-        port: bound.port(),
-    })
-}
 
 struct Slot {
     call: Call,
@@ -260,7 +40,7 @@ struct Slot {
     forwarder: AbortHandle,
 }
 
-struct Task {
+pub(super) struct Task {
     socket: UdpSocket,
     clock: Clock,
     shared: Arc<Shared>,
@@ -276,7 +56,22 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+    pub(super) fn new(socket: UdpSocket, clock: Clock, shared: Arc<Shared>) -> Self {
+        Self {
+            socket,
+            clock,
+            shared,
+            secret: random(),
+            slots: HashMap::new(),
+            by_call_id: HashMap::new(),
+            timers: BTreeSet::new(),
+            next_key: 0,
+            backlog: VecDeque::new(),
+            blocked: BTreeSet::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut open = true;
         let mut buffer = vec![0; 65_536];
         while open || !self.slots.is_empty() {

@@ -407,9 +407,10 @@ impl Call {
         out.push(Output::Event(SipEvent::Ended(ending)));
     }
 
-    /// Stragglers are answered for 64 T1 more.
+    /// Stragglers are answered for 64 T1 more, and as long as one may be under way.
     fn linger(&mut self, now: Mono) {
-        self.deadlines.linger = Some(now.plus(self.limits.timers.long()));
+        let Timers { t4, .. } = self.limits.timers;
+        self.deadlines.linger = Some(now.plus(self.limits.timers.long()).plus(t4));
     }
 
     /// An event that may be left out when there were too many.

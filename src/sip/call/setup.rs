@@ -262,9 +262,14 @@ impl Call {
 
     /// Gives the call up before an answer. The permit goes first.
     pub(super) fn cancel(&mut self, own: Own, now: Mono, out: &mut Vec<Output>) {
+        let had_permit = self.permit.is_some();
         self.drop_permit();
         if self.own.is_some() || self.state == State::Over {
             return;
+        }
+        if had_permit && self.sent {
+            // An opt-out that waits for this attempt need not wait for the call's end.
+            out.push(Output::Event(SipEvent::PermitSpent));
         }
         self.own = Some(own);
         self.deadlines.ring = None;

@@ -485,6 +485,7 @@ fn a_cancel_waits_for_the_first_provisional() {
     line.check(
         "0 > INVITE 1
          0 ! sent first
+         0 ! permit spent
          0 ! note: cancelling as soon as the far end has said anything
          700 < 100 INVITE
          700 > CANCEL 1 Q.850;cause=16;text=\"Normal call clearing\"
@@ -511,6 +512,7 @@ fn a_cancel_that_gets_no_provisional_ends_with_the_trunks_patience() {
     line.check(
         "0 > INVITE 1
          0 ! sent first
+         100 ! permit spent
          100 ! note: cancelling as soon as the far end has said anything
          4000 ! ended canceled none by Us code None",
     );
