@@ -129,6 +129,7 @@ fn end(call_id: CallId, attempt_id: AttemptId, outcome: Outcome) -> AttemptEnd {
 
 fn wanted(store: &TestStore, number: u32, party_id: PartyId) -> FactsWanted {
     FactsWanted {
+        call_id: None,
         number: phone(number),
         number_key: store.key(phone(number)),
         party_id,
@@ -2165,13 +2166,19 @@ const LIMITED: &str = "DIALGATE_TEST_LIMITED";
 #[test]
 fn a_full_disk_is_survived() {
     let limited = std::process::Command::new("sh")
-        .args(["-c", r#"ulimit -S -f 4096; exec "$0" --exact store::under_a_size_limit --nocapture"#])
+        .args([
+            "-c",
+            r#"ulimit -S -f 4096; exec "$0" --exact store::under_a_size_limit --nocapture"#,
+        ])
         .arg(std::env::current_exe().unwrap())
         .env(LIMITED, "1")
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&limited.stdout);
-    assert!(limited.status.success() && told.contains("went on"), "{limited:?}");
+    assert!(
+        limited.status.success() && told.contains("went on"),
+        "{limited:?}"
+    );
 }
 
 /// The other half of [`a_full_disk_is_survived`]; alone it has nothing to do.
@@ -2181,7 +2188,10 @@ async fn under_a_size_limit() {
         return;
     }
     let store = TestStore::sqlite().await;
-    let big = |at| AuditEntry { payload: serde_json::json!("x".repeat(100_000)), ..audit("big", at) };
+    let big = |at| AuditEntry {
+        payload: serde_json::json!("x".repeat(100_000)),
+        ..audit("big", at)
+    };
     let mut kept = 0;
     let refused = loop {
         let mut tx = store.write().await;
@@ -2198,15 +2208,37 @@ async fn under_a_size_limit() {
     };
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     assert!(kept > 0);
-    let count = async || store.read().await.audit_entries(&tenant(), &everything()).await.unwrap().rows.len();
-    assert_eq!(count().await, usize::try_from(kept).unwrap(), "what was committed is there, and nothing else");
+    let count = async || {
+        store
+            .read()
+            .await
+            .audit_entries(&tenant(), &everything())
+            .await
+            .unwrap()
+            .rows
+            .len()
+    };
+    assert_eq!(
+        count().await,
+        usize::try_from(kept).unwrap(),
+        "what was committed is there, and nothing else"
+    );
     for _ in 0..20 {
         let mut tx = store.write().await;
-        let done = tx.insert_audit(&tenant(), &[big(NOON), big(NOON), big(NOON)]).await;
-        assert!(matches!(done, Ok(()) | Err(StoreError::Unavailable(_))), "{done:?}");
+        let done = tx
+            .insert_audit(&tenant(), &[big(NOON), big(NOON), big(NOON)])
+            .await;
+        assert!(
+            matches!(done, Ok(()) | Err(StoreError::Unavailable(_))),
+            "{done:?}"
+        );
     }
     let room = std::process::Command::new("prlimit")
-        .args(["--fsize=unlimited", "--pid", &std::process::id().to_string()])
+        .args([
+            "--fsize=unlimited",
+            "--pid",
+            &std::process::id().to_string(),
+        ])
         .status()
         .unwrap();
     assert!(room.success());
