@@ -217,6 +217,7 @@ impl Bench {
     }
 
     pub async fn lease(&self) -> Vec<Leased> {
+        self.clock.advance(Duration::from_millis(1));
         let mut tx = self.store.store.write(Urgency::Ordinary).await.unwrap();
         let leased = tx
             .lease_calls(self.me, "carrier", 32, self.now())
