@@ -23,14 +23,14 @@ const DAY: i64 = 24 * 60 * MINUTE;
 /// Finds that instant; `None` when there is none within the horizon. `failing` are the rows that deny now.
 pub(super) fn next_allowed_time(scene: &Scene<'_>, failing: &[&Rule]) -> Option<Micros> {
     let now = scene.case.call.at;
-    let hints = fact_instants(scene);
-    if scene.place.zones.is_empty() || !time_can_help(scene, failing, &hints) {
+    let (settled, end) = (settled_at(scene), now.plus(HORIZON));
+    let hopeless = |rule: &Rule, at: Micros| at >= settled && !rule.kind.heals();
+    if scene.place.zones.is_empty() || failing.iter().any(|rule| hopeless(rule, now)) {
         return None;
     }
-    let openings = opening_minutes(scene);
+    let (openings, hints) = (opening_minutes(scene), fact_instants(scene));
     let mut clocks: Vec<_> = (scene.place.zones.iter()).map(Changes::of).collect();
-    let (mut at, end) = (now, now.plus(HORIZON));
-    let mut suspect = 0;
+    let (mut at, mut suspect) = (now, 0);
     loop {
         let by_clock = clocks
             .iter_mut()
@@ -40,27 +40,50 @@ pub(super) fn next_allowed_time(scene: &Scene<'_>, failing: &[&Rule]) -> Option<
         if at > end {
             return None;
         }
-        if allows(scene, at, &mut suspect) {
-            return Some(at);
+        match denying(scene, at, suspect) {
+            None => return Some(at),
+            Some((_, rule)) if hopeless(rule, at) => return None,
+            Some((index, _)) => suspect = index,
         }
     }
 }
 
-/// Whether all rows are met at this instant, in all zones. The row that failed last is asked first: most steps of a
-/// search fail by the same one.
-fn allows(scene: &Scene<'_>, at: Micros, suspect: &mut usize) -> bool {
-    scene.place.zones.iter().all(|zone| {
+/// A row that denies at this instant in some zone. The row that did so last is asked first: most steps of a search fail
+/// by the same one.
+fn denying<'a>(scene: &Scene<'a>, at: Micros, suspect: usize) -> Option<(usize, &'a Rule)> {
+    scene.place.zones.iter().find_map(|zone| {
         let moment = Moment::new(scene, at, Some(zone), false);
-        let first = scene.candidates.get(*suspect).map(|rule| (*suspect, *rule));
+        let first = scene.candidates.get(suspect).map(|rule| (suspect, *rule));
         let all = scene.candidates.iter().copied().enumerate();
-        let failing = first.into_iter().chain(all).find(|(index, rule)| {
+        first.into_iter().chain(all).find(|(index, rule)| {
             moment.holds(*index) && moment.judge(rule).outcome == RuleOutcome::Fail
-        });
-        if let Some((index, _)) = failing {
-            *suspect = index;
-        }
-        failing.is_none()
+        })
     })
+}
+
+/// From this instant on, only windows and caps can change for the better: lists and grounds grow older, and nothing
+/// else moves. Before it a law may change, a promised call-back begin or a consent take effect.
+fn settled_at(scene: &Scene<'_>) -> Micros {
+    let facts = &scene.case.facts;
+    let given = || (facts.consents.iter()).filter(|event| event.action == ConsentAction::Given);
+    if given().nth(1).is_some() {
+        // When the latest consent runs out, an older one of another form may come to the fore.
+        return Micros(i64::MAX);
+    }
+    let law = scene.candidates.iter().filter(|rule| rule.common.enforced);
+    let dates = law.flat_map(|rule| [rule.common.effective_from, rule.common.effective_to]);
+    // Every zone has left a date two days after it began in UTC.
+    let left = dates.flatten().filter_map(|date| {
+        let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(Micros::from(midnight.timestamp()).plus(Duration::from_secs(2 * 24 * 3600)))
+    });
+    let wish = facts.callback.as_ref();
+    let wish = wish.map(|wish| {
+        wish.not_before
+            .map_or(wish.requested_at, |from| from.max(wish.requested_at))
+    });
+    let all = left.chain(wish).chain(given().map(|event| event.at));
+    all.max().unwrap_or(Micros(i64::MIN))
 }
 
 /// Instants named by facts at which a row may change its mind.
@@ -86,26 +109,6 @@ fn fact_instants(scene: &Scene<'_>) -> Vec<Micros> {
     instants.sort_unstable();
     instants.dedup();
     instants
-}
-
-/// Whether searching can find anything: each failing row heals with time, or the law or the grounds change.
-fn time_can_help(scene: &Scene<'_>, failing: &[&Rule], hints: &[Micros]) -> bool {
-    let heals = failing.iter().all(|rule| rule.kind.heals());
-    let today = scene
-        .case
-        .call
-        .at
-        .timestamp()
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .date();
-    let law_changes = scene.candidates.iter().any(|rule| {
-        let dates = [rule.common.effective_from, rule.common.effective_to];
-        // A day of margin: some zone may still be on yesterday's date.
-        rule.common.enforced
-            && (dates.into_iter().flatten())
-                .any(|date| today <= date.saturating_add(jiff::Span::new().days(1)))
-    });
-    heals || law_changes || !hints.is_empty()
 }
 
 /// The minutes of the day at which some window opens, and midnight.
@@ -293,8 +296,7 @@ mod tests {
             case.call.at = at;
             let number = crate::place::dialable(pack.tables(), &case.call.to).unwrap();
             let scene = Scene::open(pack, &case, &number);
-            let mut suspect = 0;
-            allows(&scene, at, &mut suspect)
+            denying(&scene, at, 0).is_none()
         };
         let mut cases = Vec::new();
         for (place, at) in [

@@ -2156,6 +2156,67 @@ async fn tenants_are_apart(store: TestStore) {
     );
 }
 
+// ---- SQLite alone
+
+/// Set in the process that runs under a limit on the size of files.
+const LIMITED: &str = "DIALGATE_TEST_LIMITED";
+
+/// A disk that is full is an error of the write and nothing worse; with room again, the store goes on.
+#[test]
+fn a_full_disk_is_survived() {
+    let limited = std::process::Command::new("sh")
+        .args(["-c", r#"ulimit -S -f 4096; exec "$0" --exact store::under_a_size_limit --nocapture"#])
+        .arg(std::env::current_exe().unwrap())
+        .env(LIMITED, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&limited.stdout);
+    assert!(limited.status.success() && told.contains("went on"), "{limited:?}");
+}
+
+/// The other half of [`a_full_disk_is_survived`]; alone it has nothing to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_a_size_limit() {
+    if std::env::var_os(LIMITED).is_none() {
+        return;
+    }
+    let store = TestStore::sqlite().await;
+    let big = |at| AuditEntry { payload: serde_json::json!("x".repeat(100_000)), ..audit("big", at) };
+    let mut kept = 0;
+    let refused = loop {
+        let mut tx = store.write().await;
+        let entries: Vec<_> = (0..5).map(|index| big(after(kept + index))).collect();
+        let done = match tx.insert_audit(&tenant(), &entries).await {
+            Ok(()) => tx.commit().await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => kept += 5,
+            Err(error) => break error,
+        }
+        assert!(kept < 1000, "the limit does not hold");
+    };
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    assert!(kept > 0);
+    let count = async || store.read().await.audit_entries(&tenant(), &everything()).await.unwrap().rows.len();
+    assert_eq!(count().await, usize::try_from(kept).unwrap(), "what was committed is there, and nothing else");
+    for _ in 0..20 {
+        let mut tx = store.write().await;
+        let done = tx.insert_audit(&tenant(), &[big(NOON), big(NOON), big(NOON)]).await;
+        assert!(matches!(done, Ok(()) | Err(StoreError::Unavailable(_))), "{done:?}");
+    }
+    let room = std::process::Command::new("prlimit")
+        .args(["--fsize=unlimited", "--pid", &std::process::id().to_string()])
+        .status()
+        .unwrap();
+    assert!(room.success());
+    let mut tx = store.write().await;
+    tx.insert_audit(&tenant(), &[big(NOON)]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(count().await, usize::try_from(kept).unwrap() + 1);
+    println!("went on");
+}
+
 // ---- PostgreSQL alone
 
 /// An opt-out waits 250 ms for a lock at most, then goes on in the same transaction.

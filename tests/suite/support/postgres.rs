@@ -25,7 +25,8 @@ pub fn database() -> Option<String> {
 struct Cluster {
     programs: PathBuf,
     folder: PathBuf,
-    /// A shell that waits for the end of its input, which is the end of this process, and stops the server then.
+    /// A shell that waits for the end of its input, which is the end of this process, and stops the server then, without
+    /// the checkpoint that nobody will need.
     _watch: Child,
 }
 
@@ -117,7 +118,7 @@ impl Cluster {
 
     fn watch(programs: &Path, folder: &Path, data: &Path) -> Child {
         let script = r#"folder=$1; shift; "$@" </dev/null >"$folder/log" 2>&1 & server=$!
-            cat >/dev/null; kill -INT $server; wait $server; rm -rf "$folder""#;
+            cat >/dev/null; kill -QUIT $server; wait $server; rm -rf "$folder""#;
         let mut server = as_user(Path::new("sh"));
         server
             .args(["-c", script, "watch", text(folder)])
