@@ -31,7 +31,7 @@ impl CallService for Api {
         let decision = self.gate.check(question).await;
         let decision = decision.map_err(|error| status::from_gate(&error))?;
         Ok(Response::new(pb::CheckCallResponse {
-            decision: Some(convert::decision::decision(decision, who.role)),
+            decision: Some(convert::decision::basic(decision, who.role)),
         }))
     }
 
@@ -58,7 +58,7 @@ impl CallService for Api {
         let placed = self.gate.place(question).await;
         let placed = placed.map_err(|error| status::from_gate(&error))?;
         Ok(Response::new(pb::PlaceCallResponse {
-            decision: Some(convert::decision::decision(placed.decision, who.role)),
+            decision: Some(convert::decision::basic(placed.decision, who.role)),
             call: placed.call.map(|call| convert::call::call(call, who.role)),
         }))
     }
