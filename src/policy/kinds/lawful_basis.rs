@@ -251,6 +251,10 @@ mod tests {
                 ),
             ],
         );
+    }
+
+    #[test]
+    fn grounds_that_depend_on_dates_and_registers() {
         // Norway: own similar products within 365 days.
         table(
             "NO",

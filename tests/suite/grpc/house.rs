@@ -286,7 +286,11 @@ pub fn refusal(status: &Status) -> (Code, String, Vec<String>) {
         let violations = bad.field_violations.iter();
         violations.map(|each| each.field.clone()).collect()
     });
-    (status.code(), info.reason.clone(), fields.unwrap_or_default())
+    (
+        status.code(),
+        info.reason.clone(),
+        fields.unwrap_or_default(),
+    )
 }
 
 /// Asserts a refusal of this kind.
@@ -299,7 +303,11 @@ pub fn assert_refused<T: std::fmt::Debug>(
     let status = answer.unwrap_err();
     let (got_code, got_reason, got_fields) = refusal(&status);
     assert_eq!(
-        (got_code, got_reason.as_str(), got_fields.iter().map(String::as_str).collect()),
+        (
+            got_code,
+            got_reason.as_str(),
+            got_fields.iter().map(String::as_str).collect()
+        ),
         (code, reason, fields.to_vec()),
         "{status:?}"
     );

@@ -50,10 +50,10 @@ macro_rules! reflection {
     ($name:ident, $version:ident) => {
         #[tokio::test]
         async fn $name() {
-            use tonic_reflection::pb::$version as reflection;
             use reflection::server_reflection_client::ServerReflectionClient;
             use reflection::server_reflection_request::MessageRequest;
             use reflection::server_reflection_response::MessageResponse;
+            use tonic_reflection::pb::$version as reflection;
 
             let house = House::open().await;
             let ask = async |message: MessageRequest| {
@@ -62,9 +62,17 @@ macro_rules! reflection {
                     message_request: Some(message),
                 };
                 let mut client = ServerReflectionClient::new(house.channel().await);
-                let answers = client.server_reflection_info(tokio_stream::once(request)).await;
+                let answers = client
+                    .server_reflection_info(tokio_stream::once(request))
+                    .await;
                 let mut answers = answers.unwrap().into_inner();
-                answers.message().await.unwrap().unwrap().message_response.unwrap()
+                answers
+                    .message()
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .message_response
+                    .unwrap()
             };
             let MessageResponse::ListServicesResponse(list) =
                 ask(MessageRequest::ListServices(String::new())).await
@@ -72,7 +80,11 @@ macro_rules! reflection {
                 panic!("no list")
             };
             let names: Vec<&str> = list.service.iter().map(|each| each.name.as_str()).collect();
-            for wanted in ["dialgate.v1.CallService", "dialgate.v1.AuditService", "grpc.health.v1.Health"] {
+            for wanted in [
+                "dialgate.v1.CallService",
+                "dialgate.v1.AuditService",
+                "grpc.health.v1.Health",
+            ] {
                 assert!(names.contains(&wanted), "{wanted} in {names:?}");
             }
             let symbol = "dialgate.v1.CallService.PlaceCall".to_owned();
@@ -107,12 +119,22 @@ async fn streams_end_when_the_server_stops() {
     house.callable(super::house::ATLANTA).await;
     let client = house.agent().await;
     let request = house.place(super::house::ATLANTA);
-    let placed = client.calls().place_call(request).await.unwrap().into_inner();
+    let placed = client
+        .calls()
+        .place_call(request)
+        .await
+        .unwrap()
+        .into_inner();
     let request = pb::WatchCallRequest {
         call_id: placed.call.unwrap().call_id,
         resume_token: Vec::new(),
     };
-    let mut events = client.calls().watch_call(request).await.unwrap().into_inner();
+    let mut events = client
+        .calls()
+        .watch_call(request)
+        .await
+        .unwrap()
+        .into_inner();
     assert!(events.message().await.unwrap().is_some());
     let House { server, .. } = house;
     let (last, ()) = tokio::join!(async { events.message().await }, server.stop());
