@@ -177,7 +177,9 @@ fn survive_size_limit() {
     #[cfg(unix)]
     const SIGNAL: i32 = 25;
     #[cfg(unix)]
-    if let Err(error) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(SIGNAL)) {
+    if let Err(error) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(SIGNAL))
+    {
         tracing::warn!(%error, "a limit on the size of files would end this process");
     }
 }

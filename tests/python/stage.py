@@ -54,6 +54,7 @@ class Stage:
         self.serials = {"us": itertools.count(100), "de": itertools.count(100)}
         self.numbers: list[str] = list(CALLER_IDS.values())
         self.secrets: list[str] = [PASSWORD]
+        self.said: list[str] = []
         self.trunks: dict[str, Traffic] = {}
         self.server: Server | None = None
 
@@ -216,7 +217,7 @@ class Stage:
         assert len({event.event_id for event in events}) == len(events)
         assert all(event.call_id == call.call_id for event in events)
         times = [rpc.seconds(event.event_time) for event in events]
-        assert times == sorted(times), "event times run backwards"
+        assert times == sorted(times), f"event times run backwards: {list(zip(kinds(events), times))}"
         assert kinds(events)[:3] == ["queued", "claimed", "inviting"], kinds(events)
         assert [kind for kind in kinds(events) if kind != "note"][-1] == "ended", kinds(events)
         end = next(event for event in events if kinds([event]) == ["ended"])

@@ -18,7 +18,7 @@ def refuses(stage: Stage, config, *words: str):
     said = done.stderr + done.stdout
     assert done.returncode in (1, 2), f"it ended with {done.returncode}: {said}"
     assert "panicked" not in said, said
-    assert "\x1b" not in said and "\ufffd" not in said, f"colours or garbled characters, and no terminal: {said!r}"
+    stage.said.append(said)
     missing = [word for word in words if word.lower() not in said.lower()]
     assert not missing, f"the error does not say {missing}: {said}"
 
@@ -98,3 +98,9 @@ def no_database(stage: Stage):
     url = f"postgres://dialgate@localhost/dialgate?host={str(stage.folder.path).replace('/', '%2F')}" if stage.database \
         else f"sqlite://{stage.folder.path}/no/such/folder/x.db"
     refuses(stage, stage.write_config("gone.toml", url, "number.key"))
+
+
+@check("starts", "what it says where no terminal is has neither colours nor garbled characters")
+def plain_text(stage: Stage):
+    faults = [said for said in stage.said if "\x1b" in said or "\ufffd" in said]
+    assert stage.said and not faults, f"{len(faults)} of {len(stage.said)}, such as {faults[0]!r}"

@@ -15,7 +15,9 @@ use dialgate::domain::ids::{
 };
 use dialgate::domain::party::{Audience, LineType};
 use dialgate::domain::phone::NumberKey;
-use dialgate::domain::suppression::{Lift, SuppressionReason, SuppressionSubject};
+use dialgate::domain::suppression::{
+    Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSubject,
+};
 use dialgate::domain::time::Micros;
 use dialgate::policy::facts::{OptOutKind, OptOutScope};
 use dialgate::store::{
@@ -129,11 +131,13 @@ fn end(call_id: CallId, attempt_id: AttemptId, outcome: Outcome) -> AttemptEnd {
 
 fn wanted(store: &TestStore, number: u32, party_id: PartyId) -> FactsWanted {
     FactsWanted {
+        call_id: None,
         number: phone(number),
         number_key: store.key(phone(number)),
         party_id,
         seller: "acme".to_owned(),
         call_kind: CallKind::LiveManual,
+        call_id: None,
         at: after(100),
     }
 }
@@ -226,8 +230,7 @@ async fn facts_are_put_together(store: TestStore) {
     let key = store.key(phone(1));
     let number = SuppressionSubject::Number(key);
     let mut expected = Vec::new();
-    let mut add = async |change: &dyn Fn(&mut dialgate::domain::suppression::Suppression),
-                         counts: bool| {
+    let mut add = async |change: &dyn Fn(&mut Suppression), counts: bool| {
         let mut new = suppression(number);
         new.recorded_at = after(i64::try_from(expected.len()).unwrap());
         new.received_at = after(-50);
@@ -259,16 +262,9 @@ async fn facts_are_put_together(store: TestStore) {
         false,
     )
     .await;
-    let lift = |new: &mut dialgate::domain::suppression::Suppression| {
-        new.lift = Some(Lift {
-            at: after(1),
-            requested_by: "a".to_owned(),
-            approved_by: "b".to_owned(),
-            reason: "asked to be called".to_owned(),
-            evidence_ref: "form 8".to_owned(),
-        });
-    };
-    add(&lift, false).await;
+    let mut lifted = suppression(number);
+    tx.insert_suppression(&tenant(), &lifted).await.unwrap();
+    lift(&mut tx, &mut lifted, after(1)).await;
     let given = consent(party, phone(1));
     tx.insert_consent(&tenant(), &given).await.unwrap();
     for change in [0, 1] {
@@ -1084,6 +1080,15 @@ async fn a_further_claim_supersedes_the_old_one(store: TestStore) {
         1,
         "a challenge answered late is one attempt"
     );
+    let own = FactsWanted {
+        call_id: Some(call.call_id),
+        ..asked[0].clone()
+    };
+    let facts = tx.load_facts(&tenant(), &[own]).await.unwrap();
+    assert!(
+        facts[0].attempts.is_empty(),
+        "to the call itself it is no earlier one"
+    );
     assert!(
         tx.end_attempt(&tenant(), &end(call.call_id, new.attempt_id, Outcome::Busy))
             .await
@@ -1242,12 +1247,11 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
             .unwrap(),
         0
     );
-    let mut add =
-        async |subject, change: &dyn Fn(&mut dialgate::domain::suppression::Suppression)| {
-            let mut new = suppression(subject);
-            change(&mut new);
-            tx.insert_suppression(&tenant(), &new).await.unwrap();
-        };
+    let mut add = async |subject, change: &dyn Fn(&mut Suppression)| {
+        let mut new = suppression(subject);
+        change(&mut new);
+        tx.insert_suppression(&tenant(), &new).await.unwrap();
+    };
     add(subject(2), &|_| {}).await;
     add(SuppressionSubject::Party(made[&3].0.party_id), &|_| {}).await;
     add(subject(4), &|new| {
@@ -1619,80 +1623,77 @@ async fn suppressions_are_kept_and_lifted(store: TestStore) {
         "one that expires does not stand for one that does not"
     );
 
-    let lift = Lift {
-        at: after(50),
-        requested_by: "key:a".to_owned(),
-        approved_by: "key:b".to_owned(),
-        reason: "asked to be called".to_owned(),
-        evidence_ref: "form 9".to_owned(),
-    };
-    assert!(
-        tx.lift_suppression(&tenant(), of_number.suppression_id, &lift)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !tx.lift_suppression(&tenant(), of_number.suppression_id, &lift)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !tx.lift_suppression(&tenant(), SuppressionId::new(NOON), &lift)
-            .await
-            .unwrap()
-    );
-    let lifted = tx
+    let mut lifted = of_number.clone();
+    lift(&mut tx, &mut lifted, after(50)).await;
+    let stored = tx
         .suppression(&tenant(), of_number.suppression_id)
         .await
-        .unwrap()
         .unwrap();
-    assert_eq!(lifted.lift, Some(lift.clone()));
-    assert!(
-        tx.covering(&tenant(), &[key], Some("acme"), after(100))
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert_eq!(
-        tx.same_suppression(&tenant(), subject, Some("acme"), &[CallKind::Autodialed])
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(stored, Some(lifted));
+    let t = tenant();
+    let found = tx.covering(&t, &[key], Some("acme"), after(100)).await;
+    assert!(found.unwrap().is_empty());
+    let kinds = [CallKind::Autodialed];
+    let same = tx.same_suppression(&t, subject, Some("acme"), &kinds).await;
+    assert_eq!(same.unwrap(), None);
     let standing = list(
         "NOT lift_time > \"1970-01-01T00:00:00Z\"",
         SUPPRESSION_FIELDS,
     );
-    assert_eq!(
-        tx.list_suppressions(&tenant(), &standing)
-            .await
-            .unwrap()
-            .rows,
-        [of_party]
-    );
+    let page = tx.list_suppressions(&tenant(), &standing).await.unwrap();
+    assert_eq!(page.rows, [of_party]);
     tx.commit().await.unwrap();
 
     let mut tx = store.write().await;
-    let alone = Lift {
-        approved_by: lift.requested_by.clone(),
-        ..lift
-    };
-    let other = suppression(subject);
-    tx.insert_suppression(&tenant(), &other).await.unwrap();
-    assert!(
-        tx.lift_suppression(&tenant(), other.suppression_id, &alone)
-            .await
-            .is_err(),
-        "lifting takes two people"
-    );
-    drop(tx);
-    let mut tx = store.write().await;
     let mut expiring = suppression(subject);
     expiring.expires_at = Some(after(9));
+    let refused = tx.insert_suppression(&tenant(), &expiring).await;
+    assert!(refused.is_err(), "a person's wish never expires");
+}
+
+/// Lifts a suppression as two people do, trying on the way everything that does not lift it.
+async fn lift(tx: &mut Tx, standing: &mut Suppression, at: Micros) {
+    let (id, nobody) = (standing.suppression_id, SuppressionId::new(NOON));
+    let request = LiftRequest {
+        at: after(0),
+        requested_by: "key:a".to_owned(),
+        reason: "asked to be called".to_owned(),
+        evidence_ref: "form 9".to_owned(),
+    };
+    let lift = Lift {
+        at,
+        requested_by: request.requested_by.clone(),
+        approved_by: "key:b".to_owned(),
+        reason: request.reason.clone(),
+        evidence_ref: request.evidence_ref.clone(),
+    };
+    let t = tenant();
     assert!(
-        tx.insert_suppression(&tenant(), &expiring).await.is_err(),
-        "a person's wish never expires"
+        !tx.lift_suppression(&t, id, &lift).await.unwrap(),
+        "not asked for"
     );
+    assert!(tx.request_lift(&t, id, &request).await.unwrap());
+    assert!(!tx.request_lift(&t, id, &request).await.unwrap());
+    assert!(!tx.request_lift(&t, nobody, &request).await.unwrap());
+    standing.lift_request = Some(request);
+    let asked = tx.suppression(&t, id).await.unwrap();
+    assert_eq!(
+        asked.as_ref(),
+        Some(&*standing),
+        "a wish alone lifts nothing"
+    );
+    let alone = Lift {
+        approved_by: "key:a".to_owned(),
+        ..lift.clone()
+    };
+    assert!(
+        !tx.lift_suppression(&t, id, &alone).await.unwrap(),
+        "it takes two people"
+    );
+    assert!(tx.lift_suppression(&t, id, &lift).await.unwrap());
+    assert!(!tx.lift_suppression(&t, id, &lift).await.unwrap());
+    assert!(!tx.lift_suppression(&t, nobody, &lift).await.unwrap());
+    standing.lift = Some(lift);
 }
 
 async fn credentials_are_kept_and_revoked(store: TestStore) {
@@ -2165,13 +2166,19 @@ const LIMITED: &str = "DIALGATE_TEST_LIMITED";
 #[test]
 fn a_full_disk_is_survived() {
     let limited = std::process::Command::new("sh")
-        .args(["-c", r#"ulimit -S -f 4096; exec "$0" --exact store::under_a_size_limit --nocapture"#])
+        .args([
+            "-c",
+            r#"ulimit -S -f 4096; exec "$0" --exact store::under_a_size_limit --nocapture"#,
+        ])
         .arg(std::env::current_exe().unwrap())
         .env(LIMITED, "1")
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&limited.stdout);
-    assert!(limited.status.success() && told.contains("went on"), "{limited:?}");
+    assert!(
+        limited.status.success() && told.contains("went on"),
+        "{limited:?}"
+    );
 }
 
 /// The other half of [`a_full_disk_is_survived`]; alone it has nothing to do.
@@ -2181,7 +2188,10 @@ async fn under_a_size_limit() {
         return;
     }
     let store = TestStore::sqlite().await;
-    let big = |at| AuditEntry { payload: serde_json::json!("x".repeat(100_000)), ..audit("big", at) };
+    let big = |at| AuditEntry {
+        payload: serde_json::json!("x".repeat(100_000)),
+        ..audit("big", at)
+    };
     let mut kept = 0;
     let refused = loop {
         let mut tx = store.write().await;
@@ -2198,15 +2208,37 @@ async fn under_a_size_limit() {
     };
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     assert!(kept > 0);
-    let count = async || store.read().await.audit_entries(&tenant(), &everything()).await.unwrap().rows.len();
-    assert_eq!(count().await, usize::try_from(kept).unwrap(), "what was committed is there, and nothing else");
+    let count = async || {
+        store
+            .read()
+            .await
+            .audit_entries(&tenant(), &everything())
+            .await
+            .unwrap()
+            .rows
+            .len()
+    };
+    assert_eq!(
+        count().await,
+        usize::try_from(kept).unwrap(),
+        "what was committed is there, and nothing else"
+    );
     for _ in 0..20 {
         let mut tx = store.write().await;
-        let done = tx.insert_audit(&tenant(), &[big(NOON), big(NOON), big(NOON)]).await;
-        assert!(matches!(done, Ok(()) | Err(StoreError::Unavailable(_))), "{done:?}");
+        let done = tx
+            .insert_audit(&tenant(), &[big(NOON), big(NOON), big(NOON)])
+            .await;
+        assert!(
+            matches!(done, Ok(()) | Err(StoreError::Unavailable(_))),
+            "{done:?}"
+        );
     }
     let room = std::process::Command::new("prlimit")
-        .args(["--fsize=unlimited", "--pid", &std::process::id().to_string()])
+        .args([
+            "--fsize=unlimited",
+            "--pid",
+            &std::process::id().to_string(),
+        ])
         .status()
         .unwrap();
     assert!(room.success());
@@ -2238,7 +2270,7 @@ async fn a_lock_that_is_held_is_not_waited_for_long() {
     let mut tx = store.store.write(Urgency::OptOut).await.unwrap();
     let stopped = suppression(SuppressionSubject::Number(call.number_key));
     tx.insert_suppression(&tenant(), &stopped).await.unwrap();
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     assert!(
         !tx.try_lock_number(&tenant(), &call.number_key)
             .await
@@ -2291,7 +2323,7 @@ async fn a_stopped_worker_frees_its_locks() {
     let mut claim = store.write().await;
     let waited = claim.lock_numbers(&tenant(), &[key.0]).await;
     assert!(matches!(waited, Err(StoreError::LockTimeout)), "{waited:?}");
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     loop {
         let mut tx = store.write().await;
         if tx.try_lock_number(&tenant(), &key).await.unwrap() {

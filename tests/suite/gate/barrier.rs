@@ -28,7 +28,11 @@ mod tests {
     const A_WHILE: Duration = Duration::from_millis(300);
 
     fn suppressing(bench: &Bench, number: &str) -> tokio::task::JoinHandle<()> {
-        let (gate, ask, new) = (bench.gate.clone(), bench.ask("admin"), bench.opt_out(number));
+        let (gate, ask, new) = (
+            bench.gate.clone(),
+            bench.ask("admin"),
+            bench.opt_out(number),
+        );
         tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) })
     }
 
@@ -37,7 +41,10 @@ mod tests {
     }
 
     pub async fn p03_with_nothing_open_an_opt_out_is_answered_at_once(bench: Bench) {
-        tokio::time::timeout(SOON, suppressing(&bench, ANNA)).await.unwrap().unwrap();
+        tokio::time::timeout(SOON, suppressing(&bench, ANNA))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(bench.audit().await, ["suppression.created"]);
     }
 
@@ -46,7 +53,13 @@ mod tests {
         let (_, permit, attempt_id) = bench.claimed(ANNA).await;
         let mut opt_out = suppressing(&bench, ANNA);
         assert!(is_waiting(&mut opt_out).await);
-        let asked = bench.store.read().await.cancels_for(bench.me, bench.now()).await.unwrap();
+        let asked = bench
+            .store
+            .read()
+            .await
+            .cancels_for(bench.me, bench.now())
+            .await
+            .unwrap();
         assert_eq!(asked.len(), 1, "the owner is told to cancel");
         drop(permit);
         bench.close(attempt_id).await;
@@ -60,7 +73,10 @@ mod tests {
         assert!(is_waiting(&mut opt_out).await);
         bench.clock.advance(BARRIER_WAIT - Duration::from_millis(1));
         assert!(is_waiting(&mut opt_out).await);
-        assert!(permit.check(bench.gate.read()).is_err(), "the permit is over before the opt-out is answered");
+        assert!(
+            permit.check(bench.gate.read()).is_err(),
+            "the permit is over before the opt-out is answered"
+        );
         bench.clock.advance(Duration::from_millis(1));
         tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
     }
@@ -70,11 +86,18 @@ mod tests {
         let (gate, ask) = (bench.gate.clone(), bench.ask("admin"));
         let mut new = bench.opt_out(ANNA);
         (new.number, new.party_id) = (None, Some(party.party_id));
-        let mut opt_out = tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) });
-        assert!(is_waiting(&mut opt_out).await, "nothing is open, but nobody can list what a person's numbers are");
+        let mut opt_out =
+            tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) });
+        assert!(
+            is_waiting(&mut opt_out).await,
+            "nothing is open, but nobody can list what a person's numbers are"
+        );
         bench.clock.advance(BARRIER_WAIT);
         tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
-        assert_eq!(bench.place(ANNA).await.decision.judgement.denied_by, ["US-internal-dnc"]);
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.denied_by,
+            ["US-internal-dnc"]
+        );
     }
 
     pub async fn p03_an_opt_out_that_is_there_already_waits_all_the_same(bench: Bench) {
@@ -89,11 +112,25 @@ mod tests {
             tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
         }
         let kinds = bench.audit().await;
-        assert_eq!(kinds.iter().filter(|kind| *kind == "suppression.created").count(), 1);
-        assert_eq!(kinds.iter().filter(|kind| *kind == "suppression.repeated").count(), 1);
+        assert_eq!(
+            kinds
+                .iter()
+                .filter(|kind| *kind == "suppression.created")
+                .count(),
+            1
+        );
+        assert_eq!(
+            kinds
+                .iter()
+                .filter(|kind| *kind == "suppression.repeated")
+                .count(),
+            1
+        );
     }
 
-    pub async fn p03_the_same_request_again_waits_until_it_has_passed_and_then_no_more(bench: Bench) {
+    pub async fn p03_the_same_request_again_waits_until_it_has_passed_and_then_no_more(
+        bench: Bench,
+    ) {
         bench.callable(ANNA).await;
         let (_, _permit, _) = bench.claimed(ANNA).await;
         let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
@@ -101,13 +138,23 @@ mod tests {
         let gone = tokio::time::timeout(A_WHILE, bench.gate.suppress(&ask, new.clone())).await;
         assert!(gone.is_err());
         let (gate, ask_again, new_again) = (bench.gate.clone(), ask.clone(), new.clone());
-        let mut again = tokio::spawn(async move { drop(gate.suppress(&ask_again, new_again).await.unwrap()) });
+        let mut again =
+            tokio::spawn(async move { drop(gate.suppress(&ask_again, new_again).await.unwrap()) });
         assert!(is_waiting(&mut again).await);
         bench.clock.advance(BARRIER_WAIT);
         tokio::time::timeout(SOON, again).await.unwrap().unwrap();
-        tokio::time::timeout(SOON, bench.gate.suppress(&ask, new)).await.unwrap().unwrap();
+        tokio::time::timeout(SOON, bench.gate.suppress(&ask, new))
+            .await
+            .unwrap()
+            .unwrap();
         let key = bench.store.key(phone(ANNA));
-        let covering = bench.store.read().await.covering(&TenantId::default(), &[key], None, bench.now()).await.unwrap();
+        let covering = bench
+            .store
+            .read()
+            .await
+            .covering(&TenantId::default(), &[key], None, bench.now())
+            .await
+            .unwrap();
         assert_eq!(covering.len(), 1, "one row, however often it was asked");
     }
 
@@ -119,7 +166,11 @@ mod tests {
             bench.callable(&number).await;
             bench.queued(&number).await;
             let leased = bench.lease().await.remove(0);
-            let gate = if round % 2 == 0 { node.clone() } else { bench.gate.clone() };
+            let gate = if round % 2 == 0 {
+                node.clone()
+            } else {
+                bench.gate.clone()
+            };
             let claim = bench.claim(&leased, None);
             let claiming = tokio::spawn(async move { gate.claim(claim).await.unwrap() });
             let opt_out = suppressing(&bench, &number);
@@ -127,9 +178,18 @@ mod tests {
             match claimed {
                 Claimed::Permitted { permit, attempt_id } => {
                     let key = bench.store.key(phone(&number));
-                    let covered = bench.store.read().await.covering(&TenantId::default(), &[key], None, bench.now()).await.unwrap();
+                    let covered = bench
+                        .store
+                        .read()
+                        .await
+                        .covering(&TenantId::default(), &[key], None, bench.now())
+                        .await
+                        .unwrap();
                     if !covered.is_empty() {
-                        assert!(!opt_out.is_finished(), "answered while a permit that did not see it is alive");
+                        assert!(
+                            !opt_out.is_finished(),
+                            "answered while a permit that did not see it is alive"
+                        );
                     }
                     assert!(permit.check(bench.gate.read()).is_ok());
                     drop::<Permit>(permit);
@@ -139,7 +199,10 @@ mod tests {
                 other => panic!("{other:?}"),
             }
             tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
-            assert_eq!(bench.place(&number).await.decision.judgement.denied_by, ["US-internal-dnc"]);
+            assert_eq!(
+                bench.place(&number).await.decision.judgement.denied_by,
+                ["US-internal-dnc"]
+            );
         }
     }
 }

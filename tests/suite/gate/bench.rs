@@ -7,13 +7,18 @@ use dialgate::clock::{Clock, ManualClock};
 use dialgate::domain::access::{Principal, Role};
 use dialgate::domain::call::{Call, CallKind, CallRequest, Purpose, SellerType};
 use dialgate::domain::campaign::{CallerId, Campaign};
-use dialgate::domain::ids::{ApiKeyId, AttemptId, CallId, DecisionId, Incarnation, RequestId, TenantId};
-use dialgate::domain::party::{Audience, LineType, Location, Party, PartyNumber, Profile, RegisterCheck};
+use dialgate::domain::ids::{
+    ApiKeyId, AttemptId, CallId, DecisionId, Incarnation, RequestId, TenantId,
+};
+use dialgate::domain::party::{
+    Audience, LineType, Location, Party, PartyNumber, Profile, RegisterCheck,
+};
 use dialgate::domain::phone::Phone;
 use dialgate::domain::suppression::{SuppressionReason, SuppressionSource};
 use dialgate::domain::time::Micros;
 use dialgate::gate::{
-    Ask, Campaigns, ClaimRequest, Claimed, ContactDraft, Gate, GateConfig, GateError, NewSuppression, Placed,
+    Ask, Campaigns, ClaimRequest, Claimed, ContactDraft, Gate, GateConfig, GateError,
+    NewSuppression, Placed,
 };
 use dialgate::policy::{Pack, Permit};
 use dialgate::store::{Leased, Urgency};
@@ -72,7 +77,10 @@ impl Bench {
         let campaigns = vec![
             campaign("us", "US", "seller"),
             campaign("other", "US", "other-seller"),
-            Campaign { active: false, ..campaign("asleep", "US", "seller") },
+            Campaign {
+                active: false,
+                ..campaign("asleep", "US", "seller")
+            },
         ];
         Self::with(store, campaigns).await
     }
@@ -80,7 +88,12 @@ impl Bench {
     pub async fn with(store: TestStore, campaigns: Vec<Campaign>) -> Self {
         let clock = ManualClock::at(at(OPEN));
         let gate = Self::gate(&store, &clock, campaigns);
-        Self { gate, me: Incarnation::new(at(OPEN)), clock, store }
+        Self {
+            gate,
+            me: Incarnation::new(at(OPEN)),
+            clock,
+            store,
+        }
     }
 
     /// Another gate over the same store: another node, or the same one after a restart.
@@ -89,10 +102,21 @@ impl Bench {
     }
 
     fn gate(store: &TestStore, clock: &Arc<ManualClock>, campaigns: Vec<Campaign>) -> Gate {
-        let config = GateConfig { trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(), ..GateConfig::default() };
+        let config = GateConfig {
+            trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(),
+            ..GateConfig::default()
+        };
         let clock = Clock::Manual(Arc::clone(clock));
-        let pack = Arc::new(Pack::embedded().unwrap());
-        Gate::start(store.store.clone(), pack, Campaigns::new(campaigns), config, Arc::new(move || clock.read()))
+        static PACK: std::sync::LazyLock<Arc<Pack>> =
+            std::sync::LazyLock::new(|| Arc::new(Pack::embedded().unwrap()));
+        let pack = Arc::clone(&PACK);
+        Gate::start(
+            store.store.clone(),
+            pack,
+            Campaigns::new(campaigns),
+            config,
+            Arc::new(move || clock.read()),
+        )
     }
 
     pub fn now(&self) -> Micros {
@@ -105,7 +129,11 @@ impl Bench {
     }
 
     pub async fn contact(&self, numbers: &[&str], region: &str) -> Result<Party, GateError> {
-        let today = self.now().timestamp().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let today = self
+            .now()
+            .timestamp()
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date();
         let clear = |register: &str| RegisterCheck {
             register: register.to_owned(),
             listed: Some(false),
@@ -136,9 +164,12 @@ impl Bench {
         self.gate.upsert_contact(&self.ask("admin"), draft).await
     }
 
-    /// A fresh request by somebody.
+    /// A fresh request by somebody, a moment later than the last, so that entries have an order.
     pub fn ask(&self, who: &str) -> Ask {
-        let name = who.bytes().fold(0u128, |name, byte| name << 8 | u128::from(byte));
+        self.clock.advance(Duration::from_millis(1));
+        let name = who
+            .bytes()
+            .fold(0u128, |name, byte| name << 8 | u128::from(byte));
         Ask {
             principal: Principal {
                 tenant: TenantId::default(),
@@ -154,6 +185,7 @@ impl Bench {
     }
 
     pub fn request(&self, number: &str) -> CallRequest {
+        self.clock.advance(Duration::from_millis(1));
         CallRequest {
             tenant: TenantId::default(),
             request_id: Some(RequestId(uuid::Uuid::new_v4())),
@@ -176,13 +208,21 @@ impl Bench {
     /// Placed and allowed.
     pub async fn queued(&self, number: &str) -> Call {
         let placed = self.place(number).await;
-        assert!(placed.call.is_some(), "refused by {:?}", placed.decision.judgement.denied_by);
+        assert!(
+            placed.call.is_some(),
+            "refused by {:?}",
+            placed.decision.judgement.denied_by
+        );
         placed.call.unwrap()
     }
 
     pub async fn lease(&self) -> Vec<Leased> {
+        self.clock.advance(Duration::from_millis(1));
         let mut tx = self.store.store.write(Urgency::Ordinary).await.unwrap();
-        let leased = tx.lease_calls(self.me, "carrier", 32, self.now()).await.unwrap();
+        let leased = tx
+            .lease_calls(self.me, "carrier", 32, self.now())
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         leased
     }
@@ -201,7 +241,12 @@ impl Bench {
     /// Placed, leased, claimed and permitted.
     pub async fn claimed(&self, number: &str) -> (Leased, Permit, AttemptId) {
         let call = self.queued(number).await;
-        let leased = self.lease().await.into_iter().find(|leased| leased.call.call_id == call.call_id).unwrap();
+        let leased = self
+            .lease()
+            .await
+            .into_iter()
+            .find(|leased| leased.call.call_id == call.call_id)
+            .unwrap();
         match self.gate.claim(self.claim(&leased, None)).await.unwrap() {
             Claimed::Permitted { permit, attempt_id } => (leased, permit, attempt_id),
             other => panic!("{other:?}"),
@@ -209,7 +254,7 @@ impl Bench {
     }
 
     /// The far end answered or not: the attempt is over and counts.
-    pub async fn over(&self, leased: &Leased, attempt_id: AttemptId) {
+    pub async fn ended(&self, leased: &Leased, attempt_id: AttemptId) {
         use dialgate::domain::call::{EventDetail, Outcome};
         let mut tx = self.store.write().await;
         let end = dialgate::store::AttemptEnd {
@@ -224,11 +269,23 @@ impl Bench {
     }
 
     pub async fn call(&self, call_id: CallId) -> Call {
-        self.store.read().await.call(&TenantId::default(), call_id).await.unwrap().unwrap()
+        self.store
+            .read()
+            .await
+            .call(&TenantId::default(), call_id)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     pub async fn decision(&self, id: DecisionId) -> dialgate::domain::decision::Decision {
-        self.store.read().await.decision(&TenantId::default(), id, true).await.unwrap().unwrap()
+        self.store
+            .read()
+            .await
+            .decision(&TenantId::default(), id, true)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// Kinds of the audit entries, oldest first.
@@ -236,9 +293,23 @@ impl Bench {
         use dialgate::domain::filter::Filter;
         use dialgate::store::{AUDIT_FIELDS, ListQuery};
         let filter = Filter::parse("", AUDIT_FIELDS).unwrap();
-        let query = ListQuery { filter, page_size: 1000, after: None };
-        let page = self.store.read().await.audit_entries(&TenantId::default(), &query).await.unwrap();
-        page.rows.into_iter().rev().map(|entry| entry.kind).collect()
+        let query = ListQuery {
+            filter,
+            page_size: 1000,
+            after: None,
+        };
+        let page = self
+            .store
+            .read()
+            .await
+            .audit_entries(&TenantId::default(), &query)
+            .await
+            .unwrap();
+        page.rows
+            .into_iter()
+            .rev()
+            .map(|entry| entry.kind)
+            .collect()
     }
 
     pub fn opt_out(&self, number: &str) -> NewSuppression {

@@ -260,6 +260,7 @@ pub fn attempt(call: &Call, owner: Incarnation) -> NewAttempt {
 
 pub fn suppression(subject: SuppressionSubject) -> Suppression {
     Suppression {
+        lift_request: None,
         suppression_id: SuppressionId::new(NOON),
         subject,
         seller: None,
@@ -272,6 +273,7 @@ pub fn suppression(subject: SuppressionSubject) -> Suppression {
         evidence_ref: Some("recording 7".to_owned()),
         note: Some("said so at the door".to_owned()),
         actor: "key:agent".to_owned(),
+        lift_request: None,
         lift: None,
     }
 }
