@@ -644,6 +644,7 @@ async fn what_the_agent_says_takes_effect_before_the_answer() {
         "a repeated request"
     );
 
+    house.clock.advance(std::time::Duration::from_secs(60));
     let amend = |disposition_id: &str| pb::AmendDispositionRequest {
         request_id: request_id(),
         call_id: call_id.clone(),
