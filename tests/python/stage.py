@@ -240,7 +240,8 @@ class Stage:
             assert invite.first_line.startswith(f"INVITE sip:{dialed.number}@"), invite.first_line
             assert f"sip:{call.caller_id}@" in invite.header("From")
             age = invite.at + self.clock.offset - rpc.seconds(dialed.claimed.decided_time)
-            assert 0 <= age < 1.6, f"an INVITE arrived {age:.3f} s after its claim was decided"
+            # 1.5 s by its sender; the rest is for the callee to get round to it on a busy machine.
+            assert 0 <= age < 1.9, f"an INVITE arrived {age:.3f} s after its claim was decided"
         assert ("ringing" in kinds(events)) == bool(wire.sent(dialed.number, "180")), f"ringing: {kinds(events)}"
         answers = [message for message in wire.sent(dialed.number, "200") if message.header("CSeq").endswith("INVITE")]
         assert ("answered" in kinds(events)) == bool(answers) or "cancel" in call_types_pb2.Outcome.Name(call.outcome).lower()
