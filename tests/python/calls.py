@@ -141,11 +141,11 @@ def lost_packets(stage: Stage):
 @check("together", "a carrier that says nothing: no INVITE after the permit's life")
 def mute_carrier(stage: Stage):
     dialed = dial(stage, "mute")
-    ended(dialed, O.OUTCOME_UNREACHABLE, O.CALL_STATE_FAILED, O.RETRY_CLASS_SOON)
     invites = stage.trunks["mute"].invites(dialed.number)
     assert len(invites) == 2, f"{len(invites)} INVITEs"
     # They are due after 0.5 s and after 1.5 s, and the latter is too late.
     assert invites[-1].at - invites[0].at < 1.3, "an INVITE left after the permit's life"
+    ended(dialed, O.OUTCOME_UNREACHABLE, O.CALL_STATE_FAILED, O.RETRY_CLASS_SOON)
 
 
 @check("together", "the answer crosses the CANCEL: acknowledged, ended at once, and so recorded")
