@@ -40,7 +40,9 @@ const WANTED: &[(&str, &str)] = &[
 fn methods() -> Vec<MethodDescriptor> {
     let pool = DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET).unwrap();
     let services = pool.services();
-    services.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+    services
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+        .collect()
 }
 
 fn path(method: &MethodDescriptor) -> String {
@@ -59,10 +61,16 @@ async fn ask(client: &Client, path: &str) -> Result<(), Status> {
 #[test]
 fn every_method_of_the_contract_has_its_roles() {
     let contract: Vec<String> = methods().iter().map(path).collect();
-    let table: Vec<String> = METHODS.iter().map(|method| method.path.to_owned()).collect();
+    let table: Vec<String> = METHODS
+        .iter()
+        .map(|method| method.path.to_owned())
+        .collect();
     for method in &contract {
         let rows = table.iter().filter(|row| *row == method).count();
-        assert_eq!(rows, 1, "{method} stands {rows} times in the table of roles");
+        assert_eq!(
+            rows, 1,
+            "{method} stands {rows} times in the table of roles"
+        );
     }
     for row in &table {
         assert!(contract.contains(row), "{row} is no method of the contract");
@@ -86,7 +94,9 @@ async fn each_method_lets_in_its_roles_and_nobody_else() {
     assert_eq!(methods.len(), wanted.len());
     for method in &methods {
         let path = path(method);
-        let roles = wanted.get(&path).unwrap_or_else(|| panic!("{path} has no row in this test"));
+        let roles = wanted
+            .get(&path)
+            .unwrap_or_else(|| panic!("{path} has no row in this test"));
         let nobody = ask(&stranger, &path).await;
         assert_refused(nobody, Code::Unauthenticated, "CREDENTIAL_MISSING", &[]);
         for (letter, client) in &clients {
@@ -132,7 +142,11 @@ async fn a_wrong_key_is_refused_without_saying_why() {
         let status = assert_refused(answer, Code::Unauthenticated, "CREDENTIAL_INVALID", &[]);
         messages.insert(status.message().to_owned());
     }
-    assert_eq!(messages.len(), 1, "the answer tells kinds of wrong keys apart");
+    assert_eq!(
+        messages.len(),
+        1,
+        "the answer tells kinds of wrong keys apart"
+    );
 }
 
 #[tokio::test]
@@ -149,11 +163,18 @@ async fn a_revoked_key_stops_working_within_five_seconds() {
     };
     assert!(list().await.is_ok());
     let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
-    let revoked = tx.revoke_api_key(&key.tenant, key.api_key_id, house.now()).await;
+    let revoked = tx
+        .revoke_api_key(&key.tenant, key.api_key_id, house.now())
+        .await;
     assert!(revoked.unwrap());
     tx.commit().await.unwrap();
     house.clock.advance(Duration::from_secs(5));
-    assert_refused(list().await, Code::Unauthenticated, "CREDENTIAL_INVALID", &[]);
+    assert_refused(
+        list().await,
+        Code::Unauthenticated,
+        "CREDENTIAL_INVALID",
+        &[],
+    );
 }
 
 #[tokio::test]
@@ -178,7 +199,11 @@ fn every_method_that_changes_something_takes_a_request_id() {
         let reads = ["Get", "List", "Check", "Watch"];
         let field = method.input().get_field_by_name("request_id");
         if reads.iter().any(|verb| method.name().starts_with(verb)) {
-            assert!(field.is_none(), "{} reads and takes a request id", method.name());
+            assert!(
+                field.is_none(),
+                "{} reads and takes a request id",
+                method.name()
+            );
         } else {
             let field = field.unwrap_or_else(|| panic!("{} has no request_id", method.name()));
             assert_eq!(field.number(), 1, "{}", method.name());
@@ -198,10 +223,18 @@ async fn no_change_is_made_without_a_request_id() {
         if method.input().get_field_by_name("request_id").is_none() {
             continue;
         }
-        let asker = if method.name() == "PlaceCall" { &agent } else { &client };
+        let asker = if method.name() == "PlaceCall" {
+            &agent
+        } else {
+            &client
+        };
         let answer = ask(asker, &path(&method)).await;
         let (code, _, fields) = refusal(&answer.unwrap_err());
         assert_eq!(code, Code::InvalidArgument, "{}", method.name());
-        assert!(fields.contains(&"request_id".to_owned()), "{}: {fields:?}", method.name());
+        assert!(
+            fields.contains(&"request_id".to_owned()),
+            "{}: {fields:?}",
+            method.name()
+        );
     }
 }

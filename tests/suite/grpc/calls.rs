@@ -9,7 +9,12 @@ use tonic::{Code, Request};
 use super::house::{ATLANTA, Client, House, assert_refused, request_id};
 
 async fn place(client: &Client, request: pb::PlaceCallRequest) -> pb::PlaceCallResponse {
-    client.calls().place_call(request).await.unwrap().into_inner()
+    client
+        .calls()
+        .place_call(request)
+        .await
+        .unwrap()
+        .into_inner()
 }
 
 #[tokio::test]
@@ -24,16 +29,41 @@ async fn an_allowed_call_is_queued_with_its_decision() {
     assert_eq!(decision.call_id, call.call_id);
     assert_eq!(decision.party_id, contact.party_id);
     assert!(decision.denied_by.is_empty());
-    assert!(decision.rule_results.iter().any(|rule| rule.rule == "US-window" && !rule.citation.is_empty()));
-    assert!(decision.zones.contains(&"America/New_York".to_owned()), "{:?}", decision.zones);
+    assert!(
+        decision
+            .rule_results
+            .iter()
+            .any(|rule| rule.rule == "US-window" && !rule.citation.is_empty())
+    );
+    assert!(
+        decision.zones.contains(&"America/New_York".to_owned()),
+        "{:?}",
+        decision.zones
+    );
     let pack = decision.pack.unwrap();
     assert_eq!(pack.sha256.len(), 64);
     assert_eq!(call.state(), pb::CallState::Queued);
-    assert_eq!((call.to.as_str(), call.to_masked.as_str()), (ATLANTA, "+…41"));
-    assert_eq!((call.caller_id.as_str(), call.seller.as_str(), call.campaign.as_str()), ("+12125550100", "acme", "us-sales"));
+    assert_eq!(
+        (call.to.as_str(), call.to_masked.as_str()),
+        (ATLANTA, "+…41")
+    );
+    assert_eq!(
+        (
+            call.caller_id.as_str(),
+            call.seller.as_str(),
+            call.campaign.as_str()
+        ),
+        ("+12125550100", "acme", "us-sales")
+    );
     assert_eq!(call.place_decision_id, decision.decision_id);
     assert_eq!(call.expire_time, house.after(600));
-    let read = agent.calls().get_call(pb::GetCallRequest { call_id: call.call_id.clone() }).await.unwrap();
+    let read = agent
+        .calls()
+        .get_call(pb::GetCallRequest {
+            call_id: call.call_id.clone(),
+        })
+        .await
+        .unwrap();
     assert_eq!(read.into_inner().call.unwrap(), call);
 }
 
@@ -47,16 +77,37 @@ async fn a_denial_is_an_ordinary_answer() {
     let decision = answer.decision.unwrap();
     assert_eq!(decision.verdict(), pb::Verdict::Deny);
     assert!(answer.call.is_none());
-    assert!(decision.denied_by.contains(&"US-national-dnc".to_owned()), "{:?}", decision.denied_by);
+    assert!(
+        decision.denied_by.contains(&"US-national-dnc".to_owned()),
+        "{:?}",
+        decision.denied_by
+    );
     for rule in &decision.denied_by {
-        let result = decision.rule_results.iter().find(|each| each.rule == *rule).unwrap();
-        assert!(matches!(result.outcome(), pb::RuleOutcome::Fail | pb::RuleOutcome::Void));
-        assert!(!result.reason.is_empty() && !result.citation.is_empty(), "{result:?}");
+        let result = decision
+            .rule_results
+            .iter()
+            .find(|each| each.rule == *rule)
+            .unwrap();
+        assert!(matches!(
+            result.outcome(),
+            pb::RuleOutcome::Fail | pb::RuleOutcome::Void
+        ));
+        assert!(
+            !result.reason.is_empty() && !result.citation.is_empty(),
+            "{result:?}"
+        );
     }
-    let request = pb::GetDecisionRequest { decision_id: decision.decision_id.clone(), view: 0 };
+    let request = pb::GetDecisionRequest {
+        decision_id: decision.decision_id.clone(),
+        view: 0,
+    };
     let read = agent.audit().get_decision(request).await.unwrap();
     assert_eq!(read.into_inner().decision.unwrap(), decision);
-    let listed = agent.calls().list_calls(pb::ListCallsRequest::default()).await.unwrap();
+    let listed = agent
+        .calls()
+        .list_calls(pb::ListCallsRequest::default())
+        .await
+        .unwrap();
     assert!(listed.into_inner().calls.is_empty());
 }
 
@@ -71,7 +122,14 @@ async fn a_check_decides_the_same_and_reserves_nothing() {
         call_kind: pb::CallKind::LiveManual.into(),
         ..Default::default()
     };
-    let checked = agent.calls().check_call(check).await.unwrap().into_inner().decision.unwrap();
+    let checked = agent
+        .calls()
+        .check_call(check)
+        .await
+        .unwrap()
+        .into_inner()
+        .decision
+        .unwrap();
     assert_eq!(checked.stage(), pb::DecisionStage::Check);
     assert!(checked.call_id.is_empty());
     let placed = place(&agent, house.place(ATLANTA)).await.decision.unwrap();
@@ -92,11 +150,23 @@ async fn a_repeated_request_gets_the_first_answer_and_dials_once() {
     // Even after its time: the first answer stands.
     house.clock.advance(Duration::from_secs(3600));
     assert_eq!(place(&agent, request.clone()).await, first);
-    let listed = agent.calls().list_calls(pb::ListCallsRequest::default()).await.unwrap();
+    let listed = agent
+        .calls()
+        .list_calls(pb::ListCallsRequest::default())
+        .await
+        .unwrap();
     assert_eq!(listed.into_inner().calls.len(), 1);
-    let other = pb::PlaceCallRequest { to: "+14045550149".to_owned(), ..request };
+    let other = pb::PlaceCallRequest {
+        to: "+14045550149".to_owned(),
+        ..request
+    };
     let answer = agent.calls().place_call(other).await;
-    assert_refused(answer, Code::AlreadyExists, "REQUEST_ID_REUSED", &["request_id"]);
+    assert_refused(
+        answer,
+        Code::AlreadyExists,
+        "REQUEST_ID_REUSED",
+        &["request_id"],
+    );
 }
 
 #[tokio::test]
@@ -106,9 +176,17 @@ async fn a_request_id_means_one_thing_over_all_methods() {
     let agent = house.agent().await;
     let placed = house.place(ATLANTA);
     let call_id = place(&agent, placed.clone()).await.call.unwrap().call_id;
-    let hang_up = pb::HangUpCallRequest { request_id: placed.request_id, call_id };
+    let hang_up = pb::HangUpCallRequest {
+        request_id: placed.request_id,
+        call_id,
+    };
     let answer = agent.calls().hang_up_call(hang_up).await;
-    assert_refused(answer, Code::AlreadyExists, "REQUEST_ID_REUSED", &["request_id"]);
+    assert_refused(
+        answer,
+        Code::AlreadyExists,
+        "REQUEST_ID_REUSED",
+        &["request_id"],
+    );
 }
 
 #[tokio::test]
@@ -136,7 +214,13 @@ async fn the_deadline_of_the_rpc_bounds_the_call() {
     house.callable(ATLANTA).await;
     let mut request = Request::new(house.place(ATLANTA));
     request.set_timeout(Duration::from_secs(30));
-    let answer = house.agent().await.calls().place_call(request).await.unwrap();
+    let answer = house
+        .agent()
+        .await
+        .calls()
+        .place_call(request)
+        .await
+        .unwrap();
     let call = answer.into_inner().call.unwrap();
     assert_eq!(call.expire_time, house.after(30));
 }
@@ -146,16 +230,33 @@ async fn a_watch_goes_on_where_it_was_and_ends_after_the_last_event() {
     let house = House::open().await;
     house.callable(ATLANTA).await;
     let agent = house.agent().await;
-    let call_id = place(&agent, house.place(ATLANTA)).await.call.unwrap().call_id;
+    let call_id = place(&agent, house.place(ATLANTA))
+        .await
+        .call
+        .unwrap()
+        .call_id;
     let watch = async |token: &[u8]| {
-        let request = pb::WatchCallRequest { call_id: call_id.clone(), resume_token: token.to_vec() };
-        agent.calls().watch_call(request).await.map(tonic::Response::into_inner)
+        let request = pb::WatchCallRequest {
+            call_id: call_id.clone(),
+            resume_token: token.to_vec(),
+        };
+        agent
+            .calls()
+            .watch_call(request)
+            .await
+            .map(tonic::Response::into_inner)
     };
     let mut live = watch(&[]).await.unwrap();
     let first = live.message().await.unwrap().unwrap();
-    let hang_up = pb::HangUpCallRequest { request_id: request_id(), call_id: call_id.clone() };
+    let hang_up = pb::HangUpCallRequest {
+        request_id: request_id(),
+        call_id: call_id.clone(),
+    };
     let answer = agent.calls().hang_up_call(hang_up.clone()).await.unwrap();
-    assert_eq!(answer.into_inner().call.unwrap().state(), pb::CallState::Canceled);
+    assert_eq!(
+        answer.into_inner().call.unwrap().state(),
+        pb::CallState::Canceled
+    );
     let mut seen = vec![first];
     while let Some(message) = live.message().await.unwrap() {
         seen.push(message);
@@ -168,7 +269,10 @@ async fn a_watch_goes_on_where_it_was_and_ends_after_the_last_event() {
         })
         .collect();
     let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
-    assert_eq!(sequences, (1..=i64::try_from(events.len()).unwrap()).collect::<Vec<_>>());
+    assert_eq!(
+        sequences,
+        (1..=i64::try_from(events.len()).unwrap()).collect::<Vec<_>>()
+    );
     assert_eq!(events.first().unwrap().kind(), pb::CallEventKind::Queued);
     assert_eq!(events.last().unwrap().kind(), pb::CallEventKind::Ended);
     assert_eq!(events.last().unwrap().outcome(), pb::Outcome::Canceled);
@@ -186,11 +290,19 @@ async fn a_watch_goes_on_where_it_was_and_ends_after_the_last_event() {
     foreign[3] ^= 1;
     for bad in [&b"x"[..], &foreign] {
         let answer = watch(bad).await.map(drop);
-        assert_refused(answer, Code::InvalidArgument, "RESUME_TOKEN_INVALID", &["resume_token"]);
+        assert_refused(
+            answer,
+            Code::InvalidArgument,
+            "RESUME_TOKEN_INVALID",
+            &["resume_token"],
+        );
     }
     // Repeating the wish to hang up changes nothing.
     let again = agent.calls().hang_up_call(hang_up).await.unwrap();
-    assert_eq!(again.into_inner().call.unwrap().state(), pb::CallState::Canceled);
+    assert_eq!(
+        again.into_inner().call.unwrap().state(),
+        pb::CallState::Canceled
+    );
 }
 
 #[tokio::test]
@@ -200,11 +312,30 @@ async fn an_auditor_sees_calls_and_decisions_without_personal_data() {
     let (agent, auditor) = (house.agent().await, house.auditor().await);
     let placed = place(&agent, house.place(ATLANTA)).await;
     let (call, decision) = (placed.call.unwrap(), placed.decision.unwrap());
-    let request = pb::GetCallRequest { call_id: call.call_id.clone() };
-    let shown = auditor.calls().get_call(request).await.unwrap().into_inner().call.unwrap();
+    let request = pb::GetCallRequest {
+        call_id: call.call_id.clone(),
+    };
+    let shown = auditor
+        .calls()
+        .get_call(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .call
+        .unwrap();
     assert_eq!((shown.to.as_str(), shown.to_masked.as_str()), ("", "+…41"));
-    assert_eq!(shown, pb::Call { to: String::new(), ..call });
-    let listed = auditor.calls().list_calls(pb::ListCallsRequest::default()).await.unwrap();
+    assert_eq!(
+        shown,
+        pb::Call {
+            to: String::new(),
+            ..call
+        }
+    );
+    let listed = auditor
+        .calls()
+        .list_calls(pb::ListCallsRequest::default())
+        .await
+        .unwrap();
     assert_eq!(listed.into_inner().calls, [shown]);
 
     let full = pb::GetDecisionRequest {
@@ -213,11 +344,20 @@ async fn an_auditor_sees_calls_and_decisions_without_personal_data() {
     };
     let case = agent.audit().get_decision(full.clone()).await.unwrap();
     let case = case.into_inner().decision.unwrap().case_json;
-    assert!(case.contains(ATLANTA), "the agent sees the case as it was judged");
+    assert!(
+        case.contains(ATLANTA),
+        "the agent sees the case as it was judged"
+    );
     let masked = auditor.audit().get_decision(full.clone()).await.unwrap();
     let masked = masked.into_inner().decision.unwrap().case_json;
-    assert!(masked.contains("+…41") && !masked.contains("4045550141"), "{masked}");
-    let basic = pb::GetDecisionRequest { view: pb::DecisionView::Basic.into(), ..full };
+    assert!(
+        masked.contains("+…41") && !masked.contains("4045550141"),
+        "{masked}"
+    );
+    let basic = pb::GetDecisionRequest {
+        view: pb::DecisionView::Basic.into(),
+        ..full
+    };
     let basic = agent.audit().get_decision(basic).await.unwrap();
     assert_eq!(basic.into_inner().decision.unwrap(), decision);
     assert!(decision.case_json.is_empty());

@@ -39,12 +39,18 @@ static PACK: LazyLock<Arc<Pack>> =
 pub struct House {
     pub clock: Arc<ManualClock>,
     pub store: Store,
+    pub gate: Gate,
     pub server: Server,
     _folder: TempDir,
 }
 
 impl House {
     pub async fn open() -> Self {
+        Self::with(GrpcConfig::default()).await
+    }
+
+    /// A house whose server is set up like this, on any free port.
+    pub async fn with(config: GrpcConfig) -> Self {
         let folder = TempDir::new().unwrap();
         let store = Store::open(&StoreConfig {
             url: format!("sqlite:{}", folder.path().join("dialgate.db").display()),
@@ -56,7 +62,7 @@ impl House {
         let clock = ManualClock::at(NOW.parse::<jiff::Timestamp>().unwrap().into());
         let reader = Clock::Manual(Arc::clone(&clock));
         let read = reader.clone();
-        let config = GateConfig {
+        let gate_config = GateConfig {
             trunk_queue_max: [("carrier".to_owned(), 2)].into(),
             ..GateConfig::default()
         };
@@ -65,7 +71,7 @@ impl House {
             store.clone(),
             Arc::clone(&PACK),
             campaigns,
-            config,
+            gate_config,
             Arc::new(move || read.read()),
         );
         let check_offer = Arc::new(|offer: &[u8]| {
@@ -73,12 +79,14 @@ impl House {
         });
         let config = GrpcConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
-            ..GrpcConfig::default()
+            ..config
         };
-        let server = serve(&config, gate, check_offer, reader).await.unwrap();
+        let server = serve(&config, gate.clone(), check_offer, reader);
+        let server = server.await.unwrap();
         Self {
             clock,
             store,
+            gate,
             server,
             _folder: folder,
         }
@@ -286,7 +294,11 @@ pub fn refusal(status: &Status) -> (Code, String, Vec<String>) {
         let violations = bad.field_violations.iter();
         violations.map(|each| each.field.clone()).collect()
     });
-    (status.code(), info.reason.clone(), fields.unwrap_or_default())
+    (
+        status.code(),
+        info.reason.clone(),
+        fields.unwrap_or_default(),
+    )
 }
 
 /// Asserts a refusal of this kind.
@@ -299,7 +311,11 @@ pub fn assert_refused<T: std::fmt::Debug>(
     let status = answer.unwrap_err();
     let (got_code, got_reason, got_fields) = refusal(&status);
     assert_eq!(
-        (got_code, got_reason.as_str(), got_fields.iter().map(String::as_str).collect()),
+        (
+            got_code,
+            got_reason.as_str(),
+            got_fields.iter().map(String::as_str).collect()
+        ),
         (code, reason, fields.to_vec()),
         "{status:?}"
     );

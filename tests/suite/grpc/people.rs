@@ -1,8 +1,11 @@
 //! Contacts, consents, opt-outs.
 
+use dialgate::domain::call::{EventDetail, Outcome};
+use dialgate::gate::{ClaimRequest, Claimed};
 use dialgate::grpc::pb;
 use dialgate::grpc::pb::create_suppression_request::Subject;
 use dialgate::grpc::pb::get_contact_request::Key;
+use dialgate::store::{AttemptEnd, Urgency};
 use tonic::Code;
 
 use super::house::{ATLANTA, House, assert_refused, consumer, request_id};
@@ -19,7 +22,13 @@ fn opt_out(number: &str) -> pb::CreateSuppressionRequest {
 async fn every_fact_of_a_contact_comes_back_as_it_was_written() {
     let house = House::open().await;
     let mut contacts = house.administrator().await.contacts();
-    let date = |day| Some(pb::Date { year: 2026, month: 2, day });
+    let date = |day| {
+        Some(pb::Date {
+            year: 2026,
+            month: 2,
+            day,
+        })
+    };
     let whole = pb::Contact {
         display_name: "A. Person".to_owned(),
         language_tag: "en-US".to_owned(),
@@ -39,16 +48,28 @@ async fn every_fact_of_a_contact_comes_back_as_it_was_written() {
             member: Some(false),
             end_time: house.after(-100),
         }),
-        legitimate_interest: Some(pb::LegitimateInterest { assessment_on_file: true, reference: "LIA-1".to_owned() }),
-        presumed_consent: Some(pb::PresumedConsent { evidence: "maintenance contract".to_owned() }),
-        notice: Some(pb::Notice { version: "n-7".to_owned() }),
-        restriction: Some(pb::Restriction { start_time: house.after(-50) }),
+        legitimate_interest: Some(pb::LegitimateInterest {
+            assessment_on_file: true,
+            reference: "LIA-1".to_owned(),
+        }),
+        presumed_consent: Some(pb::PresumedConsent {
+            evidence: "maintenance contract".to_owned(),
+        }),
+        notice: Some(pb::Notice {
+            version: "n-7".to_owned(),
+        }),
+        restriction: Some(pb::Restriction {
+            start_time: house.after(-50),
+        }),
         callback: Some(pb::Callback {
             request_time: house.after(-60),
             not_before_time: house.after(60),
             not_after_time: house.after(120),
         }),
-        directory: Some(pb::Directory { listed: true, marketing_opt_in: false }),
+        directory: Some(pb::Directory {
+            listed: true,
+            marketing_opt_in: false,
+        }),
         minor: Some(false),
         personal_relationship: Some(false),
         numbers: vec![pb::ContactNumber {
@@ -61,8 +82,18 @@ async fn every_fact_of_a_contact_comes_back_as_it_was_written() {
         }],
         ..Default::default()
     };
-    let request = pb::UpsertContactRequest { request_id: request_id(), contact: Some(whole.clone()), update_mask: None };
-    let made = contacts.upsert_contact(request.clone()).await.unwrap().into_inner().contact.unwrap();
+    let request = pb::UpsertContactRequest {
+        request_id: request_id(),
+        contact: Some(whole.clone()),
+        update_mask: None,
+    };
+    let made = contacts
+        .upsert_contact(request.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .contact
+        .unwrap();
     let expected = pb::Contact {
         party_id: made.party_id.clone(),
         etag: made.etag.clone(),
@@ -71,10 +102,22 @@ async fn every_fact_of_a_contact_comes_back_as_it_was_written() {
         ..whole
     };
     assert_eq!(made, expected);
-    let again = contacts.upsert_contact(request).await.unwrap().into_inner().contact.unwrap();
+    let again = contacts
+        .upsert_contact(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .contact
+        .unwrap();
     assert_eq!(again, made, "a repeated request");
-    for key in [Key::PartyId(made.party_id.clone()), Key::Number(ATLANTA.to_owned())] {
-        let read = contacts.get_contact(pb::GetContactRequest { key: Some(key) }).await.unwrap();
+    for key in [
+        Key::PartyId(made.party_id.clone()),
+        Key::Number(ATLANTA.to_owned()),
+    ] {
+        let read = contacts
+            .get_contact(pb::GetContactRequest { key: Some(key) })
+            .await
+            .unwrap();
         assert_eq!(read.into_inner().contact.unwrap(), made);
     }
 }
@@ -87,7 +130,9 @@ async fn a_mask_writes_only_what_it_names_and_an_old_etag_nothing() {
     let named = |paths: &[&str], contact: pb::Contact| pb::UpsertContactRequest {
         request_id: request_id(),
         contact: Some(contact),
-        update_mask: Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        }),
     };
     let change = pb::Contact {
         party_id: first.party_id.clone(),
@@ -96,17 +141,39 @@ async fn a_mask_writes_only_what_it_names_and_an_old_etag_nothing() {
         etag: first.etag.clone(),
         ..Default::default()
     };
-    let second = contacts.upsert_contact(named(&["display_name"], change.clone())).await.unwrap();
+    let second = contacts
+        .upsert_contact(named(&["display_name"], change.clone()))
+        .await
+        .unwrap();
     let second = second.into_inner().contact.unwrap();
-    assert_eq!((second.display_name.as_str(), second.audience()), ("New Name", pb::Audience::Consumer));
+    assert_eq!(
+        (second.display_name.as_str(), second.audience()),
+        ("New Name", pb::Audience::Consumer)
+    );
     assert_eq!(second.numbers, first.numbers);
     assert_ne!(second.etag, first.etag);
-    let answer = contacts.upsert_contact(named(&["audience"], change.clone())).await;
+    let answer = contacts
+        .upsert_contact(named(&["audience"], change.clone()))
+        .await;
     assert_refused(answer, Code::Aborted, "ETAG_MISMATCH", &["contact.etag"]);
-    let cleared = pb::Contact { display_name: String::new(), etag: String::new(), ..change };
-    let answer = contacts.upsert_contact(named(&["nickname"], cleared.clone())).await;
-    assert_refused(answer, Code::InvalidArgument, "INVALID_FIELDS", &["update_mask"]);
-    let third = contacts.upsert_contact(named(&["display_name"], cleared)).await.unwrap();
+    let cleared = pb::Contact {
+        display_name: String::new(),
+        etag: String::new(),
+        ..change
+    };
+    let answer = contacts
+        .upsert_contact(named(&["nickname"], cleared.clone()))
+        .await;
+    assert_refused(
+        answer,
+        Code::InvalidArgument,
+        "INVALID_FIELDS",
+        &["update_mask"],
+    );
+    let third = contacts
+        .upsert_contact(named(&["display_name"], cleared))
+        .await
+        .unwrap();
     assert_eq!(third.into_inner().contact.unwrap().display_name, "");
 }
 
@@ -122,7 +189,10 @@ async fn wrong_facts_are_named_by_their_path() {
             postal_code: String::new(),
             timezone: "Mars/Olympus".to_owned(),
         }),
-        relationship: Some(pb::Relationship { last_inquiry_date: date(2026, 2, 30), ..Default::default() }),
+        relationship: Some(pb::Relationship {
+            last_inquiry_date: date(2026, 2, 30),
+            ..Default::default()
+        }),
         notice: Some(pb::Notice::default()),
         callback: Some(pb::Callback::default()),
         numbers: vec![
@@ -130,13 +200,21 @@ async fn wrong_facts_are_named_by_their_path() {
                 number: ATLANTA.to_owned(),
                 line_type: 42,
                 registers: vec![pb::RegisterCheck::default()],
-                reassigned_check: Some(pb::ReassignedCheck { query_date: date(0, 1, 1), for_date: None, answer: 0 }),
+                reassigned_check: Some(pb::ReassignedCheck {
+                    query_date: date(0, 1, 1),
+                    for_date: None,
+                    answer: 0,
+                }),
             },
             pb::ContactNumber::default(),
         ],
         ..Default::default()
     };
-    let request = pb::UpsertContactRequest { request_id: request_id(), contact: Some(contact), update_mask: None };
+    let request = pb::UpsertContactRequest {
+        request_id: request_id(),
+        contact: Some(contact),
+        update_mask: None,
+    };
     let answer = contacts.upsert_contact(request).await;
     assert_refused(
         answer,
@@ -181,18 +259,51 @@ async fn consent_is_a_list_of_acts() {
         wording_ref: "w-3".to_owned(),
         ..Default::default()
     };
-    let made = client.consents().record_consent(given.clone()).await.unwrap().into_inner();
+    let made = client
+        .consents()
+        .record_consent(given.clone())
+        .await
+        .unwrap()
+        .into_inner();
     let made = made.consent_event.unwrap();
-    assert_eq!((made.action(), made.form()), (pb::ConsentAction::Given, pb::ConsentForm::Written));
-    assert_eq!((made.number.as_str(), made.number_masked.as_str()), (ATLANTA, "+…41"));
-    assert_eq!((made.event_time, made.record_time), (house.after(-86_400), house.after(0)));
-    assert_eq!((made.explicit, made.documented, made.out_of_hours), (Some(true), Some(true), Some(false)));
-    assert_eq!((made.period.as_str(), made.evidence_ref.as_str()), ("2027-01-31", "form-17"));
-    let again = client.consents().record_consent(given.clone()).await.unwrap().into_inner();
+    assert_eq!(
+        (made.action(), made.form()),
+        (pb::ConsentAction::Given, pb::ConsentForm::Written)
+    );
+    assert_eq!(
+        (made.number.as_str(), made.number_masked.as_str()),
+        (ATLANTA, "+…41")
+    );
+    assert_eq!(
+        (made.event_time, made.record_time),
+        (house.after(-86_400), house.after(0))
+    );
+    assert_eq!(
+        (made.explicit, made.documented, made.out_of_hours),
+        (Some(true), Some(true), Some(false))
+    );
+    assert_eq!(
+        (made.period.as_str(), made.evidence_ref.as_str()),
+        ("2027-01-31", "form-17")
+    );
+    let again = client
+        .consents()
+        .record_consent(given.clone())
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(again.consent_event.unwrap(), made, "a repeated request");
-    let other = pb::RecordConsentRequest { seller: "other".to_owned(), ..given };
+    let other = pb::RecordConsentRequest {
+        seller: "other".to_owned(),
+        ..given
+    };
     let answer = client.consents().record_consent(other).await;
-    assert_refused(answer, Code::AlreadyExists, "REQUEST_ID_REUSED", &["request_id"]);
+    assert_refused(
+        answer,
+        Code::AlreadyExists,
+        "REQUEST_ID_REUSED",
+        &["request_id"],
+    );
 
     let withdrawn = pb::WithdrawConsentRequest {
         request_id: request_id(),
@@ -201,7 +312,12 @@ async fn consent_is_a_list_of_acts() {
         source: "sms_stop".to_owned(),
         ..Default::default()
     };
-    let withdrawn = client.consents().withdraw_consent(withdrawn).await.unwrap().into_inner();
+    let withdrawn = client
+        .consents()
+        .withdraw_consent(withdrawn)
+        .await
+        .unwrap()
+        .into_inner();
     let withdrawn = withdrawn.consent_event.unwrap();
     assert_eq!(withdrawn.action(), pb::ConsentAction::Withdrawn);
     let listed = |filter: &str| pb::ListConsentsRequest {
@@ -209,13 +325,31 @@ async fn consent_is_a_list_of_acts() {
         filter: filter.to_owned(),
         ..Default::default()
     };
-    let all = client.consents().list_consents(listed("")).await.unwrap().into_inner();
+    let all = client
+        .consents()
+        .list_consents(listed(""))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(all.consent_events.len(), 2);
-    let only = client.consents().list_consents(listed("action = \"given\"")).await.unwrap();
+    let only = client
+        .consents()
+        .list_consents(listed("action = \"given\""))
+        .await
+        .unwrap();
     assert_eq!(only.into_inner().consent_events, [made]);
-    let shown = house.auditor().await.consents().list_consents(listed("")).await.unwrap();
+    let shown = house
+        .auditor()
+        .await
+        .consents()
+        .list_consents(listed(""))
+        .await
+        .unwrap();
     for event in shown.into_inner().consent_events {
-        assert_eq!((event.number.as_str(), event.number_masked.as_str()), ("", "+…41"));
+        assert_eq!(
+            (event.number.as_str(), event.number_masked.as_str()),
+            ("", "+…41")
+        );
     }
 }
 
@@ -230,31 +364,114 @@ async fn an_opt_out_denies_from_its_acknowledgement_on() {
         call_kind: 1,
         ..Default::default()
     };
-    let before = agent.calls().check_call(check.clone()).await.unwrap().into_inner().decision.unwrap();
-    assert_eq!(before.verdict(), pb::Verdict::Allow, "{:?}", before.denied_by);
+    let before = agent
+        .calls()
+        .check_call(check.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .decision
+        .unwrap();
+    assert_eq!(
+        before.verdict(),
+        pb::Verdict::Allow,
+        "{:?}",
+        before.denied_by
+    );
     let request = opt_out(ATLANTA);
-    let made = agent.suppressions().create_suppression(request.clone()).await.unwrap();
+    let made = agent
+        .suppressions()
+        .create_suppression(request.clone())
+        .await
+        .unwrap();
     let made = made.into_inner().suppression.unwrap();
-    assert_eq!((made.reason(), made.source()), (pb::SuppressionReason::PartyRequest, pb::SuppressionSource::Api));
-    assert!(made.seller.is_empty() && made.channels.is_empty(), "the widest scope");
-    let again = agent.suppressions().create_suppression(request).await.unwrap();
-    assert_eq!(again.into_inner().suppression.unwrap(), made, "a repeated request");
-    let another = agent.suppressions().create_suppression(opt_out(ATLANTA)).await.unwrap();
-    assert_eq!(another.into_inner().suppression.unwrap(), made, "there is one already");
-    let after = agent.calls().check_call(check).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!(
+        (made.reason(), made.source()),
+        (
+            pb::SuppressionReason::PartyRequest,
+            pb::SuppressionSource::Api
+        )
+    );
+    assert!(
+        made.seller.is_empty() && made.channels.is_empty(),
+        "the widest scope"
+    );
+    let again = agent
+        .suppressions()
+        .create_suppression(request)
+        .await
+        .unwrap();
+    assert_eq!(
+        again.into_inner().suppression.unwrap(),
+        made,
+        "a repeated request"
+    );
+    let another = agent
+        .suppressions()
+        .create_suppression(opt_out(ATLANTA))
+        .await
+        .unwrap();
+    assert_eq!(
+        another.into_inner().suppression.unwrap(),
+        made,
+        "there is one already"
+    );
+    let after = agent
+        .calls()
+        .check_call(check)
+        .await
+        .unwrap()
+        .into_inner()
+        .decision
+        .unwrap();
     assert_eq!(after.verdict(), pb::Verdict::Deny);
 
-    let numbers = vec!["+14045550142".to_owned(), ATLANTA.to_owned(), ATLANTA.to_owned()];
-    let asked = pb::CheckNumbersRequest { numbers: numbers.clone(), seller: "acme".to_owned() };
-    let checks = agent.suppressions().check_numbers(asked).await.unwrap().into_inner().checks;
-    let shown: Vec<(&str, usize)> = checks.iter().map(|each| (each.number.as_str(), each.suppressions.len())).collect();
-    assert_eq!(shown, [(numbers[0].as_str(), 0), (ATLANTA, 1), (ATLANTA, 1)]);
+    let numbers = vec![
+        "+14045550142".to_owned(),
+        ATLANTA.to_owned(),
+        ATLANTA.to_owned(),
+    ];
+    let asked = pb::CheckNumbersRequest {
+        numbers: numbers.clone(),
+        seller: "acme".to_owned(),
+    };
+    let checks = agent
+        .suppressions()
+        .check_numbers(asked)
+        .await
+        .unwrap()
+        .into_inner()
+        .checks;
+    let shown: Vec<(&str, usize)> = checks
+        .iter()
+        .map(|each| (each.number.as_str(), each.suppressions.len()))
+        .collect();
+    assert_eq!(
+        shown,
+        [(numbers[0].as_str(), 0), (ATLANTA, 1), (ATLANTA, 1)]
+    );
     assert_eq!(checks[1].suppressions, [made.clone()]);
-    let listed = pb::ListSuppressionsRequest { number: ATLANTA.to_owned(), ..Default::default() };
-    let listed = agent.suppressions().list_suppressions(listed).await.unwrap().into_inner();
+    let listed = pb::ListSuppressionsRequest {
+        number: ATLANTA.to_owned(),
+        ..Default::default()
+    };
+    let listed = agent
+        .suppressions()
+        .list_suppressions(listed)
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(listed.suppressions, [made]);
-    let other = pb::ListSuppressionsRequest { number: "+14045550142".to_owned(), ..Default::default() };
-    let other = agent.suppressions().list_suppressions(other).await.unwrap().into_inner();
+    let other = pb::ListSuppressionsRequest {
+        number: "+14045550142".to_owned(),
+        ..Default::default()
+    };
+    let other = agent
+        .suppressions()
+        .list_suppressions(other)
+        .await
+        .unwrap()
+        .into_inner();
     assert!(other.suppressions.is_empty());
 }
 
@@ -262,7 +479,11 @@ async fn an_opt_out_denies_from_its_acknowledgement_on() {
 async fn a_lift_takes_two_people() {
     let house = House::open().await;
     let (first, second) = (house.administrator().await, house.administrator().await);
-    let made = first.suppressions().create_suppression(opt_out(ATLANTA)).await.unwrap();
+    let made = first
+        .suppressions()
+        .create_suppression(opt_out(ATLANTA))
+        .await
+        .unwrap();
     let id = made.into_inner().suppression.unwrap().suppression_id;
     let lift = || pb::LiftSuppressionRequest {
         request_id: request_id(),
@@ -275,16 +496,203 @@ async fn a_lift_takes_two_people() {
     assert!(asked.lift.is_none());
     assert_eq!(asked.lift_request.unwrap().evidence_ref, "form-18");
     let answer = first.suppressions().lift_suppression(lift()).await;
-    assert_refused(answer, Code::FailedPrecondition, "SECOND_APPROVER_REQUIRED", &["suppression_id"]);
-    let lifted = second.suppressions().lift_suppression(lift()).await.unwrap();
+    assert_refused(
+        answer,
+        Code::FailedPrecondition,
+        "SECOND_APPROVER_REQUIRED",
+        &["suppression_id"],
+    );
+    let lifted = second
+        .suppressions()
+        .lift_suppression(lift())
+        .await
+        .unwrap();
     let lift = lifted.into_inner().suppression.unwrap().lift.unwrap();
     assert_ne!(lift.requested_by, lift.approved_by);
     let read = pb::GetSuppressionRequest { suppression_id: id };
     let read = second.suppressions().get_suppression(read).await.unwrap();
     assert_eq!(read.into_inner().suppression.unwrap().lift.unwrap(), lift);
-    let request = pb::CheckNumbersRequest { numbers: vec![ATLANTA.to_owned()], seller: String::new() };
+    let request = pb::CheckNumbersRequest {
+        numbers: vec![ATLANTA.to_owned()],
+        seller: String::new(),
+    };
     let checks = first.suppressions().check_numbers(request).await.unwrap();
     assert!(checks.into_inner().checks[0].suppressions.is_empty());
+}
+
+/// A wish about a whole person locks no number, so the acknowledgement waits out the barrier on the server's clock.
+#[tokio::test]
+async fn an_opt_out_of_a_person_covers_all_their_numbers() {
+    let house = House::open().await;
+    let contact = house.callable(ATLANTA).await;
+    let agent = house.agent().await;
+    let request = pb::CreateSuppressionRequest {
+        request_id: request_id(),
+        subject: Some(Subject::PartyId(contact.party_id.clone())),
+        ..Default::default()
+    };
+    let start = house.now();
+    let clock = std::sync::Arc::clone(&house.clock);
+    // The server's clock goes as the machine's, for the wait needs both.
+    let ticking = tokio::spawn(async move {
+        let step = std::time::Duration::from_millis(20);
+        loop {
+            tokio::time::sleep(step).await;
+            clock.advance(step);
+        }
+    });
+    let made = agent.suppressions().create_suppression(request).await;
+    ticking.abort();
+    let made = made.unwrap().into_inner().suppression.unwrap();
+    assert!(
+        house.now().since(start) >= 2_000_000,
+        "acknowledged before the barrier"
+    );
+    assert_eq!(
+        made.subject,
+        Some(pb::suppression::Subject::PartyId(contact.party_id))
+    );
+    let placed = agent
+        .calls()
+        .place_call(house.place(ATLANTA))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(placed.decision.unwrap().denied_by, ["US-internal-dnc"]);
+    let unknown = pb::CreateSuppressionRequest {
+        request_id: request_id(),
+        subject: Some(Subject::PartyId(request_id())),
+        ..Default::default()
+    };
+    let answer = agent.suppressions().create_suppression(unknown).await;
+    assert_refused(answer, Code::NotFound, "PARTY_NOT_FOUND", &[]);
+    let request = pb::CheckNumbersRequest {
+        numbers: vec![ATLANTA.to_owned()],
+        seller: String::new(),
+    };
+    let checks = agent.suppressions().check_numbers(request).await.unwrap();
+    assert_eq!(checks.into_inner().checks[0].suppressions, [made]);
+}
+
+/// Plays the worker: leases the call, claims it, and ends it as answered.
+async fn answered(house: &House, call_id: &str) {
+    let owner = dialgate::domain::ids::Incarnation::new(house.now());
+    let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
+    let leased = tx
+        .lease_calls(owner, "carrier", 1, house.now())
+        .await
+        .unwrap()
+        .remove(0);
+    tx.commit().await.unwrap();
+    assert_eq!(leased.call.call_id.to_string(), call_id);
+    let call = leased.call;
+    let claim = ClaimRequest {
+        call: call.clone(),
+        subject: leased.subject,
+        lease_epoch: leased.lease_epoch,
+        owner,
+        sip_call_id: "a-call-id".to_owned(),
+        again: None,
+    };
+    let Claimed::Permitted { attempt_id, .. } = house.gate.claim(claim).await.unwrap() else {
+        panic!("the claim was not allowed")
+    };
+    let end = AttemptEnd {
+        attempt_id,
+        call_id: call.call_id,
+        outcome: Outcome::Answered,
+        detail: EventDetail {
+            sip_code: Some(200),
+            ..EventDetail::default()
+        },
+        at: house.now(),
+    };
+    let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
+    assert!(tx.end_attempt(&call.tenant, &end).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_agent_says_takes_effect_before_the_answer() {
+    let house = House::open().await;
+    house.callable(ATLANTA).await;
+    let agent = house.agent().await;
+    let placed = agent
+        .calls()
+        .place_call(house.place(ATLANTA))
+        .await
+        .unwrap();
+    let call_id = placed.into_inner().call.unwrap().call_id;
+    answered(&house, &call_id).await;
+    let said = pb::RecordDispositionRequest {
+        request_id: request_id(),
+        call_id: call_id.clone(),
+        code: pb::DispositionCode::ConnectedInterested.into(),
+        note: "call again in May".to_owned(),
+    };
+    let first = agent
+        .calls()
+        .record_disposition(said.clone())
+        .await
+        .unwrap();
+    let first = first.into_inner().disposition.unwrap();
+    assert!(first.suppression_id.is_empty() && first.amends_disposition_id.is_empty());
+    let again = agent.calls().record_disposition(said).await.unwrap();
+    assert_eq!(
+        again.into_inner().disposition.unwrap(),
+        first,
+        "a repeated request"
+    );
+
+    house.clock.advance(std::time::Duration::from_secs(60));
+    let amend = |disposition_id: &str| pb::AmendDispositionRequest {
+        request_id: request_id(),
+        call_id: call_id.clone(),
+        disposition_id: disposition_id.to_owned(),
+        code: pb::DispositionCode::OptOutThisSeller.into(),
+        note: String::new(),
+    };
+    let answer = agent.calls().amend_disposition(amend("")).await;
+    assert_refused(
+        answer,
+        Code::InvalidArgument,
+        "INVALID_FIELDS",
+        &["disposition_id"],
+    );
+    let second = agent
+        .calls()
+        .amend_disposition(amend(&first.disposition_id))
+        .await
+        .unwrap();
+    let second = second.into_inner().disposition.unwrap();
+    assert_eq!(second.amends_disposition_id, first.disposition_id);
+    let read = pb::GetSuppressionRequest {
+        suppression_id: second.suppression_id.clone(),
+    };
+    let read = agent.suppressions().get_suppression(read).await.unwrap();
+    assert_eq!(read.into_inner().suppression.unwrap().seller, "acme");
+    let get = pb::GetCallRequest { call_id };
+    let shown = agent
+        .calls()
+        .get_call(get.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(shown.dispositions, [first, second]);
+    let call = shown.call.unwrap();
+    assert_eq!(
+        (call.state(), call.outcome()),
+        (pb::CallState::Ended, pb::Outcome::Answered)
+    );
+    let masked = house
+        .auditor()
+        .await
+        .calls()
+        .get_call(get)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(masked.dispositions.iter().all(|each| each.note.is_empty()));
 }
 
 #[tokio::test]
@@ -292,7 +700,11 @@ async fn only_a_call_that_was_dialed_gets_a_disposition() {
     let house = House::open().await;
     house.callable(ATLANTA).await;
     let agent = house.agent().await;
-    let placed = agent.calls().place_call(house.place(ATLANTA)).await.unwrap();
+    let placed = agent
+        .calls()
+        .place_call(house.place(ATLANTA))
+        .await
+        .unwrap();
     let call_id = placed.into_inner().call.unwrap().call_id;
     let said = pb::RecordDispositionRequest {
         request_id: request_id(),
@@ -301,7 +713,12 @@ async fn only_a_call_that_was_dialed_gets_a_disposition() {
         note: String::new(),
     };
     let answer = agent.calls().record_disposition(said.clone()).await;
-    assert_refused(answer, Code::InvalidArgument, "INVALID_FIELDS", &["call_id"]);
+    assert_refused(
+        answer,
+        Code::InvalidArgument,
+        "INVALID_FIELDS",
+        &["call_id"],
+    );
     let unsaid = pb::RecordDispositionRequest { code: 0, ..said };
     let answer = agent.calls().record_disposition(unsaid).await;
     assert_refused(answer, Code::InvalidArgument, "INVALID_FIELDS", &["code"]);
