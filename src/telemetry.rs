@@ -1,5 +1,7 @@
 //! Log lines. The audit log is not here: it is data, in the store.
 
+use std::io::IsTerminal as _;
+
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -33,6 +35,8 @@ pub fn start(config: &LogConfig, default_filter: &str) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Colours are for people who look at a terminal, not for files.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let started = match config.format {
         LogFormat::Text => lines.try_init(),

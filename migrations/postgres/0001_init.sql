@@ -73,12 +73,14 @@ CREATE TABLE suppressions (
     evidence_ref TEXT,
     sealed_note BYTEA,
     actor TEXT NOT NULL,
+    lift_request_time BIGINT,
     lift_time BIGINT,
     lift_requested_by TEXT,
     lift_approved_by TEXT,
     lift_reason TEXT,
     lift_evidence_ref TEXT,
     CHECK ((number_key IS NULL) <> (party_id IS NULL)),
+    CHECK (lift_time IS NULL OR lift_request_time IS NOT NULL AND lift_approved_by IS NOT NULL),
     CHECK (lift_requested_by <> lift_approved_by)
 );
 CREATE INDEX suppressions_by_number ON suppressions (tenant_id, number_key) WHERE number_key IS NOT NULL;
@@ -290,7 +292,8 @@ FROM decisions;
 CREATE VIEW suppressions_readable AS SELECT
     suppression_id, tenant_id, encode(number_key, 'hex') AS number_key, party_id, seller, channels, reason, source,
     to_timestamp(received_time / 1000000.0) AS received_time, to_timestamp(create_time / 1000000.0) AS create_time,
-    to_timestamp(expire_time / 1000000.0) AS expire_time, to_timestamp(lift_time / 1000000.0) AS lift_time,
+    to_timestamp(expire_time / 1000000.0) AS expire_time,
+    to_timestamp(lift_request_time / 1000000.0) AS lift_request_time, to_timestamp(lift_time / 1000000.0) AS lift_time,
     evidence_ref, actor, lift_requested_by, lift_approved_by, lift_reason, lift_evidence_ref
 FROM suppressions;
 CREATE VIEW audit_readable AS SELECT

@@ -73,12 +73,14 @@ CREATE TABLE suppressions (
     evidence_ref TEXT,
     sealed_note BLOB,
     actor TEXT NOT NULL,
+    lift_request_time INTEGER,
     lift_time INTEGER,
     lift_requested_by TEXT,
     lift_approved_by TEXT,
     lift_reason TEXT,
     lift_evidence_ref TEXT,
     CHECK ((number_key IS NULL) <> (party_id IS NULL)),
+    CHECK (lift_time IS NULL OR lift_request_time IS NOT NULL AND lift_approved_by IS NOT NULL),
     CHECK (lift_requested_by <> lift_approved_by)
 ) STRICT;
 CREATE INDEX suppressions_by_number ON suppressions (tenant_id, number_key) WHERE number_key IS NOT NULL;

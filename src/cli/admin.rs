@@ -38,7 +38,9 @@ pub enum KeyCommand {
 
 /// Arguments of `admin key create`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  dialgate admin key create --name desk-7 --role agent --config dialgate.toml > desk-7.key")]
+#[command(
+    after_help = "Example:\n  dialgate admin key create --name desk-7 --role agent --config dialgate.toml > desk-7.key"
+)]
 pub struct CreateArgs {
     /// A name to know it by; stands in the log as who acted
     #[arg(long)]
@@ -60,7 +62,9 @@ pub struct ListArgs {
 
 /// Arguments of `admin key revoke`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  dialgate admin key revoke 01936a5c-7a3e-7c60-9d2f-3f0e5b6a7c8d")]
+#[command(
+    after_help = "Example:\n  dialgate admin key revoke 01936a5c-7a3e-7c60-9d2f-3f0e5b6a7c8d"
+)]
 pub struct RevokeArgs {
     /// The key's id, as `list` shows it
     pub id: ApiKeyId,
@@ -91,7 +95,9 @@ pub async fn run(command: AdminCommand) -> Result<ExitCode> {
 
 async fn open(args: &StoreArgs) -> Result<Store> {
     let config = Config::load(&args.config)?;
-    Store::open(&config.store).await.context("the store cannot be opened")
+    Store::open(&config.store)
+        .await
+        .context("the store cannot be opened")
 }
 
 async fn create(args: CreateArgs) -> Result<()> {
@@ -107,7 +113,10 @@ async fn create(args: CreateArgs) -> Result<()> {
         println!("{line}");
     } else {
         println!("{}", &*credential.text());
-        eprintln!("Key `{}` with the role {}. It is shown this once; keep it where only its user can read it.", args.name, args.role);
+        eprintln!(
+            "Key `{}` with the role {}. It is shown this once; keep it where only its user can read it.",
+            args.name, args.role
+        );
     }
     Ok(())
 }
@@ -126,8 +135,14 @@ pub(super) async fn make_key(store: &Store, name: &str, role: Role) -> Result<Cr
     };
     let mut tx = store.write(Urgency::Ordinary).await?;
     tx.insert_api_key(&key, at).await?;
-    tx.insert_audit(&tenant, &[entry("api_key.created", &json!({ "api_key_id": key.api_key_id, "name": name, "role": role }))])
-        .await?;
+    tx.insert_audit(
+        &tenant,
+        &[entry(
+            "api_key.created",
+            &json!({ "api_key_id": key.api_key_id, "name": name, "role": role }),
+        )],
+    )
+    .await?;
     tx.commit().await?;
     Ok(credential)
 }
@@ -154,10 +169,14 @@ async fn list(args: ListArgs) -> Result<()> {
             each.key.name,
             each.key.role.to_string(),
             each.create_time.to_string(),
-            each.revoke_time.map_or_else(String::new, |at| at.to_string()),
+            each.revoke_time
+                .map_or_else(String::new, |at| at.to_string()),
         ]
     });
-    println!("{}", output::table(&["id", "name", "role", "made", "revoked"], rows));
+    println!(
+        "{}",
+        output::table(&["id", "name", "role", "made", "revoked"], rows)
+    );
     Ok(())
 }
 
@@ -165,9 +184,19 @@ async fn revoke(args: RevokeArgs) -> Result<()> {
     let store = open(&args.store).await?;
     let tenant = TenantId::default();
     let mut tx = store.write(Urgency::Ordinary).await?;
-    let revoked = tx.revoke_api_key(&tenant, args.id, Clock::Real.read().wall).await?;
-    ensure!(revoked, "there is no key `{}` in force; `dialgate admin key list` shows them", args.id);
-    tx.insert_audit(&tenant, &[entry("api_key.revoked", &json!({ "api_key_id": args.id }))]).await?;
+    let revoked = tx
+        .revoke_api_key(&tenant, args.id, Clock::Real.read().wall)
+        .await?;
+    ensure!(
+        revoked,
+        "there is no key `{}` in force; `dialgate admin key list` shows them",
+        args.id
+    );
+    tx.insert_audit(
+        &tenant,
+        &[entry("api_key.revoked", &json!({ "api_key_id": args.id }))],
+    )
+    .await?;
     tx.commit().await?;
     println!("revoked {}", args.id);
     Ok(())
@@ -178,7 +207,10 @@ fn entry(kind: &str, payload: &serde_json::Value) -> AuditEntry {
     AuditEntry {
         entry_id: AuditEntryId::new(at),
         kind: kind.to_owned(),
-        actor: format!("local:{}", std::env::var("USER").unwrap_or_else(|_| "operator".to_owned())),
+        actor: format!(
+            "local:{}",
+            std::env::var("USER").unwrap_or_else(|_| "operator".to_owned())
+        ),
         subject_key: None,
         payload: payload.clone(),
         at,

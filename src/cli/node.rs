@@ -26,7 +26,8 @@ pub struct Node {
 /// The rule pack of the folder, or of the binary.
 pub fn load_pack(config: &RulesConfig) -> Result<Pack> {
     match &config.folder {
-        Some(folder) => Pack::load(folder).with_context(|| format!("the rules in `{}` cannot be used", folder.display())),
+        Some(folder) => Pack::load(folder)
+            .with_context(|| format!("the rules in `{}` cannot be used", folder.display())),
         None => Pack::embedded().context("the rules of the binary cannot be used"),
     }
 }
@@ -35,18 +36,32 @@ impl Node {
     /// Starts everything; what cannot be started in full is not started at all.
     pub async fn start(config: Config, clock: Clock) -> Result<Self> {
         let pack = Arc::new(load_pack(&config.rules)?);
-        let store = Store::open(&config.store).await.context("the store cannot be opened")?;
+        let store = Store::open(&config.store)
+            .await
+            .context("the store cannot be opened")?;
         let endpoint = Endpoint::bind(&config.sip, clock.clone())
             .await
             .with_context(|| format!("[sip] listen: cannot bind `{}`", config.sip.listen))?;
         let sip_addr = endpoint.local_addr();
         let campaigns = Campaigns::new(config.campaigns);
         let reader = clock.clone();
-        let gate = Gate::start(store.clone(), pack, campaigns, config.gate, Arc::new(move || reader.read()));
-        let check_offer = Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
+        let gate = Gate::start(
+            store.clone(),
+            pack,
+            campaigns,
+            config.gate,
+            Arc::new(move || reader.read()),
+        );
+        let check_offer =
+            Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
         let server = grpc::serve(&config.grpc, gate.clone(), check_offer, clock.clone()).await?;
         let dialer = Dialer::start(gate, endpoint, config.lanes, &config.dialer, clock);
-        Ok(Self { store, server, dialer, sip_addr })
+        Ok(Self {
+            store,
+            server,
+            dialer,
+            sip_addr,
+        })
     }
 
     /// The store of this node.

@@ -71,13 +71,15 @@ async fn cancel_covered(shared: &Shared) -> Result<(), StoreError> {
             }) => tenant.clone(),
             _ => continue,
         };
-        let (why, kind) = match cause {
-            CancelCause::OptOut => (HangUpCause::OptOut, EventKind::OptOut),
-            CancelCause::HangUp => (HangUpCause::Client, EventKind::HangUpRequested),
-        };
-        shared.hang_up(call_id, why);
-        tracing::info!(call.id = %call_id, cause = %kind, "ending the call");
-        note(shared, &tenant, call_id, kind).await;
+        tracing::info!(call.id = %call_id, cause = ?cause, "ending the call");
+        match cause {
+            // Its history has the wish already.
+            CancelCause::HangUp => shared.hang_up(call_id, HangUpCause::Client),
+            CancelCause::OptOut => {
+                shared.hang_up(call_id, HangUpCause::OptOut);
+                note(shared, &tenant, call_id, EventKind::OptOut).await;
+            }
+        }
     }
     Ok(())
 }

@@ -6,9 +6,14 @@ use crate::domain::ids::DecisionId;
 use crate::store::DECISION_FIELDS;
 
 use super::convert::{Fields, Noted};
-use super::paging::{self, Listing};
+use super::paging::{self, Filterable, Listing};
 use super::pb::audit_service_server::AuditService;
 use super::{Api, Asked, convert, pb, status};
+
+const FILTERABLE: Filterable = Filterable {
+    fields: DECISION_FIELDS,
+    renamed: &[("decided_time", "create_time"), ("campaign", "campaign_id")],
+};
 
 #[tonic::async_trait]
 impl AuditService for Api {
@@ -31,7 +36,7 @@ impl AuditService for Api {
             &message,
             &token,
             &message.filter,
-            DECISION_FIELDS,
+            FILTERABLE,
         )?
         .of_number(number?.map(|number| self.key(&who, number)));
         let mut tx = self.read().await?;

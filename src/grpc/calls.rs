@@ -5,10 +5,15 @@ use tonic::{Request, Response, Status};
 use crate::store::CALL_FIELDS;
 
 use super::convert::Fields;
-use super::paging::{self, Listing};
+use super::paging::{self, Filterable, Listing};
 use super::pb::call_service_server::CallService;
 use super::watch::{self, Events};
 use super::{Api, Asked, ask, carry_through, convert, deadline, pb, status};
+
+const FILTERABLE: Filterable = Filterable {
+    fields: CALL_FIELDS,
+    renamed: &[("campaign", "campaign_id")],
+};
 
 #[tonic::async_trait]
 impl CallService for Api {
@@ -26,7 +31,7 @@ impl CallService for Api {
         let decision = self.gate.check(question).await;
         let decision = decision.map_err(|error| status::from_gate(&error))?;
         Ok(Response::new(pb::CheckCallResponse {
-            decision: Some(convert::decision::decision(decision, who.role)),
+            decision: Some(convert::decision::basic(decision, who.role)),
         }))
     }
 
@@ -53,7 +58,7 @@ impl CallService for Api {
         let placed = self.gate.place(question).await;
         let placed = placed.map_err(|error| status::from_gate(&error))?;
         Ok(Response::new(pb::PlaceCallResponse {
-            decision: Some(convert::decision::decision(placed.decision, who.role)),
+            decision: Some(convert::decision::basic(placed.decision, who.role)),
             call: placed.call.map(|call| convert::call::call(call, who.role)),
         }))
     }
@@ -98,7 +103,7 @@ impl CallService for Api {
         fields.done()?;
         let token = std::mem::take(&mut message.page_token);
         message.page_size = 0;
-        let listing = Listing::read("ListCalls", &message, &token, &message.filter, CALL_FIELDS)?
+        let listing = Listing::read("ListCalls", &message, &token, &message.filter, FILTERABLE)?
             .of_number(number?.map(|number| self.key(&who, number)));
         let mut tx = self.read().await?;
         let page = tx.list_calls(&who.tenant, &listing.query(size?)).await;

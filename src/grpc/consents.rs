@@ -8,9 +8,14 @@ use crate::gate::NewConsent;
 use crate::store::CONSENT_FIELDS;
 
 use super::convert::{Fields, Noted};
-use super::paging::{self, Listing};
+use super::paging::{self, Filterable, Listing};
 use super::pb::consent_service_server::ConsentService;
 use super::{Api, Asked, ask, carry_through, convert, pb, status};
+
+const FILTERABLE: Filterable = Filterable {
+    fields: CONSENT_FIELDS,
+    renamed: &[("record_time", "create_time")],
+};
 
 #[tonic::async_trait]
 impl ConsentService for Api {
@@ -65,7 +70,7 @@ impl ConsentService for Api {
             &message,
             &token,
             &message.filter,
-            CONSENT_FIELDS,
+            FILTERABLE,
         )?;
         let key = number?.map(|number| self.key(&who, number));
         let mut tx = self.read().await?;

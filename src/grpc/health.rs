@@ -32,35 +32,42 @@ const NAMES: [&str; 6] = [
     <AuditServiceServer<Api> as NamedService>::NAME,
 ];
 
-/// The service, and a task behind it that looks after the store until the server goes down.
-pub(super) fn service(gate: Gate, closing: CancellationToken) -> HealthServer<impl Health> {
+/// The service, after a first look at the store, and a task behind it that looks on until the server goes down.
+pub(super) async fn service(gate: Gate, closing: CancellationToken) -> HealthServer<impl Health> {
     let (reporter, service) = tonic_health::server::health_reporter();
+    let mut shown = look(&gate).await;
+    report(&reporter, shown).await;
     tokio::spawn(async move {
+        let watch = async {
+            loop {
+                tokio::time::sleep(EVERY).await;
+                let seen = look(&gate).await;
+                if seen != shown {
+                    shown = seen;
+                    report(&reporter, seen).await;
+                }
+            }
+        };
         tokio::select! {
             () = closing.cancelled() => {}
-            () = look(&gate, &reporter) => {}
+            () = watch => {}
         }
         report(&reporter, ServingStatus::NotServing).await;
     });
     service
 }
 
-async fn look(gate: &Gate, reporter: &HealthReporter) {
-    let mut before = None;
-    loop {
-        let answer = tokio::time::timeout(LIMIT, gate.store().ping()).await;
-        let now = match answer {
-            Ok(Ok(())) => ServingStatus::Serving,
-            Ok(Err(_)) | Err(_) => ServingStatus::NotServing,
-        };
-        if before != Some(now) {
-            if let Ok(Err(error)) = answer {
-                tracing::warn!(%error, "health: not serving, the store does not answer");
-            }
-            report(reporter, now).await;
-            before = Some(now);
+async fn look(gate: &Gate) -> ServingStatus {
+    match tokio::time::timeout(LIMIT, gate.store().ping()).await {
+        Ok(Ok(())) => ServingStatus::Serving,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "health: not serving, the store does not answer");
+            ServingStatus::NotServing
         }
-        tokio::time::sleep(EVERY).await;
+        Err(_) => {
+            tracing::warn!("health: not serving, the store does not answer in time");
+            ServingStatus::NotServing
+        }
     }
 }
 

@@ -45,6 +45,10 @@ pub use server::{ServeError, Server, serve};
 pub mod client;
 
 /// The messages, clients and servers made from `proto/dialgate/v1`.
+#[allow(
+    clippy::allow_attributes_without_reason,
+    reason = "the generated code writes its exceptions without"
+)]
 pub mod pb {
     tonic::include_proto!("dialgate.v1");
 

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::domain::filter::{Field, Filter, Literal, Operator};
+use crate::domain::filter::{Field, Filter, FilterError, Literal, Operator};
 use crate::domain::phone::NumberKey;
 use crate::domain::time::Micros;
 use crate::store::{ListQuery, PageKey};
@@ -23,6 +23,56 @@ const FILTER_CHARS_MAX: usize = 4096;
 const VERSION: u8 = 1;
 const DIGEST_BYTES: usize = 16;
 const TOKEN_BYTES: usize = 1 + DIGEST_BYTES + 8 + 16;
+
+/// What a list can be filtered by: the fields of the store, under the names that the messages give them.
+#[derive(Clone, Copy)]
+pub(super) struct Filterable {
+    /// As the store names them.
+    pub fields: &'static [Field],
+    /// Name in the message, name in the store, where the two differ.
+    pub renamed: &'static [(&'static str, &'static str)],
+}
+
+impl Filterable {
+    fn parse(self, text: &str) -> Result<Filter, FilterError> {
+        let shown = |field: &Field| {
+            let renamed = self
+                .renamed
+                .iter()
+                .find(|(_, stored)| *stored == field.name);
+            Field {
+                name: renamed.map_or(field.name, |(shown, _)| *shown),
+                kind: field.kind,
+            }
+        };
+        let fields: Vec<Field> = self.fields.iter().map(shown).collect();
+        Ok(self.stored(Filter::parse(text, &fields)?))
+    }
+
+    /// The same filter in the names of the store. Its depth is bounded by the parser.
+    fn stored(self, filter: Filter) -> Filter {
+        let all =
+            |filters: Vec<Filter>| filters.into_iter().map(|each| self.stored(each)).collect();
+        match filter {
+            Filter::Everything => Filter::Everything,
+            Filter::And(filters) => Filter::And(all(filters)),
+            Filter::Or(filters) => Filter::Or(all(filters)),
+            Filter::Not(filter) => Filter::Not(Box::new(self.stored(*filter))),
+            Filter::Compare {
+                field,
+                operator,
+                literal,
+            } => {
+                let renamed = self.renamed.iter().find(|(shown, _)| *shown == field);
+                Filter::Compare {
+                    field: renamed.map_or(field, |(_, stored)| *stored),
+                    operator,
+                    literal,
+                }
+            }
+        }
+    }
+}
 
 /// What the arguments of one list request amount to.
 pub(super) struct Listing {
@@ -48,7 +98,7 @@ impl Listing {
         rest: &impl prost::Message,
         page_token: &str,
         filter: &str,
-        filterable: &[Field],
+        filterable: Filterable,
     ) -> Result<Self, Status> {
         let digest = digest_of(method, rest);
         let after = match page_token {
@@ -66,7 +116,8 @@ impl Listing {
             let problem = format!("is longer than {FILTER_CHARS_MAX} characters");
             return Err(status::filter(FILTER_CHARS_MAX, &problem));
         }
-        let filter = Filter::parse(filter, filterable)
+        let filter = filterable
+            .parse(filter)
             .map_err(|error| status::filter(error.position, &error.to_string()))?;
         Ok(Self {
             digest,
@@ -157,14 +208,42 @@ fn open_token(token: &str, expected: &[u8; DIGEST_BYTES]) -> Option<PageKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::filter::FieldKind;
     use crate::grpc::pb::ListCallsRequest;
+
+    const FILTERABLE: Filterable = Filterable {
+        fields: &[
+            Field {
+                name: "create_time",
+                kind: FieldKind::Time,
+            },
+            Field {
+                name: "actor",
+                kind: FieldKind::Text,
+            },
+        ],
+        renamed: &[("decided_time", "create_time")],
+    };
+
+    #[test]
+    fn fields_are_filtered_by_the_names_of_the_messages() {
+        let text = "NOT decided_time > \"2026-01-31T00:00:00Z\" AND actor = \"x\"";
+        let shown = format!("{:?}", FILTERABLE.parse(text).unwrap());
+        assert!(
+            shown.contains("\"create_time\"") && shown.contains("\"actor\""),
+            "{shown}"
+        );
+        assert!(!shown.contains("decided_time"), "{shown}");
+        let text = "create_time > \"2026-01-31T00:00:00Z\"";
+        assert_eq!(FILTERABLE.parse(text).unwrap_err().position, 1);
+    }
 
     fn listing(filter: &str, token: &str) -> Result<Listing, Status> {
         let rest = ListCallsRequest {
             filter: filter.to_owned(),
             ..Default::default()
         };
-        Listing::read("ListCalls", &rest, token, "", &[])
+        Listing::read("ListCalls", &rest, token, "", FILTERABLE)
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub async fn serve(
             config.watches_max.min(Semaphore::MAX_PERMITS),
         )),
     };
-    let router = router(config, identity, api)?;
+    let router = router(config, identity, api).await?;
     let task = tokio::spawn(run(router, listener, closing.clone()));
     Ok(Server {
         address,
@@ -151,7 +151,7 @@ async fn run(router: Guarded, listener: TcpListener, closing: CancellationToken)
 
 type Guarded = Router<Stack<GuardLayer, Identity>>;
 
-fn router(
+async fn router(
     config: &GrpcConfig,
     identity: Option<Certificate>,
     api: Api,
@@ -173,9 +173,10 @@ fn router(
     } else {
         (None, None)
     };
+    let health = health::service(api.gate.clone(), api.closing.clone()).await;
     let bytes = config.max_message_bytes;
     Ok(server
-        .add_service(health::service(api.gate.clone(), api.closing.clone()))
+        .add_service(health)
         .add_optional_service(v1)
         .add_optional_service(v1alpha)
         .add_service(CallServiceServer::new(api.clone()).max_decoding_message_size(bytes))

@@ -396,6 +396,8 @@ pub(super) fn complete<B: Default>(response: http::Response<B>) -> http::Respons
         Code::Unimplemented => ("METHOD_UNKNOWN", Code::Unimplemented),
         // Not the server's failure: the message is not one of this method.
         Code::Internal => ("MESSAGE_UNREADABLE", Code::InvalidArgument),
+        // The health service's word for a name it does not know.
+        Code::NotFound => ("SERVICE_UNKNOWN", Code::NotFound),
         code => ("MESSAGE_REFUSED", code),
     };
     let mut details = ErrorDetails::new();

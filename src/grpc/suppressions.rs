@@ -9,13 +9,18 @@ use crate::domain::phone::NumberKey;
 use crate::store::SUPPRESSION_FIELDS;
 
 use super::convert::Fields;
-use super::paging::{self, Listing};
+use super::paging::{self, Filterable, Listing};
 use super::pb::suppression_service_server::SuppressionService;
 use super::{Api, Asked, ask, carry_through, convert, pb, status};
 
 /// Numbers that one `CheckNumbers` may ask about.
 const NUMBERS_MAX: usize = 1000;
 const SELLER_CHARS_MAX: usize = 128;
+
+const FILTERABLE: Filterable = Filterable {
+    fields: SUPPRESSION_FIELDS,
+    renamed: &[("record_time", "create_time")],
+};
 
 #[tonic::async_trait]
 impl SuppressionService for Api {
@@ -105,7 +110,7 @@ impl SuppressionService for Api {
             &message,
             &token,
             &message.filter,
-            SUPPRESSION_FIELDS,
+            FILTERABLE,
         )?
         .of_number(number?.map(|number| self.key(&who, number)))
         .of_party(party_id?.map(|id| id.0));

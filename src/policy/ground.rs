@@ -63,33 +63,67 @@ pub enum Ground {
 }
 
 impl Ground {
-    /// The ground in words, to follow "there is" and "there is no".
-    pub(super) fn words(self) -> &'static str {
+    /// The ground's name as rule files write it, and the words to follow "there is no".
+    const fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::Consent => "valid consent",
-            Self::ConsentWritten => "valid written consent",
-            Self::ConsentExplicit => "valid explicit consent",
-            Self::ConsentOutOfHours => "valid consent to calls outside the hours",
-            Self::ConsentAfterListing => "valid consent later than the listing",
-            Self::ConsentPresumed => "evidence for presumed consent",
-            Self::LegitimateInterest => "assessment of legitimate interest on file",
-            Self::ContractInForceRelated => "contract in force that the offer is related to",
-            Self::CustomerSimilarProducts => "recent customer of related products",
-            Self::Relationship => "established business relationship",
-            Self::RelationshipTransaction => "recent enough transaction",
-            Self::RelationshipLive => "established business relationship for a live call",
-            Self::PersonalRelationship => "personal relationship",
-            Self::NonprofitSeller => "nonprofit seller",
-            Self::NonprofitToMember => "nonprofit seller calling a member",
-            Self::NewProduct => "new product",
-            Self::CallbackRequested => "call-back asked for about now",
-            Self::DirectoryListed => "entry in the public directory",
-            Self::DirectoryOptIn => "mark in the directory that allows marketing",
-            Self::NotListed => "clear answer of every register in play",
-            Self::LiveIntroduction => "introduction by a person",
-            Self::RecordedIntroduction => "introduction by a recording",
-            Self::NoneRequired => "need of a ground",
+            Self::Consent => ("consent", "valid consent"),
+            Self::ConsentWritten => ("consent_written", "valid written consent"),
+            Self::ConsentExplicit => ("consent_explicit", "valid explicit consent"),
+            Self::ConsentOutOfHours => (
+                "consent_out_of_hours",
+                "valid consent to calls outside the hours",
+            ),
+            Self::ConsentAfterListing => (
+                "consent_after_listing",
+                "valid consent later than the listing",
+            ),
+            Self::ConsentPresumed => ("consent_presumed", "evidence for presumed consent"),
+            Self::LegitimateInterest => (
+                "legitimate_interest",
+                "assessment of legitimate interest on file",
+            ),
+            Self::ContractInForceRelated => (
+                "contract_in_force_related",
+                "contract in force that the offer is related to",
+            ),
+            Self::CustomerSimilarProducts => (
+                "customer_similar_products",
+                "recent customer of related products",
+            ),
+            Self::Relationship => ("relationship", "established business relationship"),
+            Self::RelationshipTransaction => {
+                ("relationship_transaction", "recent enough transaction")
+            }
+            Self::RelationshipLive => (
+                "relationship_live",
+                "established business relationship for a live call",
+            ),
+            Self::PersonalRelationship => ("personal_relationship", "personal relationship"),
+            Self::NonprofitSeller => ("nonprofit_seller", "nonprofit seller"),
+            Self::NonprofitToMember => ("nonprofit_to_member", "nonprofit seller calling a member"),
+            Self::NewProduct => ("new_product", "new product"),
+            Self::CallbackRequested => ("callback_requested", "call-back asked for about now"),
+            Self::DirectoryListed => ("directory_listed", "entry in the public directory"),
+            Self::DirectoryOptIn => (
+                "directory_opt_in",
+                "mark in the directory that allows marketing",
+            ),
+            Self::NotListed => ("not_listed", "clear answer of every register in play"),
+            Self::LiveIntroduction => ("live_introduction", "introduction by a person"),
+            Self::RecordedIntroduction => ("recorded_introduction", "introduction by a recording"),
+            Self::NoneRequired => ("none_required", "need of a ground"),
         }
+    }
+
+    /// The ground's name, as rule files write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.names().0
+    }
+
+    /// The ground in words, to follow "there is no".
+    pub(super) const fn words(self) -> &'static str {
+        self.names().1
     }
 
     /// Whether the ground is a form of consent that an act of the person gives.
@@ -149,6 +183,12 @@ impl Ground {
             Self::RecordedIntroduction => call.introduction == Some(Introduction::Recorded),
             Self::NoneRequired => true,
         }
+    }
+}
+
+impl std::fmt::Display for Ground {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -234,4 +274,23 @@ fn not_listed(moment: &Moment<'_>) -> bool {
                 .register_entry(id)
                 .is_some_and(|entry| entry.listed == Some(false))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ground_is_read_by_the_name_that_it_shows() {
+        for name in [
+            "consent",
+            "consent_out_of_hours",
+            "not_listed",
+            "nonprofit_to_member",
+        ] {
+            let text = serde_json::Value::String(name.to_owned());
+            let ground: Ground = serde_json::from_value(text).unwrap();
+            assert_eq!(ground.as_str(), name);
+        }
+    }
 }

@@ -60,7 +60,11 @@ pub fn judge(pack: &Pack, case: &Case) -> Judgement {
         Err(why) => return refused(why),
     };
     let scene = Scene::open(pack, case, &number);
-    let moments = scene.moments(case.call.at, true);
+    judge_scene(scene, number.warnings)
+}
+
+fn judge_scene(scene: Scene<'_>, warnings: Vec<String>) -> Judgement {
+    let moments = scene.moments(scene.case.call.at, true);
     let mut results = Vec::with_capacity(scene.candidates.len());
     let mut failing = Vec::new();
     for (index, rule) in scene.candidates.iter().copied().enumerate() {
@@ -75,32 +79,26 @@ pub fn judge(pack: &Pack, case: &Case) -> Judgement {
                 worst
             }
         });
-        let Some((finding, moment)) = worst else {
-            continue;
-        };
-        if finding.outcome == RuleOutcome::Fail {
-            failing.push(rule);
+        if let Some((finding, moment)) = worst {
+            if finding.outcome == RuleOutcome::Fail {
+                failing.push(rule);
+            }
+            results.push(result(rule, finding, moment));
         }
-        results.push(result(rule, finding, moment));
     }
-    let allowed = failing.is_empty();
+    let (verdict, next_allowed_time) = if failing.is_empty() {
+        (Verdict::Allow, None)
+    } else {
+        (Verdict::Deny, next::next_allowed_time(&scene, &failing))
+    };
+    let zones = scene.place.zones.iter();
     Judgement {
-        verdict: if allowed {
-            Verdict::Allow
-        } else {
-            Verdict::Deny
-        },
+        verdict,
         denied_by: failing.iter().map(|rule| rule.common.id.clone()).collect(),
-        next_allowed_time: if allowed {
-            None
-        } else {
-            next::next_allowed_time(&scene, &failing)
-        },
         rules: results,
-        zones: (scene.place.zones.iter())
-            .map(|zone| zone.name.clone())
-            .collect(),
-        warnings: number.warnings.clone(),
+        zones: zones.map(|zone| zone.name.clone()).collect(),
+        next_allowed_time,
+        warnings,
         jurisdictions: scene.jurisdictions,
     }
 }
@@ -218,7 +216,9 @@ mod tests {
         let reported = said(&case, "US-window").unwrap();
         assert_eq!(reported.outcome, RuleOutcome::Fail);
         assert!(
-            reported.evidence.contains(&"zone=America/Denver".to_owned()),
+            reported
+                .evidence
+                .contains(&"zone=America/Denver".to_owned()),
             "{:?}",
             reported.evidence
         );
@@ -352,6 +352,20 @@ mod tests {
         assert!(!in_play(&case("DE", at), "EEA-bases"));
         // Belgium has nothing on caller ids; the group's row is no fallback and holds everywhere.
         assert!(in_play(&case("BE", at), "EEA-identity"));
+    }
+
+    #[test]
+    fn a_call_without_a_clock_is_denied_by_the_row_for_it() {
+        let case = allowed();
+        let number = place::dialable(pack().tables(), &case.call.to).unwrap();
+        let mut scene = Scene::open(pack(), &case, &number);
+        scene.place.zones.clear();
+        let judgement = judge_scene(scene, Vec::new());
+        assert_eq!(judgement.verdict, Verdict::Deny);
+        assert_eq!(judgement.denied_by, ["POLICY-unknown-zone"]);
+        assert_eq!(judgement.next_allowed_time, None);
+        let window = judgement.rules.iter().find(|rule| rule.rule == "US-window");
+        assert_eq!(window.unwrap().outcome, RuleOutcome::Info);
     }
 
     #[test]

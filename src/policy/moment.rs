@@ -330,11 +330,11 @@ impl<'a> Moment<'a> {
 
     /// A ground lifts the row, which would deny otherwise.
     pub fn lifted(&self, ground: Ground, otherwise: Arguments<'_>) -> Finding {
-        let words = ground.words();
-        self.finding(
+        let finding = self.finding(
             RuleOutcome::Lifted,
-            format_args!("lifted by a {words}; otherwise: {otherwise}"),
-        )
+            format_args!("{otherwise}; lifted by {ground}: {}", ground.words()),
+        );
+        finding.with(format_args!("ground={ground}"))
     }
 
     /// Denies, unless one of the row's grounds lifts it.

@@ -23,14 +23,14 @@ const DAY: i64 = 24 * 60 * MINUTE;
 /// Finds that instant; `None` when there is none within the horizon. `failing` are the rows that deny now.
 pub(super) fn next_allowed_time(scene: &Scene<'_>, failing: &[&Rule]) -> Option<Micros> {
     let now = scene.case.call.at;
-    let hints = fact_instants(scene);
-    if scene.place.zones.is_empty() || !time_can_help(scene, failing, &hints) {
+    let (settled, end) = (settled_at(scene), now.plus(HORIZON));
+    let hopeless = |rule: &Rule, at: Micros| at >= settled && !rule.kind.heals();
+    if scene.place.zones.is_empty() || failing.iter().any(|rule| hopeless(rule, now)) {
         return None;
     }
-    let openings = opening_minutes(scene);
+    let (openings, hints) = (opening_minutes(scene), fact_instants(scene));
     let mut clocks: Vec<_> = (scene.place.zones.iter()).map(Changes::of).collect();
-    let (mut at, end) = (now, now.plus(HORIZON));
-    let mut suspect = 0;
+    let (mut at, mut suspect) = (now, 0);
     loop {
         let by_clock = clocks
             .iter_mut()
@@ -40,27 +40,50 @@ pub(super) fn next_allowed_time(scene: &Scene<'_>, failing: &[&Rule]) -> Option<
         if at > end {
             return None;
         }
-        if allows(scene, at, &mut suspect) {
-            return Some(at);
+        match denying(scene, at, suspect) {
+            None => return Some(at),
+            Some((_, rule)) if hopeless(rule, at) => return None,
+            Some((index, _)) => suspect = index,
         }
     }
 }
 
-/// Whether all rows are met at this instant, in all zones. The row that failed last is asked first: most steps of a
-/// search fail by the same one.
-fn allows(scene: &Scene<'_>, at: Micros, suspect: &mut usize) -> bool {
-    scene.place.zones.iter().all(|zone| {
+/// A row that denies at this instant in some zone. The row that did so last is asked first: most steps of a search fail
+/// by the same one.
+fn denying<'a>(scene: &Scene<'a>, at: Micros, suspect: usize) -> Option<(usize, &'a Rule)> {
+    scene.place.zones.iter().find_map(|zone| {
         let moment = Moment::new(scene, at, Some(zone), false);
-        let first = scene.candidates.get(*suspect).map(|rule| (*suspect, *rule));
+        let first = scene.candidates.get(suspect).map(|rule| (suspect, *rule));
         let all = scene.candidates.iter().copied().enumerate();
-        let failing = first.into_iter().chain(all).find(|(index, rule)| {
+        first.into_iter().chain(all).find(|(index, rule)| {
             moment.holds(*index) && moment.judge(rule).outcome == RuleOutcome::Fail
-        });
-        if let Some((index, _)) = failing {
-            *suspect = index;
-        }
-        failing.is_none()
+        })
     })
+}
+
+/// From this instant on, only windows and caps can change for the better: lists and grounds grow older, and nothing
+/// else moves. Before it a law may change, a promised call-back begin or a consent take effect.
+fn settled_at(scene: &Scene<'_>) -> Micros {
+    let facts = &scene.case.facts;
+    let given = || (facts.consents.iter()).filter(|event| event.action == ConsentAction::Given);
+    if given().nth(1).is_some() {
+        // When the latest consent runs out, an older one of another form may come to the fore.
+        return Micros(i64::MAX);
+    }
+    let law = scene.candidates.iter().filter(|rule| rule.common.enforced);
+    let dates = law.flat_map(|rule| [rule.common.effective_from, rule.common.effective_to]);
+    // Every zone has left a date two days after it began in UTC.
+    let left = dates.flatten().filter_map(|date| {
+        let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(Micros::from(midnight.timestamp()).plus(Duration::from_secs(2 * 24 * 3600)))
+    });
+    let wish = facts.callback.as_ref();
+    let wish = wish.map(|wish| {
+        wish.not_before
+            .map_or(wish.requested_at, |from| from.max(wish.requested_at))
+    });
+    let all = left.chain(wish).chain(given().map(|event| event.at));
+    all.max().unwrap_or(Micros(i64::MIN))
 }
 
 /// Instants named by facts at which a row may change its mind.
@@ -86,26 +109,6 @@ fn fact_instants(scene: &Scene<'_>) -> Vec<Micros> {
     instants.sort_unstable();
     instants.dedup();
     instants
-}
-
-/// Whether searching can find anything: each failing row heals with time, or the law or the grounds change.
-fn time_can_help(scene: &Scene<'_>, failing: &[&Rule], hints: &[Micros]) -> bool {
-    let heals = failing.iter().all(|rule| rule.kind.heals());
-    let today = scene
-        .case
-        .call
-        .at
-        .timestamp()
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .date();
-    let law_changes = scene.candidates.iter().any(|rule| {
-        let dates = [rule.common.effective_from, rule.common.effective_to];
-        // A day of margin: some zone may still be on yesterday's date.
-        rule.common.enforced
-            && (dates.into_iter().flatten())
-                .any(|date| today <= date.saturating_add(jiff::Span::new().days(1)))
-    });
-    heals || law_changes || !hints.is_empty()
 }
 
 /// The minutes of the day at which some window opens, and midnight.
@@ -156,5 +159,181 @@ impl<'a> Changes<'a> {
         let next = openings.iter().copied().find(|opening| *opening > of_day);
         let opening = Micros(at.0.saturating_add(next.unwrap_or(DAY) - of_day));
         Some(self.shift.map_or(opening, |shift| shift.min(opening)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::Case;
+    use super::super::testing::*;
+    use super::super::{judge, pack::Pack};
+    use super::*;
+    use crate::domain::call::CallKind;
+    use crate::domain::decision::Verdict;
+
+    fn next(case: &Case) -> Option<String> {
+        let judgement = judge(pack(), case);
+        assert_eq!(judgement.verdict, Verdict::Deny, "{}", case.call.at);
+        judgement.next_allowed_time.map(|at| at.to_string())
+    }
+
+    /// Georgia, with a register that stays fresh to 31 May.
+    fn georgia(at: &str) -> Case {
+        let mut case = case("US-GA", at);
+        case.facts.registers = vec![register("us-dnc", Some(false), "2026-04-30")];
+        case
+    }
+
+    fn is(case: &Case, expected: &str) {
+        assert_eq!(next(case).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_closed_window_opens_again() {
+        is(&georgia("2026-05-19T03:00:00Z"), "2026-05-19T12:00:00Z");
+        is(
+            &georgia("2026-05-19T11:59:59.999999Z"),
+            "2026-05-19T12:00:00Z",
+        );
+        is(&georgia("2026-05-20T01:00:00Z"), "2026-05-20T12:00:00Z");
+    }
+
+    #[test]
+    fn the_clock_is_shifted_in_between() {
+        let mut case = georgia("2026-03-08T02:00:00Z");
+        case.facts.registers[0].as_of = "2026-03-01".parse().unwrap();
+        is(&case, "2026-03-08T12:00:00Z");
+        case.call.at = instant("2026-10-31T02:00:00Z");
+        case.facts.registers[0].as_of = "2026-10-30".parse().unwrap();
+        is(&case, "2026-10-31T12:00:00Z");
+        case.call.at = instant("2026-11-01T02:00:00Z");
+        is(&case, "2026-11-01T13:00:00Z");
+    }
+
+    #[test]
+    fn all_zones_must_be_open() {
+        let mut case = case("US-ND", "2026-05-19T13:20:00Z");
+        case.facts.registers = vec![register("us-dnc", Some(false), "2026-05-10")];
+        is(&case, "2026-05-19T14:00:00Z");
+    }
+
+    #[test]
+    fn closed_days_are_skipped() {
+        // Utah, Pioneer Day on a Friday; the Saturday is open.
+        let mut case = case("US-UT", "2026-07-24T18:20:00Z");
+        case.facts.registers = vec![register("us-dnc", Some(false), "2026-07-20")];
+        is(&case, "2026-07-25T14:00:00Z");
+        case.call.at = instant("2026-07-26T18:20:00Z");
+        is(&case, "2026-07-27T14:00:00Z");
+    }
+
+    #[test]
+    fn time_does_not_heal_what_is_missing() {
+        let mut case = georgia("2026-05-19T03:00:00Z");
+        case.facts.registers[0].listed = Some(true);
+        assert_eq!(next(&case), None, "on the register for good");
+        let mut case = georgia("2026-05-19T03:00:00Z");
+        case.facts.opt_outs = vec![opt_out("2026-05-01T00:00:00Z")];
+        assert_eq!(next(&case), None, "opted out for good");
+        // The window opens only when the list has grown too old.
+        let case = georgia("2026-06-01T01:30:00Z");
+        assert_eq!(next(&case), None, "stale by the morning");
+        let mut wyoming = super::super::testing::case("US-WY", "2026-05-19T18:00:00Z");
+        wyoming.call.call_kind = CallKind::Prerecorded;
+        wyoming.facts.consents = vec![given("2026-05-01T00:00:00Z", "written")];
+        assert_eq!(next(&wyoming), None, "closed on every day");
+    }
+
+    #[test]
+    fn caps_run_out() {
+        let mut case = case("US-FL", "2026-03-17T19:00:00Z");
+        case.facts.registers = ["us-dnc", "us-fl-dnc"]
+            .map(|id| register(id, Some(false), "2026-03-10"))
+            .into();
+        case.facts.attempts = [
+            "2026-03-16T19:30:00Z",
+            "2026-03-17T14:00:00Z",
+            "2026-03-17T16:00:00Z",
+        ]
+        .map(|at| attempt(at, "no_answer"))
+        .into();
+        is(&case, "2026-03-17T19:30:00Z");
+        // Run out at night: wait for the morning as well.
+        case.facts.attempts[0].at = instant("2026-03-17T02:30:00Z");
+        is(&case, "2026-03-18T12:00:00Z");
+    }
+
+    #[test]
+    fn promised_moments_come() {
+        // New Jersey, a mobile: only the call-back carries the call.
+        let mut case = case("US-NJ", "2026-05-19T15:00:00Z");
+        case.facts.line_type = Some(crate::domain::party::LineType::Mobile);
+        case.facts.registers = vec![register("us-dnc", Some(false), "2026-05-10")];
+        case.facts.callback = serde_json::from_str(
+            r#"{"requested_at":"2026-05-18T15:00:00Z","not_before":"2026-05-19T18:20:30Z"}"#,
+        )
+        .unwrap();
+        is(&case, "2026-05-19T18:20:30Z");
+        case.facts.callback.as_mut().unwrap().not_after = Some(instant("2026-05-19T18:00:00Z"));
+        assert_eq!(next(&case), None);
+    }
+
+    #[test]
+    fn the_law_itself_changes() {
+        // Pennsylvania closed Sundays and evenings on 18 October 2026, a Sunday.
+        let mut case = case("US-PA", "2026-10-18T02:00:00Z");
+        case.facts.registers = ["us-dnc", "us-pa-dnc"]
+            .map(|id| register(id, Some(false), "2026-10-10"))
+            .into();
+        is(&case, "2026-10-19T13:00:00Z");
+    }
+
+    /// The search steps through few instants; stepping through every minute must find the same one.
+    #[test]
+    fn no_minute_before_it_would_do() {
+        let allows_at = |pack: &Pack, case: &Case, at: Micros| {
+            let mut case = case.clone();
+            case.call.at = at;
+            let number = crate::place::dialable(pack.tables(), &case.call.to).unwrap();
+            let scene = Scene::open(pack, &case, &number);
+            denying(&scene, at, 0).is_none()
+        };
+        let mut cases = Vec::new();
+        for (place, at) in [
+            ("US-ND", "2026-11-01T04:00:00Z"),
+            ("US-TX", "2026-03-08T03:00:00Z"),
+            ("US-FL", "2026-05-19T01:00:00Z"),
+        ] {
+            let mut case = case(place, at);
+            let date = case
+                .call
+                .at
+                .timestamp()
+                .to_zoned(jiff::tz::TimeZone::UTC)
+                .date();
+            for id in ["us-dnc", "us-fl-dnc", "us-tx-dnc"] {
+                case.facts
+                    .registers
+                    .push(register(id, Some(false), &date.to_string()));
+            }
+            case.facts.attempts = (0..3)
+                .map(|n| {
+                    let mut attempt = attempt(at, "no_answer");
+                    attempt.at = case.call.at.minus(Duration::from_secs(3600 * n + 17));
+                    attempt
+                })
+                .collect();
+            cases.push(case);
+        }
+        for case in cases {
+            let found = judge(pack(), &case).next_allowed_time.unwrap();
+            let mut at = Micros(case.call.at.0 / MINUTE * MINUTE + MINUTE);
+            while at < found {
+                assert!(!allows_at(pack(), &case, at), "{at} before {found}");
+                at = Micros(at.0 + MINUTE);
+            }
+            assert!(allows_at(pack(), &case, found), "{found}");
+            assert!(!allows_at(pack(), &case, Micros(found.0 - 1)), "{found}");
+        }
     }
 }

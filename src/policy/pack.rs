@@ -256,7 +256,11 @@ impl Pack {
                 };
                 Ok(draft.finish(version, tables, holidays))
             }
-            _ => Err(PackProblems(draft.problems)),
+            _ => {
+                let mut problems = draft.problems;
+                problems.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
+                Err(PackProblems(problems))
+            }
         }
     }
 }
@@ -439,12 +443,12 @@ impl Draft {
             holidays.add_calendar(row);
         }
         let groups: HashSet<&String> = self.groups.values().flatten().collect();
-        let mut ids: HashSet<String> = HashSet::new();
+        let mut ids: HashMap<String, Origin> = HashMap::new();
         for (rule, origin) in &mut self.rules {
             let common = &rule.common;
             let mut faults = Vec::new();
-            if !ids.insert(common.id.clone()) {
-                faults.push("the id is taken".to_owned());
+            if let Some(Origin { file, line }) = ids.insert(common.id.clone(), origin.clone()) {
+                faults.push(format!("the id is taken by {file}:{line}"));
             }
             match rank(&common.jurisdiction, &groups) {
                 Some(rank) => rule.rank = rank,

@@ -90,7 +90,8 @@ pub enum SipEvent {
         /// The far end's SDP.
         sdp: Vec<u8>,
     },
-    /// The permit ran out before any 18x or final response: nothing more is sent under it, and we go on listening.
+    /// The permit ran out before any 18x or final response, or the call is being cancelled: no INVITE follows under it, and
+    /// we go on listening.
     PermitSpent,
     /// An INVITE must be sent again and the permit is over: the call waits for [`Control::Renew`] for a bounded time.
     PermitNeeded,

@@ -8,13 +8,25 @@
 //! [`Permit`]: crate::policy::Permit
 
 mod api;
+mod auth;
+mod call;
 mod config;
+mod endpoint;
+mod locked;
+mod message;
+mod outcome;
 mod sdp;
+mod stray;
+mod token;
+mod transaction;
 mod transport;
 mod uas;
+mod values;
+mod wire;
 
 pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Invite, SipEvent};
 pub use config::{Secret, SipConfig, Trunk};
+pub use endpoint::Endpoint;
 pub use sdp::{OfferProblem, check_offer};
-pub use transport::Endpoint;
+
 pub use uas::{Behaviour, Received, SimulatedCarrier};

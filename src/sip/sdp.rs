@@ -1,5 +1,13 @@
 //! A look into SDP, whose bytes are otherwise passed on untouched.
 
+use sdp_types::Session;
+
+/// The largest offer that is taken: with the head of the INVITE it stays far below what UDP carries.
+pub const OFFER_BYTES_MAX: usize = 4_096;
+
+/// Attributes of ICE, DTLS and SDES, which plain RTP trunks don't speak.
+const NOT_PLAIN: [&str; 5] = ["ice-ufrag", "ice-pwd", "candidate", "fingerprint", "crypto"];
+
 /// Why an SDP offer cannot be used on a trunk of plain RTP.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OfferProblem {
@@ -7,30 +15,185 @@ pub enum OfferProblem {
     #[error("the SDP offer is empty: send the softphone's session description")]
     Empty,
     /// Larger than a datagram should carry.
-    #[error("the SDP offer has {size} bytes: send at most {max}")]
+    #[error("the SDP offer has {size} bytes: send at most {OFFER_BYTES_MAX}")]
     TooLarge {
         /// Its size.
         size: usize,
-        /// The most that is taken.
-        max: usize,
     },
     /// Not SDP.
     #[error("the SDP offer cannot be read: {0}")]
     Unreadable(String),
+    /// A line that RFC 8866 asks for is not there.
+    #[error("the SDP offer has no `{0}` line")]
+    Missing(&'static str),
     /// No audio stream in it.
     #[error("the SDP offer has no audio stream: add an `m=audio` line with a port")]
     NoAudio,
     /// A transport that plain RTP trunks don't speak.
     #[error("the SDP offer asks for `{0}`: this trunk speaks plain RTP, offer `RTP/AVP`")]
     Transport(String),
-    /// ICE or DTLS, which plain RTP trunks don't speak.
+    /// ICE, DTLS or SDES, which plain RTP trunks don't speak.
     #[error(
-        "the SDP offer has `a={0}`: this trunk speaks plain RTP, switch ICE and DTLS off in the softphone"
+        "the SDP offer has `a={0}`: this trunk speaks plain RTP, switch ICE, DTLS and SRTP off in the softphone"
     )]
-    Attribute(String),
+    Attribute(&'static str),
 }
 
 /// Whether an SDP offer can be used on a trunk of plain RTP; asked before a call is accepted, instead of a 488 later.
-pub fn check_offer(_offer: &[u8]) -> Result<(), OfferProblem> {
-    todo!()
+pub fn check_offer(offer: &[u8]) -> Result<(), OfferProblem> {
+    if offer.is_empty() {
+        return Err(OfferProblem::Empty);
+    }
+    if offer.len() > OFFER_BYTES_MAX {
+        return Err(OfferProblem::TooLarge { size: offer.len() });
+    }
+    let session =
+        Session::parse(offer).map_err(|error| OfferProblem::Unreadable(error.to_string()))?;
+    // The parser fills a missing origin in.
+    if !offer
+        .split(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(b"o="))
+    {
+        return Err(OfferProblem::Missing("o="));
+    }
+    for media in session.medias.iter().filter(|media| media.port > 0) {
+        if media.proto != "RTP/AVP" {
+            return Err(OfferProblem::Transport(media.proto.clone()));
+        }
+        if session.connection.is_none() && media.connections.is_empty() {
+            return Err(OfferProblem::Missing("c="));
+        }
+    }
+    let attributes = session
+        .medias
+        .iter()
+        .flat_map(|media| &media.attributes)
+        .chain(&session.attributes);
+    for attribute in attributes {
+        if let Some(name) = NOT_PLAIN
+            .into_iter()
+            .find(|name| attribute.attribute.eq_ignore_ascii_case(name))
+        {
+            return Err(OfferProblem::Attribute(name));
+        }
+    }
+    if has_audio(&session) {
+        Ok(())
+    } else {
+        Err(OfferProblem::NoAudio)
+    }
+}
+
+/// Whether an answer can belong to the offer: the same streams in the same order, audio not refused (RFC 3264 section 6).
+pub(super) fn fits(offer: &[u8], answer: &[u8]) -> bool {
+    let (Ok(offer), Ok(answer)) = (Session::parse(offer), Session::parse(answer)) else {
+        return false;
+    };
+    let kinds = |session: &Session| -> Vec<String> {
+        session
+            .medias
+            .iter()
+            .map(|media| media.media.clone())
+            .collect()
+    };
+    kinds(&offer) == kinds(&answer) && has_audio(&answer)
+}
+
+/// Whether two descriptions of the far end are the same session in the same version (RFC 3264 section 8).
+pub(super) fn unchanged(before: &[u8], now: &[u8]) -> bool {
+    if before == now {
+        return true;
+    }
+    let (Ok(before), Ok(now)) = (Session::parse(before), Session::parse(now)) else {
+        return false;
+    };
+    before == now
+}
+
+fn has_audio(session: &Session) -> bool {
+    session
+        .medias
+        .iter()
+        .any(|media| media.media == "audio" && media.port > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n";
+
+    #[test]
+    fn offers_that_a_plain_trunk_would_refuse_are_refused_first() {
+        assert_eq!(check_offer(PLAIN.as_bytes()), Ok(()));
+        let cases = [
+            (String::new(), OfferProblem::Empty),
+            (
+                format!("{PLAIN}a={}\r\n", "x".repeat(OFFER_BYTES_MAX)),
+                OfferProblem::TooLarge {
+                    size: PLAIN.len() + OFFER_BYTES_MAX + 4,
+                },
+            ),
+            (
+                PLAIN.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF"),
+                OfferProblem::Transport("UDP/TLS/RTP/SAVPF".to_owned()),
+            ),
+            (
+                format!("{PLAIN}a=ice-ufrag:x\r\n"),
+                OfferProblem::Attribute("ice-ufrag"),
+            ),
+            (
+                format!("{PLAIN}a=fingerprint:sha-256 00\r\n"),
+                OfferProblem::Attribute("fingerprint"),
+            ),
+            (PLAIN.replace("audio", "video"), OfferProblem::NoAudio),
+            (
+                PLAIN.replace("audio 4000", "audio 0"),
+                OfferProblem::NoAudio,
+            ),
+            (
+                PLAIN.replace("c=IN IP4 192.0.2.1\r\n", ""),
+                OfferProblem::Missing("c="),
+            ),
+            (
+                PLAIN.replace("o=- 1 1 IN IP4 192.0.2.1\r\n", ""),
+                OfferProblem::Missing("o="),
+            ),
+        ];
+        for (offer, problem) in cases {
+            assert_eq!(check_offer(offer.as_bytes()), Err(problem), "{offer}");
+        }
+        assert!(matches!(
+            check_offer(b"hello"),
+            Err(OfferProblem::Unreadable(_))
+        ));
+    }
+
+    #[test]
+    fn an_answer_fits_with_the_same_streams_and_audio_taken() {
+        let offer = PLAIN.as_bytes();
+        let two = format!("{PLAIN}m=video 4002 RTP/AVP 31\r\n");
+        assert!(fits(offer, PLAIN.replace("4000", "6000").as_bytes()));
+        assert!(!fits(offer, PLAIN.replace("4000", "0").as_bytes()));
+        assert!(!fits(offer, two.as_bytes()));
+        assert!(!fits(two.as_bytes(), offer));
+        assert!(!fits(offer, b"nonsense"));
+    }
+
+    #[test]
+    fn a_session_is_unchanged_while_nothing_in_it_differs() {
+        assert!(unchanged(PLAIN.as_bytes(), PLAIN.as_bytes()));
+        assert!(unchanged(
+            PLAIN.as_bytes(),
+            PLAIN.replace("\r\n", "\n").as_bytes()
+        ));
+        assert!(!unchanged(
+            PLAIN.as_bytes(),
+            PLAIN.replace("o=- 1 1", "o=- 1 2").as_bytes()
+        ));
+        assert!(!unchanged(
+            PLAIN.as_bytes(),
+            PLAIN.replace("4000", "4002").as_bytes()
+        ));
+    }
 }

@@ -1,44 +1,315 @@
-//! The endpoint: one task owns the socket and routes by Call-ID.
+//! The endpoint's task: it owns the socket and the timers, routes by Call-ID and does what the calls ask for.
+//!
+//! Every queue has a bound. The permit is not looked at here: INVITE bytes cannot be had without it (`locked.rs`).
 
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::api::{Dialog, Invite};
-use super::config::SipConfig;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::api::{Control, HangUpCause, SipEvent};
+use super::call::{Call, Input, Output, Write};
+use super::endpoint::{Command, NewCall, Shared, refused};
+use super::token::{Tokens, random};
+use super::wire::Message;
+use super::{stray, wire};
 use crate::clock::Clock;
-use crate::policy::Permit;
+use crate::domain::call::{Outcome, Retry};
+use crate::domain::time::Mono;
 
-/// The node's one SIP endpoint; a handle to its task.
-#[derive(Debug, Clone)]
-pub struct Endpoint {}
+/// Datagrams that wait for a full socket; those beyond are lost, as the network may lose them.
+const BACKLOG_MAX: usize = 1_024;
+/// Datagrams that are read before timers and commands get their turn.
+const BURST_MAX: usize = 64;
+/// How often a clock that is moved by hand is looked at.
+const MANUAL_CLOCK_POLL: Duration = Duration::from_millis(5);
 
-impl Endpoint {
-    /// Binds the socket and starts the task.
-    #[expect(clippy::unused_async, reason = "signature first")]
-    pub async fn bind(_config: &SipConfig, _clock: Clock) -> std::io::Result<Self> {
-        todo!()
+struct Slot {
+    call: Call,
+    call_id: String,
+    /// Gone, like the next, once the ending is told.
+    events: Option<mpsc::Sender<SipEvent>>,
+    /// The place of the ending.
+    last: Option<mpsc::OwnedPermit<SipEvent>>,
+    wake: Option<Mono>,
+    forwarder: AbortHandle,
+}
+
+pub(super) struct Task {
+    socket: UdpSocket,
+    clock: Clock,
+    shared: Arc<Shared>,
+    /// For the tags of stateless answers.
+    secret: String,
+    slots: HashMap<u64, Slot>,
+    by_call_id: HashMap<String, u64>,
+    timers: BTreeSet<(Mono, u64)>,
+    next_key: u64,
+    backlog: VecDeque<(Vec<u8>, SocketAddr)>,
+    /// Calls whose INVITE waits for the socket; each asks its permit anew.
+    blocked: BTreeSet<u64>,
+}
+
+impl Task {
+    pub(super) fn new(socket: UdpSocket, clock: Clock, shared: Arc<Shared>) -> Self {
+        Self {
+            socket,
+            clock,
+            shared,
+            secret: random(),
+            slots: HashMap::new(),
+            by_call_id: HashMap::new(),
+            timers: BTreeSet::new(),
+            next_key: 0,
+            backlog: VecDeque::new(),
+            blocked: BTreeSet::new(),
+        }
     }
 
-    /// The address of the socket.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        todo!()
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        let mut open = true;
+        let mut buffer = vec![0; 65_536];
+        while open || !self.slots.is_empty() {
+            let wait = self.run_timers();
+            let full = !self.backlog.is_empty() || !self.blocked.is_empty();
+            tokio::select! {
+                command = inbox.recv(), if open => match command {
+                    Some(command) => self.on_command(command),
+                    None => open = false,
+                },
+                ready = self.socket.readable() => if ready.is_ok() {
+                    self.receive(&mut buffer);
+                },
+                ready = self.socket.writable(), if full => if ready.is_ok() {
+                    self.flush();
+                },
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+            }
+        }
     }
 
-    /// A fresh Call-ID: 128 random bits, no host name in it. Made before the claim and stored with the attempt.
-    #[must_use]
-    pub fn new_call_id(&self) -> String {
-        todo!()
+    /// Runs what is due and tells how long nothing else will be.
+    fn run_timers(&mut self) -> Option<Duration> {
+        loop {
+            let now = self.clock.read().mono;
+            let (at, key) = self.timers.first().copied()?;
+            if at > now {
+                let wait = at.since(now);
+                return Some(match self.clock {
+                    Clock::Real => wait,
+                    Clock::Manual(_) => wait.min(MANUAL_CLOCK_POLL),
+                });
+            }
+            self.timers.remove(&(at, key));
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.wake = None;
+            }
+            self.step(key, Input::Tick);
+        }
     }
 
-    /// Starts a call. The number to call and the number to show come from the permit and from nowhere else.
-    #[must_use]
-    pub fn dial(&self, _permit: Permit, _invite: Invite) -> Dialog {
-        todo!()
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Dial(call) => self.dial(*call),
+            Command::Control(key, control) => self.step(key, Input::Control(control)),
+        }
     }
 
-    /// Calls that have not ended yet.
-    #[must_use]
-    pub fn active_calls(&self) -> usize {
-        todo!()
+    fn dial(&mut self, new: NewCall) {
+        if self.by_call_id.contains_key(&new.id.call_id) {
+            self.shared.active.fetch_sub(1, Ordering::Relaxed);
+            new.last.send(refused(
+                Outcome::CarrierError,
+                Retry::None,
+                "the Call-ID is in use",
+            ));
+            return;
+        }
+        let key = self.next_key;
+        self.next_key += 1;
+        let forwarder = tokio::spawn(forward(key, new.control, new.back)).abort_handle();
+        let call_id = new.id.call_id.clone();
+        self.by_call_id.insert(call_id.clone(), key);
+        let slot = Slot {
+            call: Call::new(
+                new.id,
+                new.offer,
+                new.permit,
+                self.shared.limits,
+                Tokens::System,
+            ),
+            call_id,
+            events: Some(new.events),
+            last: Some(new.last),
+            wake: None,
+            forwarder,
+        };
+        self.slots.insert(key, slot);
+        self.step(key, Input::Start);
     }
+
+    fn receive(&mut self, buffer: &mut [u8]) {
+        for _ in 0..BURST_MAX {
+            match self.socket.try_recv_from(buffer) {
+                Ok((length, source)) => {
+                    let datagram = buffer.get(..length).unwrap_or_default();
+                    self.on_datagram(datagram, source);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                // A report that an earlier datagram found nobody; its transaction's timer decides.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn on_datagram(&mut self, datagram: &[u8], source: SocketAddr) {
+        let answer = match wire::parse(datagram) {
+            Ok(message) => match self.by_call_id.get(&message.call_id) {
+                Some(key) => return self.step(*key, Input::Message(&message, source)),
+                None => self.on_stray(&message, source),
+            },
+            Err(refusal) => {
+                tracing::debug!(why = refusal.why, "refused a datagram");
+                stray::answer_refusal(&refusal, source, &self.secret)
+            }
+        };
+        if let Some((bytes, to)) = answer {
+            self.send(bytes, to);
+        }
+    }
+
+    fn on_stray(&self, message: &Message, source: SocketAddr) -> Option<(Vec<u8>, SocketAddr)> {
+        if message.is_request("INVITE") && message.to_tag.is_none() {
+            self.shared.refused_calls.fetch_add(1, Ordering::Relaxed);
+        }
+        stray::answer(message, source, &self.secret)
+    }
+
+    fn step(&mut self, key: u64, input: Input<'_>) {
+        let now = self.clock.read();
+        if let Some(slot) = self.slots.get_mut(&key) {
+            let mut outputs = Vec::new();
+            slot.call.step(input, now, &mut outputs);
+            self.carry_out(key, outputs);
+        }
+    }
+
+    fn carry_out(&mut self, key: u64, outputs: Vec<Output>) {
+        let mut queue = VecDeque::from(outputs);
+        while let Some(output) = queue.pop_front() {
+            match output {
+                Output::Send(bytes, to) => self.send(bytes, to),
+                Output::Event(event) => self.tell(key, event),
+                Output::WriteInvite => queue.extend(self.write_invite(key)),
+            }
+        }
+        self.settle(key);
+    }
+
+    /// The write of an INVITE: the permit is asked inside, right before the system call.
+    fn write_invite(&mut self, key: u64) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return outputs;
+        };
+        let (clock, socket) = (&self.clock, &self.socket);
+        let write = slot.call.write(
+            || clock.read(),
+            |bytes, to| socket.try_send_to(bytes, to),
+            &mut outputs,
+        );
+        if write == Write::Blocked {
+            self.blocked.insert(key);
+        }
+        outputs
+    }
+
+    fn send(&mut self, bytes: Vec<u8>, to: SocketAddr) {
+        match self.socket.try_send_to(&bytes, to) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if self.backlog.len() < BACKLOG_MAX {
+                    self.backlog.push_back((bytes, to));
+                }
+            }
+            Err(error) => tracing::debug!(kind = %error.kind(), "could not send a datagram"),
+            Ok(_) => {}
+        }
+    }
+
+    /// The socket takes datagrams again.
+    fn flush(&mut self) {
+        while let Some((bytes, to)) = self.backlog.pop_front() {
+            match self.socket.try_send_to(&bytes, to) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.backlog.push_front((bytes, to));
+                    return;
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        for key in std::mem::take(&mut self.blocked) {
+            let outputs = self.write_invite(key);
+            self.carry_out(key, outputs);
+        }
+    }
+
+    fn tell(&mut self, key: u64, event: SipEvent) {
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return;
+        };
+        if !matches!(event, SipEvent::Ended(_)) {
+            let told = slot.events.as_ref().map(|events| events.try_send(event));
+            if !matches!(told, Some(Ok(()))) {
+                tracing::debug!(
+                    sip.call_id = slot.call_id,
+                    "left an event out: its reader is slow or gone"
+                );
+            }
+        } else if let Some(last) = slot.last.take() {
+            last.send(event);
+            slot.events = None;
+            slot.forwarder.abort();
+            self.shared.active.fetch_sub(1, Ordering::Relaxed);
+            self.shared.lingering.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets the call's timer anew, or forgets the call.
+    fn settle(&mut self, key: u64) {
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return;
+        };
+        if let Some(at) = slot.wake.take() {
+            self.timers.remove(&(at, key));
+        }
+        if slot.call.is_done() {
+            if let Some(slot) = self.slots.remove(&key) {
+                self.by_call_id.remove(&slot.call_id);
+            }
+            self.blocked.remove(&key);
+            self.shared.lingering.fetch_sub(1, Ordering::Relaxed);
+        } else if let Some(at) = slot.call.wake() {
+            slot.wake = Some(at);
+            self.timers.insert((at, key));
+        }
+    }
+}
+
+/// Brings what a call's owner asks for to the task; an owner who goes away hangs up.
+async fn forward(key: u64, mut control: mpsc::Receiver<Control>, back: mpsc::Sender<Command>) {
+    while let Some(control) = control.recv().await {
+        if back.send(Command::Control(key, control)).await.is_err() {
+            return;
+        }
+    }
+    let gone = Control::HangUp {
+        cause: HangUpCause::Client,
+    };
+    // Fails only if the endpoint is gone too.
+    let _ = back.send(Command::Control(key, gone)).await;
 }

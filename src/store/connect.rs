@@ -135,6 +135,7 @@ async fn open_sqlite(config: &StoreConfig) -> Result<Pools> {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
+    survive_size_limit();
     // Once alone, where an error is told as it is; a pool tries again until its time runs out.
     let mut first = options.connect().await.map_err(cannot_open)?;
     assert_sqlite(&mut first).await?;
@@ -154,8 +155,33 @@ async fn sqlite_pool(connections: u32, options: SqliteConnectOptions) -> Result<
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
+        .before_acquire(|conn, _| Box::pin(is_fit(conn)))
         .after_connect(|conn, _| Box::pin(assert_sqlite(conn)));
     pool.connect_with(options).await.map_err(cannot_open)
+}
+
+/// Whether a connection can begin a transaction. On a full disk SQLite rolls back by itself; the driver's own rollback
+/// then fails, and it would take the connection to be within a transaction for ever.
+async fn is_fit(conn: &mut SqliteConnection) -> sqlx::Result<bool> {
+    if conn.is_in_transaction() {
+        // A rollback that is under way is over when this is answered.
+        conn.ping().await?;
+    }
+    Ok(!conn.is_in_transaction())
+}
+
+/// A limit on the size of files (`ulimit -f`) shall be an error of the write, as a full disk is, and not the end of the
+/// process, which is what the signal does that nobody listens to.
+fn survive_size_limit() {
+    /// SIGXFSZ; the same on every platform that Rust calls tier 1.
+    #[cfg(unix)]
+    const SIGNAL: i32 = 25;
+    #[cfg(unix)]
+    if let Err(error) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(SIGNAL))
+    {
+        tracing::warn!(%error, "a limit on the size of files would end this process");
+    }
 }
 
 fn cannot_open(error: sqlx::Error) -> StoreError {

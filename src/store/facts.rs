@@ -16,7 +16,7 @@ use super::vault::Label;
 use super::{Result, Tx, on, row};
 use crate::domain::call::{CallKind, Outcome};
 use crate::domain::disposition::AttemptResult;
-use crate::domain::ids::{PartyId, TenantId};
+use crate::domain::ids::{CallId, PartyId, TenantId};
 use crate::domain::party::{LineType, Profile, ReassignedCheck, RegisterCheck};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject};
@@ -43,6 +43,8 @@ pub struct FactsWanted {
     pub seller: String,
     /// The kind of call.
     pub call_kind: CallKind,
+    /// The call itself, if there is one yet: what it tried before is the same attempt, not an earlier one.
+    pub call_id: Option<CallId>,
     /// The instant judged.
     pub at: Micros,
 }
@@ -76,6 +78,7 @@ row!(ConsentRow {
 });
 
 row!(AttemptRow {
+    call_id: Uuid,
     party_id: Uuid,
     number_key: Vec<u8>,
     seller: String,
@@ -96,6 +99,7 @@ struct Link {
 
 /// An attempt that counts.
 struct Past {
+    call: CallId,
     party: PartyId,
     key: NumberKey,
     seller: String,
@@ -276,6 +280,7 @@ impl Tx {
             None => counts_as(outcome),
         };
         Ok(Past {
+            call: CallId(row.call_id),
             party: PartyId(row.party_id),
             key: number_key(&row.number_key)?,
             seller: row.seller,
@@ -362,7 +367,11 @@ impl Known {
                 AttemptResult::Refused | AttemptResult::HungUp
             );
             let about = past.party == wanted.party_id || past.key == wanted.number_key;
-            about && past.seller == wanted.seller && (refused || past.attempt.at >= since)
+            let earlier = Some(past.call) != wanted.call_id;
+            about
+                && earlier
+                && past.seller == wanted.seller
+                && (refused || past.attempt.at >= since)
         };
         let told = |past: &Past| Attempt {
             to: if past.key == wanted.number_key {

@@ -16,7 +16,7 @@ use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{PartyId, SuppressionId, TenantId};
 use crate::domain::phone::NumberKey;
 use crate::domain::suppression::{
-    Lift, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
+    Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
 };
 use crate::domain::time::Micros;
 
@@ -56,6 +56,7 @@ row!(SuppressionRow {
     sealed_note: Option<Vec<u8>>,
     actor: String,
     lift_time: Option<i64>,
+    lift_request_time: Option<i64>,
     lift_requested_by: Option<String>,
     lift_approved_by: Option<String>,
     lift_reason: Option<String>,
@@ -92,11 +93,6 @@ impl Tx {
             evidence_ref: "text" = row.evidence_ref.as_deref(),
             sealed_note: "bytea" = note.clone(),
             actor: "text" = row.actor.as_str(),
-            lift_time: "bigint" = row.lift.as_ref().map(|lift| lift.at.0),
-            lift_requested_by: "text" = row.lift.as_ref().map(|lift| lift.requested_by.as_str()),
-            lift_approved_by: "text" = row.lift.as_ref().map(|lift| lift.approved_by.as_str()),
-            lift_reason: "text" = row.lift.as_ref().map(|lift| lift.reason.as_str()),
-            lift_evidence_ref: "text" = row.lift.as_ref().map(|lift| lift.evidence_ref.as_str()),
         })?;
         Ok(())
     }
@@ -137,25 +133,46 @@ impl Tx {
             .try_map(|row| self.read_suppression(row))
     }
 
-    /// Lifts a suppression; false = it was lifted already or never there.
+    /// Records the wish to lift, the first of two people's; false = lifted already, asked for already, or never there.
+    pub async fn request_lift(
+        &mut self,
+        tenant: &TenantId,
+        id: SuppressionId,
+        request: &LiftRequest,
+    ) -> Result<bool> {
+        const SQL: &str =
+            "UPDATE suppressions SET lift_request_time = $3, lift_requested_by = $4, lift_reason = $5, lift_evidence_ref = $6
+            WHERE tenant_id = $1 AND suppression_id = $2 AND lift_time IS NULL AND lift_request_time IS NULL";
+        let done = on!(self, |conn| sqlx::query(SQL)
+            .bind(&tenant.0)
+            .bind(id.0)
+            .bind(request.at.0)
+            .bind(&request.requested_by)
+            .bind(&request.reason)
+            .bind(&request.evidence_ref)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(done == 1)
+    }
+
+    /// Lifts a suppression as somebody asked and another person now approves; false = lifted already, not asked for, asked
+    /// for by the same person, or never there.
     pub async fn lift_suppression(
         &mut self,
         tenant: &TenantId,
         id: SuppressionId,
         lift: &Lift,
     ) -> Result<bool> {
-        const SQL: &str =
-            "UPDATE suppressions SET lift_time = $3, lift_requested_by = $4, lift_approved_by = $5,
-                lift_reason = $6, lift_evidence_ref = $7
-            WHERE tenant_id = $1 AND suppression_id = $2 AND lift_time IS NULL";
+        const SQL: &str = "UPDATE suppressions SET lift_time = $3, lift_approved_by = $5
+            WHERE tenant_id = $1 AND suppression_id = $2 AND lift_time IS NULL AND lift_requested_by = $4
+            AND lift_requested_by <> $5";
         let done = on!(self, |conn| sqlx::query(SQL)
             .bind(&tenant.0)
             .bind(id.0)
             .bind(lift.at.0)
             .bind(&lift.requested_by)
             .bind(&lift.approved_by)
-            .bind(&lift.reason)
-            .bind(&lift.evidence_ref)
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;
@@ -263,13 +280,25 @@ impl Tx {
                 });
             }
         };
-        let lift = row.lift_time.map(|at| Lift {
-            at: Micros(at),
-            requested_by: row.lift_requested_by.unwrap_or_default(),
-            approved_by: row.lift_approved_by.unwrap_or_default(),
-            reason: row.lift_reason.unwrap_or_default(),
-            evidence_ref: row.lift_evidence_ref.unwrap_or_default(),
-        });
+        let asked = match (row.lift_request_time, row.lift_requested_by) {
+            (Some(at), Some(requested_by)) => Some(LiftRequest {
+                at: Micros(at),
+                requested_by,
+                reason: row.lift_reason.unwrap_or_default(),
+                evidence_ref: row.lift_evidence_ref.unwrap_or_default(),
+            }),
+            _ => None,
+        };
+        let lift = match (&asked, row.lift_time) {
+            (Some(asked), Some(at)) => Some(Lift {
+                at: Micros(at),
+                requested_by: asked.requested_by.clone(),
+                approved_by: row.lift_approved_by.unwrap_or_default(),
+                reason: asked.reason.clone(),
+                evidence_ref: asked.evidence_ref.clone(),
+            }),
+            _ => None,
+        };
         let note = row
             .sealed_note
             .map(|sealed| self.vault.own().open(Label::SuppressionNote, &sealed))
@@ -287,6 +316,7 @@ impl Tx {
             evidence_ref: row.evidence_ref,
             note: note.map(|note| String::from_utf8_lossy(&note).into_owned()),
             actor: row.actor,
+            lift_request: asked,
             lift,
         })
     }

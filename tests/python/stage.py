@@ -1,7 +1,6 @@
 """One server with its people, trunks and callees, and the questions that every check asks of them."""
 
 import itertools
-import json
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from datetime import timedelta
 
 import client as rpc
 from callee import Lossy, Mute, Sipp, Traffic
-from client import call_pb2, call_types_pb2, consent_pb2, contact_pb2, decision_pb2, suppression_pb2, audit_pb2
+from checks import equal
+from client import audit_pb2, call_pb2, call_types_pb2, consent_pb2, contact_pb2, decision_pb2, suppression_pb2
 from world import START, Clock, Folder, Postgres, Server, free_port, run_binary
 
 
@@ -38,6 +38,14 @@ def kinds(events) -> list[str]:
     return [call_types_pb2.CallEventKind.Name(event.kind)[prefix:].lower() for event in events]
 
 
+def basic(decision: decision_pb2.Decision) -> decision_pb2.Decision:
+    """The decision as view BASIC shows it; that others show no more is a check of its own."""
+    copy = decision_pb2.Decision()
+    copy.CopyFrom(decision)
+    copy.case_json = ""
+    return copy
+
+
 class Stage:
     def __init__(self, engine: str):
         self.engine, self.clock, self.folder = engine, Clock(), Folder()
@@ -46,6 +54,7 @@ class Stage:
         self.serials = {"us": itertools.count(100), "de": itertools.count(100)}
         self.numbers: list[str] = list(CALLER_IDS.values())
         self.secrets: list[str] = [PASSWORD]
+        self.said: list[str] = []
         self.trunks: dict[str, Traffic] = {}
         self.server: Server | None = None
 
@@ -80,7 +89,7 @@ class Stage:
         """A whole configuration; `changes` replace its top-level sections' lines, by section name."""
         self.address = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}" if name == "dialgate.toml" else "127.0.0.1:0"
         sections = {
-            "store": f'url = "{url}"\nkey_file = "{self.folder.path}/{key_file}"',
+            "store": f'url = "{url}"\nkey_file = "{self.folder.path}/{key_file}"\nmax_connections = 8',
             "grpc": f'listen = "{self.address}"',
             "sip": 'listen = "127.0.0.1:0"',
             "dialer": "drain_seconds = 2",
@@ -208,7 +217,7 @@ class Stage:
         assert len({event.event_id for event in events}) == len(events)
         assert all(event.call_id == call.call_id for event in events)
         times = [rpc.seconds(event.event_time) for event in events]
-        assert times == sorted(times), "event times run backwards"
+        assert times == sorted(times), f"event times run backwards: {list(zip(kinds(events), times))}"
         assert kinds(events)[:3] == ["queued", "claimed", "inviting"], kinds(events)
         assert [kind for kind in kinds(events) if kind != "note"][-1] == "ended", kinds(events)
         end = next(event for event in events if kinds([event]) == ["ended"])
@@ -217,7 +226,7 @@ class Stage:
         assert ("ringing" in kinds(events)) == call.HasField("ring_time")
         assert ("answered" in kinds(events)) == call.HasField("answer_time")
         # The decisions: both allow, both are about this call, the first is the one that was answered.
-        assert dialed.placed == placed.decision, "GetDecision and PlaceCall differ"
+        equal(dialed.placed, basic(placed.decision), "GetDecision against PlaceCall")
         for decision, stage in [(dialed.placed, decision_pb2.DECISION_STAGE_PLACE), (dialed.claimed, decision_pb2.DECISION_STAGE_CLAIM)]:
             assert decision.verdict == decision_pb2.VERDICT_ALLOW and not decision.denied_by
             assert decision.stage == stage and decision.call_id == call.call_id
@@ -231,15 +240,13 @@ class Stage:
             assert invite.first_line.startswith(f"INVITE sip:{dialed.number}@"), invite.first_line
             assert f"sip:{call.caller_id}@" in invite.header("From")
             age = invite.at + self.clock.offset - rpc.seconds(dialed.claimed.decided_time)
-            assert 0 <= age < 1.6, f"an INVITE arrived {age:.3f} s after its claim was decided"
+            # 1.5 s by its sender; the rest is for the callee to get round to it on a busy machine.
+            assert 0 <= age < 1.9, f"an INVITE arrived {age:.3f} s after its claim was decided"
         assert ("ringing" in kinds(events)) == bool(wire.sent(dialed.number, "180")), f"ringing: {kinds(events)}"
         answers = [message for message in wire.sent(dialed.number, "200") if message.header("CSeq").endswith("INVITE")]
         assert ("answered" in kinds(events)) == bool(answers) or "cancel" in call_types_pb2.Outcome.Name(call.outcome).lower()
         if call.sip_code >= 300:
             assert wire.sent(dialed.number, str(call.sip_code)), f"{call.sip_code} was never sent"
-
-    def fields_of(self, decision: decision_pb2.Decision) -> dict:
-        return json.loads(decision.case_json)
 
     # ---- the end ------------------------------------------------------------------------------------------------------
 

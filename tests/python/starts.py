@@ -18,6 +18,7 @@ def refuses(stage: Stage, config, *words: str):
     said = done.stderr + done.stdout
     assert done.returncode in (1, 2), f"it ended with {done.returncode}: {said}"
     assert "panicked" not in said, said
+    stage.said.append(said)
     missing = [word for word in words if word.lower() not in said.lower()]
     assert not missing, f"the error does not say {missing}: {said}"
 
@@ -74,8 +75,8 @@ def wrong_configuration(stage: Stage):
     config.write_text(config.read_text() + '\n[trunk.hasty]\ntarget = "127.0.0.1:5099"\nring_timeout_seconds = 14\n')
     refuses(stage, config, "hasty", "ring_timeout_seconds", "64.1200")
     refuses(stage, stage.folder.path / "absent.toml", "absent.toml")
-    done = run_binary(stage.clock, "config", "check", "--config", str(config))
-    assert done.returncode == 1 and "nowhere" in done.stdout + done.stderr, done
+    done = run_binary(stage.clock, "config", "check", str(config))
+    assert done.returncode == 1 and "hasty" in done.stdout + done.stderr, done
 
 
 @check("starts", "refuses to start: other machines could listen in on an address without TLS")
@@ -97,3 +98,9 @@ def no_database(stage: Stage):
     url = f"postgres://dialgate@localhost/dialgate?host={str(stage.folder.path).replace('/', '%2F')}" if stage.database \
         else f"sqlite://{stage.folder.path}/no/such/folder/x.db"
     refuses(stage, stage.write_config("gone.toml", url, "number.key"))
+
+
+@check("starts", "what it says where no terminal is has neither colours nor garbled characters")
+def plain_text(stage: Stage):
+    faults = [said for said in stage.said if "\x1b" in said or "\ufffd" in said]
+    assert stage.said and not faults, f"{len(faults)} of {len(stage.said)}, such as {faults[0]!r}"

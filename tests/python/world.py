@@ -119,7 +119,7 @@ def run_binary(clock: Clock, *arguments: str, seconds: float = 20, file_mask: in
 
 def environment(clock: Clock) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "RUST_BACKTRACE")}
-    return kept | clock.environment() | {"DIALGATE_LOG": "debug,h2=info,hyper=info"}
+    return kept | clock.environment() | {"DIALGATE_LOG": "debug"}
 
 
 class Server:

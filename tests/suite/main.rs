@@ -1,6 +1,16 @@
 //! The one integration test binary: one module an area.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test fails by panicking, and is read from top to bottom"
+)]
+
 mod cli;
+mod gate;
 mod grpc;
 mod policy;
 mod sip;

@@ -46,8 +46,14 @@ pub(super) const PLACES: &[Place] = &[
     american("Atlanta, Georgia", "+140455501"),
     american("Phoenix, Arizona", "+160255501"),
     american("Honolulu, Hawaii", "+180855501"),
-    Place { country: "GU", ..american("Hagåtña, Guam", "+167155501") },
-    Place { country: "PR", ..american("San Juan, Puerto Rico", "+178755501") },
+    Place {
+        country: "GU",
+        ..american("Hagåtña, Guam", "+167155501")
+    },
+    Place {
+        country: "PR",
+        ..american("San Juan, Puerto Rico", "+178755501")
+    },
     Place {
         name: "London, by legitimate interest",
         prefix: "+4420794601",
@@ -74,7 +80,13 @@ pub(super) const BERLIN: Place = Place {
 };
 
 const fn american(name: &'static str, prefix: &'static str) -> Place {
-    Place { name, prefix, country: "US", registers: &["us-dnc"], ground: Ground::Register }
+    Place {
+        name,
+        prefix,
+        country: "US",
+        registers: &["us-dnc"],
+        ground: Ground::Register,
+    }
 }
 
 /// What a person of the cast does, told by the last two digits of the number, so that the simulated carrier knows too.
@@ -109,10 +121,19 @@ impl Place {
         });
         pb::Contact {
             audience: pb::Audience::Consumer.into(),
-            location: Some(pb::Location { country: self.country.to_owned(), ..pb::Location::default() }),
-            legitimate_interest: (self.ground == Ground::Assessment)
-                .then(|| pb::LegitimateInterest { assessment_on_file: true, reference: "LIA-1".to_owned() }),
-            notice: Some(pb::Notice { version: "n-1".to_owned() }),
+            location: Some(pb::Location {
+                country: self.country.to_owned(),
+                ..pb::Location::default()
+            }),
+            legitimate_interest: (self.ground == Ground::Assessment).then(|| {
+                pb::LegitimateInterest {
+                    assessment_on_file: true,
+                    reference: "LIA-1".to_owned(),
+                }
+            }),
+            notice: Some(pb::Notice {
+                version: "n-1".to_owned(),
+            }),
             numbers: vec![pb::ContactNumber {
                 number: self.number(part),
                 line_type: pb::LineType::Landline.into(),

@@ -11,7 +11,6 @@ use tempfile::TempDir;
 use super::cast::{CALLER_ID, DESTINATIONS, Part, SELLER};
 use crate::cli::admin;
 use crate::cli::client::Remote;
-use crate::grpc::client::Client;
 use crate::cli::node::Node;
 use crate::clock::Clock;
 use crate::config::{Config, RulesConfig};
@@ -22,6 +21,7 @@ use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::phone::Phone;
 use crate::gate::GateConfig;
 use crate::grpc::GrpcConfig;
+use crate::grpc::client::Client;
 use crate::sip::{Behaviour, SimulatedCarrier, SipConfig, Trunk};
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
@@ -42,18 +42,28 @@ pub(super) struct Stage {
 impl Stage {
     pub async fn set() -> Result<Self> {
         let folder = tempfile::tempdir().context("no temporary folder can be made")?;
-        let carrier = SimulatedCarrier::start(behaviour).await.context("the simulated carrier cannot be started")?;
+        let carrier = SimulatedCarrier::start(behaviour)
+            .await
+            .context("the simulated carrier cannot be started")?;
         let config = config(&folder, carrier.addr())?;
         let node = Node::start(config, Clock::Real).await?;
         let agent = login(&node, &folder, Role::Agent).await?;
         let administrator = login(&node, &folder, Role::Administrator).await?;
-        Ok(Self { carrier, node, agent, administrator, _folder: folder })
+        Ok(Self {
+            carrier,
+            node,
+            agent,
+            administrator,
+            _folder: folder,
+        })
     }
 }
 
 /// What the far end does, by the last two digits of the number.
 fn behaviour(number: &str) -> Behaviour {
-    let part: Option<u8> = number.get(number.len().saturating_sub(2)..).and_then(|digits| digits.parse().ok());
+    let part: Option<u8> = number
+        .get(number.len().saturating_sub(2)..)
+        .and_then(|digits| digits.parse().ok());
     match part {
         Some(part) if part == Part::Answers as u8 => Behaviour::Answer {
             after: Duration::from_millis(800),
@@ -84,8 +94,16 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
         sector: None,
         controller_country: None,
         call_kinds: vec![CallKind::LiveManual],
-        caller_ids: vec![CallerId { number: Phone::parse(CALLER_ID)?, owned: true, callable: true, in_directory: false }],
-        destinations: DESTINATIONS.iter().map(|country| (*country).to_owned()).collect(),
+        caller_ids: vec![CallerId {
+            number: Phone::parse(CALLER_ID)?,
+            owned: true,
+            callable: true,
+            in_directory: false,
+        }],
+        destinations: DESTINATIONS
+            .iter()
+            .map(|country| (*country).to_owned())
+            .collect(),
         trunk: "demo".to_owned(),
         registrations: Vec::new(),
         special_category: false,
@@ -98,13 +116,28 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
             key_file: folder.path().join("demo.key"),
             max_connections: 4,
         },
-        grpc: GrpcConfig { listen: any_port, ..GrpcConfig::default() },
-        sip: SipConfig { listen: any_port, ..SipConfig::default() },
-        dialer: DialerConfig { node: "demo".to_owned(), drain_seconds: 1 },
-        gate: GateConfig { trunk_queue_max: [("demo".to_owned(), 100)].into(), ..GateConfig::default() },
+        grpc: GrpcConfig {
+            listen: any_port,
+            ..GrpcConfig::default()
+        },
+        sip: SipConfig {
+            listen: any_port,
+            ..SipConfig::default()
+        },
+        dialer: DialerConfig {
+            node: "demo".to_owned(),
+            drain_seconds: 1,
+        },
+        gate: GateConfig {
+            trunk_queue_max: [("demo".to_owned(), 100)].into(),
+            ..GateConfig::default()
+        },
         rules: RulesConfig::default(),
         log: LogConfig::default(),
-        lanes: vec![Lane { trunk, config: trunk_config }],
+        lanes: vec![Lane {
+            trunk,
+            config: trunk_config,
+        }],
         campaigns: vec![campaign],
     })
 }
@@ -114,7 +147,11 @@ async fn login(node: &Node, folder: &TempDir, role: Role) -> Result<Client> {
     let key_file = folder.path().join(format!("{role}.key"));
     let credential = admin::make_key(node.store(), role.as_str(), role).await?;
     std::fs::write(&key_file, credential.text().as_bytes())?;
-    let remote =
-        Remote { server: format!("http://{}", node.grpc_addr()), key_file: Some(key_file), ca: None, json: false };
+    let remote = Remote {
+        server: format!("http://{}", node.grpc_addr()),
+        key_file: Some(key_file),
+        ca: None,
+        json: false,
+    };
     remote.connect().await
 }

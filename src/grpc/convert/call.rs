@@ -17,8 +17,6 @@ use super::{
     Fields, NAME_CHARS_MAX, NOTE_CHARS_MAX, Noted, text, time, time_option, wire, wire_option,
 };
 
-/// An SDP offer is some hundred bytes; RFC 3261 would let it be anything.
-const SDP_BYTES_MAX: usize = 64 * 1024;
 /// A call that was not dialed a day later is no longer what anybody asked for.
 const EXPIRE_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -71,7 +69,10 @@ pub(in crate::grpc) fn place_request(
         party_id: message.party_id,
     };
     let request = wanted.read(&mut fields, tables, who, digest);
-    let sdp_offer = offer(&mut fields, check_offer, message.sdp_offer);
+    let sdp_offer = match check_offer(&message.sdp_offer) {
+        Ok(()) => Ok(message.sdp_offer),
+        Err(problem) => fields.wrong("sdp_offer", problem),
+    };
     let expire_time = fields.time("expire_time", message.expire_time);
     let expire_time = match fields.required("expire_time", expire_time) {
         Ok(at) if at > now.plus(EXPIRE_MAX) => fields.wrong(
@@ -120,20 +121,6 @@ impl Wanted {
             expire_time: None,
             actor: who.actor(),
         })
-    }
-}
-
-fn offer(fields: &mut Fields, check_offer: &CheckOffer, offer: Vec<u8>) -> Result<Vec<u8>, Noted> {
-    const FIELD: &str = "sdp_offer";
-    if offer.is_empty() {
-        return fields.wrong(FIELD, "is missing; send the softphone's SDP offer");
-    }
-    if offer.len() > SDP_BYTES_MAX {
-        return fields.wrong(FIELD, "is longer than 65536 bytes");
-    }
-    match check_offer(&offer) {
-        Ok(()) => Ok(offer),
-        Err(problem) => fields.wrong(FIELD, problem),
     }
 }
 

@@ -37,6 +37,12 @@ pub(in crate::grpc) fn decision(decision: Decision, role: Role) -> pb::Decision 
     }
 }
 
+/// A decision without its case, which the gate has at hand when it has just decided.
+pub(in crate::grpc) fn basic(mut made: Decision, role: Role) -> pb::Decision {
+    made.case_json = None;
+    decision(made, role)
+}
+
 fn rule_result(result: RuleResult) -> pb::RuleResult {
     pb::RuleResult {
         rule: result.rule,

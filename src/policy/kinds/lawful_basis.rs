@@ -36,7 +36,12 @@ impl RuleKind for LawfulBasis {
                 let wanted = ground::any_of_words(&self.any_of);
                 moment.fail_unless_lifted(rule, format_args!("there is no {wanted}"))
             }
-            (None, Some(ground)) => moment.pass(format_args!("there is a {}", ground.words())),
+            (None, Some(ground)) => moment
+                .pass(format_args!(
+                    "the call stands on {ground}: {}",
+                    ground.words()
+                ))
+                .with(format_args!("ground={ground}")),
             (None, None) => moment.pass(format_args!("every ground asked for is there")),
         }
         .with_some("consent.at", consent)

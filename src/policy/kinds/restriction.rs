@@ -50,10 +50,19 @@ impl RuleKind for Restriction {
                 moment.fail(format_args!("the person is known to be under 18"))
             }
             When::KnownMinor => moment.pass(format_args!("the person is not known to be under 18")),
-            When::NoCandidateZone if moment.zone.is_none() => moment.fail(format_args!(
-                "no time zone can be named for the person; record where they are"
-            )),
-            When::NoCandidateZone => moment.pass(format_args!("the time zones are known")),
+            When::NoCandidateZone => {
+                let finding = match moment.zone {
+                    Some(_) => moment.pass(format_args!("the time zones are known")),
+                    None => moment.fail(format_args!(
+                        "no time zone can be named for the person; record where they are"
+                    )),
+                };
+                // Where the zones come from: the trail of evidence belongs to the row that asks for it.
+                let trail = scene.place.evidence.iter();
+                trail.fold(finding, |finding, step| {
+                    finding.with(format_args!("place={step}"))
+                })
+            }
             When::NoRulesForCountry => {
                 let unknown = (scene.countries.iter()).find(|c| !scene.pack.has_rules_for(c));
                 match unknown {

@@ -1,1 +1,4 @@
-//! (to be written)
+//! What the tests share.
+
+pub mod builders;
+pub mod postgres;

@@ -1,0 +1,392 @@
+//! What follows a 2xx: its dialog, the ACK, BYE; and reliable provisional responses.
+
+use std::net::SocketAddr;
+
+use rsip::Header;
+
+use super::{
+    Call, EndedBy, Mono, Outcome, Output, Retry, SipEvent, State, plain_ending, reason_of,
+};
+use crate::sip::api::Ending;
+use crate::sip::auth::Auth;
+use crate::sip::message::{InDialog, Remote, reason_header};
+use crate::sip::transaction::{Repeated, Tick};
+use crate::sip::values::Address;
+use crate::sip::wire::Message;
+use crate::sip::{outcome, sdp};
+
+/// Dialogs that one INVITE may make by forking; further ones are not answered.
+const LEGS_MAX: usize = 8;
+/// BYEs of one dialog: the first, and one with credentials.
+const BYES_MAX: u8 = 2;
+/// Requests of ours that may be under way in one call.
+const REQUESTS_MAX: usize = 16;
+
+/// The dialog of one 2xx.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) remote: Remote,
+    /// Sent again with each repetition of the 2xx.
+    ack: (Vec<u8>, SocketAddr),
+    next_cseq: u32,
+    pub(super) remote_cseq: Option<u32>,
+    pub(super) remote_sdp: Vec<u8>,
+    /// A BYE was sent or received.
+    pub(super) ended: bool,
+    byes: u8,
+}
+
+/// What is known of a dialog before its 2xx, for reliable provisional responses alone (RFC 3262).
+#[derive(Debug)]
+pub(super) struct Early {
+    tag: String,
+    last_rseq: u32,
+    next_cseq: u32,
+}
+
+/// Which of our requests a response answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RequestKind {
+    Cancel,
+    /// Ends the leg with this tag.
+    Bye(String),
+    Prack,
+}
+
+/// A request of ours under way.
+#[derive(Debug)]
+pub(super) struct ClientRequest {
+    kind: RequestKind,
+    branch: String,
+    repeated: Repeated,
+}
+
+impl ClientRequest {
+    pub(super) fn wake(&self) -> Mono {
+        self.repeated.wake()
+    }
+}
+
+impl Call {
+    /// A 2xx: each dialog is acknowledged; the first is the call, unless we wanted out.
+    pub(super) fn on_success(
+        &mut self,
+        message: &Message,
+        code: u16,
+        cseq: u32,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        let tag = message.to_tag.clone().unwrap_or_default();
+        if let Some(leg) = self.legs.iter().find(|leg| leg.remote.tag == tag) {
+            // The ACK was lost: the same again (RFC 3261 section 13.2.2.4).
+            return out.push(Output::Send(leg.ack.0.clone(), leg.ack.1));
+        }
+        if self.legs.len() == LEGS_MAX {
+            return;
+        }
+        self.finish_invite();
+        let remote = self.remote_of(message, &tag);
+        let branch = self.tokens.branch();
+        let ack = self.id.within(
+            InDialog::Ack,
+            &remote,
+            cseq,
+            &branch,
+            self.invite.auth.clone(),
+        );
+        out.push(Output::Send(ack.0.clone(), ack.1));
+        let early = self.early.iter().find(|early| early.tag == tag);
+        let next_cseq = early.map_or(cseq + 1, |early| early.next_cseq);
+        let answer = self.answer_in(message, &tag);
+        self.legs.push(Leg {
+            remote,
+            ack,
+            next_cseq,
+            remote_cseq: None,
+            remote_sdp: answer.clone(),
+            ended: false,
+            byes: 0,
+        });
+        match (self.state, self.own) {
+            (State::Inviting, None) => self.on_answer(&tag, answer, code, now, out),
+            (State::Inviting | State::AwaitingPermit, own) => {
+                let reason = own.map_or("SIP;cause=487", reason_of);
+                self.bye(&tag, reason, now, out);
+                let ending = Ending {
+                    code: Some(code),
+                    answered: true,
+                    ..plain_ending(Outcome::AnsweredAfterCancel, Retry::None, EndedBy::Us)
+                };
+                self.end(ending, now, out);
+            }
+            (State::Up, _) => self.bye(&tag, "SIP;cause=487;text=\"Answered elsewhere\"", now, out),
+            (State::Over, _) => {
+                self.linger(now);
+                self.bye(&tag, "SIP;cause=487;text=\"Call is over\"", now, out);
+            }
+        }
+    }
+
+    /// The far end's session: in the 2xx, or else in the last provisional response of the same dialog, whose description
+    /// counts as the answer (RFC 3261 section 13.2.1).
+    fn answer_in(&self, message: &Message, tag: &str) -> Vec<u8> {
+        let early = match &self.last_report {
+            Some((_, Some(early), sdp)) if early == tag => sdp.as_slice(),
+            _ => &[],
+        };
+        message.sdp().unwrap_or(early).to_vec()
+    }
+
+    fn on_answer(
+        &mut self,
+        tag: &str,
+        answer: Vec<u8>,
+        code: u16,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        if sdp::fits(&self.offer, &answer) {
+            self.state = State::Up;
+            self.deadlines.talk = Some(now.plus(self.limits.talk_max));
+            return out.push(Output::Event(SipEvent::Answered { sdp: answer }));
+        }
+        self.bye(tag, "SIP;cause=488;text=\"Not Acceptable Here\"", now, out);
+        let ending = Ending {
+            code: Some(code),
+            answered: true,
+            ..plain_ending(Outcome::MediaIncompatible, Retry::Fix, EndedBy::Us)
+        };
+        self.end(ending, now, out);
+    }
+
+    /// Where the far end wants to be reached: Contact, and Record-Route backwards (RFC 3261 section 12.1.2).
+    fn remote_of(&self, message: &Message, tag: &str) -> Remote {
+        let mut routes: Vec<String> = message
+            .list("Record-Route")
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        routes.reverse();
+        Remote {
+            tag: tag.to_owned(),
+            target: target_of(message).unwrap_or_else(|| self.id.request_uri()),
+            routes,
+        }
+    }
+
+    /// Ends an answered call: BYE, and the session is over as soon as it is out (RFC 3261 section 15.1.1).
+    pub(super) fn end_talk(
+        &mut self,
+        reason: &str,
+        by: EndedBy,
+        q850_cause: Option<u16>,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        if self.state != State::Up {
+            return;
+        }
+        let tags: Vec<String> = self
+            .legs
+            .iter()
+            .filter(|leg| !leg.ended)
+            .map(|leg| leg.remote.tag.clone())
+            .collect();
+        for tag in tags {
+            self.bye(&tag, reason, now, out);
+        }
+        let ending = Ending {
+            code: Some(200),
+            q850_cause,
+            answered: true,
+            ..plain_ending(Outcome::Answered, Retry::None, by)
+        };
+        self.end(ending, now, out);
+    }
+
+    fn bye(&mut self, tag: &str, reason: &str, now: Mono, out: &mut Vec<Output>) {
+        let Some(leg) = self.legs.iter_mut().find(|leg| leg.remote.tag == tag) else {
+            return;
+        };
+        leg.ended = true;
+        leg.byes += 1;
+        let cseq = leg.next_cseq;
+        leg.next_cseq += 1;
+        let mut extra = vec![reason_header(reason)];
+        extra.extend(self.auth.headers(
+            "BYE",
+            &leg.remote.target,
+            &self.id.trunk,
+            &mut self.tokens,
+        ));
+        let branch = self.tokens.branch();
+        let (bytes, to) = self
+            .id
+            .within(InDialog::Bye, &leg.remote, cseq, &branch, extra);
+        self.send_request(
+            RequestKind::Bye(tag.to_owned()),
+            branch,
+            bytes,
+            to,
+            now,
+            out,
+        );
+    }
+
+    pub(super) fn send_request(
+        &mut self,
+        kind: RequestKind,
+        branch: String,
+        bytes: Vec<u8>,
+        to: SocketAddr,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        out.push(Output::Send(bytes.clone(), to));
+        if self.requests.len() < REQUESTS_MAX {
+            self.requests.push(ClientRequest {
+                kind,
+                branch,
+                repeated: Repeated::sent(bytes, to, self.limits.timers, now),
+            });
+        }
+    }
+
+    /// A response to one of our own requests beside INVITE.
+    pub(super) fn on_request_answered(
+        &mut self,
+        message: &Message,
+        code: u16,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        let branch = message.via.branch.as_str();
+        let is_cancel = message.method == "CANCEL";
+        let place = self.requests.iter().position(|request| {
+            request.branch == branch && is_cancel == (request.kind == RequestKind::Cancel)
+        });
+        let Some(place) = place else { return };
+        if code < 200 {
+            if let Some(request) = self.requests.get_mut(place) {
+                request.repeated.slow_down();
+            }
+            return;
+        }
+        let request = self.requests.swap_remove(place);
+        // A challenged BYE is sent once more, to a nonce of its own; any other answer, 481 included, ends the leg too.
+        if let (401 | 407, RequestKind::Bye(tag)) = (code, request.kind)
+            && self
+                .legs
+                .iter()
+                .any(|leg| leg.remote.tag == tag && leg.byes < BYES_MAX)
+        {
+            self.auth = Auth::default();
+            if self
+                .auth
+                .challenged(message, code == 407, &self.id.trunk)
+                .is_ok()
+            {
+                self.bye(
+                    &tag,
+                    "Q.850;cause=16;text=\"Normal call clearing\"",
+                    now,
+                    out,
+                );
+            }
+        }
+    }
+
+    pub(super) fn tick_requests(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.requests
+            .retain_mut(|request| match request.repeated.tick(now) {
+                Tick::Nothing => true,
+                Tick::Again => {
+                    out.push(Output::Send(
+                        request.repeated.bytes.clone(),
+                        request.repeated.to,
+                    ));
+                    true
+                }
+                Tick::TimedOut => false,
+            });
+    }
+
+    /// PRACK for a provisional response that asks for it. We don't offer `100rel`, but a peer that requires it all the
+    /// same would repeat its response for 32 s and then fail the call (RFC 3262 section 3).
+    pub(super) fn acknowledge_reliable(
+        &mut self,
+        message: &Message,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        let rseq = message
+            .first("RSeq")
+            .and_then(|text| text.parse::<u32>().ok());
+        let (Some(rseq), Some(tag)) = (rseq, message.to_tag.clone()) else {
+            return;
+        };
+        if !message.names("Require", "100rel") {
+            return;
+        }
+        let remote = self.remote_of(message, &tag);
+        let known = self.early.iter().position(|early| early.tag == tag);
+        if known.is_none() && self.early.len() < LEGS_MAX {
+            self.early.push(Early {
+                tag: tag.clone(),
+                last_rseq: rseq.saturating_sub(1),
+                next_cseq: self.invite.cseq + 1,
+            });
+        }
+        let Some(early) = self.early.iter_mut().find(|early| early.tag == tag) else {
+            return;
+        };
+        // Out of order or repeated: not acknowledged (section 4).
+        if rseq != early.last_rseq.wrapping_add(1) {
+            return;
+        }
+        early.last_rseq = rseq;
+        let cseq = early.next_cseq;
+        early.next_cseq += 1;
+        let rack = format!("{rseq} {} INVITE", self.invite.cseq);
+        let mut extra = vec![Header::Other("RAck".to_owned(), rack)];
+        let method = InDialog::Prack;
+        extra.extend(self.auth.headers(
+            method.as_str(),
+            &remote.target,
+            &self.id.trunk,
+            &mut self.tokens,
+        ));
+        let branch = self.tokens.branch();
+        let (bytes, to) = self.id.within(method, &remote, cseq, &branch, extra);
+        self.send_request(RequestKind::Prack, branch, bytes, to, now, out);
+    }
+
+    /// The far end hung up.
+    pub(super) fn on_bye(
+        &mut self,
+        tag: &str,
+        message: &Message,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        let mut only = true;
+        for leg in &mut self.legs {
+            if leg.remote.tag == tag {
+                leg.ended = true;
+            } else if !leg.ended {
+                only = false;
+            }
+        }
+        if only {
+            let cause = outcome::Reasons::of(message).q850;
+            self.end_talk("", EndedBy::Peer, cause, now, out);
+        }
+    }
+}
+
+/// The URI of a Contact.
+pub(in crate::sip) fn target_of(message: &Message) -> Option<String> {
+    let contact = message.list("Contact").into_iter().next()?;
+    Some(Address::parse(contact).ok()?.uri)
+}

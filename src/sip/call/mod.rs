@@ -1,0 +1,451 @@
+//! One call as a step function: what came in and the time go in, messages and events come out. No socket, no clock, no
+//! await: the endpoint's task and a test drive the same code.
+//!
+//! `setup` holds the INVITE and its answers, `dialog` what follows a 2xx, `inbound` the far end's own requests. The call
+//! owns the permit; whatever ends its use (18x, final response, cancel, deadline) drops it in memory before the event that
+//! tells of it is put out (barrier.md 3.10).
+
+mod dialog;
+mod inbound;
+mod setup;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rsip::Header;
+
+use super::api::{Control, EndedBy, Ending, HangUpCause, SipEvent};
+use super::auth::Auth;
+use super::locked::LockedInvite;
+use super::message::Identity;
+use super::outcome::{Evidence, Own, Reasons, Signal, judge};
+use super::token::Tokens;
+use super::transaction::Timers;
+use super::wire::{Message, Start};
+use crate::domain::call::{Outcome, Retry};
+use crate::domain::time::{Mono, Reading};
+use crate::policy::Permit;
+pub(super) use dialog::target_of;
+use dialog::{ClientRequest, Early, Leg};
+use inbound::Inbound;
+
+/// An INVITE that leaves with a permit this old is late: the barrier's wait (barrier.md 2).
+const LATE_AFTER: Duration = Duration::from_secs(2);
+/// How long a call waits for a new claim.
+const RENEW_WAIT: Duration = Duration::from_secs(10);
+/// Progress and the like that one call may report; a far end must not fill the channel.
+const REPORTS_MAX: u8 = 40;
+
+/// What happens to a call.
+#[derive(Debug)]
+pub(super) enum Input<'a> {
+    /// The endpoint took the call.
+    Start,
+    /// A message for it.
+    Message(&'a Message, SocketAddr),
+    /// Its owner asks for something.
+    Control(Control),
+    /// Time has passed.
+    Tick,
+}
+
+/// What a call wants done.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// A message other than an INVITE.
+    Send(Vec<u8>, SocketAddr),
+    /// [`Call::write`] is to be called.
+    WriteInvite,
+    /// Something for the owner.
+    Event(SipEvent),
+}
+
+/// What became of the write of an INVITE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Write {
+    /// Nothing more to do.
+    Settled,
+    /// The socket is full: call again when it is writable.
+    Blocked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Until a final answer.
+    Inviting,
+    /// An INVITE has to be sent again and the permit is over.
+    AwaitingPermit,
+    /// Answered.
+    Up,
+    /// Ended; only stragglers are answered.
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Not given to the system yet.
+    Unwritten,
+    /// Sent, no response yet.
+    Calling,
+    /// A provisional response came.
+    Proceeding,
+    /// A final response came.
+    Finished,
+}
+
+/// The INVITE in use; a challenge makes the next.
+#[derive(Debug)]
+struct Invitation {
+    locked: LockedInvite,
+    branch: String,
+    cseq: u32,
+    /// Credentials, which the ACK of a 2xx repeats (RFC 3261 section 22.1).
+    auth: Vec<Header>,
+    progress: Progress,
+    /// A write is wanted.
+    pending: bool,
+    /// Timer A.
+    interval: Duration,
+    repeat: Option<Mono>,
+}
+
+/// An INVITE that has its final answer; a repeated answer gets the ACK again (timer D).
+#[derive(Debug)]
+struct Settled {
+    branch: String,
+    cseq: u32,
+    ack: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Deadlines {
+    permit: Option<Mono>,
+    /// Timer B, or the trunk's own shorter patience while it has said nothing.
+    response: Option<Mono>,
+    ring: Option<Mono>,
+    cancel: Option<Mono>,
+    renew: Option<Mono>,
+    talk: Option<Mono>,
+    linger: Option<Mono>,
+}
+
+/// Limits that come from the endpoint's configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) timers: Timers,
+    pub(super) talk_max: Duration,
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(super) struct Call {
+    id: Identity,
+    limits: Limits,
+    tokens: Tokens,
+    auth: Auth,
+    /// Our session description; let go at the end.
+    offer: Vec<u8>,
+    permit: Option<Permit>,
+    invite: Invitation,
+    state: State,
+    /// What we did to end it before an answer.
+    own: Option<Own>,
+    sent: bool,
+    rang: bool,
+    cancelled: bool,
+    last_report: Option<(u16, Option<String>, Vec<u8>)>,
+    reports_left: u8,
+    early: Vec<Early>,
+    legs: Vec<Leg>,
+    requests: Vec<ClientRequest>,
+    settled: Vec<Settled>,
+    inbound: Inbound,
+    deadlines: Deadlines,
+}
+
+impl Call {
+    /// A call under this permit, nothing sent yet.
+    pub(super) fn new(
+        id: Identity,
+        offer: Vec<u8>,
+        permit: Permit,
+        limits: Limits,
+        mut tokens: Tokens,
+    ) -> Self {
+        let branch = tokens.branch();
+        let locked = id.invite(1, &branch, Vec::new(), &offer);
+        let deadline = permit.read().mono.plus(Permit::LIFE);
+        Self {
+            invite: Invitation {
+                locked,
+                branch,
+                cseq: 1,
+                auth: Vec::new(),
+                progress: Progress::Unwritten,
+                pending: false,
+                interval: limits.timers.t1,
+                repeat: None,
+            },
+            id,
+            limits,
+            tokens,
+            auth: Auth::default(),
+            offer,
+            permit: Some(permit),
+            state: State::Inviting,
+            own: None,
+            sent: false,
+            rang: false,
+            cancelled: false,
+            last_report: None,
+            reports_left: REPORTS_MAX,
+            early: Vec::new(),
+            legs: Vec::new(),
+            requests: Vec::new(),
+            settled: Vec::new(),
+            inbound: Inbound::default(),
+            deadlines: Deadlines {
+                permit: Some(deadline),
+                ..Deadlines::default()
+            },
+        }
+    }
+
+    /// The one step.
+    pub(super) fn step(&mut self, input: Input<'_>, now: Reading, out: &mut Vec<Output>) {
+        match input {
+            Input::Start => self.want_write(out),
+            Input::Message(message, source) => match &message.start {
+                Start::Request { .. } => self.on_request(message, source, now, out),
+                Start::Response { code, reason } => {
+                    self.on_response(message, *code, reason, now, out)
+                }
+            },
+            Input::Control(Control::HangUp { cause }) => self.hang_up(cause, now, out),
+            Input::Control(Control::Renew(permit)) => self.renew(permit, now, out),
+            Input::Tick => self.tick(now.mono, out),
+        }
+    }
+
+    /// Writes the INVITE, if one is wanted and the permit allows it at this very moment. `read` reads the clocks, `send`
+    /// is the non-blocking system call.
+    pub(super) fn write(
+        &mut self,
+        read: impl Fn() -> Reading,
+        send: impl FnOnce(&[u8], SocketAddr) -> std::io::Result<usize>,
+        out: &mut Vec<Output>,
+    ) -> Write {
+        let Some(permit) = self.permit.as_ref().filter(|_| self.invite.pending) else {
+            return Write::Settled;
+        };
+        let written = self.invite.locked.write(permit, read(), send);
+        let after = read();
+        match written {
+            Ok(Ok(_)) => {
+                let counted_from = permit.read();
+                self.on_written(counted_from, after, out);
+            }
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                return Write::Blocked;
+            }
+            Ok(Err(_)) => self.on_write_failed(after.mono, out),
+            Err(_expired) => self.on_permit_over(after.mono, out),
+        }
+        Write::Settled
+    }
+
+    /// When [`Input::Tick`] is next due.
+    pub(super) fn wake(&self) -> Option<Mono> {
+        let deadlines = &self.deadlines;
+        [
+            deadlines.permit,
+            deadlines.response,
+            deadlines.ring,
+            deadlines.cancel,
+            deadlines.renew,
+            deadlines.talk,
+            deadlines.linger,
+            self.invite.repeat,
+            self.inbound.wake(),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(self.requests.iter().map(ClientRequest::wake))
+        .min()
+    }
+
+    fn progress_is_open(&self) -> bool {
+        self.invite.progress == Progress::Proceeding
+    }
+
+    /// Whether nothing more can come of it and it may be forgotten.
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Over && self.deadlines.linger.is_none()
+    }
+
+    fn tick(&mut self, now: Mono, out: &mut Vec<Output>) {
+        let due = |deadline: &mut Option<Mono>| deadline.take_if(|at| *at <= now).is_some();
+        let repeat = due(&mut self.invite.repeat);
+        let deadlines = &mut self.deadlines;
+        let (permit, response) = (due(&mut deadlines.permit), due(&mut deadlines.response));
+        let (ring, cancel) = (due(&mut deadlines.ring), due(&mut deadlines.cancel));
+        let (renew, talk) = (due(&mut deadlines.renew), due(&mut deadlines.talk));
+        due(&mut deadlines.linger);
+        if permit {
+            self.on_permit_over(now, out);
+        }
+        if repeat {
+            self.want_write(out);
+        }
+        if response || cancel {
+            self.end_unanswered(Signal::Silence, None, EndedBy::Timeout, now, out);
+        }
+        if ring {
+            self.cancel(Own::RingTimer, now, out);
+        }
+        if renew {
+            self.end_without_permit(now, out);
+        }
+        if talk {
+            self.end_talk(
+                "Q.850;cause=102;text=\"Maximum duration\"",
+                EndedBy::Timeout,
+                None,
+                now,
+                out,
+            );
+        }
+        self.tick_requests(now, out);
+        self.tick_inbound(now, out);
+    }
+
+    fn hang_up(&mut self, cause: HangUpCause, now: Reading, out: &mut Vec<Output>) {
+        match self.state {
+            State::Inviting | State::AwaitingPermit => {
+                self.cancel(Own::HangUp(cause), now.mono, out)
+            }
+            State::Up => self.end_talk(
+                reason_of(Own::HangUp(cause)),
+                EndedBy::Us,
+                None,
+                now.mono,
+                out,
+            ),
+            State::Over => {}
+        }
+    }
+
+    /// The end of a call that was not answered, judged by the table.
+    fn end_unanswered(
+        &mut self,
+        signal: Signal,
+        message: Option<&Message>,
+        by: EndedBy,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        let reasons = message.map(Reasons::of).unwrap_or_default();
+        let phrase = match message.map(|message| &message.start) {
+            Some(Start::Response { reason, .. }) => reason.as_str(),
+            _ => "",
+        };
+        let (outcome, retry) = judge(&Evidence {
+            own: self.own,
+            signal,
+            phrase,
+            reasons: &reasons,
+            rang: self.rang,
+            trunk: &self.id.trunk,
+        });
+        let by = match self.own {
+            Some(Own::HangUp(_)) => EndedBy::Us,
+            Some(Own::RingTimer) => EndedBy::Timeout,
+            None => by,
+        };
+        let ending = Ending {
+            outcome,
+            retry,
+            code: match signal {
+                Signal::Code(code) => Some(code),
+                Signal::Silence => None,
+            },
+            reason: message.is_some().then(|| phrase.to_owned()),
+            q850_cause: reasons.q850,
+            retry_after: message.and_then(super::outcome::retry_after),
+            by,
+            answered: false,
+        };
+        self.end(ending, now, out);
+    }
+
+    /// The end for want of a permit: as far as the callee is concerned nothing was sent.
+    fn end_without_permit(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.end(
+            plain_ending(Outcome::PermitExpired, Retry::None, EndedBy::Timeout),
+            now,
+            out,
+        );
+    }
+
+    /// Tells the ending, once. The permit goes first.
+    fn end(&mut self, ending: Ending, now: Mono, out: &mut Vec<Output>) {
+        if self.state == State::Over {
+            return;
+        }
+        self.permit = None;
+        self.state = State::Over;
+        self.invite.pending = false;
+        self.invite.repeat = None;
+        self.deadlines = Deadlines::default();
+        self.offer = Vec::new();
+        self.last_report = None;
+        if self.sent {
+            self.linger(now);
+        }
+        out.push(Output::Event(SipEvent::Ended(ending)));
+    }
+
+    /// Stragglers are answered for 64 T1 more, and as long as one may be under way.
+    fn linger(&mut self, now: Mono) {
+        let Timers { t4, .. } = self.limits.timers;
+        self.deadlines.linger = Some(now.plus(self.limits.timers.long()).plus(t4));
+    }
+
+    /// An event that may be left out when there were too many.
+    fn report(&mut self, event: SipEvent, out: &mut Vec<Output>) {
+        if let Some(left) = self.reports_left.checked_sub(1) {
+            self.reports_left = left;
+            out.push(Output::Event(event));
+        }
+    }
+
+    fn note(&mut self, code: Option<u16>, text: &str, out: &mut Vec<Output>) {
+        let text = text.to_owned();
+        self.report(SipEvent::Note { code, text }, out);
+    }
+}
+
+/// An ending without a response behind it.
+fn plain_ending(outcome: Outcome, retry: Retry, by: EndedBy) -> Ending {
+    Ending {
+        outcome,
+        retry,
+        code: None,
+        reason: None,
+        q850_cause: None,
+        retry_after: None,
+        by,
+        answered: false,
+    }
+}
+
+/// The Reason header of what we do ourselves (RFC 3326).
+fn reason_of(own: Own) -> &'static str {
+    match own {
+        Own::HangUp(HangUpCause::Drain) => "SIP;cause=503;text=\"Service shutting down\"",
+        Own::HangUp(_) => "Q.850;cause=16;text=\"Normal call clearing\"",
+        Own::RingTimer => "Q.850;cause=19;text=\"No answer from user\"",
+    }
+}

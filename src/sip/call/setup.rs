@@ -1,0 +1,325 @@
+//! The INVITE: written under the permit, answered by provisional and final responses, challenged, cancelled.
+
+use super::dialog::RequestKind;
+use super::{
+    Call, EndedBy, Invitation, LATE_AFTER, Mono, Output, Own, Permit, Progress, RENEW_WAIT,
+    Reading, Settled, Signal, SipEvent, State, reason_of,
+};
+use crate::sip::config::Trunk;
+use crate::sip::wire::Message;
+
+/// Settled INVITEs that are remembered: one a challenge, and those are bounded.
+const SETTLED_MAX: usize = 16;
+
+impl Call {
+    /// Asks for the INVITE to be written, if it may be.
+    pub(super) fn want_write(&mut self, out: &mut Vec<Output>) {
+        if self.permit.is_some() {
+            self.invite.pending = true;
+            out.push(Output::WriteInvite);
+        }
+    }
+
+    pub(super) fn on_written(
+        &mut self,
+        counted_from: Reading,
+        after: Reading,
+        out: &mut Vec<Output>,
+    ) {
+        let invite = &mut self.invite;
+        invite.pending = false;
+        invite.repeat = Some(after.mono.plus(invite.interval));
+        invite.interval = invite.interval.saturating_mul(2);
+        if invite.progress == Progress::Unwritten {
+            invite.progress = Progress::Calling;
+            let patience = self
+                .id
+                .trunk
+                .first_response_timeout
+                .min(self.limits.timers.long());
+            self.deadlines.response = Some(after.mono.plus(patience));
+        }
+        let first = !self.sent;
+        self.sent = true;
+        let wall_age = after.wall.since(counted_from.wall);
+        let late = after.mono.since(counted_from.mono) >= LATE_AFTER
+            || wall_age >= i64::try_from(LATE_AFTER.as_micros()).unwrap_or(i64::MAX);
+        let event = SipEvent::Sent {
+            at: after,
+            late,
+            first,
+        };
+        if first || late {
+            out.push(Output::Event(event));
+        } else {
+            self.report(event, out);
+        }
+    }
+
+    /// The system refused to send: unreachable if it was the first, else as if the datagram had been lost.
+    pub(super) fn on_write_failed(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.invite.pending = false;
+        if self.invite.progress == Progress::Unwritten {
+            self.end_unanswered(Signal::Silence, None, EndedBy::Timeout, now, out);
+        } else {
+            self.invite.repeat = Some(now.plus(self.invite.interval));
+        }
+    }
+
+    /// The permit is over: nothing more is sent under it.
+    pub(super) fn on_permit_over(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.drop_permit();
+        if self.state != State::Inviting {
+            return;
+        }
+        match (self.sent, self.invite.progress) {
+            (false, _) => self.end_without_permit(now, out),
+            (true, Progress::Unwritten) => self.await_permit(now, out),
+            (true, _) => out.push(Output::Event(SipEvent::PermitSpent)),
+        }
+    }
+
+    fn drop_permit(&mut self) {
+        self.permit = None;
+        self.deadlines.permit = None;
+        self.invite.pending = false;
+        self.invite.repeat = None;
+    }
+
+    fn await_permit(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.state = State::AwaitingPermit;
+        self.deadlines.renew = Some(now.plus(RENEW_WAIT));
+        out.push(Output::Event(SipEvent::PermitNeeded));
+    }
+
+    /// A new claim for the same call.
+    pub(super) fn renew(&mut self, permit: Permit, now: Reading, out: &mut Vec<Output>) {
+        if self.state != State::AwaitingPermit {
+            return;
+        }
+        self.deadlines.renew = None;
+        // The INVITE at hand was made for these numbers and for no others.
+        if permit.to() != self.id.to || permit.from() != Some(self.id.from) {
+            self.note(None, "the new permit is for another call", out);
+            return self.end_without_permit(now.mono, out);
+        }
+        self.deadlines.permit = Some(permit.read().mono.plus(Permit::LIFE));
+        self.permit = Some(permit);
+        self.state = State::Inviting;
+        self.want_write(out);
+    }
+
+    pub(super) fn on_response(
+        &mut self,
+        message: &Message,
+        code: u16,
+        reason: &str,
+        now: Reading,
+        out: &mut Vec<Output>,
+    ) {
+        if message.from_tag.as_deref() != Some(self.id.from_tag.as_str()) {
+            return;
+        }
+        if message.method != "INVITE" {
+            return self.on_request_answered(message, code, now.mono, out);
+        }
+        let branch = message.via.branch.as_str();
+        let settled = self.settled.iter().find(|old| old.branch == branch);
+        match (settled.map(|old| old.cseq), code) {
+            (Some(cseq), 200..=299) => self.on_success(message, code, cseq, now.mono, out),
+            (Some(_), 300..) => self.acknowledge_again(branch, out),
+            (None, _) if branch != self.invite.branch || !self.sent => {}
+            (None, 100..=199) => self.on_provisional(message, code, reason, now.mono, out),
+            (None, 200..=299) => self.on_success(message, code, self.invite.cseq, now.mono, out),
+            (None, 300..) => self.on_failure(message, code, now.mono, out),
+            _ => {}
+        }
+    }
+
+    fn on_provisional(
+        &mut self,
+        message: &Message,
+        code: u16,
+        reason: &str,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        if self.invite.progress == Progress::Finished {
+            return;
+        }
+        self.invite.progress = Progress::Proceeding;
+        self.invite.pending = false;
+        self.invite.repeat = None;
+        self.deadlines.response = None;
+        if self.own.is_some() || self.state == State::Over {
+            // CANCEL waited for this: RFC 3261 section 9.1. A call given up for silence must not ring either.
+            return self.send_cancel(now, out);
+        }
+        let patience = self.id.trunk.ring_timeout.max(Trunk::RING_TIMEOUT_MIN);
+        let patience = Some(now.plus(patience));
+        let first_ring = (180..190).contains(&code) && !self.rang;
+        if first_ring {
+            self.rang = true;
+            self.drop_permit();
+        }
+        if first_ring || self.deadlines.ring.is_none() {
+            self.deadlines.ring = patience;
+        }
+        self.acknowledge_reliable(message, now, out);
+        self.report_provisional(message, code, reason, first_ring, out);
+    }
+
+    /// Tells of a provisional response unless it repeats the last one. The first ring is never left out: with it the
+    /// permit was given up.
+    fn report_provisional(
+        &mut self,
+        message: &Message,
+        code: u16,
+        reason: &str,
+        first_ring: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let sdp = message.sdp().unwrap_or_default().to_vec();
+        let report = (code, message.to_tag.clone(), sdp.clone());
+        if self.last_report.as_ref() == Some(&report) {
+            return;
+        }
+        self.last_report = Some(report);
+        let reason = reason.to_owned();
+        let event = match code {
+            180..190 if sdp.is_empty() => SipEvent::Ringing { code, reason },
+            180..190 => SipEvent::EarlyMedia { code, reason, sdp },
+            _ => SipEvent::Progress { code, reason },
+        };
+        if first_ring {
+            out.push(Output::Event(event));
+        } else {
+            self.report(event, out);
+        }
+    }
+
+    fn on_failure(&mut self, message: &Message, code: u16, now: Mono, out: &mut Vec<Output>) {
+        if self.invite.progress == Progress::Finished {
+            return;
+        }
+        self.invite.progress = Progress::Finished;
+        self.invite.pending = false;
+        self.invite.repeat = None;
+        self.deadlines.response = None;
+        let to = message.first("To").unwrap_or_default();
+        let ack = self
+            .id
+            .ack_failure(self.invite.cseq, &self.invite.branch, to);
+        out.push(Output::Send(ack.clone(), self.id.trunk.target));
+        if self.settled.len() < SETTLED_MAX {
+            self.settled.push(Settled {
+                branch: self.invite.branch.clone(),
+                cseq: self.invite.cseq,
+                ack,
+            });
+        }
+        let challenged = matches!(code, 401 | 407);
+        if challenged && self.own.is_none() && !self.rang && self.state == State::Inviting {
+            match self.auth.challenged(message, code == 407, &self.id.trunk) {
+                Ok(()) => return self.invite_again(now, out),
+                Err(why) => self.note(Some(code), why, out),
+            }
+        }
+        self.end_unanswered(Signal::Code(code), Some(message), EndedBy::Peer, now, out);
+    }
+
+    fn acknowledge_again(&self, branch: &str, out: &mut Vec<Output>) {
+        if let Some(old) = self.settled.iter().find(|old| old.branch == branch) {
+            out.push(Output::Send(old.ack.clone(), self.id.trunk.target));
+        }
+    }
+
+    /// The answer to a challenge: a new INVITE under the same claim, if that still lives (sip.md section 4).
+    fn invite_again(&mut self, now: Mono, out: &mut Vec<Output>) {
+        let branch = self.tokens.branch();
+        let cseq = self.invite.cseq + 1;
+        let uri = self.id.request_uri();
+        let auth = self
+            .auth
+            .headers("INVITE", &uri, &self.id.trunk, &mut self.tokens);
+        self.deadlines.ring = None;
+        self.invite = Invitation {
+            locked: self.id.invite(cseq, &branch, auth.clone(), &self.offer),
+            branch,
+            cseq,
+            auth,
+            progress: Progress::Unwritten,
+            pending: false,
+            interval: self.limits.timers.t1,
+            repeat: None,
+        };
+        if self.permit.is_some() {
+            self.want_write(out);
+        } else {
+            self.await_permit(now, out);
+        }
+    }
+
+    /// Gives the call up before an answer. The permit goes first.
+    pub(super) fn cancel(&mut self, own: Own, now: Mono, out: &mut Vec<Output>) {
+        let had_permit = self.permit.is_some();
+        self.drop_permit();
+        if self.own.is_some() || self.state == State::Over {
+            return;
+        }
+        if had_permit && self.sent {
+            // An opt-out that waits for this attempt need not wait for the call's end.
+            out.push(Output::Event(SipEvent::PermitSpent));
+        }
+        self.own = Some(own);
+        self.deadlines.ring = None;
+        match self.invite.progress {
+            // Nothing is out there, or only an INVITE that has had its final answer.
+            Progress::Unwritten | Progress::Finished => {
+                self.end_unanswered(Signal::Silence, None, EndedBy::Us, now, out);
+            }
+            // Held until the first provisional; the trunk's patience runs on and ends it if none comes.
+            Progress::Calling => self.note(
+                None,
+                "cancelling as soon as the far end has said anything",
+                out,
+            ),
+            Progress::Proceeding => self.send_cancel(now, out),
+        }
+    }
+
+    fn send_cancel(&mut self, now: Mono, out: &mut Vec<Output>) {
+        if self.cancelled {
+            return;
+        }
+        self.cancelled = true;
+        let reason = reason_of(self.own.unwrap_or(Own::RingTimer));
+        let bytes = self
+            .id
+            .cancel(self.invite.cseq, &self.invite.branch, reason);
+        let branch = self.invite.branch.clone();
+        self.send_request(
+            RequestKind::Cancel,
+            branch,
+            bytes,
+            self.id.trunk.target,
+            now,
+            out,
+        );
+        if self.state == State::Over {
+            self.linger(now);
+        } else {
+            // No 487 within 64 T1 counts as cancelled: RFC 3261 section 9.1.
+            self.deadlines.cancel = Some(now.plus(self.limits.timers.long()));
+        }
+    }
+
+    /// Nothing more is awaited from the INVITE but repetitions.
+    pub(super) fn finish_invite(&mut self) {
+        self.drop_permit();
+        self.invite.progress = Progress::Finished;
+        self.deadlines.response = None;
+        self.deadlines.ring = None;
+        self.deadlines.cancel = None;
+    }
+}

@@ -1,0 +1,233 @@
+//! The endpoint as its users see it: a handle that admits calls and hands them to the task in `transport`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::api::{Control, Dialog, EndedBy, Ending, Invite, SipEvent};
+use super::call::Limits;
+use super::config::SipConfig;
+use super::message::{Identity, Local};
+use super::token::random;
+use super::transaction::Timers;
+use super::transport::Task;
+use crate::clock::Clock;
+use crate::domain::call::{Outcome, Retry};
+use crate::policy::Permit;
+
+/// Dial requests and controls on their way to the task.
+const COMMANDS_MAX: usize = 1_024;
+/// Events of one call that its owner has not read; the ending has a place of its own.
+const EVENTS_MAX: usize = 64;
+/// Controls of one call on their way.
+const CONTROLS_MAX: usize = 4;
+/// Ended calls that still answer stragglers, beside the active ones.
+const LINGERING_MAX: usize = 50_000;
+
+/// The node's one SIP endpoint; a handle to its task, which ends with its last handle and last call.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// What the handles and the task share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    local_addr: SocketAddr,
+    local: Arc<Local>,
+    pub(super) limits: Limits,
+    calls_max: usize,
+    pub(super) active: AtomicUsize,
+    pub(super) lingering: AtomicUsize,
+    pub(super) refused_calls: AtomicU64,
+}
+
+/// What the task is asked for.
+#[derive(Debug)]
+pub(super) enum Command {
+    Dial(Box<NewCall>),
+    Control(u64, Control),
+}
+
+/// A call that was admitted.
+#[derive(Debug)]
+pub(super) struct NewCall {
+    pub(super) id: Identity,
+    pub(super) offer: Vec<u8>,
+    pub(super) permit: Permit,
+    pub(super) events: mpsc::Sender<SipEvent>,
+    /// The place of the ending, so that it is never left out.
+    pub(super) last: mpsc::OwnedPermit<SipEvent>,
+    pub(super) control: mpsc::Receiver<Control>,
+    /// The way back to the task for what comes through `control`.
+    pub(super) back: mpsc::Sender<Command>,
+}
+
+impl Endpoint {
+    /// Binds the socket and starts the task.
+    pub async fn bind(config: &SipConfig, clock: Clock) -> std::io::Result<Self> {
+        let socket = UdpSocket::bind(config.listen).await?;
+        let local_addr = socket.local_addr()?;
+        let local = Arc::new(local(config, local_addr)?);
+        // The first non-blocking write needs to know that the socket takes one.
+        socket.writable().await?;
+        let shared = Arc::new(Shared {
+            local_addr,
+            local,
+            limits: Limits {
+                timers: Timers::of(config),
+                talk_max: Duration::from_secs(config.call_seconds_max),
+            },
+            calls_max: config.calls_max,
+            active: AtomicUsize::new(0),
+            lingering: AtomicUsize::new(0),
+            refused_calls: AtomicU64::new(0),
+        });
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let task = Task::new(socket, clock, Arc::clone(&shared));
+        tokio::spawn(task.run(inbox));
+        Ok(Self { shared, commands })
+    }
+
+    /// The address of the socket.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local_addr
+    }
+
+    /// A fresh Call-ID: 128 random bits, no host name in it. Made before the claim and stored with the attempt.
+    #[must_use]
+    pub fn new_call_id(&self) -> String {
+        random()
+    }
+
+    /// Starts a call. The number to call and the number to show come from the permit and from nowhere else.
+    #[must_use]
+    pub fn dial(&self, permit: Permit, invite: Invite) -> Dialog {
+        let (events, inbox) = mpsc::channel(EVENTS_MAX);
+        let (control, controls) = mpsc::channel(CONTROLS_MAX);
+        let dialog = Dialog {
+            events: inbox,
+            control,
+        };
+        // The channel is new and empty: there is a place.
+        let Ok(last) = events.clone().try_reserve_owned() else {
+            return dialog;
+        };
+        let Some(from) = permit.from() else {
+            // Calls without a caller's number are not placed: sip.md section 5.
+            last.send(refused(
+                Outcome::IdentityRejected,
+                Retry::Fix,
+                "no number to show",
+            ));
+            return dialog;
+        };
+        if !self.admit() {
+            last.send(refused(
+                Outcome::Congestion,
+                Retry::Soon,
+                "the endpoint is full",
+            ));
+            return dialog;
+        }
+        let call = NewCall {
+            id: Identity {
+                call_id: invite.sip_call_id,
+                from_tag: random(),
+                to: permit.to(),
+                from,
+                trunk: invite.trunk,
+                local: Arc::clone(&self.shared.local),
+            },
+            offer: invite.sdp_offer,
+            permit,
+            events,
+            last,
+            control: controls,
+            back: self.commands.clone(),
+        };
+        if let Err(error) = self.commands.try_send(Command::Dial(Box::new(call))) {
+            self.shared.active.fetch_sub(1, Ordering::Relaxed);
+            if let Command::Dial(call) = error.into_inner() {
+                call.last.send(refused(
+                    Outcome::Congestion,
+                    Retry::Soon,
+                    "the endpoint is full",
+                ));
+            }
+        }
+        dialog
+    }
+
+    /// Calls that have not ended yet.
+    #[must_use]
+    pub fn active_calls(&self) -> usize {
+        self.shared.active.load(Ordering::Relaxed)
+    }
+
+    /// Ended calls that still answer stragglers.
+    #[must_use]
+    pub fn lingering_calls(&self) -> usize {
+        self.shared.lingering.load(Ordering::Relaxed)
+    }
+
+    /// Inbound calls that were refused since the start; none is ever taken.
+    #[must_use]
+    pub fn refused_calls(&self) -> u64 {
+        self.shared.refused_calls.load(Ordering::Relaxed)
+    }
+
+    fn admit(&self) -> bool {
+        let shared = &self.shared;
+        let room = |active| (active < shared.calls_max).then_some(active + 1);
+        shared.lingering.load(Ordering::Relaxed) < LINGERING_MAX
+            && shared
+                .active
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+                .is_ok()
+    }
+}
+
+/// The ending of a call that was not taken.
+pub(super) fn refused(outcome: Outcome, retry: Retry, reason: &str) -> SipEvent {
+    SipEvent::Ended(Ending {
+        outcome,
+        retry,
+        code: None,
+        reason: Some(reason.to_owned()),
+        q850_cause: None,
+        retry_after: None,
+        by: EndedBy::Us,
+        answered: false,
+    })
+}
+
+/// What stands in Via and Contact.
+fn local(config: &SipConfig, bound: SocketAddr) -> std::io::Result<Local> {
+    let host = match &config.advertised_host {
+        Some(host) => match host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
+            _ => host.clone(),
+        },
+        None if bound.ip().is_unspecified() => {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "`sip.listen` names no single address: set `sip.advertised_host` to the one that trunks reach",
+            ));
+        }
+        None => match bound.ip() {
+            IpAddr::V6(v6) => format!("[{v6}]"),
+            IpAddr::V4(v4) => v4.to_string(),
+        },
+    };
+    Ok(Local {
+        host,
+        port: bound.port(),
+    })
+}

@@ -1,0 +1,34 @@
+//! The last lock before the wire: INVITE bytes that nothing can read but a permit that is alive at that moment.
+//!
+//! The bytes are private to this file, and the only way to them is [`LockedInvite::write`], which asks the permit and
+//! makes the one non-blocking system call right after (barrier.md 3.8). There is no await between the two, and no other
+//! function in the crate can give INVITE bytes to a socket.
+
+use std::net::SocketAddr;
+
+use crate::domain::time::Reading;
+use crate::policy::{Permit, PermitExpired};
+
+/// An INVITE as it would be sent, and where to.
+#[derive(Debug)]
+pub(super) struct LockedInvite {
+    bytes: Vec<u8>,
+    to: SocketAddr,
+}
+
+impl LockedInvite {
+    pub(super) fn new(bytes: Vec<u8>, to: SocketAddr) -> Self {
+        Self { bytes, to }
+    }
+
+    /// Asks the permit, then sends. `send` must not block: it is the bare system call.
+    pub(super) fn write(
+        &self,
+        permit: &Permit,
+        now: Reading,
+        send: impl FnOnce(&[u8], SocketAddr) -> std::io::Result<usize>,
+    ) -> Result<std::io::Result<usize>, PermitExpired> {
+        permit.check(now)?;
+        Ok(send(&self.bytes, self.to))
+    }
+}

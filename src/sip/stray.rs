@@ -1,0 +1,138 @@
+//! Requests that belong to no call of ours: answered as RFC 3261 asks, without state, and never taken up.
+
+use std::net::SocketAddr;
+
+use rsip::Header;
+use rsip::headers::{Accept, Allow};
+use sha2::{Digest, Sha256};
+
+use super::message::{ALLOW, Asked, Reply, respond};
+use super::wire::{Message, Refusal, Start};
+
+/// The answer, if one is due. The tag follows from the request, so that a repetition gets the same (section 8.2.7).
+pub(super) fn answer(
+    message: &Message,
+    source: SocketAddr,
+    secret: &str,
+) -> Option<(Vec<u8>, SocketAddr)> {
+    let Start::Request { uri } = &message.start else {
+        return None;
+    };
+    let allow = || Header::Allow(Allow::from(ALLOW));
+    let (code, phrase, extra) = match message.method.as_str() {
+        "ACK" => return None,
+        _ if !is_sip(uri) => (416, "Unsupported URI Scheme", Vec::new()),
+        _ if message.to_tag.is_some() => (481, "Call/Transaction Does Not Exist", Vec::new()),
+        "OPTIONS" => {
+            let accept = Header::Accept(Accept::from("application/sdp"));
+            (200, "OK", vec![allow(), accept])
+        }
+        // Nobody calls us: we only place calls.
+        "INVITE" => (403, "Forbidden", Vec::new()),
+        "BYE" | "CANCEL" | "PRACK" | "UPDATE" | "INFO" => {
+            (481, "Call/Transaction Does Not Exist", Vec::new())
+        }
+        "MESSAGE" | "NOTIFY" | "PUBLISH" | "REFER" | "REGISTER" | "SUBSCRIBE" => {
+            (405, "Method Not Allowed", vec![allow()])
+        }
+        _ => (501, "Not Implemented", vec![allow()]),
+    };
+    let asked = Asked {
+        headers: &message.headers,
+        via: &message.via,
+        source,
+    };
+    let reply = Reply {
+        code,
+        phrase,
+        tag: &tag(secret, &message.call_id, &message.via.branch),
+        extra,
+        sdp: &[],
+    };
+    Some(respond(asked, reply))
+}
+
+/// The answer to a request that could not be read.
+pub(super) fn answer_refusal(
+    refusal: &Refusal,
+    source: SocketAddr,
+    secret: &str,
+) -> Option<(Vec<u8>, SocketAddr)> {
+    let (code, headers, via) = refusal.answer.as_deref()?;
+    let phrase = match code {
+        505 => "Version Not Supported",
+        _ => "Bad Request",
+    };
+    let asked = Asked {
+        headers,
+        via,
+        source,
+    };
+    let reply = Reply {
+        code: *code,
+        phrase,
+        tag: &tag(secret, "", &via.branch),
+        ..Reply::default()
+    };
+    Some(respond(asked, reply))
+}
+
+fn is_sip(uri: &str) -> bool {
+    let scheme = uri.split(':').next().unwrap_or_default();
+    ["sip", "sips", "tel"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
+fn tag(secret: &str, call_id: &str, branch: &str) -> String {
+    let digest = Sha256::digest(format!("{secret}\0{call_id}\0{branch}").as_bytes());
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::wire::parse;
+
+    fn check(name: &str) -> Option<u16> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rfc4475/");
+        let bytes = std::fs::read(format!("{folder}{name}.dat")).unwrap();
+        let source = SocketAddr::from(([192, 0, 2, 9], 4444));
+        let (bytes, to) = match parse(&bytes) {
+            Ok(message) => answer(&message, source, "secret")?,
+            Err(refusal) => answer_refusal(&refusal, source, "secret")?,
+        };
+        assert_eq!(to.ip(), source.ip(), "a Via steers nothing");
+        let answer = parse(&bytes).unwrap();
+        assert!(answer.to_tag.is_some());
+        match answer.start {
+            Start::Response { code, .. } => Some(code),
+            Start::Request { .. } => panic!("a request"),
+        }
+    }
+
+    #[test]
+    fn requests_outside_calls_get_their_due() {
+        for (name, expected) in [
+            ("wsinv", Some(481)),
+            ("inv2543", Some(403)),
+            ("esc02", Some(501)),
+            ("intmeth", Some(501)),
+            ("lwsdisp", Some(200)),
+            ("transports", Some(200)),
+            ("dblreq", Some(405)),
+            ("unkscm", Some(416)),
+            ("badvers", Some(505)),
+            ("mismatch01", Some(400)),
+            ("lwsruri", Some(400)),
+            ("bcast", None),
+            ("insuf", None),
+        ] {
+            assert_eq!(check(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! P-03: an acknowledged opt-out is a barrier.
+
+use super::on_both;
+
+on_both! {
+    p03_with_nothing_open_an_opt_out_is_answered_at_once,
+    p03_an_opt_out_waits_until_the_owner_closes_its_claim,
+    p03_an_opt_out_waits_the_full_time_for_an_owner_that_is_silent,
+    p03_an_opt_out_of_a_person_waits_the_full_time,
+    p03_an_opt_out_that_is_there_already_waits_all_the_same,
+    p03_the_same_request_again_waits_until_it_has_passed_and_then_no_more,
+    p03_opt_outs_and_claims_at_once_leave_no_permit_behind_an_answer,
+}
+
+mod tests {
+    use std::time::Duration;
+
+    use dialgate::domain::ids::TenantId;
+    use dialgate::gate::{BARRIER_WAIT, Claimed};
+    use dialgate::policy::Permit;
+
+    use crate::gate::bench::{Bench, campaign, phone};
+
+    const ANNA: &str = "+14045550141";
+
+    /// The clock stands still, so whatever is answered now did not wait for time to pass.
+    const SOON: Duration = Duration::from_secs(10);
+    const A_WHILE: Duration = Duration::from_millis(300);
+
+    fn suppressing(bench: &Bench, number: &str) -> tokio::task::JoinHandle<()> {
+        let (gate, ask, new) = (
+            bench.gate.clone(),
+            bench.ask("admin"),
+            bench.opt_out(number),
+        );
+        tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) })
+    }
+
+    async fn is_waiting(task: &mut tokio::task::JoinHandle<()>) -> bool {
+        tokio::time::timeout(A_WHILE, task).await.is_err()
+    }
+
+    pub async fn p03_with_nothing_open_an_opt_out_is_answered_at_once(bench: Bench) {
+        tokio::time::timeout(SOON, suppressing(&bench, ANNA))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(bench.audit().await, ["suppression.created"]);
+    }
+
+    pub async fn p03_an_opt_out_waits_until_the_owner_closes_its_claim(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (_, permit, attempt_id) = bench.claimed(ANNA).await;
+        let mut opt_out = suppressing(&bench, ANNA);
+        assert!(is_waiting(&mut opt_out).await);
+        let asked = bench
+            .store
+            .read()
+            .await
+            .cancels_for(bench.me, bench.now())
+            .await
+            .unwrap();
+        assert_eq!(asked.len(), 1, "the owner is told to cancel");
+        drop(permit);
+        bench.close(attempt_id).await;
+        tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+    }
+
+    pub async fn p03_an_opt_out_waits_the_full_time_for_an_owner_that_is_silent(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (_, permit, _) = bench.claimed(ANNA).await;
+        let mut opt_out = suppressing(&bench, ANNA);
+        assert!(is_waiting(&mut opt_out).await);
+        bench.clock.advance(BARRIER_WAIT - Duration::from_millis(1));
+        assert!(is_waiting(&mut opt_out).await);
+        assert!(
+            permit.check(bench.gate.read()).is_err(),
+            "the permit is over before the opt-out is answered"
+        );
+        bench.clock.advance(Duration::from_millis(1));
+        tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+    }
+
+    pub async fn p03_an_opt_out_of_a_person_waits_the_full_time(bench: Bench) {
+        let party = bench.callable(ANNA).await;
+        let (gate, ask) = (bench.gate.clone(), bench.ask("admin"));
+        let mut new = bench.opt_out(ANNA);
+        (new.number, new.party_id) = (None, Some(party.party_id));
+        let mut opt_out =
+            tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) });
+        assert!(
+            is_waiting(&mut opt_out).await,
+            "nothing is open, but nobody can list what a person's numbers are"
+        );
+        bench.clock.advance(BARRIER_WAIT);
+        tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.denied_by,
+            ["US-internal-dnc"]
+        );
+    }
+
+    pub async fn p03_an_opt_out_that_is_there_already_waits_all_the_same(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (_, _permit, _) = bench.claimed(ANNA).await;
+        let mut first = suppressing(&bench, ANNA);
+        assert!(is_waiting(&mut first).await);
+        let mut second = suppressing(&bench, ANNA);
+        assert!(is_waiting(&mut second).await);
+        bench.clock.advance(BARRIER_WAIT);
+        for opt_out in [first, second] {
+            tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+        }
+        let kinds = bench.audit().await;
+        assert_eq!(
+            kinds
+                .iter()
+                .filter(|kind| *kind == "suppression.created")
+                .count(),
+            1
+        );
+        assert_eq!(
+            kinds
+                .iter()
+                .filter(|kind| *kind == "suppression.repeated")
+                .count(),
+            1
+        );
+    }
+
+    pub async fn p03_the_same_request_again_waits_until_it_has_passed_and_then_no_more(
+        bench: Bench,
+    ) {
+        bench.callable(ANNA).await;
+        let (_, _permit, _) = bench.claimed(ANNA).await;
+        let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
+        // The client goes away before the answer: what was recorded has not passed.
+        let gone = tokio::time::timeout(A_WHILE, bench.gate.suppress(&ask, new.clone())).await;
+        assert!(gone.is_err());
+        let (gate, ask_again, new_again) = (bench.gate.clone(), ask.clone(), new.clone());
+        let mut again =
+            tokio::spawn(async move { drop(gate.suppress(&ask_again, new_again).await.unwrap()) });
+        assert!(is_waiting(&mut again).await);
+        bench.clock.advance(BARRIER_WAIT);
+        tokio::time::timeout(SOON, again).await.unwrap().unwrap();
+        tokio::time::timeout(SOON, bench.gate.suppress(&ask, new))
+            .await
+            .unwrap()
+            .unwrap();
+        let key = bench.store.key(phone(ANNA));
+        let covering = bench
+            .store
+            .read()
+            .await
+            .covering(&TenantId::default(), &[key], None, bench.now())
+            .await
+            .unwrap();
+        assert_eq!(covering.len(), 1, "one row, however often it was asked");
+    }
+
+    /// Real time, two nodes: whenever an opt-out is answered, no permit made before it is alive and none is made after.
+    pub async fn p03_opt_outs_and_claims_at_once_leave_no_permit_behind_an_answer(bench: Bench) {
+        let node = bench.again(vec![campaign("us", "US", "seller")]);
+        for round in 0..8u32 {
+            let number = format!("+140455501{:02}", 50 + round);
+            bench.callable(&number).await;
+            bench.queued(&number).await;
+            let leased = bench.lease().await.remove(0);
+            let gate = if round % 2 == 0 {
+                node.clone()
+            } else {
+                bench.gate.clone()
+            };
+            let claim = bench.claim(&leased, None);
+            let claiming = tokio::spawn(async move { gate.claim(claim).await.unwrap() });
+            let opt_out = suppressing(&bench, &number);
+            let claimed = claiming.await.unwrap();
+            match claimed {
+                Claimed::Permitted { permit, attempt_id } => {
+                    let key = bench.store.key(phone(&number));
+                    let covered = bench
+                        .store
+                        .read()
+                        .await
+                        .covering(&TenantId::default(), &[key], None, bench.now())
+                        .await
+                        .unwrap();
+                    if !covered.is_empty() {
+                        assert!(
+                            !opt_out.is_finished(),
+                            "answered while a permit that did not see it is alive"
+                        );
+                    }
+                    assert!(permit.check(bench.gate.read()).is_ok());
+                    drop::<Permit>(permit);
+                    bench.close(attempt_id).await;
+                }
+                Claimed::Denied(_) => {}
+                other => panic!("{other:?}"),
+            }
+            tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+            assert_eq!(
+                bench.place(&number).await.decision.judgement.denied_by,
+                ["US-internal-dnc"]
+            );
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! Consents, contacts, dispositions and lifts.
+
+use super::on_both;
+
+on_both! {
+    a_lift_takes_two_people,
+    what_a_register_said_cannot_be_lifted,
+    a_persons_wish_never_expires,
+    an_opt_out_of_one_seller_leaves_the_other,
+    consent_is_recorded_and_withdrawn,
+    a_contact_is_merged_masked_and_guarded_by_its_etag,
+    two_people_on_one_number_must_be_told_apart,
+    an_opt_out_among_dispositions_stops_further_calls,
+    a_correction_may_add_an_opt_out_and_never_removes_one,
+    a_wrong_number_leaves_the_person,
+    p16_every_effect_has_its_entry,
+}
+
+mod tests {
+    use dialgate::domain::consent::{ConsentAction, ConsentForm};
+    use dialgate::domain::decision::Verdict;
+    use dialgate::domain::disposition::DispositionCode;
+    use dialgate::domain::ids::PartyId;
+    use dialgate::domain::party::{LineType, PartyNumber, Profile};
+    use dialgate::domain::suppression::SuppressionReason;
+    use dialgate::gate::{ContactDraft, GateError, NewConsent, NewDisposition, NewLift};
+    use dialgate::store::PartyDraft;
+
+    use crate::gate::bench::{Bench, phone};
+    use crate::support::builders::tenant;
+
+    const ANNA: &str = "+14045550141";
+
+    fn lift() -> NewLift {
+        NewLift {
+            reason: "asked to be called again".to_owned(),
+            evidence_ref: "form 12".to_owned(),
+        }
+    }
+
+    fn consent(number: &str, action: ConsentAction) -> NewConsent {
+        NewConsent {
+            number: phone(number),
+            party_id: None,
+            seller: "seller".to_owned(),
+            action,
+            at: None,
+            channels: Vec::new(),
+            form: Some(ConsentForm::Written),
+            explicit: None,
+            documented: None,
+            out_of_hours: None,
+            period: None,
+            initiated_by: None,
+            source: None,
+            evidence_ref: None,
+            wording_ref: None,
+        }
+    }
+
+    pub async fn a_lift_takes_two_people(bench: Bench) {
+        bench.callable(ANNA).await;
+        let made = bench
+            .gate
+            .suppress(&bench.ask("ines"), bench.opt_out(ANNA))
+            .await
+            .unwrap();
+        let ines = bench.ask("ines");
+        let asked = bench
+            .gate
+            .lift(&ines, made.suppression_id, lift())
+            .await
+            .unwrap();
+        assert!(asked.lift.is_none() && asked.lift_request.is_some());
+        assert_eq!(
+            bench
+                .gate
+                .lift(&ines, made.suppression_id, lift())
+                .await
+                .unwrap(),
+            asked,
+            "the same request again"
+        );
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.verdict,
+            Verdict::Deny,
+            "it binds until approved"
+        );
+        let alone = bench
+            .gate
+            .lift(&bench.ask("ines"), made.suppression_id, lift())
+            .await
+            .unwrap_err();
+        assert!(matches!(alone, GateError::SecondApproverRequired));
+        let lifted = bench
+            .gate
+            .lift(&bench.ask("omar"), made.suppression_id, lift())
+            .await
+            .unwrap()
+            .lift
+            .unwrap();
+        assert_ne!(lifted.requested_by, lifted.approved_by);
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.verdict,
+            Verdict::Allow
+        );
+        let kinds = bench.audit().await;
+        assert!(
+            kinds.ends_with(&["suppression.lifted".to_owned(), "decision".to_owned()]),
+            "{kinds:?}"
+        );
+    }
+
+    pub async fn what_a_register_said_cannot_be_lifted(bench: Bench) {
+        let mut new = bench.opt_out(ANNA);
+        new.reason = SuppressionReason::Registry;
+        let made = bench.gate.suppress(&bench.ask("ines"), new).await.unwrap();
+        let refused = bench
+            .gate
+            .lift(&bench.ask("omar"), made.suppression_id, lift())
+            .await
+            .unwrap_err();
+        assert!(matches!(refused, GateError::Invalid { .. }), "{refused}");
+    }
+
+    pub async fn a_persons_wish_never_expires(bench: Bench) {
+        let mut new = bench.opt_out(ANNA);
+        new.expires_at = Some(bench.now().plus(std::time::Duration::from_secs(1)));
+        let refused = bench
+            .gate
+            .suppress(&bench.ask("ines"), new.clone())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&refused, GateError::Invalid { field, .. } if field == "expire_time"),
+            "{refused}"
+        );
+        bench.callable(ANNA).await;
+        new.reason = SuppressionReason::Internal;
+        bench.gate.suppress(&bench.ask("ines"), new).await.unwrap();
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.verdict,
+            Verdict::Deny
+        );
+        bench.clock.advance(std::time::Duration::from_secs(2));
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.verdict,
+            Verdict::Allow
+        );
+    }
+
+    pub async fn an_opt_out_of_one_seller_leaves_the_other(bench: Bench) {
+        bench.callable(ANNA).await;
+        let mut new = bench.opt_out(ANNA);
+        new.seller = Some("seller".to_owned());
+        bench.gate.suppress(&bench.ask("ines"), new).await.unwrap();
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.denied_by,
+            ["US-internal-dnc"]
+        );
+        let mut request = bench.request(ANNA);
+        request.campaign_id = "other".to_owned();
+        assert!(bench.gate.place(request).await.unwrap().call.is_some());
+    }
+
+    pub async fn consent_is_recorded_and_withdrawn(bench: Bench) {
+        let given = bench
+            .gate
+            .record_consent(&bench.ask("ines"), consent(ANNA, ConsentAction::Given))
+            .await
+            .unwrap();
+        let ask = bench.ask("ines");
+        let gone = bench
+            .gate
+            .record_consent(&ask, consent(ANNA, ConsentAction::Withdrawn))
+            .await
+            .unwrap();
+        assert_eq!(
+            given.party_id, gone.party_id,
+            "the number got one person of its own"
+        );
+        let again = bench
+            .gate
+            .record_consent(&ask, consent(ANNA, ConsentAction::Withdrawn))
+            .await
+            .unwrap();
+        assert_eq!(again, gone);
+        let mut late = consent(ANNA, ConsentAction::Given);
+        late.at = Some(bench.now().plus(std::time::Duration::from_secs(1)));
+        let refused = bench
+            .gate
+            .record_consent(&bench.ask("ines"), late)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&refused, GateError::Invalid { field, .. } if field == "event_time"),
+            "{refused}"
+        );
+        assert_eq!(bench.audit().await, ["consent.given", "consent.withdrawn"]);
+    }
+
+    pub async fn a_contact_is_merged_masked_and_guarded_by_its_etag(bench: Bench) {
+        let first = bench.callable(ANNA).await;
+        let named = |name: Option<&str>, mask: Option<&[&str]>, etag: Option<&str>| ContactDraft {
+            party_id: Some(first.party_id),
+            profile: Profile {
+                display_name: name.map(str::to_owned),
+                ..Profile::default()
+            },
+            numbers: Vec::new(),
+            etag: etag.map(str::to_owned),
+            mask: mask.map(|fields| fields.iter().map(|field| (*field).to_owned()).collect()),
+        };
+        let second = bench
+            .gate
+            .upsert_contact(&bench.ask("a"), named(Some("Anna"), None, None))
+            .await
+            .unwrap();
+        assert_eq!(second.profile.display_name.as_deref(), Some("Anna"));
+        assert_eq!(
+            second.profile.audience, first.profile.audience,
+            "what is not set stays"
+        );
+        assert_eq!(second.numbers, first.numbers);
+        assert_ne!(second.etag, first.etag);
+        let stale = bench
+            .gate
+            .upsert_contact(&bench.ask("a"), named(Some("B"), None, Some(&first.etag)))
+            .await;
+        assert!(matches!(stale.unwrap_err(), GateError::EtagMismatch));
+        let cleared = named(None, Some(&["display_name"]), Some(&second.etag));
+        let third = bench
+            .gate
+            .upsert_contact(&bench.ask("a"), cleared)
+            .await
+            .unwrap();
+        assert_eq!(third.profile.display_name, None);
+        let wrong = bench
+            .gate
+            .upsert_contact(&bench.ask("a"), named(None, Some(&["shoe_size"]), None))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&wrong, GateError::Invalid { field, .. } if field == "update_mask"),
+            "{wrong}"
+        );
+        let unknown = ContactDraft {
+            party_id: Some(PartyId::new(bench.now())),
+            ..named(None, None, None)
+        };
+        let missing = bench
+            .gate
+            .upsert_contact(&bench.ask("a"), unknown)
+            .await
+            .unwrap_err();
+        assert!(matches!(missing, GateError::NotFound { .. }));
+    }
+
+    pub async fn two_people_on_one_number_must_be_told_apart(bench: Bench) {
+        let anna = bench.callable(ANNA).await;
+        let mut tx = bench.store.write().await;
+        let number = PartyNumber {
+            number: phone(ANNA),
+            line_type: LineType::Landline,
+            registers: Vec::new(),
+            reassigned_check: None,
+        };
+        let ben = PartyId::new(bench.now());
+        let draft = PartyDraft {
+            party_id: ben,
+            profile: Profile::default(),
+            numbers: vec![number],
+        };
+        tx.upsert_party(&tenant(), &draft, bench.now())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let refused = bench.gate.place(bench.request(ANNA)).await.unwrap_err();
+        assert!(matches!(refused, GateError::PartyAmbiguous));
+        for (party_id, allowed) in [(anna.party_id, true), (ben, false)] {
+            let mut request = bench.request(ANNA);
+            request.party_id = Some(party_id);
+            assert_eq!(
+                bench.gate.place(request).await.unwrap().call.is_some(),
+                allowed
+            );
+        }
+        let mut request = bench.request(ANNA);
+        request.party_id = Some(PartyId::new(bench.now()));
+        assert!(matches!(
+            bench.gate.place(request).await.unwrap_err(),
+            GateError::Invalid { .. }
+        ));
+    }
+
+    fn said(leased: &dialgate::store::Leased, code: DispositionCode) -> NewDisposition {
+        NewDisposition {
+            call_id: leased.call.call_id,
+            code,
+            note: None,
+            amends: None,
+        }
+    }
+
+    pub async fn an_opt_out_among_dispositions_stops_further_calls(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (leased, permit, attempt_id) = bench.claimed(ANNA).await;
+        drop(permit);
+        bench.ended(&leased, attempt_id).await;
+        let ask = bench.ask("agent");
+        let new = said(&leased, DispositionCode::OptOutAll);
+        let first = bench
+            .gate
+            .record_disposition(&ask, new.clone())
+            .await
+            .unwrap();
+        assert!(first.suppression_id.is_some());
+        assert_eq!(
+            bench
+                .gate
+                .record_disposition(&ask, new.clone())
+                .await
+                .unwrap(),
+            first,
+            "the same request again"
+        );
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.denied_by,
+            ["US-internal-dnc"]
+        );
+        let twice = bench
+            .gate
+            .record_disposition(&bench.ask("agent"), new)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&twice, GateError::Invalid { field, .. } if field == "call_id"),
+            "{twice}"
+        );
+    }
+
+    pub async fn a_correction_may_add_an_opt_out_and_never_removes_one(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (leased, permit, attempt_id) = bench.claimed(ANNA).await;
+        drop(permit);
+        bench.ended(&leased, attempt_id).await;
+        let ask = || bench.ask("agent");
+        let first = bench
+            .gate
+            .record_disposition(&ask(), said(&leased, DispositionCode::Gatekeeper))
+            .await
+            .unwrap();
+        assert_eq!(first.suppression_id, None);
+        let amend = |code, amends| NewDisposition {
+            amends: Some(amends),
+            ..said(&leased, code)
+        };
+        let stop = amend(DispositionCode::ObjectionGdpr, first.disposition_id);
+        let second = bench.gate.record_disposition(&ask(), stop).await.unwrap();
+        assert!(second.suppression_id.is_some());
+        let stale = amend(DispositionCode::MeetingBooked, first.disposition_id);
+        assert!(
+            bench.gate.record_disposition(&ask(), stale).await.is_err(),
+            "only the latest can be corrected"
+        );
+        let back = amend(DispositionCode::MeetingBooked, second.disposition_id);
+        bench.gate.record_disposition(&ask(), back).await.unwrap();
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.denied_by,
+            ["US-internal-dnc"],
+            "the opt-out stays"
+        );
+        let all = bench
+            .store
+            .read()
+            .await
+            .dispositions_of(&tenant(), leased.call.call_id)
+            .await
+            .unwrap();
+        assert_eq!(all.len(), 3, "every version is kept");
+    }
+
+    pub async fn a_wrong_number_leaves_the_person(bench: Bench) {
+        let anna = bench.callable(ANNA).await;
+        let (leased, permit, attempt_id) = bench.claimed(ANNA).await;
+        drop(permit);
+        bench.ended(&leased, attempt_id).await;
+        bench
+            .gate
+            .record_disposition(
+                &bench.ask("agent"),
+                said(&leased, DispositionCode::WrongNumber),
+            )
+            .await
+            .unwrap();
+        let mut request = bench.request(ANNA);
+        request.party_id = Some(anna.party_id);
+        assert!(
+            bench.gate.place(request).await.is_err(),
+            "it is not theirs any more"
+        );
+        let placed = bench.place(ANNA).await;
+        assert_ne!(placed.decision.party_id, anna.party_id);
+        assert_eq!(
+            placed.call, None,
+            "of the stranger who holds it nothing is known"
+        );
+    }
+
+    pub async fn p16_every_effect_has_its_entry(bench: Bench) {
+        bench.callable(ANNA).await;
+        bench
+            .gate
+            .record_consent(&bench.ask("a"), consent(ANNA, ConsentAction::Given))
+            .await
+            .unwrap();
+        let (leased, permit, attempt_id) = bench.claimed(ANNA).await;
+        drop(permit);
+        bench.ended(&leased, attempt_id).await;
+        bench
+            .gate
+            .record_disposition(&bench.ask("a"), said(&leased, DispositionCode::Gatekeeper))
+            .await
+            .unwrap();
+        let call = bench.queued(ANNA).await;
+        bench
+            .gate
+            .hang_up(&bench.ask("a"), call.call_id)
+            .await
+            .unwrap();
+        bench
+            .gate
+            .suppress(&bench.ask("a"), bench.opt_out(ANNA))
+            .await
+            .unwrap();
+        let wanted = [
+            "contact.upserted",
+            "consent.given",
+            "decision",
+            "claim",
+            "disposition.recorded",
+            "decision",
+            "call.hang_up",
+            "suppression.created",
+        ];
+        assert_eq!(bench.audit().await, wanted);
+    }
+}

@@ -1,0 +1,243 @@
+//! Checking and placing.
+
+use super::on_both;
+
+on_both! {
+    a_stranger_is_refused_for_the_facts_that_are_missing,
+    a_known_consumer_is_queued_and_everything_is_on_record,
+    a_check_decides_the_same_and_reserves_nothing,
+    p07_the_same_request_gets_the_first_answer_also_elsewhere,
+    p07_another_body_under_the_same_id_is_refused,
+    p07_a_request_sent_five_times_at_once_is_one_call,
+    what_the_campaign_does_not_allow_is_refused_before_the_law,
+    p05_no_emergency_or_premium_number_is_decided_on,
+    a_full_trunk_says_when_to_come_again,
+    many_are_decided_together_and_each_gets_its_own_answer,
+}
+
+mod tests {
+    use std::time::Duration;
+
+    use dialgate::domain::call::{CallKind, CallState};
+    use dialgate::domain::decision::{Decision, Stage, Verdict};
+    use dialgate::gate::GateError;
+    use dialgate::policy::facts::Case;
+
+    use crate::gate::bench::{Bench, QUEUE_MAX, campaign, phone};
+
+    const ANNA: &str = "+14045550141";
+
+    pub async fn a_stranger_is_refused_for_the_facts_that_are_missing(bench: Bench) {
+        let placed = bench.place(ANNA).await;
+        assert_eq!(placed.decision.judgement.verdict, Verdict::Deny);
+        assert_eq!(placed.decision.judgement.denied_by, ["US-national-dnc"]);
+        assert_eq!(placed.call, None);
+        assert_eq!(bench.audit().await, ["decision"]);
+    }
+
+    pub async fn a_known_consumer_is_queued_and_everything_is_on_record(bench: Bench) {
+        let party = bench.callable(ANNA).await;
+        let placed = bench.place(ANNA).await;
+        let call = placed.call.unwrap();
+        assert_eq!(
+            (call.state, call.party_id),
+            (CallState::Queued, party.party_id)
+        );
+        assert_eq!(
+            (call.to, call.from),
+            (Some(phone(ANNA)), Some(phone("+12125550100")))
+        );
+
+        let stored = bench.decision(call.place_decision_id).await;
+        assert_eq!(stored.stage, Stage::Place);
+        assert_eq!(stored.judgement, placed.decision.judgement);
+        assert_eq!(stored.call_id, Some(call.call_id));
+        assert_eq!(&stored.pack, bench.gate.pack().version());
+        let case: Case = serde_json::from_str(&stored.case_json.unwrap()).unwrap();
+        assert_eq!((case.call.at, case.call.to.as_str()), (bench.now(), ANNA));
+        assert_eq!(case.call.seller.as_deref(), Some("seller"));
+        assert_eq!(case.facts.registers.len(), 2);
+        assert_eq!(
+            case.facts.caller_id.and_then(|shown| shown.owned),
+            Some(true)
+        );
+        // The very case, judged again, gives the very judgement.
+        assert_eq!(
+            dialgate::policy::judge(bench.gate.pack(), &case),
+            stored.judgement
+        );
+        assert_eq!(bench.audit().await, ["contact.upserted", "decision"]);
+    }
+
+    pub async fn a_check_decides_the_same_and_reserves_nothing(bench: Bench) {
+        bench.callable(ANNA).await;
+        let mut question = bench.request(ANNA);
+        (question.request_id, question.expire_time) = (None, None);
+        let checked = bench.gate.check(question).await.unwrap();
+        assert_eq!(
+            (checked.stage, checked.judgement.verdict),
+            (Stage::Check, Verdict::Allow)
+        );
+        assert!(bench.lease().await.is_empty());
+        let placed = bench.place(ANNA).await;
+        let said = |decision: &Decision| -> Vec<_> {
+            let rules = decision.judgement.rules.iter();
+            rules
+                .map(|rule| (rule.rule.clone(), rule.outcome))
+                .collect()
+        };
+        assert_eq!(said(&placed.decision), said(&checked));
+    }
+
+    pub async fn p07_the_same_request_gets_the_first_answer_also_elsewhere(bench: Bench) {
+        bench.callable(ANNA).await;
+        let request = bench.request(ANNA);
+        let first = bench.gate.place(request.clone()).await.unwrap();
+        assert_eq!(
+            bench.gate.place(request.clone()).await.unwrap().call,
+            first.call
+        );
+        // The world has moved on, the campaign is gone, another node is asked: the answer is the first one.
+        bench
+            .gate
+            .suppress(&bench.ask("admin"), bench.opt_out(ANNA))
+            .await
+            .unwrap();
+        bench.clock.advance(Duration::from_secs(3600));
+        let again = bench.again(Vec::new()).place(request).await.unwrap();
+        assert_eq!(again.call, first.call);
+        assert_eq!(again.decision.judgement, first.decision.judgement);
+        assert_eq!(bench.lease().await.len(), 1, "one call only");
+    }
+
+    pub async fn p07_another_body_under_the_same_id_is_refused(bench: Bench) {
+        bench.callable(ANNA).await;
+        let request = bench.request(ANNA);
+        bench.gate.place(request.clone()).await.unwrap();
+        let other = dialgate::domain::call::CallRequest {
+            request_digest: [8; 32],
+            ..request
+        };
+        let refused = bench.gate.place(other).await.unwrap_err();
+        assert!(matches!(refused, GateError::RequestIdReused), "{refused}");
+    }
+
+    pub async fn p07_a_request_sent_five_times_at_once_is_one_call(bench: Bench) {
+        bench.callable(ANNA).await;
+        let request = bench.request(ANNA);
+        let nodes = [
+            bench.gate.clone(),
+            bench.again(vec![campaign("us", "US", "seller")]),
+        ];
+        let asked = (0..10).map(|n| {
+            let (gate, request) = (nodes[n % 2].clone(), request.clone());
+            tokio::spawn(async move { gate.place(request).await })
+        });
+        let mut calls = Vec::new();
+        for answer in asked.collect::<Vec<_>>() {
+            // A node that loses the race to the other one's row tries again; no client sees it.
+            calls.push(answer.await.unwrap().unwrap().call.unwrap().call_id);
+        }
+        calls.dedup();
+        assert_eq!(calls.len(), 1);
+        assert_eq!(bench.lease().await.len(), 1);
+    }
+
+    pub async fn what_the_campaign_does_not_allow_is_refused_before_the_law(bench: Bench) {
+        bench.callable(ANNA).await;
+        let ask = async |change: fn(&mut dialgate::domain::call::CallRequest)| {
+            let mut request = bench.request(ANNA);
+            change(&mut request);
+            bench.gate.place(request).await.unwrap_err()
+        };
+        assert!(matches!(
+            ask(|r| r.campaign_id = "none".to_owned()).await,
+            GateError::CampaignUnknown
+        ));
+        assert!(matches!(
+            ask(|r| r.campaign_id = "asleep".to_owned()).await,
+            GateError::CampaignInactive
+        ));
+        assert!(matches!(
+            ask(|r| r.caller_id = Some(phone("+12125550199"))).await,
+            GateError::CallerIdNotAllowed
+        ));
+        assert!(matches!(
+            ask(|r| r.call_kind = CallKind::Prerecorded).await,
+            GateError::CallKindNotAllowed
+        ));
+        assert!(matches!(
+            ask(|r| r.to = phone("+493023125201")).await,
+            GateError::DestinationNotAllowed { .. }
+        ));
+        assert!(matches!(
+            ask(|r| r.expire_time = Some(r.expire_time.unwrap().minus(Duration::from_secs(60))))
+                .await,
+            GateError::RequestExpired
+        ));
+        assert!(matches!(
+            ask(|r| r.expire_time = None).await,
+            GateError::Invalid { .. }
+        ));
+        assert!(bench.lease().await.is_empty());
+    }
+
+    pub async fn p05_no_emergency_or_premium_number_is_decided_on(bench: Bench) {
+        for number in ["+1911555", "+19005550141", "+18005550141", "+12115550141"] {
+            let refused = bench.gate.place(bench.request(number)).await.unwrap_err();
+            assert!(
+                matches!(refused, GateError::NotDialable { field: "to", .. }),
+                "{number}: {refused}"
+            );
+        }
+        assert!(bench.audit().await.is_empty());
+    }
+
+    pub async fn a_full_trunk_says_when_to_come_again(bench: Bench) {
+        for index in 0..=QUEUE_MAX {
+            let number = format!("+140455501{:02}", 20 + index);
+            bench.callable(&number).await;
+            let answer = bench.gate.place(bench.request(&number)).await;
+            if index < QUEUE_MAX {
+                assert!(answer.unwrap().call.is_some());
+            } else {
+                assert!(matches!(
+                    answer.unwrap_err(),
+                    GateError::TrunkSaturated { .. }
+                ));
+            }
+        }
+    }
+
+    pub async fn many_are_decided_together_and_each_gets_its_own_answer(bench: Bench) {
+        bench.callable(ANNA).await;
+        let asked: Vec<_> = (0..60)
+            .map(|n| {
+                let gate = bench.gate.clone();
+                let mut request = bench.request(if n % 3 == 0 { ANNA } else { "+14045550142" });
+                if n % 3 == 2 {
+                    request.campaign_id = "none".to_owned();
+                }
+                (request.request_id, request.expire_time) = (None, None);
+                tokio::spawn(async move { gate.check(request).await })
+            })
+            .collect();
+        for (n, answer) in asked.into_iter().enumerate() {
+            match (n % 3, answer.await.unwrap()) {
+                (0, Ok(decision)) => assert_eq!(decision.judgement.verdict, Verdict::Allow),
+                (1, Ok(decision)) => assert_eq!(decision.judgement.verdict, Verdict::Deny),
+                (2, Err(GateError::CampaignUnknown)) => {}
+                (_, other) => panic!("{n}: {other:?}"),
+            }
+        }
+        assert_eq!(
+            bench
+                .audit()
+                .await
+                .iter()
+                .filter(|kind| *kind == "decision")
+                .count(),
+            40
+        );
+    }
+}

@@ -1,0 +1,547 @@
+//! Contacts, consents, opt-outs.
+
+use dialgate::grpc::pb;
+use dialgate::grpc::pb::create_suppression_request::Subject;
+use dialgate::grpc::pb::get_contact_request::Key;
+use tonic::Code;
+
+use super::house::{ATLANTA, House, assert_refused, consumer, request_id};
+
+fn opt_out(number: &str) -> pb::CreateSuppressionRequest {
+    pb::CreateSuppressionRequest {
+        request_id: request_id(),
+        subject: Some(Subject::Number(number.to_owned())),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn every_fact_of_a_contact_comes_back_as_it_was_written() {
+    let house = House::open().await;
+    let mut contacts = house.administrator().await.contacts();
+    let date = |day| {
+        Some(pb::Date {
+            year: 2026,
+            month: 2,
+            day,
+        })
+    };
+    let whole = pb::Contact {
+        display_name: "A. Person".to_owned(),
+        language_tag: "en-US".to_owned(),
+        audience: pb::Audience::Business.into(),
+        location: Some(pb::Location {
+            country: "US".to_owned(),
+            region: "US-GA".to_owned(),
+            postal_code: "30301".to_owned(),
+            timezone: "America/New_York".to_owned(),
+        }),
+        relationship: Some(pb::Relationship {
+            last_transaction_date: date(1),
+            last_inquiry_date: date(2),
+            contract_in_force: Some(false),
+            contract_end_date: date(3),
+            offer_related: Some(true),
+            member: Some(false),
+            end_time: house.after(-100),
+        }),
+        legitimate_interest: Some(pb::LegitimateInterest {
+            assessment_on_file: true,
+            reference: "LIA-1".to_owned(),
+        }),
+        presumed_consent: Some(pb::PresumedConsent {
+            evidence: "maintenance contract".to_owned(),
+        }),
+        notice: Some(pb::Notice {
+            version: "n-7".to_owned(),
+        }),
+        restriction: Some(pb::Restriction {
+            start_time: house.after(-50),
+        }),
+        callback: Some(pb::Callback {
+            request_time: house.after(-60),
+            not_before_time: house.after(60),
+            not_after_time: house.after(120),
+        }),
+        directory: Some(pb::Directory {
+            listed: true,
+            marketing_opt_in: false,
+        }),
+        minor: Some(false),
+        personal_relationship: Some(false),
+        numbers: vec![pb::ContactNumber {
+            reassigned_check: Some(pb::ReassignedCheck {
+                query_date: date(4),
+                for_date: date(5),
+                answer: pb::ReassignedAnswer::NoData.into(),
+            }),
+            ..consumer(ATLANTA).numbers.remove(0)
+        }],
+        ..Default::default()
+    };
+    let request = pb::UpsertContactRequest {
+        request_id: request_id(),
+        contact: Some(whole.clone()),
+        update_mask: None,
+    };
+    let made = contacts
+        .upsert_contact(request.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .contact
+        .unwrap();
+    let expected = pb::Contact {
+        party_id: made.party_id.clone(),
+        etag: made.etag.clone(),
+        create_time: house.after(0),
+        update_time: house.after(0),
+        ..whole
+    };
+    assert_eq!(made, expected);
+    let again = contacts
+        .upsert_contact(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .contact
+        .unwrap();
+    assert_eq!(again, made, "a repeated request");
+    for key in [
+        Key::PartyId(made.party_id.clone()),
+        Key::Number(ATLANTA.to_owned()),
+    ] {
+        let read = contacts
+            .get_contact(pb::GetContactRequest { key: Some(key) })
+            .await
+            .unwrap();
+        assert_eq!(read.into_inner().contact.unwrap(), made);
+    }
+}
+
+#[tokio::test]
+async fn a_mask_writes_only_what_it_names_and_an_old_etag_nothing() {
+    let house = House::open().await;
+    let mut contacts = house.administrator().await.contacts();
+    let first = house.callable(ATLANTA).await;
+    let named = |paths: &[&str], contact: pb::Contact| pb::UpsertContactRequest {
+        request_id: request_id(),
+        contact: Some(contact),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        }),
+    };
+    let change = pb::Contact {
+        party_id: first.party_id.clone(),
+        display_name: "New Name".to_owned(),
+        audience: pb::Audience::Business.into(),
+        etag: first.etag.clone(),
+        ..Default::default()
+    };
+    let second = contacts
+        .upsert_contact(named(&["display_name"], change.clone()))
+        .await
+        .unwrap();
+    let second = second.into_inner().contact.unwrap();
+    assert_eq!(
+        (second.display_name.as_str(), second.audience()),
+        ("New Name", pb::Audience::Consumer)
+    );
+    assert_eq!(second.numbers, first.numbers);
+    assert_ne!(second.etag, first.etag);
+    let answer = contacts
+        .upsert_contact(named(&["audience"], change.clone()))
+        .await;
+    assert_refused(answer, Code::Aborted, "ETAG_MISMATCH", &["contact.etag"]);
+    let cleared = pb::Contact {
+        display_name: String::new(),
+        etag: String::new(),
+        ..change
+    };
+    let answer = contacts
+        .upsert_contact(named(&["nickname"], cleared.clone()))
+        .await;
+    assert_refused(
+        answer,
+        Code::InvalidArgument,
+        "INVALID_FIELDS",
+        &["update_mask"],
+    );
+    let third = contacts
+        .upsert_contact(named(&["display_name"], cleared))
+        .await
+        .unwrap();
+    assert_eq!(third.into_inner().contact.unwrap().display_name, "");
+}
+
+#[tokio::test]
+async fn wrong_facts_are_named_by_their_path() {
+    let house = House::open().await;
+    let mut contacts = house.administrator().await.contacts();
+    let date = |year, month, day| Some(pb::Date { year, month, day });
+    let contact = pb::Contact {
+        location: Some(pb::Location {
+            country: "usa".to_owned(),
+            region: "Florida".to_owned(),
+            postal_code: String::new(),
+            timezone: "Mars/Olympus".to_owned(),
+        }),
+        relationship: Some(pb::Relationship {
+            last_inquiry_date: date(2026, 2, 30),
+            ..Default::default()
+        }),
+        notice: Some(pb::Notice::default()),
+        callback: Some(pb::Callback::default()),
+        numbers: vec![
+            pb::ContactNumber {
+                number: ATLANTA.to_owned(),
+                line_type: 42,
+                registers: vec![pb::RegisterCheck::default()],
+                reassigned_check: Some(pb::ReassignedCheck {
+                    query_date: date(0, 1, 1),
+                    for_date: None,
+                    answer: 0,
+                }),
+            },
+            pb::ContactNumber::default(),
+        ],
+        ..Default::default()
+    };
+    let request = pb::UpsertContactRequest {
+        request_id: request_id(),
+        contact: Some(contact),
+        update_mask: None,
+    };
+    let answer = contacts.upsert_contact(request).await;
+    assert_refused(
+        answer,
+        Code::InvalidArgument,
+        "INVALID_FIELDS",
+        &[
+            "contact.numbers[0].line_type",
+            "contact.numbers[0].registers[0].register",
+            "contact.numbers[0].registers[0].as_of_date",
+            "contact.numbers[0].reassigned_check.query_date",
+            "contact.numbers[0].reassigned_check.for_date",
+            "contact.numbers[0].reassigned_check.answer",
+            "contact.numbers[1].number",
+            "contact.location.country",
+            "contact.location.region",
+            "contact.location.timezone",
+            "contact.relationship.last_inquiry_date",
+            "contact.notice.version",
+            "contact.callback.request_time",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn consent_is_a_list_of_acts() {
+    let house = House::open().await;
+    let client = house.agent().await;
+    let given = pb::RecordConsentRequest {
+        request_id: request_id(),
+        number: ATLANTA.to_owned(),
+        seller: "acme".to_owned(),
+        event_time: house.after(-86_400),
+        channels: vec![pb::CallKind::LiveManual.into()],
+        form: pb::ConsentForm::Written.into(),
+        explicit: Some(true),
+        documented: Some(true),
+        out_of_hours: Some(false),
+        period: "2027-01-31".to_owned(),
+        initiated_by: pb::InitiatedBy::Person.into(),
+        source: "web".to_owned(),
+        evidence_ref: "form-17".to_owned(),
+        wording_ref: "w-3".to_owned(),
+        ..Default::default()
+    };
+    let made = client
+        .consents()
+        .record_consent(given.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let made = made.consent_event.unwrap();
+    assert_eq!(
+        (made.action(), made.form()),
+        (pb::ConsentAction::Given, pb::ConsentForm::Written)
+    );
+    assert_eq!(
+        (made.number.as_str(), made.number_masked.as_str()),
+        (ATLANTA, "+…41")
+    );
+    assert_eq!(
+        (made.event_time, made.record_time),
+        (house.after(-86_400), house.after(0))
+    );
+    assert_eq!(
+        (made.explicit, made.documented, made.out_of_hours),
+        (Some(true), Some(true), Some(false))
+    );
+    assert_eq!(
+        (made.period.as_str(), made.evidence_ref.as_str()),
+        ("2027-01-31", "form-17")
+    );
+    let again = client
+        .consents()
+        .record_consent(given.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(again.consent_event.unwrap(), made, "a repeated request");
+    let other = pb::RecordConsentRequest {
+        seller: "other".to_owned(),
+        ..given
+    };
+    let answer = client.consents().record_consent(other).await;
+    assert_refused(
+        answer,
+        Code::AlreadyExists,
+        "REQUEST_ID_REUSED",
+        &["request_id"],
+    );
+
+    let withdrawn = pb::WithdrawConsentRequest {
+        request_id: request_id(),
+        number: ATLANTA.to_owned(),
+        seller: "acme".to_owned(),
+        source: "sms_stop".to_owned(),
+        ..Default::default()
+    };
+    let withdrawn = client
+        .consents()
+        .withdraw_consent(withdrawn)
+        .await
+        .unwrap()
+        .into_inner();
+    let withdrawn = withdrawn.consent_event.unwrap();
+    assert_eq!(withdrawn.action(), pb::ConsentAction::Withdrawn);
+    let listed = |filter: &str| pb::ListConsentsRequest {
+        number: ATLANTA.to_owned(),
+        filter: filter.to_owned(),
+        ..Default::default()
+    };
+    let all = client
+        .consents()
+        .list_consents(listed(""))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(all.consent_events.len(), 2);
+    let only = client
+        .consents()
+        .list_consents(listed("action = \"given\""))
+        .await
+        .unwrap();
+    assert_eq!(only.into_inner().consent_events, [made]);
+    let shown = house
+        .auditor()
+        .await
+        .consents()
+        .list_consents(listed(""))
+        .await
+        .unwrap();
+    for event in shown.into_inner().consent_events {
+        assert_eq!(
+            (event.number.as_str(), event.number_masked.as_str()),
+            ("", "+…41")
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_opt_out_denies_from_its_acknowledgement_on() {
+    let house = House::open().await;
+    house.callable(ATLANTA).await;
+    let agent = house.agent().await;
+    let check = pb::CheckCallRequest {
+        to: ATLANTA.to_owned(),
+        campaign: "us-sales".to_owned(),
+        call_kind: 1,
+        ..Default::default()
+    };
+    let before = agent
+        .calls()
+        .check_call(check.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .decision
+        .unwrap();
+    assert_eq!(
+        before.verdict(),
+        pb::Verdict::Allow,
+        "{:?}",
+        before.denied_by
+    );
+    let request = opt_out(ATLANTA);
+    let made = agent
+        .suppressions()
+        .create_suppression(request.clone())
+        .await
+        .unwrap();
+    let made = made.into_inner().suppression.unwrap();
+    assert_eq!(
+        (made.reason(), made.source()),
+        (
+            pb::SuppressionReason::PartyRequest,
+            pb::SuppressionSource::Api
+        )
+    );
+    assert!(
+        made.seller.is_empty() && made.channels.is_empty(),
+        "the widest scope"
+    );
+    let again = agent
+        .suppressions()
+        .create_suppression(request)
+        .await
+        .unwrap();
+    assert_eq!(
+        again.into_inner().suppression.unwrap(),
+        made,
+        "a repeated request"
+    );
+    let another = agent
+        .suppressions()
+        .create_suppression(opt_out(ATLANTA))
+        .await
+        .unwrap();
+    assert_eq!(
+        another.into_inner().suppression.unwrap(),
+        made,
+        "there is one already"
+    );
+    let after = agent
+        .calls()
+        .check_call(check)
+        .await
+        .unwrap()
+        .into_inner()
+        .decision
+        .unwrap();
+    assert_eq!(after.verdict(), pb::Verdict::Deny);
+
+    let numbers = vec![
+        "+14045550142".to_owned(),
+        ATLANTA.to_owned(),
+        ATLANTA.to_owned(),
+    ];
+    let asked = pb::CheckNumbersRequest {
+        numbers: numbers.clone(),
+        seller: "acme".to_owned(),
+    };
+    let checks = agent
+        .suppressions()
+        .check_numbers(asked)
+        .await
+        .unwrap()
+        .into_inner()
+        .checks;
+    let shown: Vec<(&str, usize)> = checks
+        .iter()
+        .map(|each| (each.number.as_str(), each.suppressions.len()))
+        .collect();
+    assert_eq!(
+        shown,
+        [(numbers[0].as_str(), 0), (ATLANTA, 1), (ATLANTA, 1)]
+    );
+    assert_eq!(checks[1].suppressions, [made.clone()]);
+    let listed = pb::ListSuppressionsRequest {
+        number: ATLANTA.to_owned(),
+        ..Default::default()
+    };
+    let listed = agent
+        .suppressions()
+        .list_suppressions(listed)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(listed.suppressions, [made]);
+    let other = pb::ListSuppressionsRequest {
+        number: "+14045550142".to_owned(),
+        ..Default::default()
+    };
+    let other = agent
+        .suppressions()
+        .list_suppressions(other)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(other.suppressions.is_empty());
+}
+
+#[tokio::test]
+async fn a_lift_takes_two_people() {
+    let house = House::open().await;
+    let (first, second) = (house.administrator().await, house.administrator().await);
+    let made = first
+        .suppressions()
+        .create_suppression(opt_out(ATLANTA))
+        .await
+        .unwrap();
+    let id = made.into_inner().suppression.unwrap().suppression_id;
+    let lift = || pb::LiftSuppressionRequest {
+        request_id: request_id(),
+        suppression_id: id.clone(),
+        reason: "asked to be called again".to_owned(),
+        evidence_ref: "form-18".to_owned(),
+    };
+    let asked = first.suppressions().lift_suppression(lift()).await.unwrap();
+    let asked = asked.into_inner().suppression.unwrap();
+    assert!(asked.lift.is_none());
+    assert_eq!(asked.lift_request.unwrap().evidence_ref, "form-18");
+    let answer = first.suppressions().lift_suppression(lift()).await;
+    assert_refused(
+        answer,
+        Code::FailedPrecondition,
+        "SECOND_APPROVER_REQUIRED",
+        &["suppression_id"],
+    );
+    let lifted = second
+        .suppressions()
+        .lift_suppression(lift())
+        .await
+        .unwrap();
+    let lift = lifted.into_inner().suppression.unwrap().lift.unwrap();
+    assert_ne!(lift.requested_by, lift.approved_by);
+    let read = pb::GetSuppressionRequest { suppression_id: id };
+    let read = second.suppressions().get_suppression(read).await.unwrap();
+    assert_eq!(read.into_inner().suppression.unwrap().lift.unwrap(), lift);
+    let request = pb::CheckNumbersRequest {
+        numbers: vec![ATLANTA.to_owned()],
+        seller: String::new(),
+    };
+    let checks = first.suppressions().check_numbers(request).await.unwrap();
+    assert!(checks.into_inner().checks[0].suppressions.is_empty());
+}
+
+#[tokio::test]
+async fn only_a_call_that_was_dialed_gets_a_disposition() {
+    let house = House::open().await;
+    house.callable(ATLANTA).await;
+    let agent = house.agent().await;
+    let placed = agent
+        .calls()
+        .place_call(house.place(ATLANTA))
+        .await
+        .unwrap();
+    let call_id = placed.into_inner().call.unwrap().call_id;
+    let said = pb::RecordDispositionRequest {
+        request_id: request_id(),
+        call_id,
+        code: pb::DispositionCode::OptOutAll.into(),
+        note: String::new(),
+    };
+    let answer = agent.calls().record_disposition(said.clone()).await;
+    assert_refused(
+        answer,
+        Code::InvalidArgument,
+        "INVALID_FIELDS",
+        &["call_id"],
+    );
+    let unsaid = pb::RecordDispositionRequest { code: 0, ..said };
+    let answer = agent.calls().record_disposition(unsaid).await;
+    assert_refused(answer, Code::InvalidArgument, "INVALID_FIELDS", &["code"]);
+}

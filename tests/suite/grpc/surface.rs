@@ -1,0 +1,143 @@
+//! What every gRPC server should offer: health, reflection, bounds.
+
+use dialgate::grpc::pb;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::house::{House, assert_refused};
+
+async fn health(house: &House, service: &str) -> Result<ServingStatus, tonic::Status> {
+    let mut client = HealthClient::new(house.channel().await);
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let answer = client.check(request).await?;
+    Ok(answer.into_inner().status())
+}
+
+#[tokio::test]
+async fn health_is_told_without_a_credential() {
+    let house = House::open().await;
+    for service in [
+        "",
+        "dialgate.v1.CallService",
+        "dialgate.v1.ConsentService",
+        "dialgate.v1.SuppressionService",
+        "dialgate.v1.ContactService",
+        "dialgate.v1.AuditService",
+    ] {
+        let status = health(&house, service).await.unwrap();
+        assert_eq!(status, ServingStatus::Serving, "{service}");
+    }
+    let status = health(&house, "dialgate.v1.NoService").await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    let request = HealthCheckRequest::default();
+    let watch = HealthClient::new(house.channel().await)
+        .watch(request)
+        .await;
+    let first = watch
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(first.status(), ServingStatus::Serving);
+}
+
+macro_rules! reflection {
+    ($name:ident, $version:ident) => {
+        #[tokio::test]
+        async fn $name() {
+            use reflection::server_reflection_client::ServerReflectionClient;
+            use reflection::server_reflection_request::MessageRequest;
+            use reflection::server_reflection_response::MessageResponse;
+            use tonic_reflection::pb::$version as reflection;
+
+            let house = House::open().await;
+            let ask = async |message: MessageRequest| {
+                let request = reflection::ServerReflectionRequest {
+                    host: String::new(),
+                    message_request: Some(message),
+                };
+                let mut client = ServerReflectionClient::new(house.channel().await);
+                let answers = client
+                    .server_reflection_info(tokio_stream::once(request))
+                    .await;
+                let mut answers = answers.unwrap().into_inner();
+                answers
+                    .message()
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .message_response
+                    .unwrap()
+            };
+            let MessageResponse::ListServicesResponse(list) =
+                ask(MessageRequest::ListServices(String::new())).await
+            else {
+                panic!("no list")
+            };
+            let names: Vec<&str> = list.service.iter().map(|each| each.name.as_str()).collect();
+            for wanted in [
+                "dialgate.v1.CallService",
+                "dialgate.v1.AuditService",
+                "grpc.health.v1.Health",
+            ] {
+                assert!(names.contains(&wanted), "{wanted} in {names:?}");
+            }
+            let symbol = "dialgate.v1.CallService.PlaceCall".to_owned();
+            let MessageResponse::FileDescriptorResponse(files) =
+                ask(MessageRequest::FileContainingSymbol(symbol)).await
+            else {
+                panic!("no file")
+            };
+            assert!(!files.file_descriptor_proto.is_empty());
+        }
+    };
+}
+
+reflection!(reflection_v1_describes_the_contract, v1);
+reflection!(reflection_v1alpha_describes_the_contract, v1alpha);
+
+#[tokio::test]
+async fn a_message_beyond_the_bound_is_refused() {
+    let house = House::open().await;
+    let mut calls = house.agent().await.calls();
+    let request = pb::PlaceCallRequest {
+        sdp_offer: vec![b'x'; 5 * 1024 * 1024],
+        ..house.place(super::house::ATLANTA)
+    };
+    let answer = calls.place_call(request).await;
+    assert_refused(answer, Code::ResourceExhausted, "MESSAGE_TOO_LARGE", &[]);
+}
+
+#[tokio::test]
+async fn streams_end_when_the_server_stops() {
+    let house = House::open().await;
+    house.callable(super::house::ATLANTA).await;
+    let client = house.agent().await;
+    let request = house.place(super::house::ATLANTA);
+    let placed = client
+        .calls()
+        .place_call(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let request = pb::WatchCallRequest {
+        call_id: placed.call.unwrap().call_id,
+        resume_token: Vec::new(),
+    };
+    let mut events = client
+        .calls()
+        .watch_call(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(events.message().await.unwrap().is_some());
+    let House { server, .. } = house;
+    let (last, ()) = tokio::join!(async { events.message().await }, server.stop());
+    assert_refused(last, Code::Unavailable, "SHUTTING_DOWN", &[]);
+}

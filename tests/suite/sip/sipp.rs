@@ -1,0 +1,322 @@
+//! The endpoint against SIPp, a foreign implementation: each scenario checks us from its side and ends with code 0 only if
+//! every message was the expected one.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use super::*;
+
+/// A SIPp callee that plays one scenario for one call.
+struct Sipp {
+    child: Child,
+    addr: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Sipp {
+    /// Starts it, its marks `@STATUS@` and `@HEADER@` filled in. Nothing if SIPp is not installed, which is a failure in CI.
+    fn play(scenario: &str, status: &str, header: &str) -> Option<Self> {
+        if Command::new("sipp")
+            .arg("-v")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_err()
+        {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "SIPp is not installed: install sip-tester"
+            );
+            eprintln!(
+                "skipped: SIPp is not installed (package sip-tester), nothing was shown here"
+            );
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let fixtures = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
+        let text = std::fs::read_to_string(fixtures.join(scenario)).unwrap();
+        let script = folder.path().join("scenario.xml");
+        std::fs::write(
+            &script,
+            text.replace("@STATUS@", status).replace("@HEADER@", header),
+        )
+        .unwrap();
+        let probe = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = probe.local_addr().unwrap();
+        drop(probe);
+        let child = Command::new("sipp")
+            .current_dir(folder.path())
+            .arg("-sf")
+            .arg(&script)
+            .args([
+                "-i",
+                "127.0.0.1",
+                "-p",
+                &addr.port().to_string(),
+                "-m",
+                "1",
+                "-nostdin",
+            ])
+            .args(["-buff_size", "212992", "-timeout", "35s", "-timeout_error"])
+            .args([
+                "-trace_err",
+                "-error_file",
+                "errors.log",
+                "-trace_msg",
+                "-message_file",
+                "messages.log",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut sipp = Self {
+            child,
+            addr,
+            folder,
+        };
+        sipp.wait_until_bound();
+        Some(sipp)
+    }
+
+    fn wait_until_bound(&mut self) {
+        for _ in 0..1_000 {
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none(),
+                "SIPp ended at once: {ended:?}\n{}",
+                self.log("errors.log")
+            );
+            if std::net::UdpSocket::bind(self.addr).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("SIPp did not open its port");
+    }
+
+    fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    /// SIPp saw what its scenario expects, and nothing else.
+    async fn is_content(&mut self) {
+        for _ in 0..4_000 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(
+                    status.success(),
+                    "SIPp: {status}\n{}\n{}",
+                    self.log("errors.log"),
+                    self.log("messages.log")
+                );
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("SIPp waits for something:\n{}", self.log("messages.log"));
+    }
+}
+
+impl Drop for Sipp {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const NUMBER: &str = "+14045550148";
+const NO_HEADER: &str = "Supported: replaces";
+
+#[tokio::test]
+async fn answered_and_hung_up_by_sipp() {
+    let Some(mut sipp) = Sipp::play("sipp/answer_hangs_up.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let mut call = place.dial(NUMBER, towards(sipp.addr));
+    let ending = call.ending().await;
+    assert_eq!(
+        (ending.outcome, ending.by),
+        (Outcome::Answered, EndedBy::Peer),
+        "{:?}",
+        call.seen
+    );
+    sipp.is_content().await;
+}
+
+#[tokio::test]
+async fn answered_and_hung_up_by_us() {
+    let Some(mut sipp) = Sipp::play("sipp/answer_waits.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let mut call = place.dial(NUMBER, towards(sipp.addr));
+    call.until("answered").await;
+    call.hang_up(HangUpCause::Client).await;
+    assert_eq!(call.ending().await.outcome, Outcome::Answered);
+    sipp.is_content().await;
+}
+
+#[tokio::test]
+async fn refusals_with_their_causes() {
+    for (status, header, outcome, retry) in [
+        (
+            "486 Busy Here",
+            "Reason: Q.850;cause=17",
+            Outcome::Busy,
+            Retry::Soon,
+        ),
+        (
+            "603 Decline",
+            "Reason: Q.850;cause=21",
+            Outcome::Rejected,
+            Retry::Later,
+        ),
+        (
+            "603 Network Blocked",
+            NO_HEADER,
+            Outcome::BlockedByAnalytics,
+            Retry::Never,
+        ),
+        ("607 Unwanted", NO_HEADER, Outcome::Unwanted, Retry::Never),
+        (
+            "404 Not Found",
+            "Reason: Q.850;cause=3",
+            Outcome::NoRoute,
+            Retry::Trunk,
+        ),
+        (
+            "503 Service Unavailable",
+            "Retry-After: 7",
+            Outcome::Congestion,
+            Retry::Trunk,
+        ),
+    ] {
+        let Some(mut sipp) = Sipp::play("sipp/refuse.xml", status, header) else {
+            return;
+        };
+        let place = Place::new().await;
+        let ending = place.dial(NUMBER, towards(sipp.addr)).ending().await;
+        assert_eq!((ending.outcome, ending.retry), (outcome, retry), "{status}");
+        assert_eq!(
+            ending.retry_after,
+            header
+                .starts_with("Retry")
+                .then_some(Duration::from_secs(7))
+        );
+        sipp.is_content().await;
+    }
+}
+
+#[tokio::test]
+async fn a_ringing_phone_is_cancelled() {
+    let Some(mut sipp) = Sipp::play("sipp/ring.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let mut call = place.dial(NUMBER, towards(sipp.addr));
+    call.until("180").await;
+    call.hang_up(HangUpCause::Client).await;
+    assert_eq!(call.ending().await.outcome, Outcome::Canceled);
+    sipp.is_content().await;
+}
+
+#[tokio::test]
+async fn nobody_answers() {
+    let Some(mut sipp) = Sipp::play("sipp/ring.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let trunk = Trunk {
+        ring_timeout: Trunk::RING_TIMEOUT_MIN,
+        ..towards(sipp.addr)
+    };
+    let ending = place.dial(NUMBER, trunk).ending().await;
+    assert_eq!(
+        (ending.outcome, ending.by),
+        (Outcome::NoAnswer, EndedBy::Timeout)
+    );
+    sipp.is_content().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_crosses_the_cancel() {
+    let Some(mut sipp) = Sipp::play("sipp/late_answer.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let mut call = place.dial(NUMBER, towards(sipp.addr));
+    call.until("180").await;
+    call.hang_up(HangUpCause::Client).await;
+    assert_eq!(call.ending().await.outcome, Outcome::AnsweredAfterCancel);
+    sipp.is_content().await;
+}
+
+#[tokio::test]
+async fn challenges_are_answered() {
+    for (status, name) in [
+        ("401 Unauthorized", "WWW-Authenticate"),
+        ("407 Proxy Authentication Required", "Proxy-Authenticate"),
+    ] {
+        for algorithm in ["MD5", "SHA-256"] {
+            let header = format!(
+                "{name}: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm={algorithm}"
+            );
+            let Some(mut sipp) = Sipp::play("sipp/challenge.xml", status, &header) else {
+                return;
+            };
+            let place = Place::new().await;
+            let mut call = place.dial(NUMBER, towards(sipp.addr));
+            call.until("answered").await;
+            call.hang_up(HangUpCause::Client).await;
+            assert_eq!(call.ending().await.outcome, Outcome::Answered);
+            sipp.is_content().await;
+        }
+    }
+}
+
+/// SIPp checks the digest itself.
+#[tokio::test]
+async fn a_digest_is_right_in_a_foreign_eye() {
+    let Some(mut sipp) = Sipp::play("sip/digest.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let mut call = place.dial(NUMBER, towards(sipp.addr));
+    call.until("answered").await;
+    call.hang_up(HangUpCause::Client).await;
+    assert_eq!(call.ending().await.outcome, Outcome::Answered);
+    sipp.is_content().await;
+}
+
+#[tokio::test]
+async fn requests_within_the_call() {
+    let Some(mut sipp) = Sipp::play("sip/within.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let mut call = place.dial(NUMBER, towards(sipp.addr));
+    let ending = call.ending().await;
+    assert_eq!(
+        (ending.outcome, ending.q850_cause),
+        (Outcome::Answered, Some(16))
+    );
+    assert!(
+        call.seen.contains(&"media offer".to_owned()),
+        "{:?}",
+        call.seen
+    );
+    sipp.is_content().await;
+}
+
+#[tokio::test]
+async fn an_answer_without_media() {
+    let Some(mut sipp) = Sipp::play("sip/no_media.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let ending = place.dial(NUMBER, towards(sipp.addr)).ending().await;
+    assert_eq!(ending.outcome, Outcome::MediaIncompatible);
+    sipp.is_content().await;
+}
