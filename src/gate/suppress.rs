@@ -86,6 +86,8 @@ impl Gate {
                     .await?
             }
             None => {
+                self.known(&mut tx, &ask.principal.tenant, &suppression)
+                    .await?;
                 let recorded = record(&mut tx, ask, suppression).await?;
                 let subject = recorded.suppression_id.to_string();
                 tx.insert_requests(&ask.principal.tenant, &[ask.stored(subject, false)])
@@ -209,6 +211,22 @@ impl Gate {
             lift_request: None,
             lift: None,
         })
+    }
+
+    /// A wish about a person whom nobody knows would be acknowledged and stop nothing: a mistyped id must be told.
+    async fn known(
+        &self,
+        tx: &mut Tx,
+        tenant: &TenantId,
+        suppression: &Suppression,
+    ) -> Result<(), GateError> {
+        match suppression.subject {
+            SuppressionSubject::Number(_) => Ok(()),
+            SuppressionSubject::Party(id) => match tx.party(tenant, id).await? {
+                Some(_) => Ok(()),
+                None => Err(GateError::NotFound { what: "party" }),
+            },
+        }
     }
 
     async fn recorded(

@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 
 mod consent;
+mod draft;
 pub mod facts;
 mod ground;
 mod holidays;

@@ -1,24 +1,16 @@
 //! The rule pack: `rules/*.toml` and its neighbours, read once, checked and indexed. All faults are told at once, with
 //! file and line. The pack of the binary is embedded; an operator's folder of the same shape may take its place.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
-use jiff::civil::Date;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::holidays::{CalendarRow, Holidays};
-use super::kinds::Names;
-use super::kinds::restriction::missing_occasions;
-use super::read::Reader;
-use super::rule::{Rank, Rule};
+use super::draft::Draft;
+use super::holidays::Holidays;
+use super::rule::Rule;
 use crate::domain::decision::PackVersion;
-use crate::domain::party::LineType;
 use crate::place::{Tables, zone_data_version};
-
-/// The version of the schema that this program reads.
-const SCHEMA: i64 = 2;
 
 /// The law as data: rules, groups of countries, holidays and the numbering tables, checked and indexed.
 #[derive(Debug)]
@@ -74,61 +66,6 @@ impl std::error::Error for PackProblems {}
 struct Source {
     name: String,
     text: String,
-}
-
-/// What all files say, before it is checked as a whole.
-#[derive(Default)]
-struct Draft {
-    as_of: Option<Date>,
-    rules: Vec<(Rule, Origin)>,
-    calendars: Vec<(CalendarRow, Origin)>,
-    registers: Vec<(RegisterRow, Origin)>,
-    groups: HashMap<String, Vec<String>>,
-    territories: HashMap<String, String>,
-    problems: Vec<PackProblem>,
-}
-
-/// Where a row stands.
-#[derive(Clone)]
-struct Origin {
-    file: String,
-    line: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RegisterRow {
-    id: String,
-    #[serde(rename = "jurisdiction")]
-    _jurisdiction: String,
-    #[serde(rename = "name")]
-    _name: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Conventions {
-    #[serde(default)]
-    consumer_line_types: Vec<LineType>,
-    /// For readers: what is in play is the same for all files.
-    #[serde(default, rename = "jurisdictions")]
-    _jurisdictions: Vec<String>,
-}
-
-/// A cross-check of the area codes, whose table wins: read so that its shape is checked.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SplitAreaCode {
-    #[serde(rename = "npa")]
-    _npa: String,
-    #[serde(rename = "jurisdiction")]
-    _jurisdiction: String,
-    #[serde(rename = "zones")]
-    _zones: Vec<String>,
-    #[serde(rename = "certainty")]
-    _certainty: super::rule::Certainty,
-    #[serde(default, rename = "note")]
-    _note: String,
 }
 
 impl Pack {
@@ -232,7 +169,7 @@ impl Pack {
                     });
                 });
             } else {
-                draft.read(source);
+                draft.read(&source.name, &source.text);
             }
         }
         draft.check(&mut holidays);
@@ -254,13 +191,34 @@ impl Pack {
                     sha256: digest(sources),
                     zone_data: zone_data_version().to_owned(),
                 };
-                Ok(draft.finish(version, tables, holidays))
+                Ok(Self::of(draft, version, tables, holidays))
             }
             _ => {
                 let mut problems = draft.problems;
                 problems.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
                 Err(PackProblems(problems))
             }
+        }
+    }
+
+    /// Sorts and indexes what was read and found good.
+    fn of(draft: Draft, version: PackVersion, tables: Tables, holidays: Holidays) -> Self {
+        let mut rules: Vec<Rule> = draft.rules.into_iter().map(|(rule, _)| rule).collect();
+        // Rows for information come last; within a kind the order of the files stands.
+        rules.sort_by_key(|rule| (!rule.decides(), rule.kind.order()));
+        let mut by_jurisdiction: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let jurisdiction = rule.common.jurisdiction.clone();
+            by_jurisdiction.entry(jurisdiction).or_default().push(index);
+        }
+        Self {
+            version,
+            tables,
+            rules,
+            by_jurisdiction,
+            groups: draft.groups,
+            territories: draft.territories,
+            holidays,
         }
     }
 }
@@ -317,209 +275,4 @@ fn digest(sources: &[Source]) -> String {
     }
     let bytes = hash.finalize();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl Draft {
-    /// Reads one rule file.
-    fn read(&mut self, source: &Source) {
-        let mut reader = Reader::new(&source.name, &source.text);
-        let mut conventions = Conventions::default();
-        let mut schema = None;
-        let mut as_of: Option<Date> = None;
-        let first_rule = self.rules.len();
-        for (key, value) in reader.document() {
-            let at = value.span().start;
-            match key.as_str() {
-                "schema" => schema = reader.value::<i64>(value),
-                "as_of" => as_of = reader.value(value),
-                "conventions" => conventions = reader.value(value).unwrap_or_default(),
-                "territories" => {
-                    let table: BTreeMap<String, Vec<String>> =
-                        reader.value(value).unwrap_or_default();
-                    for (law, countries) in table {
-                        let pairs = countries.into_iter().map(|c| (c, law.clone()));
-                        self.territories.extend(pairs);
-                    }
-                }
-                "groups" => {
-                    let table: BTreeMap<String, Vec<String>> =
-                        reader.value(value).unwrap_or_default();
-                    for (group, countries) in table {
-                        for country in countries {
-                            self.groups.entry(country).or_default().push(group.clone());
-                        }
-                    }
-                }
-                "register" | "rule" | "holiday_calendar" | "split_area_code" => {
-                    for row in reader.tables(&key, value) {
-                        self.read_row(&key, row, &source.name, &mut reader);
-                    }
-                }
-                _ => reader.problem(at, format!("unknown table `{key}`")),
-            }
-        }
-        if schema != Some(SCHEMA) {
-            reader.problem(
-                0,
-                format!("`schema = {SCHEMA}` is missing; this program reads no other"),
-            );
-        }
-        if as_of.is_none() {
-            reader.problem(
-                0,
-                "`as_of` is missing; write the date of the file".to_owned(),
-            );
-        }
-        self.as_of = self.as_of.max(as_of);
-        for (rule, _) in self.rules.iter_mut().skip(first_rule) {
-            rule.consumer_lines
-                .clone_from(&conventions.consumer_line_types);
-        }
-        self.problems.append(&mut reader.problems);
-    }
-
-    fn read_row<'a>(
-        &mut self,
-        table: &str,
-        row: toml::Spanned<toml::de::DeValue<'a>>,
-        file: &str,
-        reader: &mut Reader<'a>,
-    ) {
-        let origin = Origin {
-            file: file.to_owned(),
-            line: reader.line(row.span().start),
-        };
-        match table {
-            "register" => self
-                .registers
-                .extend(reader.value(row).map(|row| (row, origin))),
-            "holiday_calendar" => {
-                self.calendars
-                    .extend(reader.value(row).map(|row| (row, origin)));
-            }
-            "split_area_code" => {
-                let _: Option<SplitAreaCode> = reader.value(row);
-            }
-            _ => {
-                let rule = reader.rule(row).map(|(common, kind)| Rule {
-                    common,
-                    kind,
-                    rank: Rank::Country,
-                    consumer_lines: Vec::new(),
-                });
-                self.rules.extend(rule.map(|rule| (rule, origin)));
-            }
-        }
-    }
-
-    /// Checks what takes a look at more than one row.
-    fn check(&mut self, holidays: &mut Holidays) {
-        let mut problems = std::mem::take(&mut self.problems);
-        let mut fault = |origin: &Origin, problem: String| {
-            problems.push(PackProblem {
-                file: origin.file.clone(),
-                line: Some(origin.line),
-                problem,
-            });
-        };
-        let mut names = Names::default();
-        for (row, origin) in &self.registers {
-            if !names.registers.insert(row.id.clone()) {
-                fault(origin, format!("register `{}` is declared twice", row.id));
-            }
-        }
-        names
-            .calendars
-            .extend(holidays.calendars().map(str::to_owned));
-        for (row, origin) in &self.calendars {
-            let mut faults = Vec::new();
-            row.check(&mut faults);
-            if !names.calendars.insert(row.id.clone()) {
-                faults.push("the id is taken".to_owned());
-            }
-            for text in faults {
-                fault(origin, format!("calendar `{}`: {text}", row.id));
-            }
-            holidays.add_calendar(row);
-        }
-        let groups: HashSet<&String> = self.groups.values().flatten().collect();
-        let mut ids: HashMap<String, Origin> = HashMap::new();
-        for (rule, origin) in &mut self.rules {
-            let common = &rule.common;
-            let mut faults = Vec::new();
-            if let Some(Origin { file, line }) = ids.insert(common.id.clone(), origin.clone()) {
-                faults.push(format!("the id is taken by {file}:{line}"));
-            }
-            match rank(&common.jurisdiction, &groups) {
-                Some(rank) => rule.rank = rank,
-                None => faults.push(format!(
-                    "jurisdiction `{}` is no ISO country, ISO region, declared group or `ZZ`",
-                    common.jurisdiction
-                )),
-            }
-            if common.call_kinds.is_empty() {
-                faults.push("`call_kinds` must name a kind of call".to_owned());
-            }
-            if !common.liftable && !common.lifted_by.is_empty() {
-                faults.push("`lifted_by` on a row with `liftable = false`".to_owned());
-            }
-            if (common.effective_from.zip(common.effective_to)).is_some_and(|(from, to)| to < from)
-            {
-                faults.push("`effective_to` lies before `effective_from`".to_owned());
-            }
-            rule.kind.check(common, &names, &mut faults);
-            for text in faults {
-                fault(origin, format!("rule `{}`: {text}", common.id));
-            }
-        }
-        for missing in missing_occasions(self.rules.iter().map(|(rule, _)| rule)) {
-            problems.push(PackProblem {
-                file: "*.toml".to_owned(),
-                line: None,
-                problem: format!(
-                    "no enforced restriction of jurisdiction `ZZ` says `when = \"{missing}\"` for every call; \
-                     without it a call could be allowed because nothing is known"
-                ),
-            });
-        }
-        self.problems = problems;
-    }
-
-    fn finish(self, version: PackVersion, tables: Tables, holidays: Holidays) -> Pack {
-        let mut rules: Vec<Rule> = self.rules.into_iter().map(|(rule, _)| rule).collect();
-        // Rows for information come last; within a kind the order of the files stands.
-        rules.sort_by_key(|rule| (!rule.decides(), rule.kind.order()));
-        let mut by_jurisdiction: HashMap<String, Vec<usize>> = HashMap::new();
-        for (index, rule) in rules.iter().enumerate() {
-            let jurisdiction = rule.common.jurisdiction.clone();
-            by_jurisdiction.entry(jurisdiction).or_default().push(index);
-        }
-        Pack {
-            version,
-            tables,
-            rules,
-            by_jurisdiction,
-            groups: self.groups,
-            territories: self.territories,
-            holidays,
-        }
-    }
-}
-
-fn rank(jurisdiction: &str, groups: &HashSet<&String>) -> Option<Rank> {
-    let upper = |text: &str| text.bytes().all(|byte| byte.is_ascii_uppercase());
-    if jurisdiction == Pack::POLICY {
-        return Some(Rank::Policy);
-    }
-    if groups.iter().any(|group| group.as_str() == jurisdiction) {
-        return Some(Rank::Group);
-    }
-    match jurisdiction.split_once('-') {
-        None => (jurisdiction.len() == 2 && upper(jurisdiction)).then_some(Rank::Country),
-        Some((country, region)) => {
-            let region = (1..=3).contains(&region.len())
-                && region.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            (country.len() == 2 && upper(country) && region).then_some(Rank::State)
-        }
-    }
 }

@@ -122,6 +122,22 @@ impl Common {
             .map_or(self.jurisdiction.as_str(), |(country, _)| country)
     }
 
+    /// Says what is wrong with the common keys beyond their shape.
+    pub(super) fn check(&self, problems: &mut Vec<String>) {
+        if self.id == super::NOT_DIALABLE {
+            problems.push("the id belongs to the built-in rule".to_owned());
+        }
+        if self.call_kinds.is_empty() {
+            problems.push("`call_kinds` must name a kind of call".to_owned());
+        }
+        if !self.liftable && !self.lifted_by.is_empty() {
+            problems.push("`lifted_by` on a row with `liftable = false`".to_owned());
+        }
+        if (self.effective_from.zip(self.effective_to)).is_some_and(|(from, to)| to < from) {
+            problems.push("`effective_to` lies before `effective_from`".to_owned());
+        }
+    }
+
     /// Whether the row speaks of every call, at every time.
     pub(super) fn is_unconditional(&self) -> bool {
         CallKind::ALL

@@ -1,4 +1,9 @@
 //! The law, through the library: the worked examples, the promises that hold for every case, and the pack's own rules.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what helps a test fails as the test does"
+)]
 
 use std::path::Path;
 use std::time::Duration;
@@ -137,10 +142,8 @@ fn an_operators_folder_takes_the_place_of_the_built_in_pack() {
     assert!(denies(&changed) && !denies(pack()));
 }
 
-#[test]
-fn all_faults_of_a_pack_are_told_at_once_with_their_lines() {
-    let folder = rules_folder();
-    let text = r#"schema = 2
+/// A rule file with a fault in nearly every row.
+const FAULTY: &str = r#"schema = 2
 as_of = "2026-11-21"
 [surprise]
 [[rule]]
@@ -190,7 +193,11 @@ audience = "both"
 citation = "none"
 certainty = "recall"
 "#;
-    std::fs::write(folder.path().join("extra.toml"), text).unwrap();
+
+#[test]
+fn all_faults_of_a_pack_are_told_at_once_with_their_lines() {
+    let folder = rules_folder();
+    std::fs::write(folder.path().join("extra.toml"), FAULTY).unwrap();
     let table = folder.path().join("holidays.csv");
     let mut days = std::fs::read_to_string(&table).unwrap();
     days.push_str("NZ,,New Year's Day,0,2026-13-01\n");

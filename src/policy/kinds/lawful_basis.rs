@@ -162,95 +162,52 @@ mod tests {
         );
     }
 
+    /// Judges a mobile in New Jersey, where a contract or a call-back carries a call, with these facts beside it.
+    fn new_jersey(facts: &str) -> crate::domain::decision::RuleOutcome {
+        let mut case = case("US-NJ", AT);
+        case.facts = serde_json::from_str(facts).unwrap();
+        case.facts.line_type = Some(crate::domain::party::LineType::Mobile);
+        outcome(&case, "US-NJ-consent-mobile")
+    }
+
     #[test]
-    fn grounds_that_are_facts() {
-        fn mobile(case: &mut crate::policy::facts::Case) {
-            case.facts.line_type = Some(crate::domain::party::LineType::Mobile);
+    fn a_promised_call_back_carries_a_call_within_its_bounds() {
+        let asked = r#""requested_at":"2026-05-19T14:00:00Z""#;
+        for (rest, expected) in [
+            ("", Pass),
+            (
+                r#","not_before":"2026-05-19T15:00:00Z","not_after":"2026-05-19T15:00:00Z""#,
+                Pass,
+            ),
+            (r#","not_before":"2026-05-19T15:00:01Z""#, Fail),
+            (r#","not_after":"2026-05-19T14:59:59Z""#, Fail),
+        ] {
+            let facts = format!(r#"{{"callback":{{{asked}{rest}}}}}"#);
+            assert_eq!(new_jersey(&facts), expected, "{facts}");
+            let stop = r#""opt_outs":[{"at":"2026-05-01T00:00:00Z","kind":"do_not_call"}]"#;
+            let opted_out = facts.replacen('{', &format!("{{{stop},"), 1);
+            assert_eq!(new_jersey(&opted_out), Fail, "{opted_out}");
         }
-        fn callback(case: &mut crate::policy::facts::Case, json: &str) {
-            mobile(case);
-            case.facts.callback = serde_json::from_str(json).unwrap();
+    }
+
+    #[test]
+    fn a_contract_carries_what_belongs_to_it_until_it_ends() {
+        for (dealings, expected) in [
+            (r#""contract_in_force":true"#, Fail),
+            (r#""contract_in_force":true,"offer_related":true"#, Pass),
+            (r#""contract_in_force":false,"offer_related":true"#, Fail),
+            (
+                r#""contract_in_force":true,"offer_related":true,"ended_at":"2026-05-01T00:00:00Z""#,
+                Fail,
+            ),
+        ] {
+            let facts = format!(r#"{{"relationship":{{{dealings}}}}}"#);
+            assert_eq!(new_jersey(&facts), expected, "{facts}");
         }
-        table(
-            "US-NJ",
-            AT,
-            "US-NJ-consent-mobile",
-            &[
-                ("nothing", mobile, Fail),
-                (
-                    "asked to be called back",
-                    |c| callback(c, r#"{"requested_at":"2026-05-19T14:00:00Z"}"#),
-                    Pass,
-                ),
-                (
-                    "from now on",
-                    |c| {
-                        callback(
-                            c,
-                            r#"{"requested_at":"2026-05-19T14:00:00Z","not_before":"2026-05-19T15:00:00Z","not_after":"2026-05-19T15:00:00Z"}"#,
-                        )
-                    },
-                    Pass,
-                ),
-                (
-                    "later",
-                    |c| {
-                        callback(
-                            c,
-                            r#"{"requested_at":"2026-05-19T14:00:00Z","not_before":"2026-05-19T15:00:01Z"}"#,
-                        )
-                    },
-                    Fail,
-                ),
-                (
-                    "too late",
-                    |c| {
-                        callback(
-                            c,
-                            r#"{"requested_at":"2026-05-19T14:00:00Z","not_after":"2026-05-19T14:59:59Z"}"#,
-                        )
-                    },
-                    Fail,
-                ),
-                (
-                    "asked, and opted out",
-                    |c| {
-                        callback(c, r#"{"requested_at":"2026-05-19T14:00:00Z"}"#);
-                        c.facts.opt_outs = vec![opt_out("2026-05-01T00:00:00Z")];
-                    },
-                    Fail,
-                ),
-                (
-                    "a contract and something else",
-                    |c| {
-                        mobile(c);
-                        c.facts.relationship =
-                            serde_json::from_str(r#"{"contract_in_force":true}"#).unwrap();
-                    },
-                    Fail,
-                ),
-                (
-                    "a contract and what belongs to it",
-                    |c| {
-                        mobile(c);
-                        c.facts.relationship = serde_json::from_str(
-                            r#"{"contract_in_force":true,"offer_related":true}"#,
-                        )
-                        .unwrap();
-                    },
-                    Pass,
-                ),
-                (
-                    "ended",
-                    |c| {
-                        mobile(c);
-                        c.facts.relationship = serde_json::from_str(
-                    r#"{"contract_in_force":true,"offer_related":true,"ended_at":"2026-05-01T00:00:00Z"}"#).unwrap();
-                    },
-                    Fail,
-                ),
-            ],
-        );
+    }
+
+    #[test]
+    fn grounds_that_depend_on_dates_and_registers() {
         // Norway: own similar products within 365 days.
         table(
             "NO",

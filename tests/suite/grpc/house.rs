@@ -39,12 +39,18 @@ static PACK: LazyLock<Arc<Pack>> =
 pub struct House {
     pub clock: Arc<ManualClock>,
     pub store: Store,
+    pub gate: Gate,
     pub server: Server,
     _folder: TempDir,
 }
 
 impl House {
     pub async fn open() -> Self {
+        Self::with(GrpcConfig::default()).await
+    }
+
+    /// A house whose server is set up like this, on any free port.
+    pub async fn with(config: GrpcConfig) -> Self {
         let folder = TempDir::new().unwrap();
         let store = Store::open(&StoreConfig {
             url: format!("sqlite:{}", folder.path().join("dialgate.db").display()),
@@ -56,7 +62,7 @@ impl House {
         let clock = ManualClock::at(NOW.parse::<jiff::Timestamp>().unwrap().into());
         let reader = Clock::Manual(Arc::clone(&clock));
         let read = reader.clone();
-        let config = GateConfig {
+        let gate_config = GateConfig {
             trunk_queue_max: [("carrier".to_owned(), 2)].into(),
             ..GateConfig::default()
         };
@@ -65,7 +71,7 @@ impl House {
             store.clone(),
             Arc::clone(&PACK),
             campaigns,
-            config,
+            gate_config,
             Arc::new(move || read.read()),
         );
         let check_offer = Arc::new(|offer: &[u8]| {
@@ -73,12 +79,14 @@ impl House {
         });
         let config = GrpcConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
-            ..GrpcConfig::default()
+            ..config
         };
-        let server = serve(&config, gate, check_offer, reader).await.unwrap();
+        let server = serve(&config, gate.clone(), check_offer, reader);
+        let server = server.await.unwrap();
         Self {
             clock,
             store,
+            gate,
             server,
             _folder: folder,
         }

@@ -1,8 +1,11 @@
 //! Contacts, consents, opt-outs.
 
+use dialgate::domain::call::{EventDetail, Outcome};
+use dialgate::gate::{ClaimRequest, Claimed};
 use dialgate::grpc::pb;
 use dialgate::grpc::pb::create_suppression_request::Subject;
 use dialgate::grpc::pb::get_contact_request::Key;
+use dialgate::store::{AttemptEnd, Urgency};
 use tonic::Code;
 
 use super::house::{ATLANTA, House, assert_refused, consumer, request_id};
@@ -515,6 +518,181 @@ async fn a_lift_takes_two_people() {
     };
     let checks = first.suppressions().check_numbers(request).await.unwrap();
     assert!(checks.into_inner().checks[0].suppressions.is_empty());
+}
+
+/// A wish about a whole person locks no number, so the acknowledgement waits out the barrier on the server's clock.
+#[tokio::test]
+async fn an_opt_out_of_a_person_covers_all_their_numbers() {
+    let house = House::open().await;
+    let contact = house.callable(ATLANTA).await;
+    let agent = house.agent().await;
+    let request = pb::CreateSuppressionRequest {
+        request_id: request_id(),
+        subject: Some(Subject::PartyId(contact.party_id.clone())),
+        ..Default::default()
+    };
+    let start = house.now();
+    let clock = std::sync::Arc::clone(&house.clock);
+    // The server's clock goes as the machine's, for the wait needs both.
+    let ticking = tokio::spawn(async move {
+        let step = std::time::Duration::from_millis(20);
+        loop {
+            tokio::time::sleep(step).await;
+            clock.advance(step);
+        }
+    });
+    let made = agent.suppressions().create_suppression(request).await;
+    ticking.abort();
+    let made = made.unwrap().into_inner().suppression.unwrap();
+    assert!(
+        house.now().since(start) >= 2_000_000,
+        "acknowledged before the barrier"
+    );
+    assert_eq!(
+        made.subject,
+        Some(pb::suppression::Subject::PartyId(contact.party_id))
+    );
+    let placed = agent
+        .calls()
+        .place_call(house.place(ATLANTA))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(placed.decision.unwrap().denied_by, ["US-internal-dnc"]);
+    let unknown = pb::CreateSuppressionRequest {
+        request_id: request_id(),
+        subject: Some(Subject::PartyId(request_id())),
+        ..Default::default()
+    };
+    let answer = agent.suppressions().create_suppression(unknown).await;
+    assert_refused(answer, Code::NotFound, "PARTY_NOT_FOUND", &[]);
+    let request = pb::CheckNumbersRequest {
+        numbers: vec![ATLANTA.to_owned()],
+        seller: String::new(),
+    };
+    let checks = agent.suppressions().check_numbers(request).await.unwrap();
+    assert_eq!(checks.into_inner().checks[0].suppressions, [made]);
+}
+
+/// Plays the worker: leases the call, claims it, and ends it as answered.
+async fn answered(house: &House, call_id: &str) {
+    let owner = dialgate::domain::ids::Incarnation::new(house.now());
+    let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
+    let leased = tx
+        .lease_calls(owner, "carrier", 1, house.now())
+        .await
+        .unwrap()
+        .remove(0);
+    tx.commit().await.unwrap();
+    assert_eq!(leased.call.call_id.to_string(), call_id);
+    let call = leased.call;
+    let claim = ClaimRequest {
+        call: call.clone(),
+        subject: leased.subject,
+        lease_epoch: leased.lease_epoch,
+        owner,
+        sip_call_id: "a-call-id".to_owned(),
+        again: None,
+    };
+    let Claimed::Permitted { attempt_id, .. } = house.gate.claim(claim).await.unwrap() else {
+        panic!("the claim was not allowed")
+    };
+    let end = AttemptEnd {
+        attempt_id,
+        call_id: call.call_id,
+        outcome: Outcome::Answered,
+        detail: EventDetail {
+            sip_code: Some(200),
+            ..EventDetail::default()
+        },
+        at: house.now(),
+    };
+    let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
+    assert!(tx.end_attempt(&call.tenant, &end).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_agent_says_takes_effect_before_the_answer() {
+    let house = House::open().await;
+    house.callable(ATLANTA).await;
+    let agent = house.agent().await;
+    let placed = agent
+        .calls()
+        .place_call(house.place(ATLANTA))
+        .await
+        .unwrap();
+    let call_id = placed.into_inner().call.unwrap().call_id;
+    answered(&house, &call_id).await;
+    let said = pb::RecordDispositionRequest {
+        request_id: request_id(),
+        call_id: call_id.clone(),
+        code: pb::DispositionCode::ConnectedInterested.into(),
+        note: "call again in May".to_owned(),
+    };
+    let first = agent
+        .calls()
+        .record_disposition(said.clone())
+        .await
+        .unwrap();
+    let first = first.into_inner().disposition.unwrap();
+    assert!(first.suppression_id.is_empty() && first.amends_disposition_id.is_empty());
+    let again = agent.calls().record_disposition(said).await.unwrap();
+    assert_eq!(
+        again.into_inner().disposition.unwrap(),
+        first,
+        "a repeated request"
+    );
+
+    house.clock.advance(std::time::Duration::from_secs(60));
+    let amend = |disposition_id: &str| pb::AmendDispositionRequest {
+        request_id: request_id(),
+        call_id: call_id.clone(),
+        disposition_id: disposition_id.to_owned(),
+        code: pb::DispositionCode::OptOutThisSeller.into(),
+        note: String::new(),
+    };
+    let answer = agent.calls().amend_disposition(amend("")).await;
+    assert_refused(
+        answer,
+        Code::InvalidArgument,
+        "INVALID_FIELDS",
+        &["disposition_id"],
+    );
+    let second = agent
+        .calls()
+        .amend_disposition(amend(&first.disposition_id))
+        .await
+        .unwrap();
+    let second = second.into_inner().disposition.unwrap();
+    assert_eq!(second.amends_disposition_id, first.disposition_id);
+    let read = pb::GetSuppressionRequest {
+        suppression_id: second.suppression_id.clone(),
+    };
+    let read = agent.suppressions().get_suppression(read).await.unwrap();
+    assert_eq!(read.into_inner().suppression.unwrap().seller, "acme");
+    let get = pb::GetCallRequest { call_id };
+    let shown = agent
+        .calls()
+        .get_call(get.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(shown.dispositions, [first, second]);
+    let call = shown.call.unwrap();
+    assert_eq!(
+        (call.state(), call.outcome()),
+        (pb::CallState::Ended, pb::Outcome::Answered)
+    );
+    let masked = house
+        .auditor()
+        .await
+        .calls()
+        .get_call(get)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(masked.dispositions.iter().all(|each| each.note.is_empty()));
 }
 
 #[tokio::test]

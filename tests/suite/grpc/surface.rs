@@ -1,6 +1,6 @@
 //! What every gRPC server should offer: health, reflection, bounds.
 
-use dialgate::grpc::pb;
+use dialgate::grpc::{GrpcConfig, TlsConfig, pb};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -140,4 +140,94 @@ async fn streams_end_when_the_server_stops() {
     let House { server, .. } = house;
     let (last, ()) = tokio::join!(async { events.message().await }, server.stop());
     assert_refused(last, Code::Unavailable, "SHUTTING_DOWN", &[]);
+}
+
+#[tokio::test]
+async fn reflection_can_be_switched_off() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    let house = House::with(GrpcConfig {
+        reflection: false,
+        ..GrpcConfig::default()
+    })
+    .await;
+    let mut client = ServerReflectionClient::new(house.channel().await);
+    let request = tonic_reflection::pb::v1::ServerReflectionRequest::default();
+    let answer = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await;
+    assert_refused(answer.map(drop), Code::Unimplemented, "METHOD_UNKNOWN", &[]);
+}
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/fixtures/tls", name]
+        .iter()
+        .collect()
+}
+
+#[tokio::test]
+async fn a_certificate_makes_the_connection_encrypted() {
+    // As `main` does first thing.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let tls = Some(TlsConfig {
+        cert_file: fixture("server.pem"),
+        key_file: fixture("server-key.pem"),
+    });
+    let house = House::with(GrpcConfig {
+        tls,
+        ..GrpcConfig::default()
+    })
+    .await;
+    let port = house.server.local_addr().port();
+    let ca = tonic::transport::Certificate::from_pem(std::fs::read(fixture("ca.pem")).unwrap());
+    let tls = tonic::transport::ClientTlsConfig::new().ca_certificate(ca);
+    let address = format!("https://localhost:{port}");
+    let endpoint = tonic::transport::Channel::from_shared(address).unwrap();
+    let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
+    let answer = HealthClient::new(channel)
+        .check(HealthCheckRequest::default())
+        .await;
+    assert_eq!(
+        answer.unwrap().into_inner().status(),
+        ServingStatus::Serving
+    );
+    let plain = health(&house, "").await;
+    assert!(plain.is_err(), "plain text was answered on the TLS port");
+}
+
+#[tokio::test]
+async fn what_cannot_be_served_is_refused_at_start_with_the_reason() {
+    let house = House::open().await;
+    let start = async |config: &GrpcConfig| {
+        let check_offer = std::sync::Arc::new(|_: &[u8]| Ok(()));
+        let clock = dialgate::clock::Clock::Real;
+        let server = dialgate::grpc::serve(config, house.gate.clone(), check_offer, clock).await;
+        server.err().expect("the server started").to_string()
+    };
+    let open = GrpcConfig {
+        listen: "0.0.0.0:0".parse().unwrap(),
+        ..GrpcConfig::default()
+    };
+    let problem = start(&open).await;
+    assert!(
+        problem.contains("listen: `0.0.0.0:0`") && problem.contains("set [grpc.tls]"),
+        "{problem}"
+    );
+    let taken = GrpcConfig {
+        listen: house.server.local_addr(),
+        ..GrpcConfig::default()
+    };
+    assert!(start(&taken).await.contains("cannot listen on"));
+    let with = |cert: &str, key: &str| GrpcConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls: Some(TlsConfig {
+            cert_file: fixture(cert),
+            key_file: fixture(key),
+        }),
+        ..GrpcConfig::default()
+    };
+    let problem = start(&with("none.pem", "server-key.pem")).await;
+    assert!(problem.contains("none.pem"), "{problem}");
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let problem = start(&with("server.pem", "ca.pem")).await;
+    assert!(problem.starts_with("gRPC server: "), "{problem}");
 }
