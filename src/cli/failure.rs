@@ -280,7 +280,7 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "PARTY_AMBIGUOUS" => "several people share the number; say which with --party",
         "ETAG_MISMATCH" => "somebody changed the record meanwhile; repeat the command",
         "SECOND_APPROVER_REQUIRED" => {
-            "the request is recorded; a second person lifts it with their own key and the same --evidence"
+            "you asked for this lift already; a second person repeats it with their own key"
         }
         "TRUNK_SATURATED" | "GATE_BUSY" => {
             "nothing was queued; place the call again after the time named"

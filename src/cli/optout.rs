@@ -97,7 +97,7 @@ pub struct About {
 /// Arguments of `optout lift`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: the first person asks, the second one repeats it with another key\n  \
+    after_help = "Example: the first person asks, and it binds on until the second one repeats this with another key\n  \
                         dialgate optout lift 0190d5a5-0000-7000-8000-000000000001 \\\n    \
                         --reason \"asked to be called again\" --evidence form-4711"
 )]
@@ -211,7 +211,12 @@ async fn lift(args: LiftArgs) -> Result<()> {
     let suppression = answer
         .suppression
         .context("the server answered without the opt-out")?;
-    one(args.remote.output(), &suppression, "lifted")
+    let state = if suppression.lift.is_some() {
+        "lifted"
+    } else {
+        "in force until a second person repeats this with their own key"
+    };
+    one(args.remote.output(), &suppression, state)
 }
 
 async fn list(args: ListArgs) -> Result<()> {

@@ -330,9 +330,12 @@ fn an_opt_out_denies_until_two_people_lift_it() {
         .says("use a key whose role may do this");
     house
         .run_words("administrator", &lift, "")
+        .code(0)
+        .says("in force until a second person repeats this");
+    house
+        .run_words("administrator", &lift, "")
         .code(1)
-        .says("SECOND_APPROVER_REQUIRED")
-        .says("a second person lifts it");
+        .says("SECOND_APPROVER_REQUIRED");
     house.run("agent", &check).code(3);
     house
         .run_words("second", &lift, "")

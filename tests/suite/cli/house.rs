@@ -93,9 +93,10 @@ impl House {
         Answer::of(&words.join(" "), child.wait_with_output().unwrap())
     }
 
-    /// A client that is not waited for.
+    /// A client that is not waited for. `timeout` passes signals on and ends what hangs, which then fails its test.
     pub fn client(&self, key: &str) -> Command {
-        let mut client = program();
+        let mut client = without_environment(Command::new("timeout"));
+        client.args(["60", env!("CARGO_BIN_EXE_dialgate")]);
         client.env("DIALGATE_SERVER", &self.address);
         if !key.is_empty() {
             client.env(
@@ -222,18 +223,22 @@ impl Answer {
     }
 }
 
-/// The built program, without what this machine's environment may say.
+/// The built program.
 pub fn program() -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_dialgate"));
+    without_environment(Command::new(env!("CARGO_BIN_EXE_dialgate")))
+}
+
+/// Without what this machine's environment may say.
+fn without_environment(mut command: Command) -> Command {
     for variable in [
         "DIALGATE_SERVER",
         "DIALGATE_API_KEY",
         "DIALGATE_CONFIG",
         "DIALGATE_LOG",
     ] {
-        program.env_remove(variable);
+        command.env_remove(variable);
     }
-    program
+    command
 }
 
 fn behaviour(number: &str) -> Behaviour {
