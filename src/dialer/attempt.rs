@@ -41,6 +41,7 @@ pub(super) async fn run(
                 leased: &leased,
                 sip_call_id,
                 attempt_id,
+                progressed: false,
             };
             call.dial(permit).await;
         }
@@ -92,6 +93,8 @@ struct Under<'a> {
     leased: &'a Leased,
     sip_call_id: String,
     attempt_id: AttemptId,
+    /// A provisional without ringing was noted; further ones tell nothing new.
+    progressed: bool,
 }
 
 impl Under<'_> {
@@ -116,76 +119,65 @@ impl Under<'_> {
             },
         );
         let journal = Journal::new(self.shared, &self.leased.call);
-        let mut progressed = false;
         while let Some(event) = events.recv().await {
             match event {
                 SipEvent::Sent { late, first, .. } => self.sent(&journal, first, late).await,
-                SipEvent::Progress { code, reason } => {
-                    if !std::mem::replace(&mut progressed, true) {
-                        journal
-                            .event(EventKind::Progress, said(code, reason), None, None)
-                            .await;
-                    }
-                }
-                SipEvent::Ringing { code, reason } => {
-                    let ringing = Some(CallState::Ringing);
-                    journal
-                        .event(
-                            EventKind::Ringing,
-                            said(code, reason),
-                            ringing,
-                            Some(self.attempt_id),
-                        )
-                        .await;
-                }
-                SipEvent::EarlyMedia { code, reason, sdp } => {
-                    let detail = EventDetail {
-                        sdp: Some(sdp),
-                        ..said(code, reason)
-                    };
-                    let state = Some(CallState::EarlyMedia);
-                    journal
-                        .event(EventKind::EarlyMedia, detail, state, Some(self.attempt_id))
-                        .await;
-                }
                 SipEvent::PermitSpent => journal.close_permit(self.attempt_id).await,
                 SipEvent::PermitNeeded => self.renew(&control).await,
-                SipEvent::Answered { sdp } => {
-                    let detail = EventDetail {
-                        sip_code: Some(200),
-                        sdp: Some(sdp),
-                        ..EventDetail::default()
-                    };
-                    let state = Some(CallState::Answered);
-                    journal
-                        .event(EventKind::Answered, detail, state, Some(self.attempt_id))
-                        .await;
-                }
-                SipEvent::MediaOffer { sdp } => {
-                    let detail = EventDetail {
-                        sdp: Some(sdp),
-                        ..EventDetail::default()
-                    };
-                    journal
-                        .event(EventKind::MediaOffer, detail, None, None)
-                        .await;
-                }
-                SipEvent::Note { code, text } => {
-                    let detail = EventDetail {
-                        sip_code: code,
-                        note: Some(text),
-                        ..EventDetail::default()
-                    };
-                    journal.event(EventKind::Note, detail, None, None).await;
-                }
                 SipEvent::Ended(ending) => {
                     self.ended(&journal, ending).await;
                     return;
                 }
+                heard => self.hear(&journal, heard).await,
             }
         }
         // The endpoint is gone, and with it the permit: what came of the call is not known.
         tracing::error!(call.id = %call_id, "the SIP endpoint ended before the call did; a sweeper will close it");
+    }
+
+    /// One line of history. What rings or is answered gave its permit up before it was reported.
+    async fn hear(&mut self, journal: &Journal<'_>, event: SipEvent) {
+        let (kind, detail, state) = match event {
+            SipEvent::Progress { .. } if std::mem::replace(&mut self.progressed, true) => return,
+            SipEvent::Progress { code, reason } => {
+                (EventKind::Progress, said(code, reason, None), None)
+            }
+            SipEvent::Ringing { code, reason } => (
+                EventKind::Ringing,
+                said(code, reason, None),
+                Some(CallState::Ringing),
+            ),
+            SipEvent::EarlyMedia { code, reason, sdp } => (
+                EventKind::EarlyMedia,
+                said(code, reason, Some(sdp)),
+                Some(CallState::EarlyMedia),
+            ),
+            SipEvent::Answered { sdp } => {
+                let ok = said(200, "OK".to_owned(), Some(sdp));
+                (EventKind::Answered, ok, Some(CallState::Answered))
+            }
+            SipEvent::MediaOffer { sdp } => {
+                let detail = EventDetail {
+                    sdp: Some(sdp),
+                    ..EventDetail::default()
+                };
+                (EventKind::MediaOffer, detail, None)
+            }
+            SipEvent::Note { code, text } => {
+                let detail = EventDetail {
+                    sip_code: code,
+                    note: Some(text),
+                    ..EventDetail::default()
+                };
+                (EventKind::Note, detail, None)
+            }
+            SipEvent::Sent { .. }
+            | SipEvent::PermitSpent
+            | SipEvent::PermitNeeded
+            | SipEvent::Ended(_) => return,
+        };
+        let close_permit = state.map(|_| self.attempt_id);
+        journal.event(kind, detail, state, close_permit).await;
     }
 
     async fn sent(&self, journal: &Journal<'_>, first: bool, late: bool) {
@@ -242,10 +234,11 @@ impl Under<'_> {
     }
 }
 
-fn said(code: u16, reason: String) -> EventDetail {
+fn said(code: u16, reason: String, sdp: Option<Vec<u8>>) -> EventDetail {
     EventDetail {
         sip_code: Some(code),
         sip_reason: Some(reason),
+        sdp,
         ..EventDetail::default()
     }
 }

@@ -66,7 +66,7 @@ impl<'a> Journal<'a> {
 
     pub(super) async fn late_send(&self, attempt_id: AttemptId) {
         let at = self.now();
-        let entry = entry(self.call, attempt_id, "late_send", json!({}), at);
+        let entry = entry(self.call, attempt_id, "late_send", &json!({}), at);
         let event = NewEvent {
             call_id: self.call.call_id,
             at,
@@ -150,14 +150,14 @@ pub(super) async fn end_attempt(
             "sip_code": end.detail.sip_code,
             "q850_cause": end.detail.q850_cause,
         });
-        let mut entries = vec![entry(call, end.attempt_id, "outcome", outcome, end.at)];
+        let mut entries = vec![entry(call, end.attempt_id, "outcome", &outcome, end.at)];
         if end.outcome == Outcome::Unwanted {
             // RFC 8197: a complaint signal for the opt-out reviewers, by itself no recorded opt-out.
             entries.push(entry(
                 call,
                 end.attempt_id,
                 "review.unwanted",
-                json!({}),
+                &json!({}),
                 end.at,
             ));
         }
@@ -186,7 +186,7 @@ fn entry(
     call: &Call,
     attempt_id: AttemptId,
     kind: &str,
-    more: serde_json::Value,
+    more: &serde_json::Value,
     at: Micros,
 ) -> AuditEntry {
     AuditEntry {

@@ -33,10 +33,8 @@ impl Gate {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         if let Some(stored) = repeated {
-            return Ok(tx
-                .party(tenant, made(&stored)?)
-                .await?
-                .ok_or(GateError::NotFound { what: "party" })?);
+            let party = tx.party(tenant, made(&stored)?).await?;
+            return party.ok_or(GateError::NotFound { what: "party" });
         }
         let known = self.known_contact(&mut tx, tenant, &new).await?;
         if let (Some(etag), Some(found)) = (&new.etag, &known)
@@ -117,7 +115,7 @@ fn merged(known: Option<Party>, new: ContactDraft, at: Micros) -> Result<PartyDr
         None => Ok(PartyDraft {
             party_id,
             profile: overlay(profile, new.profile),
-            numbers: join(numbers, new.numbers),
+            numbers: join(numbers, &new.numbers),
         }),
         Some(mask) => masked(
             PartyDraft {
@@ -125,7 +123,7 @@ fn merged(known: Option<Party>, new: ContactDraft, at: Micros) -> Result<PartyDr
                 profile,
                 numbers,
             },
-            new.profile,
+            &new.profile,
             new.numbers,
             &mask,
         ),
@@ -152,7 +150,7 @@ fn overlay(known: Profile, new: Profile) -> Profile {
 }
 
 /// New numbers join the known ones; a known one is replaced by what is now told of it.
-fn join(known: Vec<PartyNumber>, new: Vec<PartyNumber>) -> Vec<PartyNumber> {
+fn join(known: Vec<PartyNumber>, new: &[PartyNumber]) -> Vec<PartyNumber> {
     let kept = known
         .into_iter()
         .filter(|old| new.iter().all(|each| each.number != old.number));
@@ -162,7 +160,7 @@ fn join(known: Vec<PartyNumber>, new: Vec<PartyNumber>) -> Vec<PartyNumber> {
 /// Every fact named takes the draft's value, set or not.
 fn masked(
     known: PartyDraft,
-    new: Profile,
+    new: &Profile,
     numbers: Vec<PartyNumber>,
     mask: &[String],
 ) -> Result<PartyDraft, GateError> {

@@ -6,9 +6,11 @@ use serde_json::json;
 use crate::domain::call::Call;
 use crate::domain::disposition::{Disposition, DispositionCode, OptOutScope};
 use crate::domain::ids::{CallId, DispositionId, SuppressionId, TenantId};
-use crate::domain::suppression::{Suppression, SuppressionSource, SuppressionSubject};
+use crate::domain::suppression::{
+    Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
+};
 use crate::domain::time::Micros;
-use crate::store::{PartyDraft, StoreError, Tx, Urgency};
+use crate::store::{AuditEntry, PartyDraft, StoreError, StoredRequest, Tx, Urgency};
 
 use super::error::GateError;
 use super::records::made;
@@ -43,46 +45,22 @@ impl Gate {
             .ok_or(GateError::NotFound { what: "call" })?;
         let before = tx.dispositions_of(tenant, new.call_id).await?;
         if let Some(stored) = repeated {
-            let id: DispositionId = made(&stored)?;
-            let said = before.into_iter().find(|each| each.disposition_id == id);
-            let said = said.ok_or(GateError::NotFound {
-                what: "disposition",
-            })?;
-            if let (false, Some(made)) = (stored.passed, said.suppression_id) {
-                let suppression =
-                    tx.suppression(tenant, made)
-                        .await?
-                        .ok_or(StoreError::Damaged {
-                            what: "disposition",
-                        })?;
-                self.raise_and_wait(tx, ask, &suppression).await?;
-            }
-            return Ok(said);
+            return self.said_before(tx, ask, &stored, before).await;
         }
         may_say(&call, &before, &new)?;
         let effects = new.code.effects();
         let suppression = match effects.opt_out {
             None => None,
             Some((scope, reason)) => {
-                let suppression = Suppression {
-                    suppression_id: SuppressionId::new(ask.at),
-                    subject: SuppressionSubject::Number(call.number_key),
-                    seller: (scope == OptOutScope::ThisSeller).then(|| call.seller.clone()),
-                    channels: Vec::new(),
-                    reason,
-                    source: SuppressionSource::Agent,
-                    received_at: ask.at,
-                    recorded_at: ask.at,
-                    expires_at: None,
-                    evidence_ref: Some(format!("call {}", call.call_id)),
-                    note: None,
-                    actor: ask.principal.actor(),
-                    lift_request: None,
-                    lift: None,
-                };
-                Some(suppress::record(&mut tx, ask, suppression).await?)
+                Some(suppress::record(&mut tx, ask, opt_out(ask, &call, scope, reason)).await?)
             }
         };
+        if let Some(result) = effects.counts_as {
+            tx.set_attempt_result(tenant, call.call_id, result).await?;
+        }
+        if effects.number_bad {
+            unlink(&mut tx, tenant, &call, ask.at).await?;
+        }
         let said = Disposition {
             disposition_id: DispositionId::new(ask.at),
             call_id: call.call_id,
@@ -93,39 +71,73 @@ impl Gate {
             actor: ask.principal.actor(),
             at: ask.at,
         };
-        if let Some(result) = effects.counts_as {
-            tx.set_attempt_result(tenant, call.call_id, result).await?;
-        }
-        if effects.number_bad {
-            unlink(&mut tx, tenant, &call, ask.at).await?;
-        }
         tx.insert_disposition(tenant, &said).await?;
-        let kind = if said.amends.is_some() {
-            "disposition.amended"
-        } else {
-            "disposition.recorded"
-        };
-        let payload = json!({
-            "disposition_id": said.disposition_id,
-            "call_id": said.call_id,
-            "code": said.code,
-            "amends": said.amends,
-            "suppression_id": said.suppression_id,
-            "request_id": ask.request_id,
-        });
-        tx.insert_audit(tenant, &[ask.entry(kind, Some(call.number_key), payload)])
-            .await?;
-        tx.insert_requests(
-            tenant,
-            &[ask.stored(said.disposition_id.to_string(), suppression.is_none())],
-        )
-        .await?;
+        tx.insert_audit(tenant, &[entry(ask, &call, &said)]).await?;
+        let passed = suppression.is_none();
+        let request = ask.stored(said.disposition_id.to_string(), passed);
+        tx.insert_requests(tenant, &[request]).await?;
         match suppression {
             Some(suppression) => self.raise_and_wait(tx, ask, &suppression).await?,
             None => tx.commit().await?,
         }
         Ok(said)
     }
+
+    /// The same words again, after the wait for the opt-out among them if that has not passed.
+    async fn said_before(
+        &self,
+        mut tx: Tx,
+        ask: &Ask,
+        stored: &StoredRequest,
+        before: Vec<Disposition>,
+    ) -> Result<Disposition, GateError> {
+        let id: DispositionId = made(stored)?;
+        let said = before.into_iter().find(|each| each.disposition_id == id);
+        let said = said.ok_or(StoreError::Damaged { what: "request" })?;
+        if let (false, Some(made)) = (stored.passed, said.suppression_id) {
+            let suppression = tx.suppression(&ask.principal.tenant, made).await?;
+            let suppression = suppression.ok_or(StoreError::Damaged {
+                what: "disposition",
+            })?;
+            self.raise_and_wait(tx, ask, &suppression).await?;
+        }
+        Ok(said)
+    }
+}
+
+fn opt_out(ask: &Ask, call: &Call, scope: OptOutScope, reason: SuppressionReason) -> Suppression {
+    Suppression {
+        suppression_id: SuppressionId::new(ask.at),
+        subject: SuppressionSubject::Number(call.number_key),
+        seller: (scope == OptOutScope::ThisSeller).then(|| call.seller.clone()),
+        channels: Vec::new(),
+        reason,
+        source: SuppressionSource::Agent,
+        received_at: ask.at,
+        recorded_at: ask.at,
+        expires_at: None,
+        evidence_ref: Some(format!("call {}", call.call_id)),
+        note: None,
+        actor: ask.principal.actor(),
+        lift_request: None,
+        lift: None,
+    }
+}
+
+fn entry(ask: &Ask, call: &Call, said: &Disposition) -> AuditEntry {
+    let kind = match said.amends {
+        Some(_) => "disposition.amended",
+        None => "disposition.recorded",
+    };
+    let payload = json!({
+        "disposition_id": said.disposition_id,
+        "call_id": said.call_id,
+        "code": said.code,
+        "amends": said.amends,
+        "suppression_id": said.suppression_id,
+        "request_id": ask.request_id,
+    });
+    ask.entry(kind, Some(call.number_key), payload)
 }
 
 /// A first word needs a call that was dialed; a correction names the latest word.

@@ -115,10 +115,8 @@ impl Gate {
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         if let Some(stored) = repeated {
             let id: ConsentEventId = made(&stored)?;
-            return Ok(tx
-                .consent(tenant, id)
-                .await?
-                .ok_or(GateError::NotFound { what: "consent" })?);
+            let event = tx.consent(tenant, id).await?;
+            return event.ok_or(GateError::NotFound { what: "consent" });
         }
         let party_id = self
             .holder(&mut tx, tenant, new.number, new.party_id, ask.at)

@@ -7,6 +7,7 @@ use sha2::digest::Digest;
 use sha2::{Sha256, Sha512_256};
 
 use super::config::Trunk;
+use super::message::quoted;
 use super::token::Tokens;
 use super::values::split;
 use super::wire::Message;
@@ -230,9 +231,9 @@ impl Realm {
         let response = challenge.response(who, what, &nc, cnonce);
         let mut value = format!(
             "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{}\", response=\"{response}\"",
-            quote(who.0),
-            quote(&challenge.realm),
-            quote(&challenge.nonce),
+            quoted(who.0),
+            quoted(&challenge.realm),
+            quoted(&challenge.nonce),
             what.1
         );
         if let Some(algorithm) = &challenge.algorithm {
@@ -244,7 +245,7 @@ impl Realm {
             value.push_str(&format!(", cnonce=\"{cnonce}\""));
         }
         if let Some(opaque) = &challenge.opaque {
-            value.push_str(&format!(", opaque=\"{}\"", quote(opaque)));
+            value.push_str(&format!(", opaque=\"{}\"", quoted(opaque)));
         }
         if self.proxy {
             Header::ProxyAuthorization(ProxyAuthorization::from(value))
@@ -252,10 +253,6 @@ impl Realm {
             Header::Authorization(Authorization::from(value))
         }
     }
-}
-
-fn quote(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]

@@ -41,6 +41,46 @@ impl Default for SipConfig {
     }
 }
 
+impl SipConfig {
+    /// What is wrong with the section, each line naming its key.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (key, value, least, most) in [
+            ("t1_ms", self.t1_ms, 10, 5_000),
+            ("t2_ms", self.t2_ms, self.t1_ms, 60_000),
+            ("t4_ms", self.t4_ms, 10, 60_000),
+            ("call_seconds_max", self.call_seconds_max, 60, 86_400),
+        ] {
+            if !(least..=most).contains(&value) {
+                problems.push(format!(
+                    "{key}: `{value}` is not between {least} and {most}"
+                ));
+            }
+        }
+        if self.calls_max == 0 {
+            problems.push("calls_max: `0` lets no call through, set at least 1".to_owned());
+        }
+        match &self.advertised_host {
+            Some(host) if !is_host(host) => problems.push(format!(
+                "advertised_host: `{host}` is neither a host name nor an address"
+            )),
+            None if self.listen.ip().is_unspecified() => problems.push(
+                "advertised_host: `listen` names no single address, set the one that trunks reach"
+                    .to_owned(),
+            ),
+            _ => {}
+        }
+        problems
+    }
+}
+
+/// Letters, digits, dots and hyphens, or an IPv6 address.
+fn is_host(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    text.parse::<std::net::IpAddr>().is_ok() || (!text.is_empty() && text.bytes().all(plain))
+}
+
 /// A text that neither prints nor stays in memory after use.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
@@ -113,5 +153,107 @@ impl Trunk {
                 .to_vec(),
             cause_codes: BTreeMap::new(),
         }
+    }
+
+    /// What is wrong with the trunk, each line naming its key.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !is_domain(&self.domain) {
+            problems.push(format!(
+                "domain: `{}` cannot stand in a SIP URI, write a host name or an address, with a port if need be",
+                self.domain
+            ));
+        }
+        let printable =
+            |text: &Option<String>| !text.iter().any(|text| text.contains(char::is_control));
+        if !printable(&self.display_name) {
+            problems.push("display_name: leave control characters out".to_owned());
+        }
+        if !printable(&self.username) {
+            problems.push("username: leave control characters out".to_owned());
+        }
+        if self.ring_timeout < Self::RING_TIMEOUT_MIN {
+            problems.push(format!(
+                "ring_timeout: the law lets a phone ring for {} seconds",
+                Self::RING_TIMEOUT_MIN.as_secs()
+            ));
+        }
+        if self.first_response_timeout < Self::FIRST_RESPONSE_TIMEOUT_MIN {
+            problems.push("first_response_timeout: set at least 500 milliseconds".to_owned());
+        }
+        problems
+    }
+
+    /// Less would give up before the first retransmission could help.
+    const FIRST_RESPONSE_TIMEOUT_MIN: Duration = Duration::from_millis(500);
+}
+
+/// A host, or a host and a port.
+fn is_domain(text: &str) -> bool {
+    let v6 = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host, port) = match v6 {
+        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    is_host(text) || is_host(host) && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_work_are_named() {
+        assert!(SipConfig::default().problems().is_empty());
+        let config = SipConfig {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)),
+            t1_ms: 0,
+            calls_max: 0,
+            ..SipConfig::default()
+        };
+        let keys: Vec<_> = config
+            .problems()
+            .iter()
+            .map(|problem| problem.split(':').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(keys, ["t1_ms", "calls_max", "advertised_host"]);
+        let host = |host: &str| SipConfig {
+            advertised_host: Some(host.to_owned()),
+            ..SipConfig::default()
+        };
+        for good in ["sip.example.com", "192.0.2.1", "2001:db8::1"] {
+            assert!(host(good).problems().is_empty(), "{good}");
+        }
+        assert_eq!(host("a b\r\n").problems().len(), 1);
+    }
+
+    #[test]
+    fn trunks_that_cannot_work_are_named() {
+        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, 5060));
+        for good in [
+            "carrier.example",
+            "192.0.2.1:5070",
+            "[2001:db8::1]:5070",
+            "[::1]",
+        ] {
+            assert!(
+                Trunk::new("t", target, good).problems().is_empty(),
+                "{good}"
+            );
+        }
+        for bad in ["", "a;b", "a@b", "x\r\nVia: y", "h:port"] {
+            assert_eq!(Trunk::new("t", target, bad).problems().len(), 1, "{bad}");
+        }
+        let trunk = Trunk {
+            display_name: Some("A\r\nB".to_owned()),
+            ring_timeout: Duration::from_secs(14),
+            first_response_timeout: Duration::ZERO,
+            ..Trunk::new("t", target, "carrier.example")
+        };
+        assert_eq!(trunk.problems().len(), 3);
     }
 }

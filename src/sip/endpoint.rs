@@ -71,9 +71,14 @@ pub(super) struct NewCall {
 impl Endpoint {
     /// Binds the socket and starts the task.
     pub async fn bind(config: &SipConfig, clock: Clock) -> std::io::Result<Self> {
+        let problems = config.problems();
+        if !problems.is_empty() {
+            let text = format!("[sip] {}", problems.join("; "));
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
+        }
         let socket = UdpSocket::bind(config.listen).await?;
         let local_addr = socket.local_addr()?;
-        let local = Arc::new(local(config, local_addr)?);
+        let local = Arc::new(local(config, local_addr));
         // The first non-blocking write needs to know that the socket takes one.
         socket.writable().await?;
         let shared = Arc::new(Shared {
@@ -209,25 +214,17 @@ pub(super) fn refused(outcome: Outcome, retry: Retry, reason: &str) -> SipEvent 
 }
 
 /// What stands in Via and Contact.
-fn local(config: &SipConfig, bound: SocketAddr) -> std::io::Result<Local> {
+fn local(config: &SipConfig, bound: SocketAddr) -> Local {
     let host = match &config.advertised_host {
-        Some(host) => match host.parse::<IpAddr>() {
-            Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
-            _ => host.clone(),
-        },
-        None if bound.ip().is_unspecified() => {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidInput,
-                "`sip.listen` names no single address: set `sip.advertised_host` to the one that trunks reach",
-            ));
-        }
-        None => match bound.ip() {
-            IpAddr::V6(v6) => format!("[{v6}]"),
-            IpAddr::V4(v4) => v4.to_string(),
-        },
+        Some(host) => host.clone(),
+        None => bound.ip().to_string(),
     };
-    Ok(Local {
+    let host = match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
+        _ => host,
+    };
+    Local {
         host,
         port: bound.port(),
-    })
+    }
 }

@@ -21,6 +21,11 @@ impl LockedInvite {
         Self { bytes, to }
     }
 
+    /// Lets the bytes go; the call is over.
+    pub(super) fn forget(&mut self) {
+        self.bytes = Vec::new();
+    }
+
     /// Asks the permit, then sends. `send` must not block: it is the bare system call.
     pub(super) fn write(
         &self,

@@ -14,7 +14,7 @@ use rsip::{Header, Headers, Request, Response, Uri};
 
 use super::config::Trunk;
 use super::locked::LockedInvite;
-use super::values::{Via, host_and_port, split};
+use super::values::{Address, Via, host_and_port, split};
 use super::wire::lines;
 use crate::domain::phone::Phone;
 
@@ -68,7 +68,12 @@ impl Identity {
     }
 
     fn uri(&self, number: Phone) -> String {
-        format!("sip:{}@{};user=phone", number.reveal(), self.trunk.domain)
+        let domain = &self.trunk.domain;
+        let number = number.reveal();
+        match domain.parse::<std::net::Ipv6Addr>() {
+            Ok(v6) => format!("sip:{number}@[{v6}];user=phone"),
+            Err(_) => format!("sip:{number}@{domain};user=phone"),
+        }
     }
 
     /// Always the number the call is placed for, never anonymous: sip.md section 5.
@@ -85,6 +90,8 @@ impl Identity {
     }
 
     fn to_header(&self, tag: Option<&str>) -> Header {
+        // A far end of RFC 2543 has no tag.
+        let tag = tag.filter(|tag| !tag.is_empty());
         let tag = tag.map(|tag| format!(";tag={tag}")).unwrap_or_default();
         Header::To(ToHeader::from(format!("<{}>{tag}", self.uri(self.to))))
     }
@@ -143,24 +150,39 @@ impl Identity {
     ) -> (Vec<u8>, SocketAddr) {
         let method = method.rsip();
         let mut headers = self.common(method, cseq, branch, self.to_header(Some(&remote.tag)));
-        for route in &remote.routes {
-            headers.push(Header::Route(Route::from(route.as_str())));
+        let (uri, routes) = remote.request_uri();
+        for route in routes {
+            headers.push(Header::Route(Route::from(route)));
         }
         headers.extend(extra);
         let to = remote.next_hop().unwrap_or(self.trunk.target);
-        (render(method, &remote.target, headers, &[]), to)
+        (render(method, &uri, headers, &[]), to)
     }
 }
 
 impl Remote {
+    /// Request-URI and routes; a strict router of RFC 2543 (no `lr`) becomes the Request-URI itself and the target the last
+    /// route (RFC 3261 section 12.2.1.1).
+    fn request_uri(&self) -> (String, Vec<String>) {
+        if let Some((first, rest)) = self.routes.split_first()
+            && let Ok(first) = Address::parse(first)
+            && !is_loose(&first.uri)
+        {
+            let target = format!("<{}>", self.target);
+            let routes = rest.iter().cloned().chain([target]).collect();
+            return (first.uri, routes);
+        }
+        (self.target.clone(), self.routes.clone())
+    }
+
     /// Where requests go: the first route, else the far end's contact. Names are not resolved here, and an address that
     /// is nobody's own never steers a message; the trunk's own target is used then.
     fn next_hop(&self) -> Option<SocketAddr> {
         let uri = match self.routes.first() {
-            Some(route) => route.split_once('<')?.1.split_once('>')?.0,
-            None => self.target.as_str(),
+            Some(route) => Address::parse(route).ok()?.uri,
+            None => self.target.clone(),
         };
-        let (host, port) = host_and_port(uri)?;
+        let (host, port) = host_and_port(&uri)?;
         let ip: std::net::IpAddr = host.parse().ok()?;
         let foreign = ip.is_multicast()
             || ip.is_unspecified()
@@ -171,6 +193,25 @@ impl Remote {
             port => Some(SocketAddr::new(ip, port)),
         }
     }
+}
+
+fn is_loose(uri: &str) -> bool {
+    let host = uri.rsplit_once('@').map_or(uri, |(_, host)| host);
+    host.split(';')
+        .skip(1)
+        .any(|param| param.split('=').next() == Some("lr"))
+}
+
+/// Escaped for a quoted string (RFC 3261 section 25.1), control characters left out.
+pub(super) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for character in text.chars().filter(|character| !character.is_control()) {
+        if matches!(character, '\\' | '"') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted
 }
 
 /// The requests that we send within a dialog. INVITE is not among them.
@@ -259,8 +300,7 @@ pub(super) fn respond(asked: Asked<'_>, reply: Reply<'_>) -> (Vec<u8>, SocketAdd
         headers.push(Header::From(FromHeader::from(line)));
     }
     for line in lines(asked.headers, "To") {
-        let has_tag = super::values::Address::parse(line)
-            .is_ok_and(|address| address.params.get("tag").is_some());
+        let has_tag = Address::parse(line).is_ok_and(|address| address.params.get("tag").is_some());
         let to = if has_tag || reply.tag.is_empty() {
             line.to_owned()
         } else if line.contains('<') {

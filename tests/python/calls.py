@@ -1,5 +1,7 @@
 """Calls that are allowed: every way they can go, seen from the API and from the wire."""
 
+import subprocess
+import sys
 import time
 
 import client as rpc
@@ -7,7 +9,7 @@ from callee import digest_problem
 from checks import check, equal
 from client import call_pb2, call_types_pb2, decision_pb2, refusal, suppression_pb2
 from stage import MD5_CHALLENGE, PASSWORD, SHA_CHALLENGE, USERNAME, Dialed, Stage, kinds
-from world import wait_for
+from world import ROOT, wait_for
 
 O = call_types_pb2
 
@@ -141,11 +143,11 @@ def lost_packets(stage: Stage):
 @check("together", "a carrier that says nothing: no INVITE after the permit's life")
 def mute_carrier(stage: Stage):
     dialed = dial(stage, "mute")
-    ended(dialed, O.OUTCOME_UNREACHABLE, O.CALL_STATE_FAILED, O.RETRY_CLASS_SOON)
     invites = stage.trunks["mute"].invites(dialed.number)
     assert len(invites) == 2, f"{len(invites)} INVITEs"
     # They are due after 0.5 s and after 1.5 s, and the latter is too late.
     assert invites[-1].at - invites[0].at < 1.3, "an INVITE left after the permit's life"
+    ended(dialed, O.OUTCOME_UNREACHABLE, O.CALL_STATE_FAILED, O.RETRY_CLASS_SOON)
 
 
 @check("together", "the answer crosses the CANCEL: acknowledged, ended at once, and so recorded")
@@ -229,6 +231,23 @@ def resumed(stage: Stage):
         raise AssertionError("a forged token was taken")
     except rpc.grpc.RpcError as error:
         equal(rpc.Refused(error).reason, "RESUME_TOKEN_INVALID")
+
+
+@check("together", "the first call of the README, as it is printed there")
+def readme(stage: Stage):
+    text = (ROOT / "README.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    own = {
+        "127.0.0.1:50051": stage.address, "dg_...": stage.keys["agent"], "+14045550141": stage.person(), "us-sales": "us-callee_hangs_up",
+        'open("offer.sdp", "rb").read()': repr(rpc.SDP), "int(time.time())": str(int(stage.clock.now())),
+    }
+    for printed, ours in own.items():
+        assert printed in code, f"the README has no {printed} any more"
+        code = code.replace(printed, ours)
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(rpc.STUBS)}, capture_output=True, text=True, timeout=40)
+    assert done.returncode == 0, done.stderr
+    for expected in ("RULE_OUTCOME_PASS US-national-dnc", "CALL_EVENT_KIND_ANSWERED 200", "CALL_EVENT_KIND_ENDED"):
+        assert expected in done.stdout, f"no {expected} in {done.stdout}"
 
 
 @check("together", "the agent hears `stop calling`: the opt-out is in force before the answer")

@@ -79,7 +79,7 @@ class Stage:
         self.trunks["lossy"] = Lossy(Sipp(self.folder.path, "behind_lossy", "answer_waits"), {"INVITE", "200"})
         config = self.write_config("dialgate.toml", self.url, "number.key")
         self.server = Server(self.clock, config, self.address)
-        keys = {name: self.create_key(config, name, role) for name, role in [
+        self.keys = keys = {name: self.create_key(config, name, role) for name, role in [
             ("agent", "agent"), ("administrator", "administrator"), ("second", "administrator"), ("auditor", "auditor")]}
         self.server.start()
         self.agent, self.administrator, self.second, self.auditor = (rpc.Client(self.address, keys[name]) for name in keys)

@@ -400,6 +400,7 @@ impl Call {
         self.invite.repeat = None;
         self.deadlines = Deadlines::default();
         self.offer = Vec::new();
+        self.invite.locked.forget();
         self.last_report = None;
         if self.sent {
             self.linger(now);

@@ -1176,3 +1176,16 @@ mod any_order {
         }
     }
 }
+
+#[test]
+fn a_strict_router_becomes_the_request_uri() {
+    let mut line = Line::new();
+    let headers = "Contact: <sip:callee@192.0.2.5>\r\nRecord-Route: <sip:127.0.0.9:5099>\r\n";
+    line.answer("INVITE", 200, "a", headers, ANSWER);
+    let ack = line.last();
+    let Start::Request { uri } = &ack.start else {
+        panic!("a request");
+    };
+    assert_eq!(uri, "sip:127.0.0.9:5099");
+    assert_eq!(ack.first("Route"), Some("<sip:callee@192.0.2.5>"));
+}
