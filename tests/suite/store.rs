@@ -136,7 +136,6 @@ fn wanted(store: &TestStore, number: u32, party_id: PartyId) -> FactsWanted {
         party_id,
         seller: "acme".to_owned(),
         call_kind: CallKind::LiveManual,
-        call_id: None,
         at: after(100),
     }
 }
