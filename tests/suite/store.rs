@@ -2360,6 +2360,26 @@ async fn opposite_orders_do_not_deadlock() {
     }
 }
 
+/// However busy the node is, an opt-out finds a connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opt_out_needs_no_free_connection() {
+    let Some(store) = TestStore::postgres().await else {
+        return;
+    };
+    let mut busy = Vec::new();
+    for _ in 0..store.config.max_connections {
+        busy.push(store.write().await);
+    }
+    let begun = tokio::time::Instant::now();
+    let mut tx = store.store.write(Urgency::OptOut).await.unwrap();
+    let key = store.key(phone(1));
+    let stopped = suppression(SuppressionSubject::Number(key));
+    tx.insert_suppression(&tenant(), &stopped).await.unwrap();
+    tx.commit().await.unwrap();
+    store.store.notify(&Notice::OptOut(key)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(1500));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_may_start_at_once() {
     let Some(url) = tokio::task::spawn_blocking(crate::support::postgres::database)
