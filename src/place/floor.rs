@@ -132,10 +132,13 @@ pub fn dialable(tables: &Tables, text: &str) -> Result<Dialable, NotDialable> {
     }
     let parsed = possible(text, national);
     let is_valid = parsed.as_ref().is_ok_and(|(_, kind)| is_valid(*kind));
-    if !is_valid && (may_be_short(tables, code, national) || begins_short(tables, code, national)) {
+    if !is_valid && may_be_short(tables, code, national) {
         return Err(NotDialable::EmergencyOrShortNumber);
     }
     let (parsed, kind) = parsed?;
+    if !is_valid && begins_short(tables, code, national) {
+        return Err(NotDialable::EmergencyOrShortNumber);
+    }
     ordinary_type(kind, rate.map(|rate| rate.class))?;
     describe_elsewhere(tables, phone, code, (&parsed, kind))
 }
