@@ -150,83 +150,52 @@ fn both_databases_have_the_same_migrations() {
 /// The checks themselves: each must see a breach in a small made-up source, and must not see one in its good twin.
 #[test]
 fn each_check_can_fail() {
-    let sip = |text: &str| Source::new("src/sip/dialog.rs", text);
+    let (sip, cli) = ("src/sip/dialog.rs", "src/cli/call.rs");
+    let bad = |check: fn(&Source) -> Vec<String>, path, text: &str| {
+        let faults = check(&Source::new(path, text));
+        assert_eq!(faults.len(), 1, "{text}");
+    };
+    let good = |check: fn(&Source) -> Vec<String>, path, text: &str| {
+        let faults = check(&Source::new(path, text));
+        assert!(faults.is_empty(), "{faults:?} in {text}");
+    };
+    let layers = layering_faults;
+    bad(layers, sip, "use crate::store::Tx;");
+    bad(
+        layers,
+        sip,
+        "use crate::{\n domain::CallId,\n gate::{Gate, store},\n};",
+    );
+    bad(layers, sip, "let x = super::super::gate::Gate;");
+    good(
+        layers,
+        sip,
+        "use crate::policy::Permit; // not crate::store",
+    );
+    good(layers, sip, "use super::store;");
+    bad(layers, "src/new.rs", "a module without a row in the table");
+    bad(
+        owner_faults,
+        sip,
+        "let a = \"sqlite:///x\"; sqlx::query(a);",
+    );
+    bad(owner_faults, cli, "use tonic::Status;");
+    good(owner_faults, sip, "use rsip::Uri; // tonic::Status");
+    bad(permit_faults, cli, "fn f(p: Permit) {}");
+    good(permit_faults, cli, "fn f(p: SemaphorePermit) {}");
+    bad(name_faults, sip, "pub mod util;");
+    bad(name_faults, "src/sip/misc/mod.rs", "");
+    let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}", "y\n".repeat(99));
+    bad(size_faults, sip, &"x\n".repeat(501));
+    bad(size_faults, "src/main.rs", &"x\n".repeat(50));
+    good(size_faults, sip, &("x\n".repeat(500) + &tests));
+    let store = Source::new("src/store/calls.rs", "    pub async fn lease_calls() {}");
+    let untried = untried_faults(&store, "tx.lease_calls_of()");
     assert_eq!(
-        layering_faults(&sip("\nuse crate::store::Tx;")),
-        ["src/sip/dialog.rs:2: `sip` may not name `store`"]
+        untried,
+        ["src/store/calls.rs:1: `lease_calls` is not named in tests/suite/store.rs"]
     );
-    assert_eq!(
-        layering_faults(&sip(
-            "use crate::{\n domain::ids::CallId,\n gate::{Gate, store},\n};"
-        ))
-        .len(),
-        1
-    );
-    assert_eq!(
-        layering_faults(&sip("let x = super::super::gate::Gate;")).len(),
-        1
-    );
-    assert_eq!(
-        layering_faults(&sip(
-            "use crate::policy::Permit; // not crate::store\nuse super::store;"
-        ))
-        .len(),
-        0
-    );
-    assert_eq!(
-        layering_faults(&Source::new("src/new.rs", "")).len(),
-        1,
-        "a module without a row in the table"
-    );
-    assert_eq!(
-        owner_faults(&sip("let a = \"sqlite:///x\"; sqlx::query(a);")).len(),
-        1
-    );
-    assert_eq!(
-        owner_faults(&sip("use rsip::Uri; // tonic::Status")).len(),
-        0
-    );
-    assert_eq!(
-        owner_faults(&Source::new("src/cli/call.rs", "use tonic::Status;")).len(),
-        1
-    );
-    assert_eq!(
-        permit_faults(&Source::new("src/grpc/mod.rs", "fn f(p: Permit) {}")).len(),
-        1
-    );
-    assert_eq!(
-        permit_faults(&Source::new(
-            "src/grpc/mod.rs",
-            "fn f(p: SemaphorePermit) {}"
-        ))
-        .len(),
-        0
-    );
-    assert_eq!(size_faults(&sip(&"x\n".repeat(501))).len(), 1);
-    assert_eq!(
-        size_faults(&sip(&format!(
-            "{}#[cfg(test)]\nmod tests {{\n{}}}",
-            "x\n".repeat(500),
-            "y\n".repeat(99)
-        )))
-        .len(),
-        0
-    );
-    assert_eq!(
-        size_faults(&Source::new("src/main.rs", &"x\n".repeat(50))).len(),
-        1
-    );
-    assert_eq!(name_faults(&sip("pub mod util;")).len(), 1);
-    assert_eq!(
-        name_faults(&Source::new("src/sip/misc/mod.rs", "")).len(),
-        1
-    );
-    let store = Source::new(
-        "src/store/calls.rs",
-        "    pub async fn lease_calls(&mut self) {}",
-    );
-    assert_eq!(untried_faults(&store, "tx.lease_calls_of()").len(), 1);
-    assert_eq!(untried_faults(&store, "tx.lease_calls()").len(), 0);
+    assert!(untried_faults(&store, "tx.lease_calls()").is_empty());
 }
 
 /// One file of `src/`, with the top module it belongs to.

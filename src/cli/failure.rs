@@ -132,7 +132,7 @@ impl Report {
             }
         }
         Self {
-            message: plain(&parts.join(": ")).into_owned(),
+            message: plain_lines(&parts.join(": ")),
             advice: find::<Advised>(error)
                 .map(|advised| advised.advice.to_owned())
                 .into_iter()
@@ -220,6 +220,12 @@ impl Report {
             "advice": self.advice,
         }})
     }
+}
+
+/// What this machine found wrong may be a list, a line each.
+fn plain_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(plain).collect();
+    lines.join("\n")
 }
 
 fn find<E: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&E> {

@@ -46,8 +46,16 @@ pub struct EvalArgs {
 pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
     let PolicyCommand::Eval(args) = command;
     let pack = match &args.rules {
-        Some(folder) => Pack::load(folder)?,
-        None => Pack::embedded()?,
+        Some(folder) => Pack::load(folder),
+        None => Pack::embedded(),
+    };
+    let pack = match pack {
+        Ok(pack) => pack,
+        Err(problems) => {
+            // One line a fault, as a compiler would.
+            eprintln!("error: {problems}");
+            return Ok(ExitCode::FAILURE);
+        }
     };
     let input: Box<dyn BufRead> = match &args.file {
         Some(path) => {

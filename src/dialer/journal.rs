@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome};
+use crate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome, Retry};
 use crate::domain::ids::{AttemptId, AuditEntryId};
 use crate::domain::time::Micros;
 use crate::sip::Ending;
@@ -98,7 +98,7 @@ impl<'a> Journal<'a> {
                 sip_reason: ending.reason.clone(),
                 q850_cause: ending.q850_cause,
                 outcome: Some(ending.outcome),
-                retry: Some(ending.retry),
+                retry: Some(retry_left(ending)),
                 ..EventDetail::default()
             },
             at: self.now(),
@@ -134,6 +134,16 @@ impl<'a> Journal<'a> {
 
     fn now(&self) -> Micros {
         self.shared.clock.read().wall
+    }
+}
+
+/// A call has one target so far: what asks for the next one is left with what comes after it (docs/ARCHITECTURE.md, what
+/// is not there yet).
+fn retry_left(ending: &Ending) -> Retry {
+    match (ending.retry, ending.outcome) {
+        (Retry::Trunk, Outcome::NoRoute) => Retry::Fix,
+        (Retry::Trunk, _) => Retry::Soon,
+        (retry, _) => retry,
     }
 }
 

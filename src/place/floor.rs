@@ -136,6 +136,9 @@ pub fn dialable(tables: &Tables, text: &str) -> Result<Dialable, NotDialable> {
         return Err(NotDialable::EmergencyOrShortNumber);
     }
     let (parsed, kind) = parsed?;
+    if !is_valid && begins_short(tables, code, national) {
+        return Err(NotDialable::EmergencyOrShortNumber);
+    }
     ordinary_type(kind, rate.map(|rate| rate.class))?;
     describe_elsewhere(tables, phone, code, (&parsed, kind))
 }
@@ -195,6 +198,14 @@ fn is_short_in(tables: &Tables, code: u16, national: &str) -> bool {
 fn may_be_short(tables: &Tables, code: u16, national: &str) -> bool {
     let lengths = tables.short.lengths.get(&code);
     lengths.is_some_and(|lengths| lengths.contains(&national.len()))
+}
+
+/// Begins with an emergency or short number of the country, and is no number that the metadata knows: an exchange that
+/// acts on the first digits would connect it, whatever follows.
+fn begins_short(tables: &Tables, code: u16, national: &str) -> bool {
+    (2..national.len())
+        .filter_map(|end| national.get(..end))
+        .any(|head| tables.short.anywhere.contains(head) || is_short_in(tables, code, head))
 }
 
 /// The area code of a +1 number, if the number can be a person's line.
@@ -583,6 +594,10 @@ mod tests {
             ("+3780549886377", "SM"),
         ] {
             check(text, Ok(country));
+        }
+        // A plan that knows no such number, and an emergency number at its head.
+        for text in ["+491120000", "+491100000", "+331120000"] {
+            check(text, Err(NotDialable::EmergencyOrShortNumber));
         }
         // By prefix, whatever the length.
         for text in [

@@ -3,8 +3,11 @@
 //! A table that is damaged refuses the whole set, with every fault named: a missing row would silently open a number or
 //! remove a clock. `rules/numbering/README.md` tells where the rows come from.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+
+use sha2::{Digest, Sha256};
 
 use super::rows;
 use super::sheets::{Sheets, ZoneId};
@@ -35,6 +38,7 @@ pub struct Tables {
     pub(super) postal_letters: HashMap<char, Area>,
     /// Zones of US states and Canadian provinces, informal practice included.
     pub(super) regions: HashMap<String, Vec<ZoneId>>,
+    digest: String,
 }
 
 /// A +1 area code.
@@ -212,7 +216,15 @@ impl Tables {
     pub(super) fn read(
         text_of: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, TableProblems> {
-        let mut sheets = Sheets::new(text_of);
+        let hash = RefCell::new(Sha256::new());
+        let hashed_text_of = |file: &str| {
+            let text = text_of(file)?;
+            let mut hash = hash.borrow_mut();
+            hash.update(text.len().to_le_bytes());
+            hash.update(&text);
+            Ok(text)
+        };
+        let mut sheets = Sheets::new(&hashed_text_of);
         if !is_fresh(zone_data_version()) {
             sheets.file_problem(
                 "time zones",
@@ -240,12 +252,19 @@ impl Tables {
             postal_letters,
             regions: regions.zones,
             zones: std::mem::take(&mut sheets.zones),
+            digest: hex(&hash.borrow().clone().finalize()),
         };
         if sheets.problems.is_empty() {
             Ok(tables)
         } else {
             Err(TableProblems(sheets.problems))
         }
+    }
+
+    /// SHA-256 over the text of all tables: decisions name the data that they stand on.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The calling code at the front of these digits and what follows it. No code is the beginning of another
@@ -282,6 +301,10 @@ impl Tables {
             .filter_map(|id| self.zones.get(id).cloned())
             .collect()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -149,9 +149,9 @@ fn regions(pack: &Pack, place: &Place) -> Vec<String> {
     regions.extend(place.known_regions.iter().cloned());
     regions.extend(place.number_regions.iter().cloned());
     if let Some(country) = &place.country {
-        let law = pack.law_of(country);
-        if law != country {
-            regions.push(format!("{law}-{country}"));
+        let as_region = format!("{}-{country}", pack.law_of(country));
+        if !pack.indexes_of(&as_region).is_empty() {
+            regions.push(as_region);
         }
     }
     regions.retain(|region| region.contains('-'));

@@ -88,8 +88,7 @@ impl Pack {
 
     /// An operator's pack: `folder/*.toml`, `folder/holidays.csv` and `folder/numbering/*.csv`.
     pub fn load(folder: &Path) -> Result<Self, PackProblems> {
-        let mut problems = Vec::new();
-        let sources = read_folder(folder, &mut problems);
+        let (sources, problems) = read_folder(folder)?;
         Self::build(&sources, problems, Tables::load(folder))
     }
 
@@ -188,7 +187,7 @@ impl Pack {
             (Some(tables), Some(as_of)) if draft.problems.is_empty() => {
                 let version = PackVersion {
                     version: as_of,
-                    sha256: digest(sources),
+                    sha256: digest(sources, &tables),
                     zone_data: zone_data_version().to_owned(),
                 };
                 Ok(Self::of(draft, version, tables, holidays))
@@ -226,53 +225,41 @@ impl Pack {
 /// The table of observed holidays.
 const HOLIDAYS: &str = "holidays.csv";
 
-/// Reads the rule files of a folder, in the order of their names.
-fn read_folder(folder: &Path, problems: &mut Vec<PackProblem>) -> Vec<Source> {
-    let mut fault = |file: String, problem: String| {
-        problems.push(PackProblem {
-            file,
-            line: None,
-            problem,
-        });
+/// Reads the rule files of a folder, in the order of their names, and tells which could not be read.
+fn read_folder(folder: &Path) -> Result<(Vec<Source>, Vec<PackProblem>), PackProblems> {
+    let fault = |file: String, problem: String| PackProblem {
+        file,
+        line: None,
+        problem,
     };
-    let mut names: Vec<String> = match std::fs::read_dir(folder) {
-        Ok(entries) => entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| name.ends_with(".toml"))
-            .collect(),
-        Err(error) => {
-            fault(
-                folder.display().to_string(),
-                format!("the folder cannot be read: {error}"),
-            );
-            return Vec::new();
-        }
-    };
-    if names.is_empty() {
-        fault(
-            "*.toml".to_owned(),
-            "the folder holds no rule file".to_owned(),
-        );
-    }
+    let entries = std::fs::read_dir(folder).map_err(|error| {
+        let problem = format!("the folder cannot be read: {error}");
+        PackProblems(vec![fault(folder.display().to_string(), problem)])
+    })?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
     names.push(HOLIDAYS.to_owned());
     names.sort_unstable();
-    let mut sources = Vec::new();
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
     for name in names {
         match std::fs::read_to_string(folder.join(&name)) {
             Ok(text) => sources.push(Source { name, text }),
-            Err(error) => fault(name, format!("the file cannot be read: {error}")),
+            Err(error) => problems.push(fault(name, format!("the file cannot be read: {error}"))),
         }
     }
-    sources
+    Ok((sources, problems))
 }
 
-/// SHA-256 over names and contents, each with its length, so that no two packs share one text.
-fn digest(sources: &[Source]) -> String {
+/// SHA-256 over names and contents, each with its length so that no two packs share one text, and the numbering tables.
+fn digest(sources: &[Source], tables: &Tables) -> String {
     let mut hash = Sha256::new();
     for part in sources.iter().flat_map(|s| [&s.name, &s.text]) {
         hash.update(part.len().to_le_bytes());
         hash.update(part.as_bytes());
     }
+    hash.update(tables.digest());
     let bytes = hash.finalize();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -77,7 +77,7 @@ impl Identity {
     }
 
     /// Always the number the call is placed for, never anonymous: sip.md section 5.
-    fn from_header(&self) -> Header {
+    fn caller(&self) -> Header {
         let name = match &self.trunk.display_name {
             Some(name) => format!("\"{}\" ", name.replace('\\', "\\\\").replace('"', "\\\"")),
             None => String::new(),
@@ -89,7 +89,7 @@ impl Identity {
         )))
     }
 
-    fn to_header(&self, tag: Option<&str>) -> Header {
+    fn callee(&self, tag: Option<&str>) -> Header {
         // A far end of RFC 2543 has no tag.
         let tag = tag.filter(|tag| !tag.is_empty());
         let tag = tag.map(|tag| format!(";tag={tag}")).unwrap_or_default();
@@ -100,7 +100,7 @@ impl Identity {
         vec![
             self.local.via(branch),
             Header::MaxForwards(MaxForwards::from("70")),
-            self.from_header(),
+            self.caller(),
             to,
             Header::CallId(CallId::from(self.call_id.as_str())),
             Header::CSeq(CSeq::from(format!("{cseq} {method}"))),
@@ -115,7 +115,7 @@ impl Identity {
         auth: Vec<Header>,
         offer: &[u8],
     ) -> LockedInvite {
-        let mut headers = self.common(Method::Invite, cseq, branch, self.to_header(None));
+        let mut headers = self.common(Method::Invite, cseq, branch, self.callee(None));
         headers.push(self.local.contact());
         headers.extend(auth);
         headers.push(Header::Allow(Allow::from(ALLOW)));
@@ -127,7 +127,7 @@ impl Identity {
 
     /// The CANCEL of an INVITE: its branch, its number (RFC 3261 section 9.1).
     pub(super) fn cancel(&self, cseq: u32, branch: &str, reason: &str) -> Vec<u8> {
-        let mut headers = self.common(Method::Cancel, cseq, branch, self.to_header(None));
+        let mut headers = self.common(Method::Cancel, cseq, branch, self.callee(None));
         headers.push(reason_header(reason));
         render(Method::Cancel, &self.request_uri(), headers, &[])
     }
@@ -149,7 +149,7 @@ impl Identity {
         extra: Vec<Header>,
     ) -> (Vec<u8>, SocketAddr) {
         let method = method.rsip();
-        let mut headers = self.common(method, cseq, branch, self.to_header(Some(&remote.tag)));
+        let mut headers = self.common(method, cseq, branch, self.callee(Some(&remote.tag)));
         let (uri, routes) = remote.request_uri();
         for route in routes {
             headers.push(Header::Route(Route::from(route)));

@@ -59,7 +59,7 @@ pub(super) fn parse(datagram: &[u8]) -> Result<Message, Refusal> {
         Ok(start) => start,
         Err((status, why)) => return Err(raw.refuse(status, why)),
     };
-    match raw.check(start, method) {
+    match raw.check(start, method.as_deref()) {
         Ok(message) => Ok(message),
         Err((why, raw)) => Err(raw.refuse(400, why)),
     }
@@ -197,10 +197,10 @@ impl Raw {
     fn check(
         self,
         start: Start,
-        method: Option<String>,
+        method: Option<&str>,
     ) -> Result<Message, (&'static str, Box<Self>)> {
         let checked = self
-            .fields(method.as_deref())
+            .fields(method)
             .and_then(|fields| Ok((fields, self.body_length()?)));
         let (fields, length) = match checked {
             Ok(checked) => checked,

@@ -19,6 +19,10 @@ use super::{Pools, Result, Shared, Store, StoreConfig, StoreError, Turnstile, mi
 /// How long one waits for a connection of the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Connections to PostgreSQL that only opt-outs take, beside `max_connections`. One holds its connection for half a second
+/// at most, and waits for the barrier without it.
+const URGENT_CONNECTIONS: u32 = 2;
+
 /// How long SQLite waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,11 +63,15 @@ pub(super) async fn open(config: &StoreConfig) -> Result<Store> {
     }
     let notices = match &pools {
         Pools::Sqlite { .. } => Notices::local(),
-        Pools::Postgres(pool) => {
+        Pools::Postgres { ordinary, .. } => {
             let own = PgPoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(ACQUIRE_TIMEOUT);
-            Notices::listening(own.connect_with((*pool.connect_options()).clone()).await?).await?
+            Notices::listening(
+                own.connect_with((*ordinary.connect_options()).clone())
+                    .await?,
+            )
+            .await?
         }
     };
     let vault = Arc::new(vault);
@@ -95,7 +103,9 @@ fn wrong_key_file(path: &Path) -> StoreError {
 async fn stored_check(pools: &Pools) -> Result<Option<Vec<u8>>> {
     const SQL: &str = "SELECT value FROM store_meta WHERE name = 'key_check'";
     Ok(match pools {
-        Pools::Postgres(pool) => sqlx::query_scalar(SQL).fetch_optional(pool).await?,
+        Pools::Postgres { ordinary, .. } => {
+            sqlx::query_scalar(SQL).fetch_optional(ordinary).await?
+        }
         Pools::Sqlite { writer, .. } => sqlx::query_scalar(SQL).fetch_optional(writer).await?,
     })
 }
@@ -105,8 +115,11 @@ async fn stored_check(pools: &Pools) -> Result<Option<Vec<u8>>> {
 async fn claim_check(pools: &Pools, check: &[u8; 32]) -> Result<Vec<u8>> {
     const SQL: &str = "INSERT INTO store_meta (name, value) VALUES ('key_check', $1) ON CONFLICT (name) DO NOTHING";
     match pools {
-        Pools::Postgres(pool) => {
-            sqlx::query(SQL).bind(check.to_vec()).execute(pool).await?;
+        Pools::Postgres { ordinary, .. } => {
+            sqlx::query(SQL)
+                .bind(check.to_vec())
+                .execute(ordinary)
+                .await?;
         }
         Pools::Sqlite { writer, .. } => {
             sqlx::query(SQL)
@@ -204,13 +217,17 @@ async fn assert_sqlite(conn: &mut SqliteConnection) -> sqlx::Result<()> {
     let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys")
         .fetch_one(&mut *conn)
         .await?;
-    if journal == "wal" && synchronous == 2 && foreign_keys == 1 {
+    let busy_timeout: i64 = sqlx::query_scalar("PRAGMA busy_timeout")
+        .fetch_one(&mut *conn)
+        .await?;
+    let waits = u128::try_from(busy_timeout) == Ok(BUSY_TIMEOUT.as_millis());
+    if journal == "wal" && synchronous == 2 && foreign_keys == 1 && waits {
         return Ok(());
     }
     Err(sqlx::Error::Configuration(
         format!(
-            "SQLite did not take journal_mode=WAL, synchronous=FULL, foreign_keys=ON (it has {journal}, {synchronous}, \
-             {foreign_keys}): use a local file system"
+            "SQLite did not take journal_mode=WAL, synchronous=FULL, foreign_keys=ON, busy_timeout (it has {journal}, \
+             {synchronous}, {foreign_keys}, {busy_timeout}): use a local file system"
         )
         .into(),
     ))
@@ -226,14 +243,18 @@ async fn open_postgres(config: &StoreConfig) -> Result<Pools> {
     migrate::run(&migrate::postgres(), &mut first).await?;
     set_session(&mut first).await?;
     first.close().await?;
+    let ordinary = postgres_pool(config.max_connections, options.clone()).await?;
+    assert_isolation(&ordinary).await?;
+    let urgent = postgres_pool(URGENT_CONNECTIONS, options).await?;
+    Ok(Pools::Postgres { ordinary, urgent })
+}
+
+async fn postgres_pool(connections: u32, options: PgConnectOptions) -> Result<PgPool> {
     let pool = PgPoolOptions::new()
-        .max_connections(config.max_connections)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(|conn, _| Box::pin(set_session(conn)))
-        .connect_with(options)
-        .await?;
-    assert_isolation(&pool).await?;
-    Ok(Pools::Postgres(pool))
+        .after_connect(|conn, _| Box::pin(set_session(conn)));
+    Ok(pool.connect_with(options).await?)
 }
 
 /// Refuses a server under which an acknowledged commit may be lost.

@@ -71,7 +71,7 @@ pub struct StoreConfig {
     pub url: String,
     /// The file of the secret under which numbers are hashed and people's keys are wrapped; made on first start.
     pub key_file: PathBuf,
-    /// Most connections held at once.
+    /// Most connections held at once by ordinary work; on PostgreSQL three more serve opt-outs and notifications.
     pub max_connections: u32,
 }
 
@@ -106,7 +106,11 @@ struct Shared {
 }
 
 enum Pools {
-    Postgres(PgPool),
+    Postgres {
+        ordinary: PgPool,
+        /// Connections that only opt-outs take: however busy the others are, one is free soon.
+        urgent: PgPool,
+    },
     Sqlite {
         /// One connection: SQLite lets one write at a time, and waiting here is fairer than its busy handler.
         writer: SqlitePool,
@@ -179,7 +183,7 @@ impl Store {
     #[must_use]
     pub fn engine(&self) -> Engine {
         match &self.shared.pools {
-            Pools::Postgres(_) => Engine::Postgres,
+            Pools::Postgres { .. } => Engine::Postgres,
             Pools::Sqlite { .. } => Engine::Sqlite,
         }
     }
@@ -187,8 +191,9 @@ impl Store {
     /// A transaction for reading. To look again for a change, begin another.
     pub async fn read(&self) -> Result<Tx> {
         let inner = match &self.shared.pools {
-            Pools::Postgres(pool) => Inner::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+            Pools::Postgres { ordinary, .. } => Inner::Postgres(
+                ordinary
+                    .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
                     .await?,
             ),
             Pools::Sqlite { readers, .. } => {
@@ -202,7 +207,11 @@ impl Store {
     /// its number's lock (docs/ARCHITECTURE.md, the barrier).
     pub async fn write(&self, urgency: Urgency) -> Result<Tx> {
         let (inner, turn) = match &self.shared.pools {
-            Pools::Postgres(pool) => {
+            Pools::Postgres { ordinary, urgent } => {
+                let pool = match urgency {
+                    Urgency::OptOut => urgent,
+                    Urgency::Ordinary => ordinary,
+                };
                 let inner = pool
                     .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
                     .await?;
@@ -225,7 +234,13 @@ impl Store {
     pub async fn notify(&self, notice: &Notice) -> Result<()> {
         self.shared.notices.send(*notice);
         match &self.shared.pools {
-            Pools::Postgres(pool) => self.shared.notices.send_far(pool, *notice).await,
+            Pools::Postgres { ordinary, urgent } => {
+                let pool = match notice {
+                    Notice::OptOut(_) | Notice::OptOutWide => urgent,
+                    Notice::CallQueued | Notice::CallChanged(_) => ordinary,
+                };
+                self.shared.notices.send_far(pool, *notice).await
+            }
             Pools::Sqlite { .. } => Ok(()),
         }
     }

@@ -63,6 +63,13 @@ class Traffic:
     def invites(self, number: str) -> list[Message]:
         return self.received(number, "INVITE")
 
+    def stop(self) -> str:
+        """Ends in good order; answers what was not as it should be."""
+        raise NotImplementedError
+
+    def kill(self):
+        self.stop()
+
 
 class Sipp(Traffic):
     """A SIPp callee that plays one scenario for every call it gets."""
@@ -100,6 +107,11 @@ class Sipp(Traffic):
             found.append(Message(at, "received" in kind, message.strip().replace("\r", "") + "\n"))
         return found
 
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
     def stop(self) -> str:
         """Ends SIPp; answers what it found wrong. It knows each message that its scenario did not expect."""
         if self.process.poll() is None:
@@ -107,8 +119,7 @@ class Sipp(Traffic):
         try:
             code = self.process.wait(10)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
+            self.kill()
             return f"{self.name}: a call did not end as the scenario says"
         # 0: all calls went as the scenario says; 99: no call came.
         if code in (0, 99):
@@ -181,9 +192,16 @@ class Lossy(Traffic):
         return list(self.seen)
 
     def stop(self) -> str:
+        self._close()
+        return self.callee.stop()
+
+    def kill(self):
+        self._close()
+        self.callee.kill()
+
+    def _close(self):
         self.front.close()
         self.back.close()
-        return self.callee.stop()
 
 
 def digest_problem(challenge: str, invite: Message, username: str, password: str) -> str:

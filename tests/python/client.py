@@ -1,8 +1,12 @@
 """A foreign client: Python's grpcio with stubs made from proto/ as anybody would make them."""
 
+import atexit
+import shutil
 import sys
+import tempfile
 import uuid
 from datetime import date
+from pathlib import Path
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,18 +14,18 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from grpc_tools import protoc
 
-from world import ROOT, TARGET
+from world import ROOT
 
-STUBS = TARGET / "python" / "gen"
+# A folder of this run alone: two stories may run side by side.
+STUBS = Path(tempfile.mkdtemp(prefix="dialgate-stubs-"))
+atexit.register(shutil.rmtree, STUBS, ignore_errors=True)
 DEADLINE = 20
 
 
 def make_stubs():
-    STUBS.mkdir(parents=True, exist_ok=True)
     files = sorted(str(path) for path in (ROOT / "proto").rglob("*.proto"))
-    include = str(next(path for path in map(str, protoc.__file__.rsplit("/", 1)[:1])) + "/_proto")
-    code = protoc.main(["", f"-I{ROOT / 'proto'}", f"-I{include}", f"--python_out={STUBS}", f"--grpc_python_out={STUBS}", *files])
-    if code:
+    includes = [f"-I{ROOT / 'proto'}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
+    if protoc.main(["", *includes, f"--python_out={STUBS}", f"--grpc_python_out={STUBS}", *files]):
         raise RuntimeError("the stubs could not be made from proto/")
     sys.path.insert(0, str(STUBS))
 

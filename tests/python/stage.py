@@ -2,7 +2,6 @@
 
 import itertools
 import socket
-import subprocess
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -251,13 +250,12 @@ class Stage:
     # ---- the end ------------------------------------------------------------------------------------------------------
 
     def clean_up(self):
-        for trunk in self.trunks.values():
-            trunk.stop()
-        if self.server and self.server.process and self.server.is_up():
-            self.server.kill()
-        if self.database:
-            try:
+        try:
+            if self.server and self.server.process and self.server.is_up():
+                self.server.kill()
+            for trunk in self.trunks.values():
+                trunk.kill()
+            if self.database:
                 self.database.stop()
-            except (RuntimeError, subprocess.TimeoutExpired) as problem:
-                print(problem)
-        self.folder.remove()
+        finally:
+            self.folder.remove()

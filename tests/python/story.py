@@ -1,6 +1,7 @@
 """The whole story against the built binary, on one database: `story.py --engine sqlite|postgres [--only WORDS]`."""
 
 import argparse
+import signal
 import sys
 import time
 import traceback
@@ -36,6 +37,8 @@ def main() -> int:
         print(f"{BINARY} is not there: `cargo build` makes it")
         return 1
     chosen = {act: [(sentence, function) for sentence, function in checks if arguments.only in sentence] for act, checks in CHECKS.items()}
+    # Asked to stop, the story still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     results = []
     stage = Stage(arguments.engine)
     try:
@@ -48,9 +51,10 @@ def main() -> int:
         results.append(False)
         print(f"FAILED the stage could not be set\n{traceback.format_exc()}")
     finally:
-        if not all(results) and stage.server:
-            print(f"--- the log ends:\n{stage.server.tail()}")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stage.clean_up()
+    if not all(results) and stage.server:
+        print(f"--- the log ends:\n{stage.server.tail()}")
     print(f"test result: {'ok' if all(results) else 'FAILED'}. {sum(results)} passed; {len(results) - sum(results)} failed")
     return 0 if all(results) else 1
 

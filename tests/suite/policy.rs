@@ -117,6 +117,15 @@ fn an_operators_folder_takes_the_place_of_the_built_in_pack() {
     let loaded = Pack::load(folder.path()).unwrap();
     assert_eq!(loaded.version(), pack().version());
     assert_eq!(loaded.rules().len(), pack().rules().len());
+    let sheet = folder.path().join("numbering/us_zip_zones.csv");
+    let text = std::fs::read_to_string(&sheet).unwrap();
+    std::fs::write(&sheet, format!("# edited\n{text}")).unwrap();
+    let edited = Pack::load(folder.path()).unwrap();
+    assert_ne!(
+        edited.version().sha256,
+        pack().version().sha256,
+        "the numbering tables count too"
+    );
 
     // Another day closed by proclamation: another version, another verdict.
     let table = folder.path().join("us.toml");

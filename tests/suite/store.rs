@@ -136,7 +136,6 @@ fn wanted(store: &TestStore, number: u32, party_id: PartyId) -> FactsWanted {
         party_id,
         seller: "acme".to_owned(),
         call_kind: CallKind::LiveManual,
-        call_id: None,
         at: after(100),
     }
 }
@@ -354,14 +353,16 @@ async fn facts_count_attempts_as_caps_want_them(store: TestStore) {
         let mut new = new_call(party, phone(number), store.key(phone(number)));
         new.call.seller = seller.to_owned();
         let mut tx = store.write().await;
-        tx.insert_calls(&tenant(), &[new.clone()]).await.unwrap();
+        tx.insert_calls(&tenant(), std::slice::from_ref(&new))
+            .await
+            .unwrap();
         let epoch = tx.lease_calls(owner, "main", 1, NOON).await.unwrap()[0].lease_epoch;
         let mut made = attempt(&new.call, owner);
         made.at = at;
         tx.fence_claims(&[(new.call.call_id, epoch, made.attempt_id)])
             .await
             .unwrap();
-        tx.insert_attempts(&tenant(), &[made.clone()])
+        tx.insert_attempts(&tenant(), std::slice::from_ref(&made))
             .await
             .unwrap();
         if let Some(outcome) = outcome {
@@ -1053,7 +1054,9 @@ async fn a_further_claim_supersedes_the_old_one(store: TestStore) {
             .await
             .unwrap()
     );
-    tx.insert_attempts(&tenant(), &[new.clone()]).await.unwrap();
+    tx.insert_attempts(&tenant(), std::slice::from_ref(&new))
+        .await
+        .unwrap();
     assert_eq!(
         tx.open_permits(&tenant(), &call.number_key).await.unwrap(),
         [new.attempt_id]
@@ -1763,7 +1766,9 @@ async fn a_claim_that_waited_sees_the_opt_out(store: TestStore) {
 async fn a_failed_transaction_cannot_be_committed(store: TestStore) {
     let mut tx = store.write().await;
     let entry = audit("kept", NOON);
-    tx.insert_audit(&tenant(), &[entry.clone()]).await.unwrap();
+    tx.insert_audit(&tenant(), std::slice::from_ref(&entry))
+        .await
+        .unwrap();
     assert!(tx.insert_audit(&tenant(), &[entry]).await.is_err());
     assert!(
         tx.commit().await.is_err(),
@@ -1980,7 +1985,7 @@ async fn an_erased_person_leaves_no_error(store: TestStore) {
     let judged = decision(call.party_id, phone(1), call.number_key, NOON);
     let agreed = consent(call.party_id, phone(1));
     let mut tx = store.write().await;
-    tx.insert_decisions(&tenant(), &[judged.clone()])
+    tx.insert_decisions(&tenant(), std::slice::from_ref(&judged))
         .await
         .unwrap();
     tx.insert_consent(&tenant(), &agreed).await.unwrap();
@@ -2093,7 +2098,7 @@ async fn tenants_are_apart(store: TestStore) {
     let judged = decision(call.party_id, phone(1), key, NOON);
     let stopped = suppression(SuppressionSubject::Number(key));
     let mut tx = store.write().await;
-    tx.insert_decisions(&tenant(), &[judged.clone()])
+    tx.insert_decisions(&tenant(), std::slice::from_ref(&judged))
         .await
         .unwrap();
     tx.insert_suppression(&tenant(), &stopped).await.unwrap();
@@ -2352,6 +2357,26 @@ async fn opposite_orders_do_not_deadlock() {
         };
         tokio::join!(lock(one, &keys), lock(other, &reversed));
     }
+}
+
+/// However busy the node is, an opt-out finds a connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opt_out_needs_no_free_connection() {
+    let Some(store) = TestStore::postgres().await else {
+        return;
+    };
+    let mut busy = Vec::new();
+    for _ in 0..store.config.max_connections {
+        busy.push(store.write().await);
+    }
+    let begun = tokio::time::Instant::now();
+    let mut tx = store.store.write(Urgency::OptOut).await.unwrap();
+    let key = store.key(phone(1));
+    let stopped = suppression(SuppressionSubject::Number(key));
+    tx.insert_suppression(&tenant(), &stopped).await.unwrap();
+    tx.commit().await.unwrap();
+    store.store.notify(&Notice::OptOut(key)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(1500));
 }
 
 #[tokio::test(flavor = "multi_thread")]

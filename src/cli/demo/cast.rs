@@ -63,7 +63,7 @@ pub(super) const PLACES: &[Place] = &[
     },
     Place {
         name: "Sydney, by a consent that names every hour",
-        prefix: "+6125550120",
+        prefix: "+612555012",
         country: "AU",
         registers: &["au-dncr"],
         ground: Ground::ConsentAtAnyHour,

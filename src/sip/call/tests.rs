@@ -148,14 +148,14 @@ impl Line {
         while let Some(at) = self
             .call
             .wake()
-            .map(|at| at.0.as_millis() as u64)
+            .map(|at| u64::try_from(at.0.as_millis()).unwrap())
             .filter(|at| *at <= until)
         {
-            self.wall_ms += (at - self.ms) as i64;
+            self.wall_ms += i64::try_from(at - self.ms).unwrap();
             self.ms = at;
             self.input(Input::Tick);
         }
-        self.wall_ms += (until - self.ms) as i64;
+        self.wall_ms += i64::try_from(until - self.ms).unwrap();
         self.ms = until;
     }
 
@@ -984,7 +984,7 @@ fn other_requests_within_the_call_get_their_due() {
     .into_iter()
     .enumerate()
     {
-        line.ask(method, cseq as u32 + 10, "a", headers, "");
+        line.ask(method, u32::try_from(cseq).unwrap() + 10, "a", headers, "");
         let Start::Response { code, .. } = line.last().start else {
             panic!()
         };
@@ -1138,7 +1138,7 @@ mod any_order {
                     }
                     Step::Ask(kind) => {
                         let method = ["BYE", "INVITE", "ACK", "UPDATE", "INFO", "CANCEL"][usize::from(kind)];
-                        line.ask(method, index as u32 + 1, "a", "", if kind == 1 { ANSWER } else { "" });
+                        line.ask(method, u32::try_from(index).unwrap() + 1, "a", "", if kind == 1 { ANSWER } else { "" });
                     }
                     Step::HangUp => line.hang_up(HangUpCause::Client),
                     Step::Renew => {

@@ -93,10 +93,11 @@ impl House {
         Answer::of(&words.join(" "), child.wait_with_output().unwrap())
     }
 
-    /// A client that is not waited for. `timeout` passes signals on and ends what hangs, which then fails its test.
+    /// A client that is not waited for. `timeout` passes a signal on once (in the foreground) and
+    /// ends what hangs, which then fails its test.
     pub fn client(&self, key: &str) -> Command {
         let mut client = without_environment(Command::new("timeout"));
-        client.args(["60", env!("CARGO_BIN_EXE_dialgate")]);
+        client.args(["--foreground", "60", env!("CARGO_BIN_EXE_dialgate")]);
         client.env("DIALGATE_SERVER", &self.address);
         if !key.is_empty() {
             client.env(

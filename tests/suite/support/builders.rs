@@ -272,7 +272,6 @@ pub fn suppression(subject: SuppressionSubject) -> Suppression {
         evidence_ref: Some("recording 7".to_owned()),
         note: Some("said so at the door".to_owned()),
         actor: "key:agent".to_owned(),
-        lift_request: None,
         lift: None,
     }
 }

@@ -34,7 +34,7 @@ struct Cluster {
 fn cluster() -> Option<&'static Cluster> {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
     CLUSTER
-        .get_or_init(|| newest_programs().map(|programs| Cluster::start(programs)))
+        .get_or_init(|| newest_programs().map(Cluster::start))
         .as_ref()
 }
 
