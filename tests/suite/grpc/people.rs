@@ -201,9 +201,10 @@ async fn people_who_share_a_number_must_be_told_apart() {
     tx.commit().await.unwrap();
     let agent = house.agent().await;
     let key = Some(Key::Number(ATLANTA.to_owned()));
-    let answer = agent.contacts().get_contact(pb::GetContactRequest { key });
+    let request = pb::GetContactRequest { key };
+    let answer = agent.contacts().get_contact(request).await;
     let status = assert_refused(
-        answer.await,
+        answer,
         Code::FailedPrecondition,
         "PARTY_AMBIGUOUS",
         &["number"],
