@@ -131,6 +131,7 @@ fn end(call_id: CallId, attempt_id: AttemptId, outcome: Outcome) -> AttemptEnd {
 
 fn wanted(store: &TestStore, number: u32, party_id: PartyId) -> FactsWanted {
     FactsWanted {
+        call_id: None,
         number: phone(number),
         number_key: store.key(phone(number)),
         party_id,

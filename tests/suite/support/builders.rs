@@ -260,6 +260,7 @@ pub fn attempt(call: &Call, owner: Incarnation) -> NewAttempt {
 
 pub fn suppression(subject: SuppressionSubject) -> Suppression {
     Suppression {
+        lift_request: None,
         suppression_id: SuppressionId::new(NOON),
         subject,
         seller: None,
