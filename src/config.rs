@@ -106,13 +106,11 @@ impl Sections {
             self.problems
                 .push(format!("[{unknown}]: there is no such section"));
         }
-        if let Some(grpc) = &grpc {
-            self.problems.extend(
-                grpc.problems()
-                    .into_iter()
-                    .map(|problem| format!("[grpc] {problem}")),
-            );
-        }
+        self.at(
+            "[grpc]",
+            grpc.iter().flat_map(GrpcConfig::problems).collect(),
+        );
+        self.at("[sip]", sip.iter().flat_map(SipConfig::problems).collect());
         if let Some(gate) = &mut gate {
             gate.trunk_queue_max = lanes
                 .iter()
@@ -183,12 +181,19 @@ impl Sections {
             .ok()
     }
 
+    fn at(&mut self, place: &str, problems: Vec<String>) {
+        let placed = problems
+            .into_iter()
+            .map(|problem| format!("{place} {problem}"));
+        self.problems.extend(placed);
+    }
+
     fn lanes(&mut self) -> Vec<Lane> {
         let mut lanes = Vec::new();
         for (name, config) in self.take_all::<TrunkConfig>("trunk") {
             match config.trunk(&name) {
                 Ok(trunk) => lanes.push(Lane { trunk, config }),
-                Err(problem) => self.problems.push(format!("[trunk.{name}] {problem}")),
+                Err(problems) => self.at(&format!("[trunk.{name}]"), problems),
             }
         }
         lanes
@@ -205,13 +210,7 @@ impl Sections {
             }
             match config.campaign(&name) {
                 Ok(campaign) => campaigns.push(campaign),
-                Err(problems) => {
-                    self.problems.extend(
-                        problems
-                            .into_iter()
-                            .map(|problem| format!("[campaign.{name}] {problem}")),
-                    );
-                }
+                Err(problems) => self.at(&format!("[campaign.{name}]"), problems),
             }
         }
         campaigns

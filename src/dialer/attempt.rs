@@ -9,7 +9,7 @@ use crate::domain::call::{CallState, EventDetail, EventKind};
 use crate::domain::ids::AttemptId;
 use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::policy::Permit;
-use crate::sip::{Control, Dialog, Ending, HangUpCause, Invite, SipEvent};
+use crate::sip::{Control, Dialog, Ending, HangUpCause, Happened, Invite, SipEvent};
 use crate::store::Leased;
 
 use super::journal::Journal;
@@ -118,8 +118,8 @@ impl Under<'_> {
                 ending: false,
             },
         );
-        let journal = Journal::new(self.shared, &self.leased.call);
-        while let Some(event) = events.recv().await {
+        while let Some(Happened { at, event }) = events.recv().await {
+            let journal = Journal::new(self.shared, &self.leased.call, at.wall);
             match event {
                 SipEvent::Sent { late, first, .. } => self.sent(&journal, first, late).await,
                 SipEvent::PermitSpent => journal.close_permit(self.attempt_id).await,

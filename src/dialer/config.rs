@@ -1,5 +1,6 @@
 //! Settings of the worker and of its trunks.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -56,6 +57,12 @@ pub struct TrunkConfig {
     /// Registered caller name, if it is to be shown.
     #[serde(default)]
     pub display_name: Option<String>,
+    /// Texts in a 603's Reason header that tell of blocking by analytics (603+); absent = those known so far.
+    #[serde(default)]
+    pub blocking_texts: Option<Vec<String>>,
+    /// This carrier's own translation of Q.850 causes into status codes, where it differs from RFC 3398.
+    #[serde(default)]
+    pub cause_codes: BTreeMap<String, u16>,
     /// New calls a second.
     #[serde(default = "calls_per_second")]
     pub calls_per_second: NonZeroU32,
@@ -111,6 +118,8 @@ impl TrunkConfig {
             ring_timeout_seconds: ring_timeout_seconds(),
             first_response_timeout_ms: first_response_timeout_ms(),
             display_name: None,
+            blocking_texts: None,
+            cause_codes: BTreeMap::new(),
             calls_per_second: calls_per_second(),
             burst: burst(),
             channels: channels(),
@@ -118,27 +127,15 @@ impl TrunkConfig {
         }
     }
 
-    /// The trunk as `sip` takes it; or what is wrong with the section, naming the key.
-    pub fn trunk(&self, name: &str) -> Result<Arc<Trunk>, String> {
-        let ring_timeout = Duration::from_secs(self.ring_timeout_seconds);
-        if ring_timeout < Trunk::RING_TIMEOUT_MIN {
-            return Err(format!(
-                "ring_timeout_seconds: `{}` is less than the {} seconds that the law lets a phone ring (47 CFR 64.1200(a)(6))",
-                self.ring_timeout_seconds,
-                Trunk::RING_TIMEOUT_MIN.as_secs()
-            ));
-        }
-        let password = match &self.password_file {
-            None => None,
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    format!("password_file: cannot read `{}`: {error}", path.display())
-                })?;
-                Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-            }
-        };
-        if self.username.is_some() != password.is_some() {
-            return Err("username and password_file: set both or neither".to_owned());
+    /// The trunk as `sip` takes it; or everything that is wrong with the section, naming the key.
+    pub fn trunk(&self, name: &str) -> Result<Arc<Trunk>, Vec<String>> {
+        let mut problems = Vec::new();
+        let password = self.password().unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        if self.username.is_some() != self.password_file.is_some() {
+            problems.push("username and password_file: set both or neither".to_owned());
         }
         let domain = self
             .domain
@@ -148,9 +145,34 @@ impl TrunkConfig {
         trunk.username.clone_from(&self.username);
         trunk.password = password;
         trunk.allow_md5 = self.allow_md5;
-        trunk.ring_timeout = ring_timeout;
+        trunk.ring_timeout = Duration::from_secs(self.ring_timeout_seconds);
         trunk.first_response_timeout = Duration::from_millis(self.first_response_timeout_ms);
         trunk.display_name.clone_from(&self.display_name);
-        Ok(Arc::new(trunk))
+        if let Some(texts) = &self.blocking_texts {
+            trunk.blocking_texts = texts.iter().map(|text| text.to_lowercase()).collect();
+        }
+        for (cause, code) in &self.cause_codes {
+            match cause.parse() {
+                Ok(cause) => drop(trunk.cause_codes.insert(cause, *code)),
+                Err(_) => problems.push(format!("cause_codes: `{cause}` is not a Q.850 cause")),
+            }
+        }
+        problems.extend(trunk.problems());
+        if problems.is_empty() {
+            Ok(Arc::new(trunk))
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn password(&self) -> Result<Option<Secret>, String> {
+        let Some(path) = &self.password_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("password_file: cannot read `{}`: {error}", path.display()))?;
+        Ok(Some(Secret::new(
+            text.trim_end_matches(['\r', '\n']).to_owned(),
+        )))
     }
 }

@@ -16,15 +16,16 @@ use super::Shared;
 /// Between two tries to write an entry.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
-/// The history of one call.
+/// What happened to one call at one instant, about to be written down.
 pub(super) struct Journal<'a> {
     shared: &'a Shared,
     call: &'a Call,
+    at: Micros,
 }
 
 impl<'a> Journal<'a> {
-    pub(super) fn new(shared: &'a Shared, call: &'a Call) -> Self {
-        Self { shared, call }
+    pub(super) fn new(shared: &'a Shared, call: &'a Call, at: Micros) -> Self {
+        Self { shared, call, at }
     }
 
     /// One event; with it the state that clients see, and the end of a permit that was dropped before.
@@ -37,7 +38,7 @@ impl<'a> Journal<'a> {
     ) {
         let event = NewEvent {
             call_id: self.call.call_id,
-            at: self.now(),
+            at: self.at,
             kind,
             detail,
             state,
@@ -65,7 +66,7 @@ impl<'a> Journal<'a> {
     }
 
     pub(super) async fn late_send(&self, attempt_id: AttemptId) {
-        let at = self.now();
+        let at = self.at;
         let entry = entry(self.call, attempt_id, "late_send", &json!({}), at);
         let event = NewEvent {
             call_id: self.call.call_id,
@@ -101,7 +102,7 @@ impl<'a> Journal<'a> {
                 retry: Some(retry_left(ending)),
                 ..EventDetail::default()
             },
-            at: self.now(),
+            at: self.at,
         };
         let store = self.shared.gate.store();
         self.persist("an outcome", || end_attempt(store, self.call, &end))
@@ -130,10 +131,6 @@ impl<'a> Journal<'a> {
             .store()
             .notify(&Notice::CallChanged(self.call.call_id))
             .await;
-    }
-
-    fn now(&self) -> Micros {
-        self.shared.clock.read().wall
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Invite {
 #[derive(Debug)]
 pub struct Dialog {
     /// What happened, in order; [`SipEvent::Ended`] is always the last.
-    pub events: mpsc::Receiver<SipEvent>,
+    pub events: mpsc::Receiver<Happened>,
     /// Dropping it hangs up.
     pub control: mpsc::Sender<Control>,
 }
@@ -53,6 +53,15 @@ pub enum HangUpCause {
     LateSend,
     /// The worker is shutting down.
     Drain,
+}
+
+/// Something that happened, and when: its reader may be busy storing what came before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// The clocks when it did.
+    pub at: Reading,
+    /// What it was.
+    pub event: SipEvent,
 }
 
 /// What happened to a call.

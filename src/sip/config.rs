@@ -175,12 +175,12 @@ impl Trunk {
         }
         if self.ring_timeout < Self::RING_TIMEOUT_MIN {
             problems.push(format!(
-                "ring_timeout: the law lets a phone ring for {} seconds",
+                "ring_timeout_seconds: the law lets a phone ring for at least {} seconds (47 CFR 64.1200(a)(6))",
                 Self::RING_TIMEOUT_MIN.as_secs()
             ));
         }
         if self.first_response_timeout < Self::FIRST_RESPONSE_TIMEOUT_MIN {
-            problems.push("first_response_timeout: set at least 500 milliseconds".to_owned());
+            problems.push("first_response_timeout_ms: set at least 500".to_owned());
         }
         problems
     }

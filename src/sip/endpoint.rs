@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use super::api::{Control, Dialog, EndedBy, Ending, Invite, SipEvent};
+use super::api::{Control, Dialog, EndedBy, Ending, Happened, Invite, SipEvent};
 use super::call::Limits;
 use super::config::SipConfig;
 use super::message::{Identity, Local};
@@ -40,6 +40,7 @@ pub struct Endpoint {
 pub(super) struct Shared {
     local_addr: SocketAddr,
     local: Arc<Local>,
+    pub(super) clock: Clock,
     pub(super) limits: Limits,
     calls_max: usize,
     pub(super) active: AtomicUsize,
@@ -60,9 +61,9 @@ pub(super) struct NewCall {
     pub(super) id: Identity,
     pub(super) offer: Vec<u8>,
     pub(super) permit: Permit,
-    pub(super) events: mpsc::Sender<SipEvent>,
+    pub(super) events: mpsc::Sender<Happened>,
     /// The place of the ending, so that it is never left out.
-    pub(super) last: mpsc::OwnedPermit<SipEvent>,
+    pub(super) last: mpsc::OwnedPermit<Happened>,
     pub(super) control: mpsc::Receiver<Control>,
     /// The way back to the task for what comes through `control`.
     pub(super) back: mpsc::Sender<Command>,
@@ -84,6 +85,7 @@ impl Endpoint {
         let shared = Arc::new(Shared {
             local_addr,
             local,
+            clock: clock.clone(),
             limits: Limits {
                 timers: Timers::of(config),
                 talk_max: Duration::from_secs(config.call_seconds_max),
@@ -126,19 +128,12 @@ impl Endpoint {
         };
         let Some(from) = permit.from() else {
             // Calls without a caller's number are not placed: sip.md section 5.
-            last.send(refused(
-                Outcome::IdentityRejected,
-                Retry::Fix,
-                "no number to show",
-            ));
+            let shared = &self.shared;
+            last.send(shared.refused(Outcome::IdentityRejected, Retry::Fix, "no number to show"));
             return dialog;
         };
         if !self.admit() {
-            last.send(refused(
-                Outcome::Congestion,
-                Retry::Soon,
-                "the endpoint is full",
-            ));
+            last.send(self.shared.full());
             return dialog;
         }
         let call = NewCall {
@@ -160,11 +155,7 @@ impl Endpoint {
         if let Err(error) = self.commands.try_send(Command::Dial(Box::new(call))) {
             self.shared.active.fetch_sub(1, Ordering::Relaxed);
             if let Command::Dial(call) = error.into_inner() {
-                call.last.send(refused(
-                    Outcome::Congestion,
-                    Retry::Soon,
-                    "the endpoint is full",
-                ));
+                call.last.send(self.shared.full());
             }
         }
         dialog
@@ -199,18 +190,28 @@ impl Endpoint {
     }
 }
 
-/// The ending of a call that was not taken.
-pub(super) fn refused(outcome: Outcome, retry: Retry, reason: &str) -> SipEvent {
-    SipEvent::Ended(Ending {
-        outcome,
-        retry,
-        code: None,
-        reason: Some(reason.to_owned()),
-        q850_cause: None,
-        retry_after: None,
-        by: EndedBy::Us,
-        answered: false,
-    })
+impl Shared {
+    /// The ending of a call that was not taken.
+    pub(super) fn refused(&self, outcome: Outcome, retry: Retry, reason: &str) -> Happened {
+        let ending = Ending {
+            outcome,
+            retry,
+            code: None,
+            reason: Some(reason.to_owned()),
+            q850_cause: None,
+            retry_after: None,
+            by: EndedBy::Us,
+            answered: false,
+        };
+        Happened {
+            at: self.clock.read(),
+            event: SipEvent::Ended(ending),
+        }
+    }
+
+    fn full(&self) -> Happened {
+        self.refused(Outcome::Congestion, Retry::Soon, "the endpoint is full")
+    }
 }
 
 /// What stands in Via and Contact.

@@ -24,7 +24,7 @@ mod uas;
 mod values;
 mod wire;
 
-pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Invite, SipEvent};
+pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, SipEvent};
 pub use config::{Secret, SipConfig, Trunk};
 pub use endpoint::Endpoint;
 pub use sdp::{OfferProblem, check_offer};

@@ -12,9 +12,9 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::api::{Control, HangUpCause, SipEvent};
+use super::api::{Control, HangUpCause, Happened, SipEvent};
 use super::call::{Call, Input, Output, Write};
-use super::endpoint::{Command, NewCall, Shared, refused};
+use super::endpoint::{Command, NewCall, Shared};
 use super::token::{Tokens, random};
 use super::wire::Message;
 use super::{stray, wire};
@@ -33,9 +33,9 @@ struct Slot {
     call: Call,
     call_id: String,
     /// Gone, like the next, once the ending is told.
-    events: Option<mpsc::Sender<SipEvent>>,
+    events: Option<mpsc::Sender<Happened>>,
     /// The place of the ending.
-    last: Option<mpsc::OwnedPermit<SipEvent>>,
+    last: Option<mpsc::OwnedPermit<Happened>>,
     wake: Option<Mono>,
     forwarder: AbortHandle,
 }
@@ -123,11 +123,9 @@ impl Task {
     fn dial(&mut self, new: NewCall) {
         if self.by_call_id.contains_key(&new.id.call_id) {
             self.shared.active.fetch_sub(1, Ordering::Relaxed);
-            new.last.send(refused(
-                Outcome::CarrierError,
-                Retry::None,
-                "the Call-ID is in use",
-            ));
+            let (outcome, retry) = (Outcome::CarrierError, Retry::None);
+            let ending = self.shared.refused(outcome, retry, "the Call-ID is in use");
+            new.last.send(ending);
             return;
         }
         let key = self.next_key;
@@ -259,11 +257,15 @@ impl Task {
     }
 
     fn tell(&mut self, key: u64, event: SipEvent) {
+        let at = self.clock.read();
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
         if !matches!(event, SipEvent::Ended(_)) {
-            let told = slot.events.as_ref().map(|events| events.try_send(event));
+            let told = slot
+                .events
+                .as_ref()
+                .map(|events| events.try_send(Happened { at, event }));
             if !matches!(told, Some(Ok(()))) {
                 tracing::debug!(
                     sip.call_id = slot.call_id,
@@ -271,7 +273,7 @@ impl Task {
                 );
             }
         } else if let Some(last) = slot.last.take() {
-            last.send(event);
+            last.send(Happened { at, event });
             slot.events = None;
             slot.forwarder.abort();
             self.shared.active.fetch_sub(1, Ordering::Relaxed);

@@ -83,7 +83,9 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
         ring_timeout_seconds: Trunk::RING_TIMEOUT_MIN.as_secs(),
         ..TrunkConfig::towards(carrier)
     };
-    let trunk = trunk_config.trunk("demo").map_err(anyhow::Error::msg)?;
+    let trunk = trunk_config
+        .trunk("demo")
+        .map_err(|problems| anyhow::anyhow!(problems.join("; ")))?;
     let campaign = Campaign {
         campaign_id: "demo".to_owned(),
         active: true,
