@@ -12,8 +12,8 @@ use crate::policy::Permit;
 use crate::sip::{Control, Dialog, Ending, HangUpCause, Happened, Invite, SipEvent};
 use crate::store::Leased;
 
-use super::journal::Journal;
-use super::{Active, Lane, Shared, lanes};
+use super::journal::{self, Journal};
+use super::{Active, Lane, Shared};
 
 /// A call that the gate could not decide on waits this long before it is leased again.
 const UNDECIDED_PAUSE: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub(super) async fn run(
 async fn undecided(shared: &Shared, leased: &Leased, error: &GateError) {
     tracing::warn!(call.id = %leased.call.call_id, %error, "the gate could not decide; the call goes back to the queue");
     tokio::time::sleep(UNDECIDED_PAUSE).await;
-    if let Err(error) = lanes::release(shared, leased).await {
+    if let Err(error) = journal::release(shared.gate.store(), leased).await {
         tracing::warn!(call.id = %leased.call.call_id, %error, "the call was not given back; a sweeper will");
     }
 }

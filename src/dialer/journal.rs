@@ -9,7 +9,7 @@ use crate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome, Retr
 use crate::domain::ids::{AttemptId, AuditEntryId};
 use crate::domain::time::Micros;
 use crate::sip::Ending;
-use crate::store::{AttemptEnd, AuditEntry, NewEvent, Notice, Store, StoreError, Urgency};
+use crate::store::{AttemptEnd, AuditEntry, Leased, NewEvent, Notice, Store, StoreError, Urgency};
 
 use super::Shared;
 
@@ -186,6 +186,14 @@ pub(super) async fn end_attempt(
         };
         tx.record_event(&call.tenant, &note).await?;
     }
+    tx.commit().await
+}
+
+/// Puts a leased call that was not claimed back into the queue.
+pub(super) async fn release(store: &Store, leased: &Leased) -> Result<(), StoreError> {
+    let mut tx = store.write(Urgency::Ordinary).await?;
+    tx.release_lease(leased.call.call_id, leased.lease_epoch)
+        .await?;
     tx.commit().await
 }
 

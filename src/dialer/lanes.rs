@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::store::{Leased, Notice, StoreError, Urgency};
 
-use super::{LOOK_EVERY, Lane, Phase, Shared, attempt};
+use super::{LOOK_EVERY, Lane, Phase, Shared, attempt, journal};
 
 /// Calls leased in one transaction at most: enough to keep a fast trunk busy, few enough to leave other nodes theirs.
 const LEASE_MAX: u32 = 32;
@@ -111,16 +111,8 @@ async fn drained(phase: &mut watch::Receiver<Phase>) {
 
 async fn give_back(shared: &Shared, calls: impl Iterator<Item = Leased>) {
     for leased in calls {
-        if let Err(error) = release(shared, &leased).await {
+        if let Err(error) = journal::release(shared.gate.store(), &leased).await {
             tracing::warn!(call.id = %leased.call.call_id, %error, "a leased call was not given back; a sweeper will");
         }
     }
-}
-
-/// Puts a leased call that was not claimed back into the queue.
-pub(super) async fn release(shared: &Shared, leased: &Leased) -> Result<(), StoreError> {
-    let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
-    tx.release_lease(leased.call.call_id, leased.lease_epoch)
-        .await?;
-    tx.commit().await
 }

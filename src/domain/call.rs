@@ -223,6 +223,8 @@ pub struct CallRequest {
     pub sdp_offer: Vec<u8>,
     /// After this instant the call is not dialed.
     pub expire_time: Option<Micros>,
+    /// Until then whoever asks waits for the answer; a call decided later is not dialed, for nobody follows it.
+    pub answer_by: Option<Micros>,
     /// Who asks.
     pub actor: String,
 }

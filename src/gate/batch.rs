@@ -4,47 +4,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use crate::domain::call::CallRequest;
-use crate::domain::decision::Decision;
-use crate::domain::ids::{RequestId, TenantId};
-use crate::store::{StoreError, Urgency};
+use crate::store::{Notice, StoreError, Urgency};
 
-use super::claim::{ClaimRequest, Claimed};
+use super::Core;
 use super::error::GateError;
+use super::job::{Answer, Job};
 use super::judge::{self, Judged, Plan};
-use super::{Core, Placed};
 
 /// Questions that one transaction decides at most; more gain little and cost the slowest of them time.
 pub const BATCH_MAX: usize = 256;
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, GateError>>;
-
-/// One question and the way back.
-pub(super) enum Job {
-    Check {
-        request: CallRequest,
-        reply: Reply<Decision>,
-    },
-    Place {
-        request: CallRequest,
-        request_id: RequestId,
-        reply: Reply<Placed>,
-    },
-    Claim {
-        claim: Box<ClaimRequest>,
-        reply: Reply<Claimed>,
-    },
-}
-
-/// The answer to one job; of the job's own kind, or an error.
-pub(super) enum Answer {
-    Checked(Box<Decision>),
-    Placed(Box<Placed>),
-    Claimed(Claimed),
-    Refused(GateError),
-}
 
 /// Where a batch failed: before COMMIT nothing happened, and its members may be tried one by one; at COMMIT nobody knows.
 enum Failure {
@@ -101,24 +71,19 @@ fn compatible(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
 
 async fn decide(core: &Core, jobs: Vec<Job>) {
     match transact(core, &jobs).await {
-        Ok(answers) => reply_all(jobs, answers),
+        Ok(answers) => settle(core, jobs, answers).await,
         Err(Failure::BeforeCommit(error)) if jobs.len() > 1 => {
             tracing::warn!(batch.size = jobs.len(), %error, "a batch failed before its commit; trying its members one by one");
             for job in jobs {
                 let answers = transact(core, std::slice::from_ref(&job)).await;
-                reply_all(
-                    vec![job],
-                    answers.unwrap_or_else(|failure| vec![failed(failure)]),
-                );
+                let answers = answers.unwrap_or_else(|failure| vec![failed(failure)]);
+                settle(core, vec![job], answers).await;
             }
         }
         Err(failure) => {
             let error = GateError::from(failure.into_error());
-            let answers = jobs
-                .iter()
-                .map(|_| Answer::Refused(error.clone()))
-                .collect();
-            reply_all(jobs, answers);
+            let refuse = |job: Job| job.reply(Answer::Refused(error.clone()));
+            jobs.into_iter().for_each(refuse);
         }
     }
 }
@@ -137,23 +102,47 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
     let answers = super::effects::record(core, &mut tx, tenant, judged, read).await?;
     // Step 7: no positive answer to COMMIT, no permit leaves.
     tx.commit().await.map_err(Failure::AtCommit)?;
-    if answers
-        .iter()
-        .any(|answer| matches!(answer, Answer::Placed(placed) if placed.call.is_some()))
-    {
-        core.store
-            .notify(&crate::store::Notice::CallQueued)
-            .await
-            .unwrap_or_else(|error| {
-                tracing::debug!(%error, "the worker was not woken; it looks by itself");
-            });
-    }
     Ok(answers)
 }
 
-fn reply_all(jobs: Vec<Job>, answers: Vec<Answer>) {
+/// Answers first, for a permit's life is running; then wakes the workers for what was queued.
+async fn settle(core: &Core, jobs: Vec<Job>, mut answers: Vec<Answer>) {
+    let is_queued =
+        |answer: &Answer| matches!(answer, Answer::Placed(placed) if placed.call.is_some());
+    give_up_late(core, &jobs, &mut answers).await;
+    let queued = answers.iter().any(is_queued);
     for (job, answer) in jobs.into_iter().zip(answers) {
         job.reply(answer);
+    }
+    if queued && let Err(error) = core.store.notify(&Notice::CallQueued).await {
+        tracing::debug!(%error, "the workers were not woken; they look by themselves");
+    }
+}
+
+/// A placement whose client stopped waiting before it was committed is not dialed: nobody follows that call.
+async fn give_up_late(core: &Core, jobs: &[Job], answers: &mut [Answer]) {
+    let now = (core.read)().wall;
+    for (job, answer) in jobs.iter().zip(answers) {
+        let (Job::Place { request, .. }, Answer::Placed(placed)) = (job, &*answer) else {
+            continue;
+        };
+        let Some(call) = placed
+            .call
+            .as_ref()
+            .filter(|_| request.answer_by.is_some_and(|end| end <= now))
+        else {
+            continue;
+        };
+        let end = async {
+            let mut tx = core.store.write(Urgency::Ordinary).await?;
+            tx.request_hang_up(&request.tenant, call.call_id, now)
+                .await?;
+            tx.commit().await
+        };
+        if let Err(error) = end.await {
+            tracing::warn!(call.id = %call.call_id, %error, "a call that nobody waits for was not taken back");
+        }
+        *answer = Answer::Refused(GateError::RequestExpired);
     }
 }
 
@@ -165,31 +154,6 @@ impl Failure {
     fn into_error(self) -> StoreError {
         match self {
             Self::BeforeCommit(error) | Self::AtCommit(error) => error,
-        }
-    }
-}
-
-impl Job {
-    pub(super) fn tenant(&self) -> &TenantId {
-        match self {
-            Self::Check { request, .. } | Self::Place { request, .. } => &request.tenant,
-            Self::Claim { claim, .. } => &claim.call.tenant,
-        }
-    }
-
-    /// Hands the answer back. Whoever asked may be gone: a decision stands all the same, and a permit is dropped.
-    fn reply(self, answer: Answer) {
-        match (self, answer) {
-            (Self::Check { reply, .. }, Answer::Checked(decision)) => {
-                drop(reply.send(Ok(*decision)))
-            }
-            (Self::Place { reply, .. }, Answer::Placed(placed)) => drop(reply.send(Ok(*placed))),
-            (Self::Claim { reply, .. }, Answer::Claimed(claimed)) => drop(reply.send(Ok(claimed))),
-            (Self::Check { reply, .. }, Answer::Refused(error)) => drop(reply.send(Err(error))),
-            (Self::Place { reply, .. }, Answer::Refused(error)) => drop(reply.send(Err(error))),
-            (Self::Claim { reply, .. }, Answer::Refused(error)) => drop(reply.send(Err(error))),
-            // INVARIANT: `effects::record` answers each job in its own kind; a dropped reply is an error to who waits.
-            (_, _) => debug_assert!(false, "an answer of another kind than its question"),
         }
     }
 }

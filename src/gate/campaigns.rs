@@ -32,6 +32,17 @@ impl Campaigns {
         self.0.get(campaign_id)
     }
 
+    /// A seller that no campaign calls for is a slip of the pen: an opt-out or a withdrawal under it would bind nobody.
+    pub(super) fn knows_seller(&self, seller: &str) -> Result<(), GateError> {
+        if self.0.values().any(|campaign| campaign.seller == seller) {
+            return Ok(());
+        }
+        Err(GateError::invalid(
+            "seller",
+            "no campaign of the configuration calls for this seller",
+        ))
+    }
+
     /// The campaign and the number to show, if the request may have them.
     pub(super) fn admit(
         &self,

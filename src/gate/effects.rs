@@ -11,9 +11,9 @@ use crate::domain::time::Reading;
 use crate::policy::Permit;
 use crate::store::{AuditEntry, NewAttempt, NewCall, StoreError, StoredRequest, Tx};
 
-use super::batch::{Answer, Job};
 use super::claim::{ClaimRequest, Claimed};
 use super::error::GateError;
+use super::job::{Answer, Job};
 use super::judge::{Asked, Judged};
 use super::{Core, Placed};
 

@@ -7,15 +7,15 @@ use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{Decision, Judgement, Stage, Verdict};
 use crate::domain::ids::{DecisionId, PartyId, RequestId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
-use crate::domain::time::Reading;
+use crate::domain::time::{Micros, Reading};
 use crate::place;
 use crate::policy::{self, Permit};
 use crate::store::{self, FactsWanted, StoreError, StoredRequest, Tx};
 
-use super::batch::{Answer, Job};
 use super::case::{self, Question};
 use super::claim::{ClaimRequest, Claimed};
 use super::error::GateError;
+use super::job::{Answer, Job};
 use super::{Core, Placed, campaigns};
 
 /// A job that is answered already, or the question it puts.
@@ -268,7 +268,8 @@ fn open_or_refuse<'a>(
     read: Reading,
 ) -> Result<Asked<'a>, GateError> {
     let (campaign, caller_id) = core.admits(request)?;
-    if request.expire_time.is_some_and(|end| end <= read.wall) {
+    let over = |end: Option<Micros>| end.is_some_and(|end| end <= read.wall);
+    if over(request.expire_time) || over(request.answer_by) {
         return Err(GateError::RequestExpired);
     }
     let number_key = key_of(core, request);

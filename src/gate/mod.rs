@@ -13,6 +13,7 @@ mod contacts;
 mod dispositions;
 mod effects;
 mod error;
+mod job;
 mod judge;
 
 mod records;
@@ -72,7 +73,7 @@ pub struct Ask {
 #[derive(Clone)]
 pub struct Gate {
     core: Arc<Core>,
-    queue: mpsc::Sender<batch::Job>,
+    queue: mpsc::Sender<job::Job>,
 }
 
 /// What the tasks of the gate share.
@@ -147,7 +148,7 @@ impl Gate {
 
     /// The question without the wish: decides and records, reserves nothing.
     pub async fn check(&self, request: CallRequest) -> Result<Decision, GateError> {
-        self.ask(|reply| batch::Job::Check { request, reply }).await
+        self.ask(|reply| job::Job::Check { request, reply }).await
     }
 
     /// Decides and, if allowed, queues the call. Its permit is dropped: the worker asks again.
@@ -155,7 +156,7 @@ impl Gate {
         let request_id = request.request_id.ok_or_else(|| {
             GateError::invalid("request_id", "is missing; send a UUID of your own making")
         })?;
-        self.ask(|reply| batch::Job::Place {
+        self.ask(|reply| job::Job::Place {
             request,
             request_id,
             reply,
@@ -165,17 +166,14 @@ impl Gate {
 
     /// Asks again at dial time. The only way by which a permit leaves the gate, its attempt row being committed.
     pub async fn claim(&self, claim: ClaimRequest) -> Result<Claimed, GateError> {
-        self.ask(|reply| batch::Job::Claim {
+        self.ask(|reply| job::Job::Claim {
             claim: Box::new(claim),
             reply,
         })
         .await
     }
 
-    async fn ask<T>(
-        &self,
-        job: impl FnOnce(batch::Reply<T>) -> batch::Job,
-    ) -> Result<T, GateError> {
+    async fn ask<T>(&self, job: impl FnOnce(job::Reply<T>) -> job::Job) -> Result<T, GateError> {
         const RETRY_AFTER: Duration = Duration::from_millis(500);
         let (reply, answer) = oneshot::channel();
         let place = self.queue.try_reserve().map_err(|_| GateError::Busy {

@@ -111,6 +111,7 @@ impl Gate {
                 "lies in the future; say when the person acted",
             ));
         }
+        self.campaigns().knows_seller(&new.seller)?;
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         if let Some(stored) = repeated {

@@ -179,6 +179,9 @@ impl Gate {
                 ));
             }
         };
+        if let Some(seller) = &new.seller {
+            self.campaigns().knows_seller(seller)?;
+        }
         let may_expire = matches!(
             new.reason,
             SuppressionReason::Internal | SuppressionReason::Litigator

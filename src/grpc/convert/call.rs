@@ -82,13 +82,11 @@ pub(in crate::grpc) fn place_request(
         other => other,
     };
     fields.done()?;
-    // A placement whose deadline has passed must not dial: nobody waits for it any more.
-    let given_up = deadline.map(|span| now.plus(span));
-    let expire_time = expire_time?;
     Ok(CallRequest {
         request_id: Some(request_id?),
         sdp_offer: sdp_offer?,
-        expire_time: Some(given_up.map_or(expire_time, |at| at.min(expire_time))),
+        expire_time: Some(expire_time?),
+        answer_by: deadline.map(|span| now.plus(span)),
         ..request?
     })
 }
@@ -119,6 +117,7 @@ impl Wanted {
             caller_id: caller_id?,
             sdp_offer: Vec::new(),
             expire_time: None,
+            answer_by: None,
             actor: who.actor(),
         })
     }

@@ -197,6 +197,7 @@ impl Bench {
             caller_id: None,
             sdp_offer: b"v=0\r\n".to_vec(),
             expire_time: Some(self.now().plus(Duration::from_secs(60))),
+            answer_by: None,
             actor: "key:agent".to_owned(),
         }
     }
