@@ -94,8 +94,8 @@ class Sipp(Traffic):
         with open(folder / f"{self.name}.screen", "wb") as screen:
             self.process = subprocess.Popen(
                 ["sipp", "-sf", self.script, "-i", "127.0.0.1", "-p", str(self.port), "-nostdin", "-buff_size", "212992",
-                 # Its remote control, whose usual 60 ports may be taken when several stories run.
-                 "-cp", str(free_port(socket.SOCK_DGRAM)),
+                 # Ports for remote control and media, not used here; of the usual ones there are 50, which several stories exhaust.
+                 "-cp", str(free_port(socket.SOCK_DGRAM)), "-mp", str(free_port(socket.SOCK_DGRAM) // 2 * 2),
                  "-trace_msg", "-message_file", self.trace, "-trace_err", "-error_file", self.errors],
                 stdin=subprocess.DEVNULL, stdout=screen, stderr=subprocess.STDOUT,
             )
