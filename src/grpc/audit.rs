@@ -44,12 +44,14 @@ impl AuditService for Api {
             .list_decisions(&who.tenant, &listing.query(size?), full?)
             .await
             .map_err(|error| status::from_store(&error))?;
-        let rows = page.rows.into_iter();
+        let (decisions, next_page_token) = listing.answer(
+            page,
+            |decision| (decision.decided_at, decision.decision_id.0),
+            |decision| convert::decision::decision(decision, who.role),
+        );
         Ok(Response::new(pb::ListDecisionsResponse {
-            decisions: rows
-                .map(|decision| convert::decision::decision(decision, who.role))
-                .collect(),
-            next_page_token: listing.next_page_token(page.next),
+            decisions,
+            next_page_token,
         }))
     }
 

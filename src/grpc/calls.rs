@@ -108,12 +108,14 @@ impl CallService for Api {
         let mut tx = self.read().await?;
         let page = tx.list_calls(&who.tenant, &listing.query(size?)).await;
         let page = page.map_err(|error| status::from_store(&error))?;
-        let rows = page.rows.into_iter();
+        let (calls, next_page_token) = listing.answer(
+            page,
+            |call| (call.create_time, call.call_id.0),
+            |call| convert::call::call(call, who.role),
+        );
         Ok(Response::new(pb::ListCallsResponse {
-            calls: rows
-                .map(|call| convert::call::call(call, who.role))
-                .collect(),
-            next_page_token: listing.next_page_token(page.next),
+            calls,
+            next_page_token,
         }))
     }
 

@@ -78,12 +78,14 @@ impl ConsentService for Api {
             .consents(&who.tenant, party_id?, key.as_ref(), &listing.query(size?))
             .await
             .map_err(|error| status::from_store(&error))?;
-        let rows = page.rows.into_iter();
+        let (consent_events, next_page_token) = listing.answer(
+            page,
+            |event| (event.recorded_at, event.consent_event_id.0),
+            |event| convert::consent::event(event, who.role),
+        );
         Ok(Response::new(pb::ListConsentsResponse {
-            consent_events: rows
-                .map(|event| convert::consent::event(event, who.role))
-                .collect(),
-            next_page_token: listing.next_page_token(page.next),
+            consent_events,
+            next_page_token,
         }))
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::filter::{Field, Filter, FilterError, Literal, Operator};
 use crate::domain::phone::NumberKey;
 use crate::domain::time::Micros;
-use crate::store::{ListQuery, PageKey};
+use crate::store::{ListQuery, Page, PageKey};
 
 use super::convert::Fields;
 use super::hex::{hex, unhex};
@@ -18,6 +18,9 @@ const PAGE_SIZE_DEFAULT: u32 = 100;
 const PAGE_SIZE_MAX: u32 = 1000;
 /// A filter is something a person could write.
 const FILTER_CHARS_MAX: usize = 4096;
+
+/// Clients take messages of 4 MiB unless told otherwise.
+const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// Layout of a token: version, digest of the arguments, time and id of the last row shown.
 const VERSION: u8 = 1;
@@ -164,10 +167,29 @@ impl Listing {
         }
     }
 
-    /// The token of the page that starts after this row; empty at the end.
-    pub fn next_page_token(&self, next: Option<PageKey>) -> String {
-        next.map(|key| seal_token(key, &self.digest))
-            .unwrap_or_default()
+    /// The page for the client, and the token of the next one. A page that would be too large a message ends early: a
+    /// short page is not the end.
+    pub fn answer<R, M: prost::Message>(
+        &self,
+        page: Page<R>,
+        key: impl Fn(&R) -> (Micros, Uuid),
+        mut show: impl FnMut(R) -> M,
+    ) -> (Vec<M>, String) {
+        let mut shown = Vec::with_capacity(page.rows.len());
+        let mut bytes = 0;
+        let mut last = None;
+        for row in page.rows {
+            let (at, id) = key(&row);
+            let message = show(row);
+            bytes += message.encoded_len();
+            if let (true, Some(last)) = (bytes > PAGE_BYTES_MAX, last) {
+                return (shown, seal_token(last, &self.digest));
+            }
+            last = Some(PageKey { at, id });
+            shown.push(message);
+        }
+        let next = page.next.map(|key| seal_token(key, &self.digest));
+        (shown, next.unwrap_or_default())
     }
 }
 
@@ -209,7 +231,7 @@ fn open_token(token: &str, expected: &[u8; DIGEST_BYTES]) -> Option<PageKey> {
 mod tests {
     use super::*;
     use crate::domain::filter::FieldKind;
-    use crate::grpc::pb::ListCallsRequest;
+    use crate::grpc::pb::{self, ListCallsRequest};
 
     const FILTERABLE: Filterable = Filterable {
         fields: &[
@@ -253,7 +275,16 @@ mod tests {
             id: Uuid::from_bytes([7; 16]),
         };
         let first = listing("a", "").unwrap();
-        let token = first.next_page_token(Some(key));
+        let token_of = |next| {
+            let page = Page {
+                rows: Vec::<()>::new(),
+                next,
+            };
+            let (shown, token) = first.answer(page, |()| (Micros(0), Uuid::nil()), |()| ());
+            assert!(shown.is_empty());
+            token
+        };
+        let token = token_of(Some(key));
         assert_eq!(listing("a", &token).unwrap().query(1).after, Some(key));
         for (filter, token) in [
             ("b", token.clone()),
@@ -264,7 +295,33 @@ mod tests {
             let status = listing(filter, &token).err().unwrap();
             assert_eq!(status.code(), tonic::Code::InvalidArgument, "{token}");
         }
-        assert_eq!(first.next_page_token(None), "");
+        assert_eq!(token_of(None), "");
+    }
+
+    /// Rows of half a mebibyte each: a page of ten is cut into messages that every client takes.
+    #[test]
+    fn a_page_ends_before_its_message_is_too_large() {
+        let listing = listing("a", "").unwrap();
+        let key = |row: &u8| (Micros(i64::from(*row)), Uuid::from_bytes([*row; 16]));
+        let show = |row: u8| pb::RuleResult {
+            rule: row.to_string(),
+            reason: "x".repeat(512 * 1024),
+            ..Default::default()
+        };
+        let page = |rows: Vec<u8>| Page { rows, next: None };
+        let (first, token) = listing.answer(page((0..10).collect()), key, show);
+        assert_eq!(first.len(), 5);
+        let after = open_token(&token, &listing.digest).unwrap();
+        assert_eq!((after.at, after.id), key(&4));
+        let (rest, token) = listing.answer(page((5..10).collect()), key, show);
+        assert_eq!((rest.len(), token.as_str()), (5, ""));
+        let huge = |_: u8| pb::RuleResult {
+            reason: "x".repeat(4 * 1024 * 1024),
+            ..Default::default()
+        };
+        let (one, token) = listing.answer(page(vec![1, 2]), key, huge);
+        assert_eq!(one.len(), 1, "never an empty page for ever");
+        assert!(!token.is_empty());
     }
 
     #[test]

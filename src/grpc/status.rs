@@ -405,3 +405,122 @@ pub(super) fn complete<B: Default>(response: http::Response<B>) -> http::Respons
     Status::with_error_details_and_metadata(code, status.message(), details, MetadataMap::new())
         .into_http()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(status: &Status) -> (Code, String) {
+        let details = status.get_error_details();
+        (status.code(), details.error_info().unwrap().reason.clone())
+    }
+
+    #[test]
+    fn what_went_wrong_in_the_store_stays_inside() {
+        let secret = || "syntax error near SELECT at 10.0.0.7".to_owned();
+        for (error, code, expected) in [
+            (
+                StoreError::Unavailable(secret()),
+                Code::Unavailable,
+                "STORE_UNAVAILABLE",
+            ),
+            (StoreError::LockTimeout, Code::Unavailable, "STORE_BUSY"),
+            (
+                StoreError::Duplicate { what: secret() },
+                Code::Aborted,
+                "CONFLICT",
+            ),
+            (
+                StoreError::Damaged { what: "request" },
+                Code::Internal,
+                "INTERNAL",
+            ),
+            (StoreError::Setting(secret()), Code::Internal, "INTERNAL"),
+            (StoreError::Other(secret()), Code::Internal, "INTERNAL"),
+        ] {
+            let status = from_gate(&GateError::from(error));
+            assert_eq!(reason(&status), (code, expected.to_owned()));
+            assert!(!format!("{status:?}").contains("SELECT"), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn who_should_come_again_is_told_when() {
+        let retry_after = Duration::from_millis(700);
+        for (error, expected) in [
+            (GateError::Busy { retry_after }, "GATE_BUSY"),
+            (GateError::TrunkSaturated { retry_after }, "TRUNK_SATURATED"),
+        ] {
+            let status = from_gate(&error);
+            assert_eq!(
+                reason(&status),
+                (Code::ResourceExhausted, expected.to_owned())
+            );
+            let details = status.get_error_details();
+            assert_eq!(details.retry_info().unwrap().retry_delay, Some(retry_after));
+        }
+    }
+
+    #[test]
+    fn every_error_of_the_gate_has_its_reason() {
+        for error in [
+            GateError::CampaignUnknown,
+            GateError::CampaignInactive,
+            GateError::CallerIdNotAllowed,
+            GateError::CallKindNotAllowed,
+            GateError::DestinationNotAllowed {
+                country: "DE".to_owned(),
+            },
+            GateError::RequestExpired,
+            GateError::RequestIdReused,
+            GateError::PartyAmbiguous,
+            GateError::EtagMismatch,
+            GateError::SecondApproverRequired,
+            GateError::NotFound { what: "call" },
+            GateError::Invalid {
+                field: "x".to_owned(),
+                problem: "y".to_owned(),
+            },
+        ] {
+            assert_ne!(reason(&from_gate(&error)).1, "INTERNAL", "{error}");
+        }
+    }
+
+    #[test]
+    fn violations_of_one_kind_give_their_reason_and_mixed_ones_the_common_one() {
+        let one = |field: &str, reason| Violation {
+            field: field.to_owned(),
+            problem: "is wrong".to_owned(),
+            reason,
+            code: None,
+        };
+        let numbers = [one("a", "NUMBER_NOT_E164"), one("b", "NUMBER_NOT_E164")];
+        assert_eq!(reason(&invalid(&numbers)).1, "NUMBER_NOT_E164");
+        let mixed = [one("a", "NUMBER_NOT_E164"), one("b", INVALID_FIELDS)];
+        let status = invalid(&mixed);
+        assert_eq!(reason(&status).1, "INVALID_FIELDS");
+        assert_eq!(status.message(), "a: is wrong; b: is wrong");
+    }
+
+    #[test]
+    fn errors_of_the_transport_get_a_reason_too() {
+        let made = |status: Status| {
+            let response: http::Response<String> = complete(status.into_http());
+            Status::from_header_map(response.headers()).unwrap()
+        };
+        for (code, expected, reported) in [
+            (
+                Code::OutOfRange,
+                "MESSAGE_TOO_LARGE",
+                Code::ResourceExhausted,
+            ),
+            (Code::Internal, "MESSAGE_UNREADABLE", Code::InvalidArgument),
+            (Code::Unimplemented, "METHOD_UNKNOWN", Code::Unimplemented),
+        ] {
+            let status = made(Status::new(code, "why"));
+            assert_eq!(reason(&status), (reported, expected.to_owned()));
+        }
+        let ours = made(not_found("call"));
+        assert_eq!(reason(&ours), (Code::NotFound, "CALL_NOT_FOUND".to_owned()));
+    }
+}

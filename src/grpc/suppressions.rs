@@ -39,11 +39,12 @@ impl SuppressionService for Api {
         let new = convert::suppression::new(&mut fields, message, self.tables(), at);
         fields.done()?;
         let new = new?;
+        let role = who.role;
         let ask = ask(who, request_id?, "CreateSuppression", digest, at);
         let gate = self.gate.clone();
         let made = carry_through(async move { gate.suppress(&ask, new).await }).await?;
         Ok(Response::new(pb::CreateSuppressionResponse {
-            suppression: Some(convert::suppression::suppression(made)),
+            suppression: Some(convert::suppression::suppression(made, role)),
         }))
     }
 
@@ -63,12 +64,12 @@ impl SuppressionService for Api {
         let id = fields.required("suppression_id", id);
         let lift = convert::suppression::lift(&mut fields, message.reason, message.evidence_ref);
         fields.done()?;
-        let (id, lift) = (id?, lift?);
+        let (role, id, lift) = (who.role, id?, lift?);
         let ask = ask(who, request_id?, "LiftSuppression", digest, at);
         let gate = self.gate.clone();
         let found = carry_through(async move { gate.lift(&ask, id, lift).await }).await?;
         Ok(Response::new(pb::LiftSuppressionResponse {
-            suppression: Some(convert::suppression::suppression(found)),
+            suppression: Some(convert::suppression::suppression(found, role)),
         }))
     }
 
@@ -87,7 +88,7 @@ impl SuppressionService for Api {
             .map_err(|error| status::from_store(&error))?
             .ok_or_else(|| status::not_found("suppression"))?;
         Ok(Response::new(pb::GetSuppressionResponse {
-            suppression: Some(convert::suppression::suppression(found)),
+            suppression: Some(convert::suppression::suppression(found, who.role)),
         }))
     }
 
@@ -119,10 +120,14 @@ impl SuppressionService for Api {
             .list_suppressions(&who.tenant, &listing.query(size?))
             .await
             .map_err(|error| status::from_store(&error))?;
-        let rows = page.rows.into_iter();
+        let (suppressions, next_page_token) = listing.answer(
+            page,
+            |each| (each.recorded_at, each.suppression_id.0),
+            |each| convert::suppression::suppression(each, who.role),
+        );
         Ok(Response::new(pb::ListSuppressionsResponse {
-            suppressions: rows.map(convert::suppression::suppression).collect(),
-            next_page_token: listing.next_page_token(page.next),
+            suppressions,
+            next_page_token,
         }))
     }
 
@@ -161,7 +166,7 @@ impl SuppressionService for Api {
             .map_err(|error| status::from_store(&error))?;
         let mut by_key: HashMap<NumberKey, Vec<pb::Suppression>> = HashMap::new();
         for (key, suppression) in found {
-            let shown = convert::suppression::suppression(suppression);
+            let shown = convert::suppression::suppression(suppression, who.role);
             by_key.entry(key).or_default().push(shown);
         }
         let check = |(number, key): (String, NumberKey)| pb::NumberCheck {

@@ -1,10 +1,12 @@
 //! Opt-outs and what else blocks.
 
+use crate::domain::access::Role;
 use crate::domain::suppression::{
     Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
 };
 use crate::domain::time::Micros;
 use crate::gate::{NewLift, NewSuppression};
+use crate::grpc::auth::reads_personal_data;
 use crate::grpc::pb;
 use crate::grpc::pb::create_suppression_request::Subject as Wanted;
 use crate::grpc::pb::suppression::Subject;
@@ -90,8 +92,9 @@ pub(in crate::grpc) fn lift(
     })
 }
 
-/// A suppression. It holds no readable number, so every role sees the same.
-pub(in crate::grpc) fn suppression(suppression: Suppression) -> pb::Suppression {
+/// A suppression, for this role. It holds no readable number; what people wrote about the person is another matter.
+pub(in crate::grpc) fn suppression(suppression: Suppression, role: Role) -> pb::Suppression {
+    let note = suppression.note.filter(|_| reads_personal_data(role));
     pb::Suppression {
         suppression_id: suppression.suppression_id.to_string(),
         subject: Some(match suppression.subject {
@@ -106,7 +109,7 @@ pub(in crate::grpc) fn suppression(suppression: Suppression) -> pb::Suppression 
         record_time: Some(time(suppression.recorded_at)),
         expire_time: time_option(suppression.expires_at),
         evidence_ref: text(suppression.evidence_ref),
-        note: text(suppression.note),
+        note: text(note),
         actor: suppression.actor,
         lift: suppression.lift.map(lifted),
         lift_request: suppression.lift_request.map(lift_request),

@@ -1,11 +1,14 @@
 //! Contacts, consents, opt-outs.
 
 use dialgate::domain::call::{EventDetail, Outcome};
+use dialgate::domain::ids::{PartyId, TenantId};
+use dialgate::domain::party::{LineType, PartyNumber, Profile};
+use dialgate::domain::phone::Phone;
 use dialgate::gate::{ClaimRequest, Claimed};
 use dialgate::grpc::pb;
 use dialgate::grpc::pb::create_suppression_request::Subject;
 use dialgate::grpc::pb::get_contact_request::Key;
-use dialgate::store::{AttemptEnd, Urgency};
+use dialgate::store::{AttemptEnd, PartyDraft, Urgency};
 use tonic::Code;
 
 use super::house::{ATLANTA, House, assert_refused, consumer, request_id};
@@ -175,6 +178,53 @@ async fn a_mask_writes_only_what_it_names_and_an_old_etag_nothing() {
         .await
         .unwrap();
     assert_eq!(third.into_inner().contact.unwrap().display_name, "");
+}
+
+#[tokio::test]
+async fn people_who_share_a_number_must_be_told_apart() {
+    let house = House::open().await;
+    let first = house.callable(ATLANTA).await;
+    let second = PartyId::new(house.now());
+    let draft = PartyDraft {
+        party_id: second,
+        profile: Profile::default(),
+        numbers: vec![PartyNumber {
+            number: Phone::parse(ATLANTA).unwrap(),
+            line_type: LineType::Landline,
+            registers: Vec::new(),
+            reassigned_check: None,
+        }],
+    };
+    let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
+    let tenant = TenantId::default();
+    tx.upsert_party(&tenant, &draft, house.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let agent = house.agent().await;
+    let key = Some(Key::Number(ATLANTA.to_owned()));
+    let request = pb::GetContactRequest { key };
+    let answer = agent.contacts().get_contact(request).await;
+    let status = assert_refused(
+        answer,
+        Code::FailedPrecondition,
+        "PARTY_AMBIGUOUS",
+        &["number"],
+    );
+    let details = tonic_types::StatusExt::get_error_details(&status);
+    let ids = &details.error_info().unwrap().metadata["party_ids"];
+    assert!(ids.contains(&first.party_id) && ids.contains(&second.to_string()));
+    let answer = agent.calls().place_call(house.place(ATLANTA)).await;
+    assert_refused(
+        answer,
+        Code::FailedPrecondition,
+        "PARTY_AMBIGUOUS",
+        &["party_id"],
+    );
+    let named = pb::PlaceCallRequest {
+        party_id: first.party_id.clone(),
+        ..house.place(ATLANTA)
+    };
+    let placed = agent.calls().place_call(named).await.unwrap().into_inner();
+    assert_eq!(placed.call.unwrap().party_id, first.party_id);
 }
 
 #[tokio::test]
@@ -450,7 +500,7 @@ async fn an_opt_out_denies_from_its_acknowledgement_on() {
         shown,
         [(numbers[0].as_str(), 0), (ATLANTA, 1), (ATLANTA, 1)]
     );
-    assert_eq!(checks[1].suppressions, [made.clone()]);
+    assert_eq!(checks[1].suppressions, std::slice::from_ref(&made));
     let listed = pb::ListSuppressionsRequest {
         number: ATLANTA.to_owned(),
         ..Default::default()

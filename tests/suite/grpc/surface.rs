@@ -114,6 +114,28 @@ async fn a_message_beyond_the_bound_is_refused() {
     assert_refused(answer, Code::ResourceExhausted, "MESSAGE_TOO_LARGE", &[]);
 }
 
+/// Another message's bytes: a number where the method has text.
+#[tokio::test]
+async fn a_garbled_message_is_refused() {
+    let house = House::open().await;
+    let mut grpc = tonic::client::Grpc::new(house.agent().await.wire());
+    grpc.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<pb::Date, ()>::default();
+    let date = pb::Date {
+        year: 2026,
+        month: 4,
+        day: 21,
+    };
+    let path = "/dialgate.v1.CallService/CheckCall".parse().unwrap();
+    let answer = grpc.unary(tonic::Request::new(date), path, codec).await;
+    assert_refused(
+        answer.map(drop),
+        Code::InvalidArgument,
+        "MESSAGE_UNREADABLE",
+        &[],
+    );
+}
+
 #[tokio::test]
 async fn streams_end_when_the_server_stops() {
     let house = House::open().await;
