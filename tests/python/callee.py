@@ -1,6 +1,7 @@
 """What dialgate dials: SIPp callees, a carrier that says nothing, and a path that loses packets. Each keeps what it saw."""
 
 import hashlib
+import os
 import re
 import signal
 import socket
@@ -75,28 +76,40 @@ class Sipp(Traffic):
     """A SIPp callee that plays one scenario for every call it gets."""
 
     def __init__(self, folder: Path, name: str, scenario: str, status: str = "", header: str = "Supported: replaces"):
-        self.name, self.port = name, free_port(socket.SOCK_DGRAM)
+        self.name = name
         self.trace = folder / f"{name}.messages"
         self.errors = folder / f"{name}.errors"
-        script = folder / f"{name}.xml"
+        self.script = folder / f"{name}.xml"
         text = (SCENARIOS / f"{scenario}.xml").read_text()
-        script.write_text(text.replace("@STATUS@", status).replace("@HEADER@", header))
-        with open(folder / f"{name}.screen", "wb") as screen:
+        self.script.write_text(text.replace("@STATUS@", status).replace("@HEADER@", header))
+        # Between our choice of a free port and SIPp's use of it, somebody else may take it.
+        for _ in range(5):
+            self._start(folder)
+            if wait_for(f"SIPp `{name}` on its port", self._started) == "bound":
+                return
+        raise AssertionError(f"SIPp `{name}` ended with {self.process.returncode}, five times")
+
+    def _start(self, folder: Path):
+        self.port = free_port(socket.SOCK_DGRAM)
+        with open(folder / f"{self.name}.screen", "wb") as screen:
             self.process = subprocess.Popen(
-                ["sipp", "-sf", script, "-i", "127.0.0.1", "-p", str(self.port), "-nostdin", "-buff_size", "212992",
+                ["sipp", "-sf", self.script, "-i", "127.0.0.1", "-p", str(self.port), "-nostdin", "-buff_size", "212992",
+                 # Ports for remote control and media, not used here; of the usual ones there are 50, which several stories exhaust.
+                 "-cp", str(free_port(socket.SOCK_DGRAM)), "-mp", str(free_port(socket.SOCK_DGRAM) // 2 * 2),
                  "-trace_msg", "-message_file", self.trace, "-trace_err", "-error_file", self.errors],
                 stdin=subprocess.DEVNULL, stdout=screen, stderr=subprocess.STDOUT,
             )
-        wait_for(f"SIPp `{name}` on its port", self._is_bound)
 
-    def _is_bound(self) -> bool:
-        assert self.process.poll() is None, f"SIPp `{self.name}` ended with {self.process.returncode}"
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError:
-                return True
-        return False
+    def _started(self) -> str:
+        if self.process.poll() is not None:
+            return "ended"
+        # Its own ports are known to the system by their inode; a port that another process holds doesn't count.
+        sockets = {os.readlink(link) for link in Path(f"/proc/{self.process.pid}/fd").iterdir() if link.is_symlink()}
+        for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
+            words = line.split()
+            if int(words[1].split(":")[1], 16) == self.port and f"socket:[{words[9]}]" in sockets:
+                return "bound"
+        return ""
 
     def messages(self) -> list[Message]:
         text = self.trace.read_text(errors="replace") if self.trace.exists() else ""

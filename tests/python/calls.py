@@ -124,10 +124,24 @@ def challenged(stage: Stage, trunk: str, challenge: str):
     equal(digest_problem(challenge, invites[1], USERNAME, PASSWORD), "", "credentials")
 
 
+def dial_promptly(stage: Stage, trunk: str) -> tuple[str, call_pb2.PlaceCallResponse]:
+    """A call whose permit is young enough for one retransmission when its INVITE leaves. Where a commit takes a second, it is
+    not, and rightly nothing is sent again: then another call is placed."""
+    for _ in range(5):
+        number = stage.person()
+        placed = stage.place_allowed(number, trunk)
+        stage.watch(placed.call.call_id, until="inviting")
+        claimed = stage.decision(stage.get(placed.call.call_id).claim_decision_id)
+        first = wait_for("the INVITE", lambda: stage.trunks[trunk].invites(number))[0]
+        if first.at + stage.clock.offset - rpc.seconds(claimed.decided_time) < 0.8:
+            return number, placed
+        stage.watch(placed.call.call_id)
+    raise AssertionError("on this machine a claim takes too long for any retransmission")
+
+
 @check("together", "packets are lost: the INVITE is sent again under the same permit, the second 200 is acknowledged")
 def lost_packets(stage: Stage):
-    number = stage.person()
-    placed = stage.place_allowed(number, "lossy")
+    number, placed = dial_promptly(stage, "lossy")
     stage.watch(placed.call.call_id, until="answered")
     stage.hang_up(placed.call.call_id)
     dialed = stage.finished(number, "lossy", placed)
@@ -142,7 +156,8 @@ def lost_packets(stage: Stage):
 
 @check("together", "a carrier that says nothing: no INVITE after the permit's life")
 def mute_carrier(stage: Stage):
-    dialed = dial(stage, "mute")
+    number, placed = dial_promptly(stage, "mute")
+    dialed = stage.finished(number, "mute", placed)
     invites = stage.trunks["mute"].invites(dialed.number)
     assert len(invites) == 2, f"{len(invites)} INVITEs"
     # They are due after 0.5 s and after 1.5 s, and the latter is too late.
