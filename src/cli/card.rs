@@ -16,6 +16,8 @@ use pb::{Decision, RuleOutcome, RuleResult, Verdict};
 /// How much of a decision to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
+    /// Of a denial only the rules that deny; the others are counted.
+    Denials,
     /// Evidence for the rules that deny.
     Brief,
     /// Evidence for every rule, and the input of the decision if it came along.
@@ -29,6 +31,11 @@ pub fn card(decision: &Decision, detail: Detail, paint: Paint) -> String {
     card.push_str("\n\n");
     card.push_str(&indent(&rules(decision, detail, paint)));
     card.push('\n');
+    let others = decision.rule_results.len() - shown(decision, detail).len();
+    if others > 0 {
+        let line = format!("  and {others} more rules that do not deny");
+        let _ = writeln!(card, "{}", paint.faint(&line));
+    }
     for warning in &decision.warnings {
         let _ = writeln!(card, "  warning: {}", plain(warning));
     }
@@ -131,11 +138,11 @@ fn rules(decision: &Decision, detail: Detail, paint: Paint) -> String {
     if paint == Paint::Colours {
         table.enforce_styling();
     }
-    for rule in in_order(decision) {
+    for rule in shown(decision, detail) {
         let outcome = rule.outcome();
         let mut reason = plain(&rule.reason).into_owned();
-        let shown = detail == Detail::Full || denies(outcome);
-        if shown && !rule.evidence.is_empty() {
+        let is_told = detail == Detail::Full || denies(outcome);
+        if is_told && !rule.evidence.is_empty() {
             let _ = write!(reason, "\n[{}]", plain(&rule.evidence.join(", ")));
         }
         let mut cell = Cell::new(word!(RuleOutcome, rule.outcome));
@@ -185,6 +192,15 @@ fn origin(decision: &Decision) -> String {
         parts.push(format!("clocks {}", plain(&decision.zones.join(", "))));
     }
     parts.join(" · ")
+}
+
+/// The rules that the card tells of.
+fn shown(decision: &Decision, detail: Detail) -> Vec<&RuleResult> {
+    let mut rules = in_order(decision);
+    if detail == Detail::Denials && decision.verdict() != Verdict::Allow {
+        rules.retain(|rule| denies(rule.outcome()));
+    }
+    rules
 }
 
 /// Rules that deny first, in the order of report; then by how much they matter to a reader.
@@ -259,7 +275,7 @@ fn step_for(rule: &RuleResult) -> (Remedy, String) {
     } else if has(&["window", "emergency", "closed", "holiday"]) {
         (
             Remedy::Wait,
-            "the hours of this place allow no call in sight".to_owned(),
+            "call within the hours that the rule names".to_owned(),
         )
     } else if has(&["cap", "frequency", "redial"]) {
         (

@@ -76,15 +76,17 @@ async fn cancel_covered(shared: &Shared) -> Result<(), StoreError> {
             // Its history has the wish already.
             CancelCause::HangUp => shared.hang_up(call_id, HangUpCause::Client),
             CancelCause::OptOut => {
+                // Its history says why before it says that it is over; a store that is slow to take the line delays
+                // the CANCEL by no more than a look of its own.
+                let why = note(shared, &tenant, call_id, EventKind::OptOut);
+                let _ = tokio::time::timeout(LOOK_EVERY, why).await;
                 shared.hang_up(call_id, HangUpCause::OptOut);
-                note(shared, &tenant, call_id, EventKind::OptOut).await;
             }
         }
     }
     Ok(())
 }
 
-/// The call is being ended already; its history says why. A store that does not take the line is no reason to wait.
 async fn note(shared: &Shared, tenant: &TenantId, call_id: CallId, kind: EventKind) {
     let event = NewEvent {
         call_id,

@@ -291,7 +291,7 @@ impl Show {
             .decision
             .context("the server answered without a decision")?;
         if show || answer.call.is_none() {
-            self.say(&card(&decision, Detail::Brief, self.output.paint()))?;
+            self.say(&card(&decision, Detail::Denials, self.output.paint()))?;
         }
         Ok(answer.call)
     }

@@ -181,8 +181,7 @@ mod tests {
 
     pub async fn a_further_claim_ends_the_old_attempt_and_counts_once(bench: Bench) {
         bench.callable(ANNA).await;
-        let (leased, permit, old) = bench.claimed(ANNA).await;
-        drop(permit);
+        let (leased, _permit, old) = bench.claimed(ANNA).await;
         bench.clock.advance(Duration::from_secs(4));
         let claimed = bench
             .gate

@@ -304,8 +304,7 @@ mod tests {
 
     pub async fn an_opt_out_among_dispositions_stops_further_calls(bench: Bench) {
         bench.callable(ANNA).await;
-        let (leased, permit, attempt_id) = bench.claimed(ANNA).await;
-        drop(permit);
+        let (leased, _permit, attempt_id) = bench.claimed(ANNA).await;
         bench.ended(&leased, attempt_id).await;
         let ask = bench.ask("agent");
         let new = said(&leased, DispositionCode::OptOutAll);
@@ -341,8 +340,7 @@ mod tests {
 
     pub async fn a_correction_may_add_an_opt_out_and_never_removes_one(bench: Bench) {
         bench.callable(ANNA).await;
-        let (leased, permit, attempt_id) = bench.claimed(ANNA).await;
-        drop(permit);
+        let (leased, _permit, attempt_id) = bench.claimed(ANNA).await;
         bench.ended(&leased, attempt_id).await;
         let ask = || bench.ask("agent");
         let first = bench
@@ -382,8 +380,7 @@ mod tests {
 
     pub async fn a_wrong_number_leaves_the_person(bench: Bench) {
         let anna = bench.callable(ANNA).await;
-        let (leased, permit, attempt_id) = bench.claimed(ANNA).await;
-        drop(permit);
+        let (leased, _permit, attempt_id) = bench.claimed(ANNA).await;
         bench.ended(&leased, attempt_id).await;
         bench
             .gate
@@ -414,8 +411,7 @@ mod tests {
             .record_consent(&bench.ask("a"), consent(ANNA, ConsentAction::Given))
             .await
             .unwrap();
-        let (leased, permit, attempt_id) = bench.claimed(ANNA).await;
-        drop(permit);
+        let (leased, _permit, attempt_id) = bench.claimed(ANNA).await;
         bench.ended(&leased, attempt_id).await;
         bench
             .gate

@@ -11,6 +11,7 @@ on_both! {
     p07_a_request_sent_five_times_at_once_is_one_call,
     what_the_campaign_does_not_allow_is_refused_before_the_law,
     p05_no_emergency_or_premium_number_is_decided_on,
+    a_placement_that_nobody_waits_for_is_not_dialed,
     a_full_trunk_says_when_to_come_again,
     many_are_decided_together_and_each_gets_its_own_answer,
 }
@@ -191,6 +192,17 @@ mod tests {
             );
         }
         assert!(bench.audit().await.is_empty());
+    }
+
+    pub async fn a_placement_that_nobody_waits_for_is_not_dialed(bench: Bench) {
+        bench.callable(ANNA).await;
+        let mut request = bench.request(ANNA);
+        request.answer_by = Some(bench.now());
+        let late = bench.gate.place(request.clone()).await.unwrap_err();
+        assert!(matches!(late, GateError::RequestExpired), "{late}");
+        request.answer_by = Some(bench.now().plus(Duration::from_secs(1)));
+        assert!(bench.gate.place(request).await.unwrap().call.is_some());
+        assert_eq!(bench.lease().await.len(), 1);
     }
 
     pub async fn a_full_trunk_says_when_to_come_again(bench: Bench) {

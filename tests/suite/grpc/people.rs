@@ -344,7 +344,7 @@ async fn consent_is_a_list_of_acts() {
         .into_inner();
     assert_eq!(again.consent_event.unwrap(), made, "a repeated request");
     let other = pb::RecordConsentRequest {
-        seller: "other".to_owned(),
+        evidence_ref: "form-18".to_owned(),
         ..given
     };
     let answer = client.consents().record_consent(other).await;
