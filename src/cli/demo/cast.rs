@@ -167,3 +167,72 @@ fn date(now: Timestamp, days_ago: i64) -> pb::Date {
     let today: Date = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     wire::date_to_wire(today.saturating_sub(days_ago.days()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::decision::Verdict;
+    use crate::policy::facts::Case;
+    use crate::policy::{Pack, judge};
+
+    /// What the server knows of the person once the demo has recorded them.
+    fn case(place: &Place, part: Part, at: Timestamp) -> Case {
+        let registers: Vec<_> = place
+            .registers
+            .iter()
+            .map(|id| serde_json::json!({ "register": id, "listed": false, "as_of": at.strftime("%F").to_string() }))
+            .collect();
+        let agreed = serde_json::json!([{
+            "action": "given", "at": at.saturating_sub(24.hours()).unwrap(), "form": "written", "explicit": true,
+            "documented": true, "out_of_hours": true, "period": "indefinite",
+        }]);
+        let case = serde_json::json!({
+            "id": place.name,
+            "call": {
+                "at": at, "to": place.number(part), "from": CALLER_ID, "call_kind": "live_manual", "purpose": "sales",
+                "seller": SELLER,
+            },
+            "facts": {
+                "audience": "consumer", "line_type": "landline", "location": { "country": place.country },
+                "registers": registers,
+                "consents": if place.ground == Ground::ConsentAtAnyHour { agreed } else { serde_json::json!([]) },
+                "legitimate_interest": { "assessment_on_file": place.ground == Ground::Assessment },
+                "notice": { "version": "n-1" },
+                "caller_id": { "owned": true, "callable": true },
+            },
+        });
+        serde_json::from_value(case).unwrap()
+    }
+
+    /// The demo works at any hour of any day: somebody can be called, and somewhere it is too early or too late.
+    #[test]
+    fn at_every_hour_of_a_year_somebody_can_be_called_and_somebody_cannot() {
+        let pack = Pack::embedded().unwrap();
+        let first: Timestamp = "2027-01-01T00:30:00Z".parse().unwrap();
+        let allows = |place: &Place, at| {
+            judge(&pack, &case(place, Part::Answers, at)).verdict == Verdict::Allow
+        };
+        // Every seventh hour: each hour of the day meets each day of the week and each season.
+        for hour in (0..8760).step_by(7) {
+            let at = first.checked_add(hour.hours()).unwrap();
+            assert!(
+                PLACES.iter().any(|place| allows(place, at)),
+                "nobody at {at}"
+            );
+            let mut by_register = PLACES
+                .iter()
+                .filter(|place| place.ground == Ground::Register);
+            assert!(
+                by_register.any(|place| !allows(place, at)),
+                "everybody at {at}"
+            );
+        }
+        let berlin = judge(&pack, &case(&BERLIN, Part::NeverAgreed, first));
+        assert!(
+            berlin
+                .denied_by
+                .iter()
+                .any(|rule| rule == "DE-basis-consumer")
+        );
+    }
+}
