@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use jiff::Timestamp;
 
-use self::cast::{BERLIN, Ground, PLACES, Part, Place};
+use self::cast::{BERLIN, Ground, PLACES, Part, Place, sleepers};
 use self::stage::Stage;
 use super::call::{ending, event_text, plain_offer};
 use super::card::{Detail, card};
@@ -199,10 +199,7 @@ impl Show {
 
     /// A place of the cast whose window is closed now: somewhere it is always night.
     async fn somewhere_closed(&self) -> Result<&'static Place> {
-        for place in PLACES
-            .iter()
-            .filter(|place| place.ground == Ground::Register)
-        {
+        for place in sleepers() {
             self.record(place, Part::Asleep, 0).await?;
             let decision = self.check(place, Part::Asleep).await?;
             if decision.verdict() == Verdict::Deny {
