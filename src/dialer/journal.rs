@@ -103,6 +103,7 @@ impl<'a> Journal<'a> {
                 ..EventDetail::default()
             },
             at: self.at,
+            permit_gone: true,
         };
         let store = self.shared.gate.store();
         self.persist("an outcome", || end_attempt(store, self.call, &end))
@@ -182,7 +183,7 @@ pub(super) async fn end_attempt(
                 ..end.detail.clone()
             },
             state: None,
-            close_permit: Some(end.attempt_id),
+            close_permit: end.permit_gone.then_some(end.attempt_id),
         };
         tx.record_event(&call.tenant, &note).await?;
     }

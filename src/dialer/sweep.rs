@@ -89,6 +89,7 @@ async fn bury(shared: &Shared, dead: Incarnation, now: Reading) -> Result<(), St
                 outcome,
                 detail,
                 at: now.wall,
+                permit_gone: false,
             },
         )
         .await?;

@@ -142,6 +142,7 @@ async fn end_unsent(
                 outcome,
                 detail,
                 at: now.wall,
+                permit_gone: true,
             },
         )
         .await?;

@@ -59,6 +59,9 @@ pub struct AttemptEnd {
     pub detail: EventDetail,
     /// When.
     pub at: Micros,
+    /// Whoever tells of the end knows that the permit is no more. A sweeper does not: it may be wrong about the owner's
+    /// death, and closes the permit only by watching it (barrier.md 5).
+    pub permit_gone: bool,
 }
 
 /// Why an attempt is to be cancelled.
@@ -159,7 +162,8 @@ impl Tx {
 
     /// Ends an attempt that has no outcome yet, and its call with it; false = it had one, and nothing was changed.
     pub async fn end_attempt(&mut self, tenant: &TenantId, e: &AttemptEnd) -> Result<bool> {
-        const ATTEMPT: &str = "UPDATE attempts SET outcome = $3, permit_open = FALSE, end_time = $4
+        const ATTEMPT: &str =
+            "UPDATE attempts SET outcome = $3, permit_open = permit_open AND NOT $5, end_time = $4
             WHERE tenant_id = $1 AND attempt_id = $2 AND outcome IS NULL";
         const CALL: &str = "UPDATE calls SET queue_state = 'done', state = $4, outcome = $5, end_time = $6, sip_code = $7,
                 q850_cause = $8, last_sequence = last_sequence + 1
@@ -171,6 +175,7 @@ impl Tx {
             .bind(e.attempt_id.0)
             .bind(e.outcome.as_str())
             .bind(e.at.0)
+            .bind(e.permit_gone)
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;

@@ -71,6 +71,7 @@ contract![
     a_double_claim_is_impossible,
     a_further_claim_supersedes_the_old_one,
     an_outcome_is_fixed_once,
+    an_end_told_by_another_leaves_the_permit_open,
     permits_are_watched_and_closed,
     permits_longer_than_the_proof_are_refused,
     cancels_are_found_by_their_owner,
@@ -126,6 +127,7 @@ fn end(call_id: CallId, attempt_id: AttemptId, outcome: Outcome) -> AttemptEnd {
             ..EventDetail::default()
         },
         at: after(60),
+        permit_gone: true,
     }
 }
 
@@ -1165,6 +1167,23 @@ async fn an_outcome_is_fixed_once(store: TestStore) {
     assert!(
         store.read().await.attempts_open().await.unwrap().is_empty(),
         "an end gives the permit up"
+    );
+}
+
+/// barrier.md 5: who thinks the owner dead may be wrong, and an opt-out must go on waiting for the permit.
+async fn an_end_told_by_another_leaves_the_permit_open(store: TestStore) {
+    let (call, made) = store.claimed(phone(1), Incarnation::new(NOON)).await;
+    let swept = AttemptEnd {
+        permit_gone: false,
+        ..end(call.call_id, made.attempt_id, Outcome::InterruptedUnknown)
+    };
+    let mut tx = store.write().await;
+    assert!(tx.end_attempt(&tenant(), &swept).await.unwrap());
+    tx.commit().await.unwrap();
+    let mut tx = store.read().await;
+    assert_eq!(
+        tx.open_permits(&tenant(), &call.number_key).await.unwrap(),
+        [made.attempt_id]
     );
 }
 

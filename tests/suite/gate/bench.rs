@@ -264,6 +264,7 @@ impl Bench {
             outcome: Outcome::NoAnswer,
             detail: EventDetail::default(),
             at: self.now(),
+            permit_gone: true,
         };
         assert!(tx.end_attempt(&TenantId::default(), &end).await.unwrap());
         tx.commit().await.unwrap();

@@ -656,6 +656,7 @@ async fn answered(house: &House, call_id: &str) {
             ..EventDetail::default()
         },
         at: house.now(),
+        permit_gone: true,
     };
     let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
     assert!(tx.end_attempt(&call.tenant, &end).await.unwrap());
