@@ -34,8 +34,7 @@ struct Seen {
 pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
     let mut seen = Seen::default();
     loop {
-        let now = shared.clock.read();
-        if let Err(error) = beat_and_sweep(&shared, &mut seen, now).await {
+        if let Err(error) = beat_and_sweep(&shared, &mut seen).await {
             tracing::warn!(%error, "cannot beat or sweep; trying again");
         }
         tokio::select! {
@@ -47,12 +46,15 @@ pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) 
     let _ = forget(&shared).await;
 }
 
-async fn beat_and_sweep(shared: &Shared, seen: &mut Seen, now: Reading) -> Result<(), StoreError> {
+async fn beat_and_sweep(shared: &Shared, seen: &mut Seen) -> Result<(), StoreError> {
     let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
-    tx.beat(shared.me, &shared.node, now.wall).await?;
+    tx.beat(shared.me, &shared.node, shared.clock.read().wall)
+        .await?;
     let hearts = tx.heartbeats().await?;
     let open = tx.attempts_open().await?;
     tx.commit().await?;
+    // After the look: a store that answers slowly must not make a permit seem watched for longer than it was.
+    let now = shared.clock.read();
     for dead in seen.dead(shared.me, &hearts, now.mono) {
         bury(shared, dead, now).await?;
     }
