@@ -78,7 +78,7 @@ pub struct Suppression {
     pub source: SuppressionSource,
     /// When the person expressed it.
     pub received_at: Micros,
-    /// When it was recorded; it binds from then, or from `received_at` if that is earlier.
+    /// When it was recorded.
     pub recorded_at: Micros,
     /// Only for [`SuppressionReason::Internal`] and [`SuppressionReason::Litigator`]: a person's own wish never expires.
     pub expires_at: Option<Micros>,
@@ -92,6 +92,14 @@ pub struct Suppression {
     pub lift_request: Option<LiftRequest>,
     /// Set once it was lifted.
     pub lift: Option<Lift>,
+}
+
+impl Suppression {
+    /// From when it binds: its recording, or the moment the person expressed it if that is earlier.
+    #[must_use]
+    pub fn binds_from(&self) -> Micros {
+        self.received_at.min(self.recorded_at)
+    }
 }
 
 /// The first of the two people that a lift takes.

@@ -324,9 +324,11 @@ pub(super) async fn record(
         }
         Some(_) => None,
     };
-    // An objection is more than a request not to be called, so it is recorded beside one.
+    // An objection is more than a request not to be called, so it is recorded beside one. And a wish said again later is a
+    // wish of its own: a consent between the two reopens what the first closed, whenever that consent becomes known.
     let same = same
-        .filter(|found| found.reason == new.reason || new.reason != SuppressionReason::Objection);
+        .filter(|found| found.reason == new.reason || new.reason != SuppressionReason::Objection)
+        .filter(|found| found.binds_from() >= new.binds_from());
     match same {
         Some(found) => {
             tx.insert_audit(tenant, &[entry(ask, "suppression.repeated", &found)])

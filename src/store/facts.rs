@@ -394,8 +394,7 @@ impl Known {
 
 fn opt_out(suppression: &Suppression) -> OptOut {
     OptOut {
-        // It binds from its recording, or from the moment the person expressed it if that is earlier.
-        at: suppression.received_at.min(suppression.recorded_at),
+        at: suppression.binds_from(),
         kind: match suppression.reason {
             SuppressionReason::Objection => OptOutKind::Objection,
             _ => OptOutKind::DoNotCall,

@@ -212,7 +212,8 @@ impl Tx {
         Ok(found)
     }
 
-    /// An unlifted, never expiring suppression of the same subject and of equal or wider scope; the oldest.
+    /// An unlifted, never expiring suppression of the same subject and of equal or wider scope; the one that
+    /// binds from the latest time.
     pub async fn same_suppression(
         &mut self,
         tenant: &TenantId,
@@ -235,7 +236,10 @@ impl Tx {
                     && channels.iter().all(|kind| old.channels.contains(kind)));
             sellers && kinds
         };
-        Ok(active.into_iter().find(as_wide))
+        Ok(active
+            .into_iter()
+            .filter(as_wide)
+            .max_by_key(Suppression::binds_from))
     }
 
     /// Unlifted suppressions of these numbers and people that have not expired by then, oldest first.

@@ -16,7 +16,7 @@ mod tests {
     use std::time::Duration;
 
     use dialgate::domain::ids::TenantId;
-    use dialgate::gate::{BARRIER_WAIT, Claimed};
+    use dialgate::gate::{BARRIER_WAIT, Claimed, NewSuppression};
 
     use crate::gate::bench::{Bench, campaign, phone};
 
@@ -101,9 +101,18 @@ mod tests {
     pub async fn p03_an_opt_out_that_is_there_already_waits_all_the_same(bench: Bench) {
         bench.callable(ANNA).await;
         let (_, _permit, _) = bench.claimed(ANNA).await;
-        let mut first = suppressing(&bench, ANNA);
+        let received_at = Some(bench.now());
+        let telling = || {
+            let (gate, ask) = (bench.gate.clone(), bench.ask("admin"));
+            let new = NewSuppression {
+                received_at,
+                ..bench.opt_out(ANNA)
+            };
+            tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) })
+        };
+        let mut first = telling();
         assert!(is_waiting(&mut first).await);
-        let mut second = suppressing(&bench, ANNA);
+        let mut second = telling();
         assert!(is_waiting(&mut second).await);
         bench.clock.advance(BARRIER_WAIT);
         for opt_out in [first, second] {

@@ -7,6 +7,7 @@ on_both! {
     what_a_register_said_cannot_be_lifted,
     a_persons_wish_never_expires,
     an_opt_out_of_one_seller_leaves_the_other,
+    p02_an_opt_out_said_again_after_a_consent_binds_anew,
     consent_is_recorded_and_withdrawn,
     a_contact_is_merged_masked_and_guarded_by_its_etag,
     two_people_on_one_number_must_be_told_apart,
@@ -161,6 +162,30 @@ mod tests {
         let mut request = bench.request(ANNA);
         request.campaign_id = "other".to_owned();
         assert!(bench.gate.place(request).await.unwrap().call.is_some());
+    }
+
+    /// A signed consent reopens what an earlier opt-out closed. Who opts out once more is not "on the list already".
+    pub async fn p02_an_opt_out_said_again_after_a_consent_binds_anew(bench: Bench) {
+        bench.callable(ANNA).await;
+        let opt_out = async || {
+            let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
+            bench.gate.suppress(&ask, new).await.unwrap();
+        };
+        opt_out().await;
+        let signed = NewConsent {
+            form: Some(ConsentForm::Written),
+            ..consent(ANNA, ConsentAction::Given)
+        };
+        bench
+            .gate
+            .record_consent(&bench.ask("admin"), signed)
+            .await
+            .unwrap();
+        let reopened = bench.place(ANNA).await.decision.judgement;
+        assert_eq!(reopened.verdict, Verdict::Allow, "{:?}", reopened.denied_by);
+        opt_out().await;
+        let denied = bench.place(ANNA).await.decision.judgement.denied_by;
+        assert!(denied.contains(&"US-internal-dnc".to_owned()), "{denied:?}");
     }
 
     pub async fn consent_is_recorded_and_withdrawn(bench: Bench) {
