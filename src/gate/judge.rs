@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde_json::json;
+
 use crate::domain::call::{Call, CallRequest};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{Decision, Judgement, Stage, Verdict};
-use crate::domain::ids::{DecisionId, PartyId, RequestId, TenantId};
+use crate::domain::ids::{AuditEntryId, DecisionId, PartyId, RequestId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::{Micros, Reading};
 use crate::place;
 use crate::policy::{self, Permit};
-use crate::store::{self, FactsWanted, StoreError, StoredRequest, Tx};
+use crate::store::{self, AuditEntry, FactsWanted, StoreError, StoredRequest, Tx};
 
 use super::case::{self, Question};
 use super::claim::{ClaimRequest, Claimed};
@@ -310,11 +312,19 @@ async fn claim_plan<'a>(
         let ended = tx
             .expire_call(call.call_id, claim.lease_epoch, read.wall)
             .await?;
-        return Ok(Plan::Settled(Answer::Claimed(if ended {
-            Claimed::Expired
-        } else {
-            Claimed::Lost
-        })));
+        if !ended {
+            return Ok(Plan::Settled(Answer::Claimed(Claimed::Lost)));
+        }
+        let entry = AuditEntry {
+            entry_id: AuditEntryId::new(read.wall),
+            kind: "call.expired".to_owned(),
+            actor: call.actor.clone(),
+            subject_key: Some(call.number_key.0),
+            payload: json!({ "call_id": call.call_id, "expire_time": call.expire_time }),
+            at: read.wall,
+        };
+        tx.insert_audit(&call.tenant, &[entry]).await?;
+        return Ok(Plan::Settled(Answer::Claimed(Claimed::Expired)));
     }
     let about =
         match call.to {

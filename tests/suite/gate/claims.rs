@@ -149,6 +149,8 @@ mod tests {
             Claimed::Expired
         ));
         assert_eq!(bench.call(call.call_id).await.state, CallState::Expired);
+        let told = bench.audit().await.pop();
+        assert_eq!(told.as_deref(), Some("call.expired"), "P-16");
     }
 
     pub async fn a_call_that_was_hung_up_in_the_queue_cannot_be_claimed(bench: Bench) {
