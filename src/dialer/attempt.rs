@@ -65,9 +65,7 @@ pub(super) async fn run(
 async fn undecided(shared: &Shared, leased: &Leased, error: &GateError) {
     tracing::warn!(call.id = %leased.call.call_id, %error, "the gate could not decide; the call goes back to the queue");
     tokio::time::sleep(UNDECIDED_PAUSE).await;
-    if let Err(error) = journal::release(shared.gate.store(), leased).await {
-        tracing::warn!(call.id = %leased.call.call_id, %error, "the call was not given back; a sweeper will");
-    }
+    journal::give_back(shared.gate.store(), leased).await;
 }
 
 fn claim(

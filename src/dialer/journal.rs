@@ -190,7 +190,16 @@ pub(super) async fn end_attempt(
     tx.commit().await
 }
 
-/// Puts a leased call that was not claimed back into the queue.
+/// Puts a leased call that was not claimed back into the queue, and tries until it is there: nobody takes a lease from a
+/// process that lives.
+pub(super) async fn give_back(store: &Store, leased: &Leased) {
+    while let Err(error) = release(store, leased).await {
+        tracing::warn!(call.id = %leased.call.call_id, %error, "a leased call could not be given back; trying again");
+        tokio::time::sleep(RETRY_EVERY).await;
+    }
+}
+
+/// Tries it once.
 pub(super) async fn release(store: &Store, leased: &Leased) -> Result<(), StoreError> {
     let mut tx = store.write(Urgency::Ordinary).await?;
     tx.release_lease(leased.call.call_id, leased.lease_epoch)

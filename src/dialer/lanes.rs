@@ -88,7 +88,13 @@ async fn lease(shared: &Shared, lane: &Lane, room: u32) -> Result<Vec<Leased>, S
     let leased = tx
         .lease_calls(shared.me, &lane.trunk.name, room, at)
         .await?;
-    tx.commit().await?;
+    if let Err(error) = tx.commit().await {
+        // Not known: they may be ours all the same.
+        for leased in &leased {
+            journal::give_back(store, leased).await;
+        }
+        return Err(error);
+    }
     Ok(leased)
 }
 
@@ -109,6 +115,7 @@ async fn drained(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
 }
 
+/// This process is about to end: what it cannot give back another's sweeper will.
 async fn give_back(shared: &Shared, calls: impl Iterator<Item = Leased>) {
     for leased in calls {
         if let Err(error) = journal::release(shared.gate.store(), &leased).await {
