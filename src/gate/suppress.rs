@@ -225,9 +225,10 @@ impl Gate {
     ) -> Result<(), GateError> {
         match suppression.subject {
             SuppressionSubject::Number(_) => Ok(()),
-            SuppressionSubject::Party(id) => match tx.party(tenant, id).await? {
-                Some(_) => Ok(()),
-                None => Err(GateError::NotFound { what: "party" }),
+            // Looked at, not held: nobody who holds the person's row may hold up their opt-out.
+            SuppressionSubject::Party(id) => match tx.knows_party(tenant, id).await? {
+                true => Ok(()),
+                false => Err(GateError::NotFound { what: "party" }),
             },
         }
     }

@@ -196,6 +196,17 @@ impl Tx {
         })
     }
 
+    /// Whether there is such a person, erased or not. Waits for nobody who is changing them.
+    pub async fn knows_party(&mut self, tenant: &TenantId, id: PartyId) -> Result<bool> {
+        const SQL: &str = "SELECT count(*) FROM parties WHERE tenant_id = $1 AND party_id = $2";
+        let found: i64 = on!(self, |conn| sqlx::query_scalar(SQL)
+            .bind(&tenant.0)
+            .bind(id.0)
+            .fetch_one(conn)
+            .await)?;
+        Ok(found > 0)
+    }
+
     /// A person; none once erased. A writing transaction holds the row from then on, so that an etag compared with this
     /// answer still stands when the new one is written.
     pub async fn party(&mut self, tenant: &TenantId, id: PartyId) -> Result<Option<Party>> {

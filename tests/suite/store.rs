@@ -174,6 +174,9 @@ async fn people_are_recorded_whole(store: TestStore) {
         "a number that was left out is no longer theirs"
     );
     assert_eq!(tx.party(&tenant(), PartyId::new(NOON)).await.unwrap(), None);
+    assert!(tx.knows_party(&tenant(), party).await.unwrap());
+    let nobody = PartyId::new(NOON);
+    assert!(!tx.knows_party(&tenant(), nobody).await.unwrap());
     assert!(
         tx.parties_by_number(&tenant(), &[])
             .await

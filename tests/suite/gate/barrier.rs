@@ -7,6 +7,7 @@ on_both! {
     p03_an_opt_out_waits_until_the_owner_closes_its_claim,
     p03_an_opt_out_waits_the_full_time_for_an_owner_that_is_silent,
     p03_an_opt_out_of_a_person_waits_the_full_time,
+    p03_an_opt_out_of_a_person_is_not_held_up_by_a_change_of_them,
     p03_an_opt_out_that_is_there_already_waits_all_the_same,
     p03_the_same_request_again_waits_until_it_has_passed_and_then_no_more,
     p03_opt_outs_and_claims_at_once_leave_no_permit_behind_an_answer,
@@ -17,6 +18,7 @@ mod tests {
 
     use dialgate::domain::ids::TenantId;
     use dialgate::gate::{BARRIER_WAIT, Claimed, NewSuppression};
+    use dialgate::store::Engine;
 
     use crate::gate::bench::{Bench, campaign, phone};
 
@@ -96,6 +98,29 @@ mod tests {
             bench.place(ANNA).await.decision.judgement.denied_by,
             ["US-internal-dnc"]
         );
+    }
+
+    /// Somebody changes the person's record and has stopped in the middle of it.
+    pub async fn p03_an_opt_out_of_a_person_is_not_held_up_by_a_change_of_them(bench: Bench) {
+        let party = bench.callable(ANNA).await;
+        if bench.store.store.engine() == Engine::Sqlite {
+            // A writer is alone there.
+            return;
+        }
+        let mut stuck = bench.store.write().await;
+        stuck
+            .party(&TenantId::default(), party.party_id)
+            .await
+            .unwrap();
+        let (gate, ask) = (bench.gate.clone(), bench.ask("admin"));
+        let mut new = bench.opt_out(ANNA);
+        (new.number, new.party_id) = (None, Some(party.party_id));
+        let mut opt_out =
+            tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) });
+        assert!(is_waiting(&mut opt_out).await);
+        bench.clock.advance(BARRIER_WAIT);
+        tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+        drop(stuck);
     }
 
     pub async fn p03_an_opt_out_that_is_there_already_waits_all_the_same(bench: Bench) {
