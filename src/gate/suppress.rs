@@ -127,7 +127,7 @@ impl Gate {
             ));
         }
         let actor = ask.principal.actor();
-        let kind = match &found.lift_request {
+        let (changed, kind) = match &found.lift_request {
             None => {
                 let request = LiftRequest {
                     at: ask.at,
@@ -135,8 +135,8 @@ impl Gate {
                     reason: lift.reason,
                     evidence_ref: lift.evidence_ref,
                 };
-                tx.request_lift(tenant, id, &request).await?;
-                "suppression.lift_requested"
+                let changed = tx.request_lift(tenant, id, &request).await?;
+                (changed, "suppression.lift_requested")
             }
             Some(request) if request.requested_by == actor => {
                 return Err(GateError::SecondApproverRequired);
@@ -149,10 +149,15 @@ impl Gate {
                     reason: request.reason.clone(),
                     evidence_ref: request.evidence_ref.clone(),
                 };
-                tx.lift_suppression(tenant, id, &lift).await?;
-                "suppression.lifted"
+                let changed = tx.lift_suppression(tenant, id, &lift).await?;
+                (changed, "suppression.lifted")
             }
         };
+        if !changed {
+            // Somebody else was quicker since it was read; the entry would tell of what did not happen.
+            let what = "lift".to_owned();
+            return Err(StoreError::Duplicate { what }.into());
+        }
         let after = tx
             .suppression(tenant, id)
             .await?

@@ -4,6 +4,7 @@ use super::on_both;
 
 on_both! {
     a_lift_takes_two_people,
+    p16_of_two_who_ask_for_a_lift_at_once_one_is_written_down,
     what_a_register_said_cannot_be_lifted,
     a_persons_wish_never_expires,
     an_opt_out_of_one_seller_leaves_the_other,
@@ -110,6 +111,26 @@ mod tests {
             kinds.ends_with(&["suppression.lifted".to_owned(), "decision".to_owned()]),
             "{kinds:?}"
         );
+    }
+
+    pub async fn p16_of_two_who_ask_for_a_lift_at_once_one_is_written_down(bench: Bench) {
+        const ROUNDS: usize = 12;
+        for round in 0..ROUNDS {
+            let new = bench.opt_out(&format!("+140455501{:02}", 50 + round));
+            let made = bench.gate.suppress(&bench.ask("ines"), new).await.unwrap();
+            let (ines, omar) = (bench.ask("ines"), bench.ask("omar"));
+            let id = made.suppression_id;
+            let (one, other) = tokio::join!(
+                bench.gate.lift(&ines, id, lift()),
+                bench.gate.lift(&omar, id, lift())
+            );
+            assert!(one.is_ok() || other.is_ok());
+        }
+        let kinds = bench.audit().await;
+        let asked = kinds
+            .iter()
+            .filter(|kind| *kind == "suppression.lift_requested");
+        assert_eq!(asked.count(), ROUNDS);
     }
 
     pub async fn what_a_register_said_cannot_be_lifted(bench: Bench) {
