@@ -23,6 +23,9 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// A heartbeat that stood still for so long, on the sweeper's clock, belongs to a dead process.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
 
+/// Attempts that one sweep ends of one dead worker: our own heart must beat in between.
+const BURIED_MAX: usize = 64;
+
 /// What was seen of others, and since when it has not changed.
 #[derive(Default)]
 struct Seen {
@@ -72,7 +75,7 @@ async fn bury(shared: &Shared, dead: Incarnation, now: Reading) -> Result<(), St
     let store = shared.gate.store();
     let orphans = store.read().await?.orphans(dead).await?;
     tracing::warn!(owner = %dead, attempts = orphans.len(), "a worker is gone; closing what it left");
-    for (attempt_id, call_id, tenant) in orphans {
+    for (attempt_id, call_id, tenant) in orphans.into_iter().take(BURIED_MAX) {
         let Some(call) = store.read().await?.call(&tenant, call_id).await? else {
             continue;
         };
