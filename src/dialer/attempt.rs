@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::domain::call::{CallState, EventDetail, EventKind};
+use crate::domain::call::{CallState, EventDetail, EventKind, Outcome, Retry};
 use crate::domain::ids::AttemptId;
 use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::policy::Permit;
-use crate::sip::{Control, Dialog, Ending, HangUpCause, Happened, Invite, SipEvent};
+use crate::sip::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, SipEvent};
 use crate::store::Leased;
 
 use super::journal::{self, Journal};
@@ -129,8 +129,21 @@ impl Under<'_> {
                 heard => self.hear(&journal, heard).await,
             }
         }
-        // The endpoint is gone, and with it the permit: what came of the call is not known.
-        tracing::error!(call.id = %call_id, "the SIP endpoint ended before the call did; a sweeper will close it");
+        // The endpoint is gone, and with it the permit: what came of the call is not known, and it may have rung.
+        tracing::error!(call.id = %call_id, "the SIP endpoint ended before the call did");
+        let unknown = Ending {
+            outcome: Outcome::InterruptedUnknown,
+            retry: Retry::Never,
+            code: None,
+            reason: None,
+            q850_cause: None,
+            retry_after: None,
+            by: EndedBy::Us,
+            answered: false,
+        };
+        let now = self.shared.clock.read().wall;
+        let journal = Journal::new(self.shared, &self.leased.call, now);
+        self.ended(&journal, unknown).await;
     }
 
     /// One line of history. What rings or is answered gave its permit up before it was reported.
