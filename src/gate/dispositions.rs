@@ -55,8 +55,12 @@ impl Gate {
                 Some(suppress::record(&mut tx, ask, opt_out(ask, &call, scope, reason)).await?)
             }
         };
-        if let Some(result) = effects.counts_as {
-            tx.set_attempt_result(tenant, call.call_id, result).await?;
+        if let Some(result) = effects.counts_as
+            && !tx.set_attempt_result(tenant, call.call_id, result).await?
+            && suppression.is_none()
+        {
+            // An opt-out is not given up for a count that it outweighs; anything else is told again.
+            return Err(StoreError::LockTimeout.into());
         }
         if effects.number_bad {
             unlink(&mut tx, tenant, &call, ask.at).await?;

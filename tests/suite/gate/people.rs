@@ -13,12 +13,14 @@ on_both! {
     a_contact_is_merged_masked_and_guarded_by_its_etag,
     two_people_on_one_number_must_be_told_apart,
     an_opt_out_among_dispositions_stops_further_calls,
+    p02_an_opt_out_of_an_agent_is_not_held_up_by_the_calls_own_end,
     a_correction_may_add_an_opt_out_and_never_removes_one,
     a_wrong_number_leaves_the_person,
     p16_every_effect_has_its_entry,
 }
 
 mod tests {
+    use dialgate::domain::call::{EventDetail, Outcome};
     use dialgate::domain::consent::{ConsentAction, ConsentForm};
     use dialgate::domain::decision::Verdict;
     use dialgate::domain::disposition::DispositionCode;
@@ -26,7 +28,7 @@ mod tests {
     use dialgate::domain::party::{LineType, PartyNumber, Profile};
     use dialgate::domain::suppression::SuppressionReason;
     use dialgate::gate::{ContactDraft, GateError, NewConsent, NewDisposition, NewLift};
-    use dialgate::store::PartyDraft;
+    use dialgate::store::{AttemptEnd, Engine, PartyDraft};
 
     use crate::gate::bench::{Bench, phone};
     use crate::support::builders::tenant;
@@ -382,6 +384,41 @@ mod tests {
             matches!(&twice, GateError::Invalid { field, .. } if field == "call_id"),
             "{twice}"
         );
+    }
+
+    /// The worker writes the call's outcome and has stopped in the middle of it.
+    pub async fn p02_an_opt_out_of_an_agent_is_not_held_up_by_the_calls_own_end(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (leased, _, attempt_id) = bench.claimed(ANNA).await;
+        bench.close(attempt_id).await;
+        if bench.store.store.engine() == Engine::Sqlite {
+            // A writer is alone there.
+            return;
+        }
+        let mut stuck = bench.store.write().await;
+        let end = AttemptEnd {
+            attempt_id,
+            call_id: leased.call.call_id,
+            outcome: Outcome::NoAnswer,
+            detail: EventDetail::default(),
+            at: bench.now(),
+            permit_gone: true,
+        };
+        assert!(stuck.end_attempt(&tenant(), &end).await.unwrap());
+        for (code, recorded) in [
+            (DispositionCode::Gatekeeper, false),
+            (DispositionCode::OptOutAll, true),
+        ] {
+            let ask = bench.ask("a");
+            let told = bench
+                .gate
+                .record_disposition(&ask, said(&leased, code))
+                .await;
+            assert_eq!(told.is_ok(), recorded, "{code:?}: {told:?}");
+        }
+        drop(stuck);
+        let denied = bench.place(ANNA).await.decision.judgement.denied_by;
+        assert!(denied.contains(&"US-internal-dnc".to_owned()), "{denied:?}");
     }
 
     pub async fn a_correction_may_add_an_opt_out_and_never_removes_one(bench: Bench) {
