@@ -1,5 +1,5 @@
 //! House rules as tests: the one-way order of the modules, the owner of each outside technology, the size of files, and
-//! that every function of the store is tried by its contract suite. Plain text search, no dependencies; each failure
+//! that every function of the store is tried by its contract suite, and that model and code name the same steps. Plain text search, no dependencies; each failure
 //! names file and line. The tables below are the rules; `docs/ARCHITECTURE.md` says why they are so.
 #![expect(
     clippy::unwrap_used,
@@ -89,6 +89,8 @@ const MAY_NAME_PERMIT: &[&str] = &["policy", "gate", "sip", "dialer"];
 const NO_MODULE_NAMES: &[&str] = &[
     "util", "utils", "misc", "common", "manager", "handler", "handlers", "helpers",
 ];
+/// What the labels of steps in docs/models begin with.
+const STEP_KINDS: &[&str] = &["claim", "opt-out", "lease", "sweep"];
 const FILE_LINES_MAX: usize = 500;
 const MAIN_LINES_MAX: usize = 50;
 
@@ -147,6 +149,19 @@ fn both_databases_have_the_same_migrations() {
     );
 }
 
+/// The steps of claim and opt-out are listed once, in docs/models/README.md. Each is in the model, and in the file that
+/// the list names; neither model nor code knows a step that is not listed.
+#[test]
+fn model_and_code_bear_the_same_steps() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let list = read("docs/models/README.md");
+    let steps = listed_steps(&list);
+    assert!(steps.len() > 20, "the list of steps is not where it was");
+    let model = Source::new("docs/models/barrier.pml", &read("docs/models/barrier.pml"));
+    let code: Vec<Source> = every_source().collect();
+    no_faults(step_faults(&steps, &model, &code).into_iter());
+}
+
 /// The checks themselves: each must see a breach in a small made-up source, and must not see one in its good twin.
 #[test]
 fn each_check_can_fail() {
@@ -196,6 +211,26 @@ fn each_check_can_fail() {
         ["src/store/calls.rs:1: `lease_calls` is not named in tests/suite/store.rs"]
     );
     assert!(untried_faults(&store, "tx.lease_calls()").is_empty());
+    let steps =
+        listed_steps("| label |\n| `claim-1` | One. | `sip/dialog.rs` |\n| `NO_CHECK` | x |");
+    let step = |model: &str, code: &str| {
+        let model = Source::new("docs/models/barrier.pml", model);
+        step_faults(&steps, &model, &[Source::new(sip, code)]).len()
+    };
+    assert_eq!(
+        step("/* claim-1 */", "// (claim-1): exclaim-1, claim-1a"),
+        0
+    );
+    assert_eq!(
+        step("/* claim-10 */", "// claim-1"),
+        2,
+        "unknown and missing"
+    );
+    assert_eq!(
+        step("/* claim-1 */", "// claim-2"),
+        2,
+        "missing and unknown"
+    );
 }
 
 /// One file of `src/`, with the top module it belongs to.
@@ -410,6 +445,61 @@ fn untried_faults(source: &Source, suite: &str) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Label and file of each row of the list of steps.
+fn listed_steps(list: &str) -> Vec<(&str, String)> {
+    let rows = list.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let label = cells[0].strip_prefix("| `")?.strip_suffix('`')?;
+        let place = cells.last()?.strip_prefix('`')?.strip_suffix("` |")?;
+        (steps_in(label).next()?.1 == label).then(|| (label, format!("src/{place}")))
+    });
+    rows.collect()
+}
+
+fn step_faults(steps: &[(&str, String)], model: &Source, code: &[Source]) -> Vec<String> {
+    let has = |source: &Source, label: &str| steps_in(&source.text).any(|(_, each)| each == label);
+    let mut faults = Vec::new();
+    for (label, path) in steps {
+        if !has(model, label) {
+            faults.push(format!("{}:1: has no transition `{label}`", model.path));
+        }
+        if !code
+            .iter()
+            .any(|file| file.path == *path && has(file, label))
+        {
+            faults.push(format!(
+                "{path}:1: does not say where `{label}` is executed"
+            ));
+        }
+    }
+    for source in code.iter().chain([model]) {
+        for (line, label) in steps_in(&source.text) {
+            if !steps.iter().any(|(known, _)| *known == label) {
+                let what = "is not in the list of steps in docs/models/README.md";
+                faults.push(format!("{}:{line}: `{label}` {what}", source.path));
+            }
+        }
+    }
+    faults
+}
+
+/// Labels of steps, such as `claim-1`, each with its line.
+fn steps_in(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().flat_map(|(index, line)| {
+        let label = move |char: char| char.is_alphanumeric() || char == '-' || char == '_';
+        line.split(move |char| !label(char))
+            .filter(|word| {
+                STEP_KINDS.iter().any(|kind| {
+                    let number = word
+                        .strip_prefix(kind)
+                        .and_then(|rest| rest.strip_prefix('-'));
+                    number.is_some_and(|number| number.parse::<u8>().is_ok())
+                })
+            })
+            .map(move |word| (index + 1, word))
+    })
 }
 
 fn no_faults(faults: impl Iterator<Item = String>) {

@@ -61,7 +61,7 @@ pub(super) async fn run(
 }
 
 /// Nothing was sent. If the claim was not committed the call goes back to the queue; if it was, nobody can lease it again
-/// and `watch` ends the attempt.
+/// and `watch` ends the attempt (claim-7, lease-2).
 async fn undecided(shared: &Shared, leased: &Leased, error: &GateError) {
     tracing::warn!(call.id = %leased.call.call_id, %error, "the gate could not decide; the call goes back to the queue");
     tokio::time::sleep(UNDECIDED_PAUSE).await;
@@ -193,7 +193,7 @@ impl Under<'_> {
 
     async fn sent(&self, journal: &Journal<'_>, first: bool, late: bool) {
         if late {
-            // Step 9: frozen between the comparison and the system call for longer than the margin.
+            // claim-9: frozen between the comparison and the system call for longer than the margin.
             tracing::error!(call.id = %self.leased.call.call_id, "an INVITE left later than the barrier allows; cancelling the call");
             self.shared
                 .hang_up(self.leased.call.call_id, HangUpCause::LateSend);
@@ -212,7 +212,7 @@ impl Under<'_> {
     }
 
     /// Another INVITE is due and the permit is over: the gate is asked again, in one transaction with the old attempt's
-    /// end. Anything but a new permit ends the call.
+    /// end (claim-5). Anything but a new permit ends the call.
     async fn renew(&mut self, control: &tokio::sync::mpsc::Sender<Control>) {
         let again = claim(
             self.shared,

@@ -54,7 +54,7 @@ impl<'a> Journal<'a> {
         self.tell().await;
     }
 
-    /// The permit ran out unused: nothing is sent under it any more.
+    /// The permit was given up in memory: nothing is sent under it any more (claim-10).
     pub(super) async fn close_permit(&self, attempt_id: AttemptId) {
         let store = self.shared.gate.store();
         self.persist("the end of a permit", || async {
@@ -88,7 +88,7 @@ impl<'a> Journal<'a> {
         self.tell().await;
     }
 
-    /// The outcome, once: the first writer wins, a later one leaves a note.
+    /// The outcome, once: the first writer wins, a later one leaves a note (claim-11).
     pub(super) async fn end(&self, attempt_id: AttemptId, ending: &Ending) {
         let end = AttemptEnd {
             attempt_id,
@@ -199,7 +199,7 @@ pub(super) async fn give_back(store: &Store, leased: &Leased) {
     }
 }
 
-/// Tries it once.
+/// Tries it once (lease-2).
 pub(super) async fn release(store: &Store, leased: &Leased) -> Result<(), StoreError> {
     let mut tx = store.write(Urgency::Ordinary).await?;
     tx.release_lease(leased.call.call_id, leased.lease_epoch)

@@ -46,8 +46,8 @@ pub(super) async fn run(
     }
 }
 
-/// A channel first, then a token: a token that is taken is used within milliseconds, so that the pace on the wire is the
-/// pace of the tokens.
+/// A channel first, then a token, and then claim-1: a token that is taken is used within milliseconds, so that the pace
+/// on the wire is the pace of the tokens.
 async fn turn(
     channels: &Arc<Semaphore>,
     pace: &DefaultDirectRateLimiter,
@@ -77,6 +77,7 @@ async fn due(shared: &Shared, lane: &Lane, channels: &Semaphore) -> Vec<Leased> 
     }
 }
 
+/// lease-1, for as many calls as there is room for.
 async fn lease(shared: &Shared, lane: &Lane, room: u32) -> Result<Vec<Leased>, StoreError> {
     let store = shared.gate.store();
     // Looking is cheap and needs no write lock; only what waits is leased.

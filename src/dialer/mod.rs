@@ -26,7 +26,7 @@ use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 
 pub use config::{DialerConfig, TrunkConfig};
 
-/// How often a worker looks by itself for what notices would tell it: opt-outs, hang-ups, queued calls (barrier.md 3.12).
+/// How often a worker looks by itself for what notices would tell it: opt-outs, hang-ups, queued calls (claim-12).
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// One trunk with its limits.

@@ -1,6 +1,6 @@
-//! The heartbeat of this process, and what dead ones left behind (barrier.md 5). Any node may sweep, several at once are
-//! harmless. A worker judged dead may be alive: so nothing that may have been sent is ever dialed again from here, and a
-//! permit is declared closed only after watching it for the barrier's full wait on this node's own clock.
+//! The heartbeat of this process, and what dead ones left behind (sweep-1 to sweep-3). Any node may sweep, several at
+//! once are harmless. A worker judged dead may be alive: so nothing that may have been sent is ever dialed again from
+//! here, and a permit is declared closed only after watching it for the barrier's full wait on this node's own clock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ async fn beat_and_sweep(shared: &Shared, seen: &mut Seen) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Ends what a dead worker had claimed, as not known, and frees what it had only leased.
+/// Ends what a dead worker had claimed, as not known (sweep-1), and frees what it had only leased (sweep-3).
 async fn bury(shared: &Shared, dead: Incarnation, now: Reading) -> Result<(), StoreError> {
     let store = shared.gate.store();
     let orphans = store.read().await?.orphans(dead).await?;
@@ -134,7 +134,7 @@ impl Seen {
         dead
     }
 
-    /// Permits that this process has itself seen open for the barrier's wait.
+    /// Permits that this process has itself seen open for the barrier's wait (sweep-2).
     fn watched(&mut self, open: &[AttemptId], now: Mono) -> Vec<AttemptId> {
         self.permits.retain(|known, _| open.contains(known));
         let mut watched = Vec::new();

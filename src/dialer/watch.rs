@@ -1,5 +1,5 @@
 //! What the owner of attempts looks for: opt-outs that cover an unanswered call, wishes to hang up, and attempts of its
-//! own that it does not know (barrier.md 3.7 and 3.12). On a notice at once, every 250 ms without.
+//! own that it does not know (claim-12, claim-7). On a notice at once, every 250 ms without.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -107,7 +107,8 @@ async fn note(shared: &Shared, tenant: &TenantId, call_id: CallId, kind: EventKi
     shared.gate.changed(call_id);
 }
 
-/// An attempt of ours that is on record and not known here was committed without our hearing of it: nothing was sent.
+/// An attempt of ours that is on record and not known here was committed without our hearing of it: nothing was sent
+/// (claim-7). It ends like one whose owner is gone (sweep-1).
 async fn end_unsent(
     shared: &Shared,
     seen: &mut HashMap<AttemptId, Mono>,

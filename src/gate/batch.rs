@@ -88,19 +88,19 @@ async fn decide(core: &Core, jobs: Vec<Job>) {
     }
 }
 
-/// One transaction: clocks, locks, facts, judgements, effects, commit. Steps 1 to 7 of the claim (barrier.md 3).
+/// One transaction: clocks, locks, facts, judgements, effects, commit. Steps claim-1 to claim-7 (docs/models/README.md).
 async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
     let Some(first) = jobs.first() else {
         return Ok(Vec::new());
     };
     let tenant = first.tenant();
-    // Step 1: every permit of the batch counts its life from here, before BEGIN.
+    // claim-1: every permit of the batch counts its life from here, before BEGIN (claim-2).
     let read = (core.read)();
     let mut tx = core.store.write(Urgency::Ordinary).await?;
     let plans: Vec<Plan<'_>> = judge::plan(core, &mut tx, tenant, jobs, read).await?;
     let judged: Vec<Judged<'_>> = judge::judge(core, &mut tx, tenant, plans, read).await?;
     let answers = super::effects::record(core, &mut tx, tenant, judged, read).await?;
-    // Step 7: no positive answer to COMMIT, no permit leaves.
+    // claim-7: no positive answer to COMMIT, no permit leaves.
     tx.commit().await.map_err(Failure::AtCommit)?;
     Ok(answers)
 }

@@ -91,7 +91,7 @@ async fn trunk_room(
     Ok(room)
 }
 
-/// The fence of each claim (barrier.md 3.5): a conditional UPDATE whose row count decides, never a read.
+/// The fence of each claim (claim-5): a conditional UPDATE whose row count decides, never a read.
 #[derive(Default)]
 struct Fences {
     attempts: HashMap<CallId, AttemptId>,

@@ -52,7 +52,7 @@ pub(super) struct About<'a> {
     pub caller_id: Option<CallerId>,
 }
 
-/// Locks what the batch is about, answers what was asked before, and finds the people.
+/// Locks what the batch is about (claim-3), answers what was asked before, and finds the people.
 pub(super) async fn plan<'a>(
     core: &'a Core,
     tx: &mut Tx,
@@ -84,7 +84,7 @@ pub(super) async fn plan<'a>(
     Ok(plans)
 }
 
-/// Loads the facts of all open questions and asks the law.
+/// Loads the facts of all open questions and asks the law (claim-4).
 pub(super) async fn judge<'a>(
     core: &Core,
     tx: &mut Tx,

@@ -2,7 +2,7 @@
 //!
 //! Questions go through [`batch`]: one transaction decides all that is waiting. Opt-outs go their own way, at once
 //! ([`suppress`]); what else people tell us about a person is in [`records`]. The gate never sees the clock: it is given
-//! a way to read it, and reads it once, before the transaction begins (docs/ARCHITECTURE.md, the barrier, step 1).
+//! a way to read it, and reads it once, before the transaction begins (claim-1).
 
 mod batch;
 mod campaigns;

@@ -1,6 +1,6 @@
 //! Opt-outs: recorded at once, acknowledged only when no claim made before them can still send an INVITE.
 //!
-//! The protocol is `docs/ARCHITECTURE.md`, "The barrier"; its steps are numbered here as there. Waiting alone makes it
+//! The protocol is `docs/ARCHITECTURE.md`, "The barrier"; its steps bear the labels of `docs/models/README.md`. Waiting alone makes it
 //! safe: a permit lives 1.5 s from a reading before its transaction, so 2 s after our COMMIT returned no permit that did
 //! not see the suppression is alive. The lock only makes the early answer right.
 
@@ -96,13 +96,13 @@ impl Gate {
             }
         };
         if !repeated.is_some_and(|stored| stored.passed) {
-            // Step 6: already there, or asked again before it had passed: the wait is the same.
+            // opt-out-6: already there, or asked again before it had passed: the wait is the same.
             self.raise_and_wait(tx, ask, &recorded).await?;
         }
         Ok(recorded)
     }
 
-    /// The first call asks for the lift, the second, by another person, makes it.
+    /// The first call asks for the lift, the second, by another person, makes it (opt-out-8).
     pub async fn lift(
         &self,
         ask: &Ask,
@@ -254,7 +254,7 @@ impl Gate {
             .ok_or(StoreError::Damaged { what: "request" })?)
     }
 
-    /// Steps 2 to 5 for a suppression that this transaction holds or finds recorded.
+    /// Steps opt-out-2 to opt-out-5 for a suppression that this transaction holds or finds recorded.
     pub(super) async fn raise_and_wait(
         &self,
         mut tx: Tx,
@@ -264,7 +264,7 @@ impl Gate {
         let tenant = &ask.principal.tenant;
         let raised = raise(&mut tx, tenant, suppression).await?;
         tx.commit().await?;
-        // Step 4: the clock is read after COMMIT returned, never before.
+        // opt-out-4: the clock is read after COMMIT returned, never before.
         let committed = self.read().mono;
         self.tell(&raised.scope).await;
         self.wait(&raised, committed).await;
@@ -285,8 +285,8 @@ impl Gate {
         }
     }
 
-    /// Step 5: until every attempt seen open was closed by its owner, or the full wait is over on this node's own clock.
-    /// No other reason ends it.
+    /// opt-out-5: until every attempt seen open was closed by its owner, or the full wait is over on this node's own
+    /// clock. No other reason ends it.
     async fn wait(&self, raised: &Raised, committed: Mono) {
         let mut open = raised.open.clone();
         loop {
@@ -316,7 +316,7 @@ impl Gate {
     }
 }
 
-/// Step 1: the suppression and its audit entry; or the one that is there already.
+/// opt-out-1: the suppression and its audit entry; or the one that is there already.
 pub(super) async fn record(
     tx: &mut Tx,
     ask: &Ask,
@@ -350,7 +350,8 @@ pub(super) async fn record(
     }
 }
 
-/// Steps 2 to 4 before COMMIT. A wider scope than one number enumerates nothing and locks nothing (step 7).
+/// Steps opt-out-2 to opt-out-4 before COMMIT. A wider scope than one number enumerates nothing and locks nothing
+/// (opt-out-7).
 async fn raise(
     tx: &mut Tx,
     tenant: &TenantId,

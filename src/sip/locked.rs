@@ -1,7 +1,7 @@
 //! The last lock before the wire: INVITE bytes that nothing can read but a permit that is alive at that moment.
 //!
 //! The bytes are private to this file, and the only way to them is [`LockedInvite::write`], which asks the permit and
-//! makes the one non-blocking system call right after (barrier.md 3.8). There is no await between the two, and no other
+//! makes the one non-blocking system call right after (claim-8). There is no await between the two, and no other
 //! function in the crate can give INVITE bytes to a socket.
 
 use std::net::SocketAddr;

@@ -209,7 +209,7 @@ impl Task {
         self.settle(key);
     }
 
-    /// The write of an INVITE: the permit is asked inside, right before the system call.
+    /// The write of an INVITE: the permit is asked inside, right before the system call (claim-8).
     fn write_invite(&mut self, key: u64) -> Vec<Output> {
         let mut outputs = Vec::new();
         let Some(slot) = self.slots.get_mut(&key) else {

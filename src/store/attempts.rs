@@ -90,7 +90,7 @@ row!(CancelRow {
 
 impl Tx {
     /// Records attempts with open permits, and what clients see of it: state `claimed`, the claim's decision and an event
-    /// `claimed` for each. After the fence, in its transaction.
+    /// `claimed` for each. After the fence, in its transaction (claim-6).
     pub async fn insert_attempts(&mut self, tenant: &TenantId, rows: &[NewAttempt]) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
@@ -160,7 +160,8 @@ impl Tx {
         self.insert_events(&events).await
     }
 
-    /// Ends an attempt that has no outcome yet, and its call with it; false = it had one, and nothing was changed.
+    /// Ends an attempt that has no outcome yet, and its call with it (claim-11, sweep-1); false = it had one, and nothing
+    /// was changed.
     pub async fn end_attempt(&mut self, tenant: &TenantId, e: &AttemptEnd) -> Result<bool> {
         const ATTEMPT: &str =
             "UPDATE attempts SET outcome = $3, permit_open = permit_open AND NOT $5, end_time = $4
@@ -215,7 +216,8 @@ impl Tx {
         Ok(true)
     }
 
-    /// Records that these permits are given up. Only the owner, or who watched them for the barrier's wait, may do so.
+    /// Records that these permits are given up. Only the owner (claim-10), or who watched them for the barrier's wait
+    /// (sweep-2), may do so.
     pub async fn close_permits(&mut self, ids: &[AttemptId]) -> Result<u64> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         on!(self, |conn| {
@@ -231,7 +233,7 @@ impl Tx {
         })
     }
 
-    /// Attempts to this number whose permits are open.
+    /// Attempts to this number whose permits are open (opt-out-4).
     pub async fn open_permits(
         &mut self,
         tenant: &TenantId,
@@ -246,7 +248,7 @@ impl Tx {
         Ok(ids.into_iter().map(AttemptId).collect())
     }
 
-    /// Those of these attempts whose permits are still open. To look again, begin another transaction.
+    /// Those of these attempts whose permits are still open (opt-out-5). To look again, begin another transaction.
     pub async fn still_open(&mut self, ids: &[AttemptId]) -> Result<Vec<AttemptId>> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let open: Vec<Uuid> = on!(self, |conn| {
@@ -266,8 +268,8 @@ impl Tx {
         Ok(ids.into_iter().map(AttemptId).collect())
     }
 
-    /// Asks the owners of unended attempts to this number to cancel them; how many were asked. A lock not had in 250 ms is
-    /// no error: 0, and the owners' poll finds them.
+    /// Asks the owners of unended attempts to this number to cancel them (opt-out-3); how many were asked. A lock not had
+    /// in 250 ms is no error: 0, and the owners' poll finds them.
     pub async fn request_cancel(&mut self, tenant: &TenantId, key: &NumberKey) -> Result<u64> {
         const SQL: &str = "UPDATE attempts SET cancel_requested = TRUE
             WHERE tenant_id = $1 AND number_key = $2 AND outcome IS NULL AND NOT cancel_requested";
@@ -287,7 +289,8 @@ impl Tx {
         }
     }
 
-    /// What this owner must cancel: unanswered attempts that an opt-out covers, and calls that somebody asked to end.
+    /// What this owner must cancel (claim-12): unanswered attempts that an opt-out covers, and calls that somebody asked
+    /// to end.
     pub async fn cancels_for(
         &mut self,
         owner: Incarnation,

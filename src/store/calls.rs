@@ -182,8 +182,8 @@ impl Tx {
         page.try_map(|row| self.read_call(row))
     }
 
-    /// Records the wish to end a call. One that no attempt has claimed yet ends right there, as `canceled`; a claimed one
-    /// is its owner's to end. Answers the state it then has.
+    /// Records the wish to end a call. One that no attempt has claimed yet ends right there, as `canceled` (lease-3); a
+    /// claimed one is its owner's to end. Answers the state it then has.
     pub async fn request_hang_up(
         &mut self,
         tenant: &TenantId,

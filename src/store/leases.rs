@@ -35,7 +35,7 @@ row!(DeniedRow {
 });
 
 impl Tx {
-    /// Leases the oldest queued calls of a trunk that nobody else is taking.
+    /// Leases the oldest queued calls of a trunk that nobody else is taking (lease-1).
     pub async fn lease_calls(
         &mut self,
         owner: Incarnation,
@@ -89,7 +89,7 @@ impl Tx {
             .collect()
     }
 
-    /// Gives a lease back; false = it was not ours any more.
+    /// Gives a lease back (lease-2); false = it was not ours any more.
     pub async fn release_lease(&mut self, call_id: CallId, epoch: i64) -> Result<bool> {
         const SQL: &str = "UPDATE calls SET queue_state = 'queued', lease_owner = NULL
             WHERE call_id = $1 AND queue_state = 'leased' AND lease_epoch = $2";
@@ -128,7 +128,7 @@ impl Tx {
         Ok(true)
     }
 
-    /// Ends leased calls that the gate refused; answers those that were still ours.
+    /// Ends leased calls that the gate refused (claim-5); answers those that were still ours.
     pub async fn deny_claim(
         &mut self,
         rows: &[(CallId, i64, DecisionId)],
@@ -179,8 +179,8 @@ impl Tx {
         Ok(denied.into_iter().map(|row| CallId(row.call_id)).collect())
     }
 
-    /// Takes leased calls for these attempts; answers those that were still ours. What clients see of it is changed by
-    /// [`Tx::insert_attempts`].
+    /// Takes leased calls for these attempts (claim-5); answers those that were still ours. What clients see of it is
+    /// changed by [`Tx::insert_attempts`].
     pub async fn fence_claims(&mut self, rows: &[(CallId, i64, AttemptId)]) -> Result<Vec<CallId>> {
         if rows.is_empty() {
             return Ok(Vec::new());
@@ -203,8 +203,9 @@ impl Tx {
         Ok(taken.into_iter().map(CallId).collect())
     }
 
-    /// Ends the old attempt as superseded and hands its call to the new one; false = it was not ours any more, and the
-    /// transaction must not be committed. The call stays claimed: nobody may lease a call that may have been sent.
+    /// Ends the old attempt as superseded and hands its call to the new one (claim-5); false = it was not ours any more,
+    /// and the transaction must not be committed. The call stays claimed: nobody may lease a call that may have been
+    /// sent.
     pub async fn fence_again(
         &mut self,
         call_id: CallId,

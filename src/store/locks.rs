@@ -18,8 +18,8 @@ pub fn party_lock_key(party: PartyId) -> [u8; 32] {
 }
 
 impl Tx {
-    /// Locks these keys until the transaction ends, in the order of their bytes. A statement of its own: what is read
-    /// afterwards is newer than the lock. SQLite: nothing, for a writer is alone.
+    /// Locks these keys until the transaction ends, in the order of their bytes (claim-3). A statement of its own: what
+    /// is read afterwards is newer than the lock. SQLite: nothing, for a writer is alone.
     pub async fn lock_numbers(&mut self, tenant: &TenantId, keys: &[[u8; 32]]) -> Result<()> {
         // The upsert locks whether the row is there or not, and writes no new version of one that is there. `SELECT …
         // FOR UPDATE` of a row not there yet would wait for nobody.
@@ -43,7 +43,7 @@ impl Tx {
         )
     }
 
-    /// Tries the same for one number for 250 ms; false = not had, and the transaction goes on.
+    /// Tries the same for one number for 250 ms (opt-out-2); false = not had, and the transaction goes on.
     pub async fn try_lock_number(&mut self, tenant: &TenantId, key: &NumberKey) -> Result<bool> {
         if !self.savepoint().await? {
             return Ok(true);

@@ -203,8 +203,8 @@ impl Store {
         Ok(self.transaction(inner, false, None))
     }
 
-    /// A transaction for writing. READ COMMITTED and no more: a claim must see what was committed while it waited for
-    /// its number's lock (docs/ARCHITECTURE.md, the barrier).
+    /// A transaction for writing (claim-2). READ COMMITTED and no more: a claim must see what was committed while it
+    /// waited for its number's lock (docs/ARCHITECTURE.md, the barrier).
     pub async fn write(&self, urgency: Urgency) -> Result<Tx> {
         let (inner, turn) = match &self.shared.pools {
             Pools::Postgres { ordinary, urgent } => {

@@ -58,8 +58,8 @@ impl Tx {
         Ok(rows.into_iter().map(orphan).collect())
     }
 
-    /// Puts calls that this process leased and never claimed back into the queue. What it claimed may have been sent and
-    /// never goes back.
+    /// Puts calls that this process leased and never claimed back into the queue (sweep-3). What it claimed may have been
+    /// sent and never goes back.
     pub async fn requeue_leases_of(&mut self, owner: Incarnation) -> Result<u64> {
         const SQL: &str = "UPDATE calls SET queue_state = 'queued', lease_owner = NULL
             WHERE lease_owner = $1 AND queue_state = 'leased'";

@@ -3,7 +3,7 @@
 //!
 //! `setup` holds the INVITE and its answers, `dialog` what follows a 2xx, `inbound` the far end's own requests. The call
 //! owns the permit; whatever ends its use (18x, final response, cancel, deadline) drops it in memory before the event that
-//! tells of it is put out (barrier.md 3.10).
+//! tells of it is put out (claim-10).
 
 mod dialog;
 mod inbound;
@@ -31,7 +31,7 @@ pub(super) use dialog::target_of;
 use dialog::{ClientRequest, Early, Leg};
 use inbound::Inbound;
 
-/// An INVITE that leaves with a permit this old is late: the barrier's wait (barrier.md 2).
+/// An INVITE that leaves with a permit this old is late: the barrier's wait (claim-9).
 const LATE_AFTER: Duration = Duration::from_secs(2);
 /// How long a call waits for a new claim.
 const RENEW_WAIT: Duration = Duration::from_secs(10);
@@ -229,8 +229,8 @@ impl Call {
         }
     }
 
-    /// Writes the INVITE, if one is wanted and the permit allows it at this very moment. `read` reads the clocks, `send`
-    /// is the non-blocking system call.
+    /// Writes the INVITE, if one is wanted and the permit allows it at this very moment (claim-8). `read` reads the
+    /// clocks, `send` is the non-blocking system call.
     pub(super) fn write(
         &mut self,
         read: impl Fn() -> Reading,

@@ -20,6 +20,7 @@ impl Call {
         }
     }
 
+    /// The INVITE left; `after` was read after the system call (claim-9).
     pub(super) fn on_written(
         &mut self,
         counted_from: Reading,
@@ -79,6 +80,7 @@ impl Call {
         }
     }
 
+    /// Gives the permit up in memory; whoever is told of it hears later (claim-10).
     fn drop_permit(&mut self) {
         self.permit = None;
         self.deadlines.permit = None;
