@@ -117,6 +117,10 @@ impl Node {
         });
     }
 
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.as_ref().unwrap().id()
     }
@@ -301,7 +305,7 @@ impl World {
         world
     }
 
-    /// The database's folder as this node sees it is this one.
+    /// Gives a node that does not run another way to the store.
     pub fn reconfigure(&mut self, node: usize, store_url: &str) {
         let name = self.nodes[node].name.clone();
         self.nodes[node] = Node::new(self.folder.path(), &name, store_url, &self.sink);
@@ -347,10 +351,6 @@ impl World {
             max_connections: 2,
         };
         Store::open(&config).await.unwrap()
-    }
-
-    pub fn store_url(&self) -> &str {
-        &self.store_url
     }
 
     /// Keeps the logs where a failure can be looked into.
