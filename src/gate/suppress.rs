@@ -109,6 +109,25 @@ impl Gate {
         id: SuppressionId,
         lift: NewLift,
     ) -> Result<Suppression, GateError> {
+        // Whoever comes second here sees what came first: asked for, then lifted. There is no third.
+        for _ in 0..3 {
+            if let Some(after) = self.lift_as_found(ask, id, &lift).await? {
+                return Ok(after);
+            }
+        }
+        Err(StoreError::Damaged {
+            what: "suppression",
+        }
+        .into())
+    }
+
+    /// The step that is due as the row was found; nothing, and nothing done, if somebody else made it meanwhile.
+    async fn lift_as_found(
+        &self,
+        ask: &Ask,
+        id: SuppressionId,
+        lift: &NewLift,
+    ) -> Result<Option<Suppression>, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         let found = tx
@@ -118,7 +137,7 @@ impl Gate {
                 what: "suppression",
             })?;
         if repeated.is_some() || found.lift.is_some() {
-            return Ok(found);
+            return Ok(Some(found));
         }
         if found.reason == SuppressionReason::Registry {
             return Err(GateError::invalid(
@@ -126,37 +145,9 @@ impl Gate {
                 "comes from a register, which only a newer version of the register can change",
             ));
         }
-        let actor = ask.principal.actor();
-        let (changed, kind) = match &found.lift_request {
-            None => {
-                let request = LiftRequest {
-                    at: ask.at,
-                    requested_by: actor,
-                    reason: lift.reason,
-                    evidence_ref: lift.evidence_ref,
-                };
-                let changed = tx.request_lift(tenant, id, &request).await?;
-                (changed, "suppression.lift_requested")
-            }
-            Some(request) if request.requested_by == actor => {
-                return Err(GateError::SecondApproverRequired);
-            }
-            Some(request) => {
-                let lift = Lift {
-                    at: ask.at,
-                    requested_by: request.requested_by.clone(),
-                    approved_by: actor,
-                    reason: request.reason.clone(),
-                    evidence_ref: request.evidence_ref.clone(),
-                };
-                let changed = tx.lift_suppression(tenant, id, &lift).await?;
-                (changed, "suppression.lifted")
-            }
-        };
-        if !changed {
-            // Somebody else was quicker since it was read; the entry would tell of what did not happen.
-            let what = "lift".to_owned();
-            return Err(StoreError::Duplicate { what }.into());
+        let (kind, made) = step_of_lift(&mut tx, ask, &found, lift).await?;
+        if !made {
+            return Ok(None);
         }
         let after = tx
             .suppression(tenant, id)
@@ -168,7 +159,7 @@ impl Gate {
         tx.insert_requests(tenant, &[ask.stored(id.to_string(), true)])
             .await?;
         tx.commit().await?;
-        Ok(after)
+        Ok(Some(after))
     }
 
     fn draft(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
@@ -313,6 +304,44 @@ impl Gate {
     async fn still_open(&self, open: Vec<AttemptId>) -> Vec<AttemptId> {
         let looked = async { self.store().read().await?.still_open(&open).await };
         looked.await.unwrap_or(open)
+    }
+}
+
+/// The wish, or another person's approval of it; false if the row was changed since it was read.
+async fn step_of_lift(
+    tx: &mut Tx,
+    ask: &Ask,
+    found: &Suppression,
+    lift: &NewLift,
+) -> Result<(&'static str, bool), GateError> {
+    let (tenant, id, actor) = (
+        &ask.principal.tenant,
+        found.suppression_id,
+        ask.principal.actor(),
+    );
+    match &found.lift_request {
+        None => {
+            let request = LiftRequest {
+                at: ask.at,
+                requested_by: actor,
+                reason: lift.reason.clone(),
+                evidence_ref: lift.evidence_ref.clone(),
+            };
+            let made = tx.request_lift(tenant, id, &request).await?;
+            Ok(("suppression.lift_requested", made))
+        }
+        Some(request) if request.requested_by == actor => Err(GateError::SecondApproverRequired),
+        Some(request) => {
+            let lift = Lift {
+                at: ask.at,
+                requested_by: request.requested_by.clone(),
+                approved_by: actor,
+                reason: request.reason.clone(),
+                evidence_ref: request.evidence_ref.clone(),
+            };
+            let made = tx.lift_suppression(tenant, id, &lift).await?;
+            Ok(("suppression.lifted", made))
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 mod cli;
 mod gate;
 mod grpc;
+mod joints;
 mod policy;
 mod sip;
 mod store;

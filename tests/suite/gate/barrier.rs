@@ -11,13 +11,15 @@ on_both! {
     p03_an_opt_out_that_is_there_already_waits_all_the_same,
     p03_the_same_request_again_waits_until_it_has_passed_and_then_no_more,
     p03_opt_outs_and_claims_at_once_leave_no_permit_behind_an_answer,
+    p16_two_people_who_lift_at_once_leave_one_entry_for_each_step,
 }
 
 mod tests {
     use std::time::Duration;
 
     use dialgate::domain::ids::TenantId;
-    use dialgate::gate::{BARRIER_WAIT, Claimed, NewSuppression};
+    use dialgate::domain::suppression::LiftRequest;
+    use dialgate::gate::{BARRIER_WAIT, Claimed, NewLift, NewSuppression};
     use dialgate::store::Engine;
 
     use crate::gate::bench::{Bench, campaign, phone};
@@ -235,5 +237,42 @@ mod tests {
                 ["US-internal-dnc"]
             );
         }
+    }
+
+    /// The second reads the row while the first one's wish is not yet committed, and must not record another wish.
+    pub async fn p16_two_people_who_lift_at_once_leave_one_entry_for_each_step(bench: Bench) {
+        let ask = bench.ask("admin");
+        let opted = bench.gate.suppress(&ask, bench.opt_out(ANNA)).await;
+        let id = opted.unwrap().suppression_id;
+        let mut first = bench.store.write().await;
+        let wish = LiftRequest {
+            at: bench.now(),
+            requested_by: "key:first".to_owned(),
+            reason: "asked to be called again".to_owned(),
+            evidence_ref: "letter 3".to_owned(),
+        };
+        assert!(
+            first
+                .request_lift(&TenantId::default(), id, &wish)
+                .await
+                .unwrap()
+        );
+        let (gate, ask) = (bench.gate.clone(), bench.ask("second"));
+        let approval = NewLift {
+            reason: wish.reason.clone(),
+            evidence_ref: wish.evidence_ref.clone(),
+        };
+        let mut second = tokio::spawn(async move { gate.lift(&ask, id, approval).await.unwrap() });
+        assert!(
+            tokio::time::timeout(A_WHILE, &mut second).await.is_err(),
+            "it waits for the row"
+        );
+        first.commit().await.unwrap();
+        let lifted = tokio::time::timeout(SOON, second).await.unwrap().unwrap();
+        assert_eq!(lifted.lift.unwrap().requested_by, "key:first");
+        assert_eq!(
+            bench.audit().await,
+            ["suppression.created", "suppression.lifted"]
+        );
     }
 }

@@ -1,4 +1,5 @@
 //! What the tests share.
 
 pub mod builders;
+pub mod history;
 pub mod postgres;

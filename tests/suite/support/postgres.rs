@@ -39,7 +39,7 @@ fn cluster() -> Option<&'static Cluster> {
 }
 
 /// The folder of the newest server programs; Debian keeps one a version.
-fn newest_programs() -> Option<PathBuf> {
+pub fn newest_programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -155,13 +155,13 @@ impl Cluster {
     }
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().unwrap();
     output.stdout.trim_ascii() == b"0"
 }
 
 /// The program as a user who may run the server.
-fn as_user(program: &Path) -> Command {
+pub fn as_user(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -178,11 +178,11 @@ fn as_user(program: &Path) -> Command {
     command
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn done(command: &mut Command, what: &str) {
+pub fn done(command: &mut Command, what: &str) {
     let output = command
         .stdin(Stdio::null())
         .output()

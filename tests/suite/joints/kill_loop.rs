@@ -1,0 +1,132 @@
+//! Processes are killed at random instants under load, and started again: P-01, P-02, P-03, P-04, P-07, P-08 and P-16 hold
+//! of what is left.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, block_in_place};
+
+use super::database::Database;
+use super::ledger::{Ledger, figures};
+use super::load::{Load, Mix};
+use super::rng::{Rng, seed, size};
+use super::sink::now;
+use super::world::{Home, World};
+use crate::support::history::{History, check};
+
+const MIX: Mix = Mix {
+    opt_outs: 14,
+    lifts: 16,
+    consents: 6,
+    checks: 6,
+    doubled: 15,
+};
+const CLIENTS: usize = 8;
+const PEOPLE: usize = 40;
+/// Ring time-out, dead-worker detection and its sweep; the promise is 60 s from the restart.
+const RECOVERY_MAX: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p01_p02_p03_p04_p07_p08_p16_hold_on_sqlite_when_the_server_is_killed() {
+    run(Home::Sqlite, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p01_p02_p03_p04_p07_p08_p16_hold_on_postgres_when_servers_and_the_database_are_killed() {
+    if let Some(database) = block_in_place(Database::create) {
+        run(Home::Postgres(database), 2).await;
+    }
+}
+
+async fn run(home: Home, nodes: usize) {
+    let (seed, kills) = (seed(), size("DIALGATE_KILLS", 6));
+    let mut world = World::build(home, nodes, PEOPLE).await;
+    block_in_place(|| {
+        world
+            .nodes
+            .iter_mut()
+            .skip(1)
+            .for_each(super::world::Node::start)
+    });
+    let load = Load::of(&world, MIX, Duration::from_secs(120), usize::MAX).await;
+    let mut clients = load.run(seed, CLIENTS);
+    let mut rng = Rng::new(seed, 1);
+    let begun = now();
+    for kill in 0..kills {
+        let operations = 10 + rng.below(120);
+        progress(&load, &mut clients, operations).await;
+        tokio::time::sleep(rng.millis(0, 300)).await;
+        block_in_place(|| strike(&mut world, kill));
+    }
+    progress(&load, &mut clients, 50).await;
+    let spent = now() - begun;
+    load.stop();
+    finish(&mut clients).await;
+    let per_kill = spent / u32::try_from(kills.max(1)).unwrap();
+    eprintln!("{kills} kills in {spent:?}, {per_kill:?} each");
+    conclude(&mut world, &load, true).await;
+}
+
+/// Kills the next in turn, and starts it again.
+fn strike(world: &mut World, turn: usize) {
+    let targets = world.nodes.len() + usize::from(matches!(world.home, Home::Postgres(_)));
+    let target = turn % targets;
+    match (world.nodes.get_mut(target), &mut world.home) {
+        (Some(node), _) => {
+            node.kill();
+            node.start();
+        }
+        (None, Home::Postgres(database)) => database.kill_and_restart(),
+        (None, Home::Sqlite) => unreachable!("an embedded store has no process"),
+    }
+}
+
+/// Waits until so many more requests were answered.
+pub async fn progress(load: &Load, clients: &mut JoinSet<()>, operations: usize) {
+    let goal = load.answered.load(Ordering::SeqCst) + operations;
+    let give_up = now() + Duration::from_secs(90);
+    while load.answered.load(Ordering::SeqCst) < goal {
+        match clients.try_join_next() {
+            Some(ended) => ended.unwrap(),
+            None if clients.is_empty() => return,
+            None => {}
+        }
+        assert!(now() < give_up, "nothing moves");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits for the clients' last answers.
+pub async fn finish(clients: &mut JoinSet<()>) {
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+}
+
+/// Waits for the end of everything, stops the nodes, and checks what is left.
+pub async fn conclude(world: &mut World, load: &Arc<Load>, honest: bool) -> History {
+    let ledger = Ledger::open(world).await;
+    let waited = ledger.settled(RECOVERY_MAX).await;
+    block_in_place(|| world.nodes.iter_mut().for_each(super::world::Node::stop));
+    let stored = ledger.read(world, honest).await;
+    let history = History {
+        operations: load.operations(),
+        packets: world.sink.packets(),
+        stored,
+    };
+    eprintln!("settled in {waited:?};{}", ledger.outcomes().await);
+    eprintln!("{}", figures(&history));
+    let wrong = check(&history);
+    if !wrong.is_empty() {
+        let kept = world.keep_logs();
+        let told: Vec<String> = wrong.iter().take(20).map(ToString::to_string).collect();
+        panic!(
+            "{} violations; logs in {}:\n{}",
+            wrong.len(),
+            kept.display(),
+            told.join("\n")
+        );
+    }
+    history
+}

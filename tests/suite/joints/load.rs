@@ -1,0 +1,431 @@
+//! The load of a run: clients that place calls, opt people out, lift it again and record consents, over all nodes, each try
+//! written down. What got no answer that tells is asked again, elsewhere, under the same request id.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dialgate::grpc::client::{Client, Code, Status};
+use dialgate::grpc::pb;
+use tokio::task::JoinSet;
+
+use super::rng::Rng;
+use super::sink::{Sink, now};
+use super::world::{AGENT, CALLER_IDS, FIRST, SECOND, SELLER, World, consent, place};
+use crate::support::history::{End, Operation, Subject, Wish};
+
+/// No answer comes later; what waits for a barrier takes two seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(40);
+/// A request that nobody answers for so long fails the run.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What is asked for, in shares of a hundred.
+#[derive(Debug, Clone, Copy)]
+pub struct Mix {
+    pub opt_outs: usize,
+    pub lifts: usize,
+    pub consents: usize,
+    pub checks: usize,
+    /// Of the calls: how many are asked for several times at once.
+    pub doubled: usize,
+}
+
+/// What the clients share.
+pub struct Load {
+    sink: Arc<Sink>,
+    people: Vec<(String, String)>,
+    /// One connection a key and node.
+    clients: Vec<[Client; 3]>,
+    mix: Mix,
+    /// How long a call may wait to be dialed.
+    good_for: Duration,
+    operations: Mutex<Vec<Operation>>,
+    /// Suppressions that were acknowledged and that nobody lifts yet.
+    liftable: Mutex<Vec<String>>,
+    pub answered: AtomicUsize,
+    /// Operations begun, and how many there may be.
+    begun: AtomicUsize,
+    budget: usize,
+    stop: AtomicBool,
+}
+
+/// A request under way, of some kind.
+struct Try<'a> {
+    actor: usize,
+    request_id: &'a str,
+    wish: Wish,
+}
+
+const ACTORS: [&str; 3] = [AGENT, FIRST, SECOND];
+
+impl Load {
+    /// Clients of all nodes, which must be running. `budget` bounds the operations.
+    pub async fn of(world: &World, mix: Mix, good_for: Duration, budget: usize) -> Arc<Self> {
+        let mut clients = Vec::new();
+        for node in 0..world.nodes.len() {
+            clients.push([
+                world.client(AGENT, node).await,
+                world.client(FIRST, node).await,
+                world.client(SECOND, node).await,
+            ]);
+        }
+        Arc::new(Self {
+            sink: Arc::clone(&world.sink),
+            people: world.people.clone(),
+            clients,
+            mix,
+            good_for,
+            operations: Mutex::default(),
+            liftable: Mutex::default(),
+            answered: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
+            budget,
+            stop: AtomicBool::new(false),
+        })
+    }
+
+    /// Sets so many clients to work.
+    pub fn run(self: &Arc<Self>, seed: u64, clients: usize) -> JoinSet<()> {
+        let mut running = JoinSet::new();
+        for client in 0..clients {
+            let load = Arc::clone(self);
+            let mut rng = Rng::new(seed, 100 + client as u64);
+            running.spawn(async move {
+                while !load.stop.load(Ordering::SeqCst)
+                    && load.begun.fetch_add(1, Ordering::SeqCst) < load.budget
+                {
+                    load.step(&mut rng).await;
+                }
+            });
+        }
+        running
+    }
+
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// What was asked and told.
+    pub fn operations(&self) -> Vec<Operation> {
+        self.operations.lock().unwrap().clone()
+    }
+
+    async fn step(&self, rng: &mut Rng) {
+        let mix = self.mix;
+        let chance = rng.below(100);
+        let bounds = [mix.opt_outs, mix.lifts, mix.consents, mix.checks];
+        let mut bound = 0;
+        let kind = bounds.iter().position(|share| {
+            bound += share;
+            chance < bound
+        });
+        match kind {
+            Some(0) => self.opt_out(rng).await,
+            Some(1) => self.lift(rng).await,
+            Some(2) => self.consent(rng).await,
+            Some(3) => self.check(rng).await,
+            _ => self.place(rng).await,
+        }
+    }
+
+    async fn opt_out(&self, rng: &mut Rng) {
+        let (number, party) = rng.pick(&self.people).clone();
+        let wide = rng.percent(8);
+        let seller = if rng.percent(30) { SELLER } else { "" };
+        let (told, subject) = match wide {
+            true => (
+                pb::create_suppression_request::Subject::PartyId(party.clone()),
+                Subject::Party(party),
+            ),
+            false => (
+                pb::create_suppression_request::Subject::Number(number.clone()),
+                Subject::Number(number),
+            ),
+        };
+        let request = pb::CreateSuppressionRequest {
+            request_id: rng.uuid(),
+            subject: Some(told),
+            seller: seller.to_owned(),
+            reason: pb::SuppressionReason::PartyRequest.into(),
+            source: pb::SuppressionSource::Agent.into(),
+            ..pb::CreateSuppressionRequest::default()
+        };
+        let seller = (!seller.is_empty()).then(|| seller.to_owned());
+        let this = Try {
+            actor: 0,
+            request_id: &request.request_id,
+            wish: Wish::OptOut { subject, seller },
+        };
+        let node = rng.below(self.clients.len());
+        let recorded = self
+            .persist(
+                &this,
+                node,
+                |client| {
+                    let request = request.clone();
+                    async move { client.suppressions().create_suppression(request).await }
+                },
+                |answer| {
+                    (
+                        answer
+                            .suppression
+                            .clone()
+                            .unwrap_or_default()
+                            .suppression_id,
+                        None,
+                    )
+                },
+            )
+            .await;
+        if let Some(id) = recorded {
+            self.liftable.lock().unwrap().push(id);
+        }
+    }
+
+    /// By two people, one after the other, or by one alone, which must lift nothing.
+    async fn lift(&self, rng: &mut Rng) {
+        let taken = {
+            let mut liftable = self.liftable.lock().unwrap();
+            match liftable.len() {
+                0 => None,
+                count => Some(liftable.swap_remove(rng.below(count))),
+            }
+        };
+        let Some(suppression) = taken else { return };
+        let alone = rng.percent(10);
+        for actor in [1, 2] {
+            if actor == 2 && alone {
+                return;
+            }
+            let request = pb::LiftSuppressionRequest {
+                request_id: rng.uuid(),
+                suppression_id: suppression.clone(),
+                reason: "asked to be called again".to_owned(),
+                evidence_ref: "letter-3".to_owned(),
+            };
+            let wish = Wish::Lift {
+                suppression: suppression.clone(),
+            };
+            let this = Try {
+                actor,
+                request_id: &request.request_id,
+                wish,
+            };
+            let node = rng.below(self.clients.len());
+            self.persist(
+                &this,
+                node,
+                |client| {
+                    let request = request.clone();
+                    async move { client.suppressions().lift_suppression(request).await }
+                },
+                |answer| {
+                    (
+                        answer
+                            .suppression
+                            .clone()
+                            .unwrap_or_default()
+                            .suppression_id,
+                        None,
+                    )
+                },
+            )
+            .await;
+        }
+    }
+
+    async fn consent(&self, rng: &mut Rng) {
+        let number = rng.pick(&self.people).0.clone();
+        let request = consent(&number, rng.uuid());
+        let wish = Wish::Consent {
+            number,
+            seller: SELLER.to_owned(),
+            reopens: false,
+        };
+        let this = Try {
+            actor: 1,
+            request_id: &request.request_id,
+            wish,
+        };
+        let node = rng.below(self.clients.len());
+        self.persist(
+            &this,
+            node,
+            |client| {
+                let request = request.clone();
+                async move { client.consents().record_consent(request).await }
+            },
+            |answer| {
+                (
+                    answer
+                        .consent_event
+                        .clone()
+                        .unwrap_or_default()
+                        .consent_event_id,
+                    None,
+                )
+            },
+        )
+        .await;
+    }
+
+    /// A question that leaves a decision and its entry, and nothing else.
+    async fn check(&self, rng: &mut Rng) {
+        let request = pb::CheckCallRequest {
+            to: rng.pick(&self.people).0.clone(),
+            campaign: super::world::CAMPAIGN.to_owned(),
+            call_kind: pb::CallKind::LiveManual.into(),
+            ..pb::CheckCallRequest::default()
+        };
+        let client = &rng.pick(&self.clients)[0];
+        let _ = tokio::time::timeout(ANSWER_TIMEOUT, client.calls().check_call(request)).await;
+        self.answered.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn place(&self, rng: &mut Rng) {
+        let number = rng.pick(&self.people).0.clone();
+        // None named, or one of the two.
+        let caller_id = *rng.pick(&["", CALLER_IDS[0], CALLER_IDS[1]]);
+        let request = place(&number, caller_id, rng.uuid(), self.good_for);
+        let times = if rng.percent(self.mix.doubled) {
+            2 + rng.below(3)
+        } else {
+            1
+        };
+        let first = rng.below(self.clients.len());
+        let tries = (0..times).map(|index| self.place_once(&request, first + index));
+        futures_join(tries).await;
+        if times > 1 && rng.percent(50) {
+            // Once more when the first answer is old.
+            self.place_once(&request, first).await;
+        }
+    }
+
+    async fn place_once(&self, request: &pb::PlaceCallRequest, node: usize) {
+        let wish = Wish::Place {
+            to: request.to.clone(),
+        };
+        let this = Try {
+            actor: 0,
+            request_id: &request.request_id,
+            wish,
+        };
+        self.persist(
+            &this,
+            node % self.clients.len(),
+            |client| {
+                let request = request.clone();
+                async move { client.calls().place_call(request).await }
+            },
+            |answer| {
+                let decision = answer.decision.clone().unwrap_or_default().decision_id;
+                (decision, answer.call.clone().map(|call| call.call_id))
+            },
+        )
+        .await;
+    }
+
+    /// Asks until there is an answer that tells, from node to node. `None`: refused.
+    async fn persist<T, F>(
+        &self,
+        this: &Try<'_>,
+        mut node: usize,
+        send: impl Fn(Client) -> F,
+        read: impl Fn(&T) -> (String, Option<String>),
+    ) -> Option<String>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let give_up = now() + PATIENCE;
+        loop {
+            // What begins from here on stands behind the mark.
+            let invoked = match this.wish {
+                Wish::Lift { .. } | Wish::Consent { .. } => self.sink.mark().await,
+                _ => now(),
+            };
+            let client = self.clients[node][this.actor].clone();
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, send(client)).await;
+            let end = match &answer {
+                Ok(Ok(response)) => {
+                    let (id, call) = read(response.get_ref());
+                    End::Ok {
+                        at: self.sink.mark().await,
+                        id,
+                        call,
+                    }
+                }
+                Ok(Err(status)) if says_no(status, &this.wish) => {
+                    End::Refused(self.sink.mark().await)
+                }
+                Ok(Err(_)) | Err(_) => End::Unknown,
+            };
+            self.operations.lock().unwrap().push(Operation {
+                actor: ACTORS[this.actor].to_owned(),
+                request_id: this.request_id.to_owned(),
+                wish: this.wish.clone(),
+                invoked,
+                end: end.clone(),
+            });
+            match end {
+                End::Ok { id, .. } => {
+                    self.answered.fetch_add(1, Ordering::SeqCst);
+                    return Some(id);
+                }
+                End::Refused(_) => {
+                    self.answered.fetch_add(1, Ordering::SeqCst);
+                    return None;
+                }
+                End::Unknown => {}
+            }
+            assert!(
+                now() < give_up,
+                "no answer for {PATIENCE:?} to {:?}, at last {:?}",
+                this.wish,
+                answer.map(|told| told.err())
+            );
+            tokio::time::sleep(PAUSE).await;
+            node = (node + 1) % self.clients.len();
+        }
+    }
+}
+
+/// Whether nothing was done and nothing will be. Only what a busy system may say is expected; anything else is a defect.
+fn says_no(status: &Status, wish: &Wish) -> bool {
+    match status.code() {
+        Code::ResourceExhausted => true,
+        // Two pairs of people lift the same row at once: somebody may be asked to find another second.
+        Code::FailedPrecondition | Code::PermissionDenied if matches!(wish, Wish::Lift { .. }) => {
+            true
+        }
+        Code::Unavailable
+        | Code::Unknown
+        | Code::Internal
+        | Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted => false,
+        _ => panic!("refused: {status:?}"),
+    }
+}
+
+/// Runs them side by side, to the end of all.
+async fn futures_join<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
+    let mut futures: Vec<_> = futures.map(|each| Some(Box::pin(each))).collect();
+    std::future::poll_fn(|context| {
+        for each in &mut futures {
+            if each
+                .as_mut()
+                .is_some_and(|each| each.as_mut().poll(context).is_ready())
+            {
+                *each = None;
+            }
+        }
+        match futures.iter().all(Option::is_none) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+}

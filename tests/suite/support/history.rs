@@ -1,0 +1,661 @@
+//! The history of a run, and what must hold of it: what clients asked and were told, every datagram that the callee saw, and
+//! the rows that are left. Nothing here reads a clock, a file or a socket; `joints::history` shows that it fails where it must.
+//!
+//! One clock stands behind every [`At`]. An acknowledgement counts from when the callee's own queue had passed it, so that
+//! a datagram behind it in that queue was sent after it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+/// An instant of the run.
+pub type At = Duration;
+
+/// How far the machine's wall clock, read by two processes, may disagree with itself.
+const CLOCK_GRAIN: Duration = Duration::from_millis(2);
+
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    pub operations: Vec<Operation>,
+    pub packets: Vec<Packet>,
+    pub stored: Stored,
+}
+
+/// One try of one request.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// Whose key it was.
+    pub actor: String,
+    pub request_id: String,
+    pub wish: Wish,
+    pub invoked: At,
+    pub end: End,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    OptOut {
+        subject: Subject,
+        seller: Option<String>,
+    },
+    Lift {
+        suppression: String,
+    },
+    Place {
+        to: String,
+    },
+    Consent {
+        number: String,
+        seller: String,
+        /// It is newer than what it may reopen.
+        reopens: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    Number(String),
+    Party(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Acknowledged: the id of what was recorded and, for an allowed call, the call's.
+    Ok {
+        at: At,
+        id: String,
+        call: Option<String>,
+    },
+    /// Answered with an error that says that nothing was done.
+    Refused(At),
+    /// No answer that tells: it may have been done, or may be done yet.
+    Unknown,
+}
+
+/// One datagram at the callee.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    pub at: At,
+    /// The callee's own words.
+    pub sent: bool,
+    /// The method; for a response its code.
+    pub what: String,
+    pub call_id: String,
+    pub branch: String,
+    pub cseq: u32,
+    pub to: String,
+    pub from: String,
+    /// The node's port.
+    pub node: u16,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Stored {
+    pub decisions: Vec<Decision>,
+    pub attempts: Vec<Attempt>,
+    pub calls: Vec<Call>,
+    pub requests: Vec<Request>,
+    pub suppressions: Vec<Suppression>,
+    pub consents: Vec<String>,
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Decision {
+    pub id: String,
+    pub stage: String,
+    pub allow: bool,
+    pub number: String,
+    pub call: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub id: String,
+    pub call: String,
+    pub decision: String,
+    pub sip_call_id: String,
+    pub number: String,
+    pub party: String,
+    pub seller: String,
+    /// Unknown if its node's clock is not the machine's.
+    pub claimed: Option<At>,
+    pub permit_open: bool,
+    pub outcome: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub id: String,
+    pub place_decision: String,
+    pub number: String,
+    pub from: String,
+    pub done: bool,
+    /// How often its history says that it is over.
+    pub ends: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub id: String,
+    pub method: String,
+    pub subject: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Suppression {
+    pub id: String,
+    pub lift_requested: bool,
+    pub lifted: bool,
+}
+
+/// An entry of the audit log: its kind and the id of the row that it tells of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    pub kind: String,
+    pub about: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub promise: &'static str,
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.promise, self.what)
+    }
+}
+
+/// Everything that is wrong with this history.
+pub fn check(history: &History) -> Vec<Violation> {
+    let checks: [(&str, fn(&History) -> Vec<String>); 7] = [
+        ("P-01", every_invite_was_allowed),
+        ("P-02", no_opt_out_is_lost),
+        ("P-03", no_invite_passes_an_opt_out),
+        ("P-04", every_claim_has_one_outcome),
+        ("P-07", a_request_counts_once),
+        ("P-08", a_call_is_dialed_once),
+        ("P-16", every_effect_has_its_entry),
+    ];
+    let found = checks.into_iter().flat_map(|(promise, check)| {
+        let told = check(history).into_iter();
+        told.map(move |what| Violation { promise, what })
+    });
+    found.collect()
+}
+
+/// The datagrams that dialgate sent with this method.
+fn requests<'a>(history: &'a History, method: &'a str) -> impl Iterator<Item = &'a Packet> {
+    let packets = history.packets.iter();
+    packets.filter(move |packet| !packet.sent && packet.what == method)
+}
+
+fn attempts_by_call_id(stored: &Stored) -> HashMap<&str, Vec<&Attempt>> {
+    let mut found: HashMap<&str, Vec<&Attempt>> = HashMap::new();
+    for attempt in &stored.attempts {
+        found.entry(&attempt.sip_call_id).or_default().push(attempt);
+    }
+    found
+}
+
+fn every_invite_was_allowed(history: &History) -> Vec<String> {
+    let stored = &history.stored;
+    let attempts = attempts_by_call_id(stored);
+    let decisions: HashMap<&str, &Decision> = stored
+        .decisions
+        .iter()
+        .map(|each| (each.id.as_str(), each))
+        .collect();
+    let calls: HashMap<&str, &Call> = stored
+        .calls
+        .iter()
+        .map(|each| (each.id.as_str(), each))
+        .collect();
+    let permits = |attempt: &Attempt, packet: &Packet| {
+        let decision = decisions.get(attempt.decision.as_str());
+        let allowed = decision.is_some_and(|decision| {
+            decision.allow
+                && decision.stage == "claim"
+                && decision.number == packet.to
+                && decision.call.as_ref() == Some(&attempt.call)
+        });
+        let call = calls.get(attempt.call.as_str());
+        let shown = call.is_some_and(|call| call.from == packet.from && call.number == packet.to);
+        let before = attempt
+            .claimed
+            .is_none_or(|claimed| claimed <= packet.at + CLOCK_GRAIN);
+        allowed && shown && attempt.number == packet.to && before
+    };
+    let mut wrong = Vec::new();
+    for packet in requests(history, "INVITE") {
+        match attempts.get(packet.call_id.as_str()) {
+            None => wrong.push(format!("no attempt stands behind the INVITE {packet:?}")),
+            Some(chain) if !chain.iter().any(|attempt| permits(attempt, packet)) => {
+                wrong.push(format!(
+                    "no allow for these numbers came before {packet:?}: {chain:?}"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    wrong
+}
+
+fn no_opt_out_is_lost(history: &History) -> Vec<String> {
+    let rows: HashMap<&str, &Suppression> = history
+        .stored
+        .suppressions
+        .iter()
+        .map(|row| (row.id.as_str(), row))
+        .collect();
+    let mut wrong = Vec::new();
+    for operation in &history.operations {
+        let (Wish::OptOut { .. }, End::Ok { id, .. }) = (&operation.wish, &operation.end) else {
+            continue;
+        };
+        match rows.get(id.as_str()) {
+            None => wrong.push(format!("acknowledged and gone: {operation:?}")),
+            Some(row) if row.lifted && lift_possible(history, id, None).is_none() => {
+                wrong.push(format!(
+                    "lifted though no two people asked for it: {operation:?}"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    wrong
+}
+
+/// From when on a lift of this suppression may have taken effect: the second of two people has asked. A try that had
+/// ended before `since` no longer can.
+fn lift_possible(history: &History, suppression: &str, since: Option<At>) -> Option<At> {
+    let mut asked: Vec<&Operation> = history
+        .operations
+        .iter()
+        .filter(|each| matches!(&each.wish, Wish::Lift { suppression: id } if id == suppression))
+        .collect();
+    asked.sort_by_key(|each| each.invoked);
+    let mut people = BTreeSet::new();
+    let mut possible = None;
+    for each in asked {
+        people.insert(&each.actor);
+        let over = match (&each.end, since) {
+            (End::Ok { at, .. } | End::Refused(at), Some(since)) => *at < since,
+            _ => false,
+        };
+        if people.len() > 1 && !over {
+            possible = possible.or(Some(each.invoked));
+        }
+    }
+    possible
+}
+
+/// An acknowledged opt-out: what it covers, and between which instants.
+struct Barrier<'a> {
+    operation: &'a Operation,
+    subject: &'a Subject,
+    seller: Option<&'a str>,
+    from: At,
+    until: Option<At>,
+}
+
+fn barriers(history: &History) -> Vec<Barrier<'_>> {
+    // A request that was tried again was made when it was first tried.
+    let mut first: HashMap<&str, At> = HashMap::new();
+    for each in &history.operations {
+        let invoked = first.entry(&each.request_id).or_insert(each.invoked);
+        *invoked = each.invoked.min(*invoked);
+    }
+    let barrier = |operation: &'_ Operation| -> Option<(At, Option<At>)> {
+        let (Wish::OptOut { subject, seller }, End::Ok { at, id, .. }) =
+            (&operation.wish, &operation.end)
+        else {
+            return None;
+        };
+        let invoked = first[operation.request_id.as_str()];
+        let lift = lift_possible(history, id, Some(invoked));
+        let reopened = history.operations.iter().filter(|each| {
+            let over = match each.end {
+                End::Ok { at, .. } | End::Refused(at) => at < invoked,
+                End::Unknown => false,
+            };
+            // Who holds which number is not known here, so a consent may reopen any person.
+            let same = |number: &String| match subject {
+                Subject::Number(opted) => opted == number,
+                Subject::Party(_) => true,
+            };
+            matches!(&each.wish, Wish::Consent { number, seller: given, reopens: true }
+                if same(number) && seller.as_ref().is_none_or(|seller| seller == given))
+                && !over
+        });
+        let reopened = reopened.map(|each| each.invoked).min();
+        Some((*at, [lift, reopened].into_iter().flatten().min()))
+    };
+    let operations = history.operations.iter();
+    operations
+        .filter_map(|operation| {
+            let (from, until) = barrier(operation)?;
+            let Wish::OptOut { subject, seller } = &operation.wish else {
+                return None;
+            };
+            let seller = seller.as_deref();
+            Some(Barrier {
+                operation,
+                subject,
+                seller,
+                from,
+                until,
+            })
+        })
+        .collect()
+}
+
+impl Barrier<'_> {
+    /// An INVITE whose attempt is not known is judged by its number alone.
+    fn covers(&self, packet: &Packet, attempt: Option<&Attempt>) -> bool {
+        let about = match self.subject {
+            Subject::Number(number) => *number == packet.to,
+            Subject::Party(party) => attempt.is_some_and(|attempt| attempt.party == *party),
+        };
+        let seller = |seller: &str| attempt.is_none_or(|attempt| attempt.seller == seller);
+        about && self.seller.is_none_or(seller)
+    }
+
+    fn stands_at(&self, at: At) -> bool {
+        at > self.from && self.until.is_none_or(|until| at < until)
+    }
+}
+
+fn no_invite_passes_an_opt_out(history: &History) -> Vec<String> {
+    let attempts = attempts_by_call_id(&history.stored);
+    let barriers = barriers(history);
+    let mut wrong = Vec::new();
+    for packet in requests(history, "INVITE") {
+        let attempt = attempts.get(packet.call_id.as_str()).map(|chain| chain[0]);
+        for barrier in &barriers {
+            if barrier.stands_at(packet.at) && barrier.covers(packet, attempt) {
+                let after = packet.at - barrier.from;
+                let told = barrier.operation;
+                wrong.push(format!(
+                    "{packet:?} left {after:?} after {told:?}; its attempt: {attempt:?}"
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+fn every_claim_has_one_outcome(history: &History) -> Vec<String> {
+    let stored = &history.stored;
+    let entries = count_entries(stored);
+    let mut wrong = Vec::new();
+    let mut last: BTreeMap<&str, usize> = BTreeMap::new();
+    for attempt in &stored.attempts {
+        let told = entries
+            .get(&("outcome", attempt.id.as_str()))
+            .copied()
+            .unwrap_or(0);
+        match attempt.outcome.as_deref() {
+            None => wrong.push(format!("no outcome: {attempt:?}")),
+            Some("superseded") if told == 0 => continue,
+            Some(outcome) if told != usize::from(outcome != "superseded") => {
+                wrong.push(format!("{told} outcomes were recorded for {attempt:?}"));
+            }
+            Some(_) => {}
+        }
+        if attempt.permit_open && attempt.outcome.is_some() {
+            wrong.push(format!("the permit was never given up: {attempt:?}"));
+        }
+        *last.entry(&attempt.call).or_default() += 1;
+    }
+    for (call, count) in last.iter().filter(|(_, count)| **count != 1) {
+        wrong.push(format!(
+            "call {call} has {count} attempts that were not superseded"
+        ));
+    }
+    for call in &stored.calls {
+        if !call.done || call.ends != 1 {
+            wrong.push(format!("ended {} times: {call:?}", call.ends));
+        }
+    }
+    wrong
+}
+
+fn a_request_counts_once(history: &History) -> Vec<String> {
+    let stored = &history.stored;
+    let mut wrong = Vec::new();
+    let mut answers: BTreeMap<&str, (&str, Option<&str>)> = BTreeMap::new();
+    let rows: HashMap<&str, &Request> = stored
+        .requests
+        .iter()
+        .map(|row| (row.id.as_str(), row))
+        .collect();
+    for operation in &history.operations {
+        let End::Ok { id, call, .. } = &operation.end else {
+            continue;
+        };
+        let answer = (id.as_str(), call.as_deref());
+        let known = *answers.entry(&operation.request_id).or_insert(answer);
+        // An opt-out and a lift name a row that may change; which row it is may not.
+        if known != answer {
+            wrong.push(format!("answered first with {known:?}, then {operation:?}"));
+        }
+        // A lift of what is lifted already is no effect and leaves nothing.
+        let effect = !matches!(operation.wish, Wish::Lift { .. });
+        match rows.get(operation.request_id.as_str()) {
+            None if effect => wrong.push(format!("answered and not remembered: {operation:?}")),
+            Some(row) if row.subject != *id => {
+                wrong.push(format!("remembered as {row:?}: {operation:?}"));
+            }
+            _ => {}
+        }
+    }
+    let placed: Vec<&Request> = stored
+        .requests
+        .iter()
+        .filter(|row| row.method == "PlaceCall")
+        .collect();
+    let mut asked: HashMap<&str, usize> = HashMap::new();
+    for row in &placed {
+        *asked.entry(row.subject.as_str()).or_default() += 1;
+    }
+    for decision in stored.decisions.iter().filter(|each| each.stage == "place") {
+        let requests = asked.get(decision.id.as_str()).copied().unwrap_or(0);
+        if requests != 1 {
+            wrong.push(format!("decided for {requests} requests: {decision:?}"));
+        }
+    }
+    let mut calls: HashMap<&str, usize> = HashMap::new();
+    for call in &stored.calls {
+        let count = calls.entry(call.place_decision.as_str()).or_default();
+        *count += 1;
+        if *count > 1 || !asked.contains_key(call.place_decision.as_str()) {
+            wrong.push(format!("not the one call of one request: {call:?}"));
+        }
+    }
+    wrong
+}
+
+fn a_call_is_dialed_once(history: &History) -> Vec<String> {
+    let attempts = attempts_by_call_id(&history.stored);
+    let mut wrong = Vec::new();
+    let mut on_wire: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut branches: HashMap<&str, Vec<&Packet>> = HashMap::new();
+    let mut challenged: HashSet<(&str, &str)> = HashSet::new();
+    for packet in &history.packets {
+        if packet.sent {
+            if matches!(packet.what.as_str(), "401" | "407") {
+                challenged.insert((&packet.call_id, &packet.branch));
+            }
+            continue;
+        }
+        if packet.what != "INVITE" {
+            continue;
+        }
+        if let Some(chain) = attempts.get(packet.call_id.as_str()) {
+            on_wire
+                .entry(&chain[0].call)
+                .or_default()
+                .insert(&packet.call_id);
+        }
+        let seen = branches.entry(&packet.call_id).or_default();
+        match seen.iter().find(|old| old.branch == packet.branch) {
+            Some(old) if old.cseq == packet.cseq && old.node == packet.node => continue,
+            Some(old) => wrong.push(format!("no retransmission of {old:?}: {packet:?}")),
+            None => {}
+        }
+        if let Some(last) = seen.last() {
+            let answer = challenged.contains(&(packet.call_id.as_str(), last.branch.as_str()))
+                && packet.cseq > last.cseq
+                && packet.node == last.node;
+            if !answer {
+                wrong.push(format!(
+                    "neither retransmission nor answer to a challenge: {packet:?} after {last:?}"
+                ));
+            }
+        }
+        seen.push(packet);
+    }
+    for (call, ids) in on_wire.iter().filter(|(_, ids)| ids.len() > 1) {
+        wrong.push(format!("call {call} was dialed as {ids:?}"));
+    }
+    for (call_id, chain) in attempts {
+        if chain.iter().any(|attempt| attempt.call != chain[0].call) {
+            wrong.push(format!(
+                "Call-ID {call_id} stands for several calls: {chain:?}"
+            ));
+        }
+    }
+    wrong
+}
+
+fn count_entries(stored: &Stored) -> BTreeMap<(&str, &str), usize> {
+    let mut entries = BTreeMap::new();
+    for entry in &stored.entries {
+        *entries
+            .entry((entry.kind.as_str(), entry.about.as_str()))
+            .or_default() += 1;
+    }
+    entries
+}
+
+fn every_effect_has_its_entry(history: &History) -> Vec<String> {
+    let stored = &history.stored;
+    let claimed: HashSet<&str> = stored
+        .attempts
+        .iter()
+        .map(|attempt| attempt.decision.as_str())
+        .collect();
+    let mut effects: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut effect = |kind, about| *effects.entry((kind, about)).or_default() += 1;
+    for decision in &stored.decisions {
+        let kind = if claimed.contains(decision.id.as_str()) {
+            "claim"
+        } else {
+            "decision"
+        };
+        effect(kind, decision.id.as_str());
+    }
+    for attempt in &stored.attempts {
+        if attempt
+            .outcome
+            .as_deref()
+            .is_some_and(|outcome| outcome != "superseded")
+        {
+            effect("outcome", &attempt.id);
+        }
+    }
+    for row in &stored.suppressions {
+        effect("suppression.created", &row.id);
+        if row.lift_requested {
+            effect("suppression.lift_requested", &row.id);
+        }
+        if row.lifted {
+            effect("suppression.lifted", &row.id);
+        }
+    }
+    for id in &stored.consents {
+        effect("consent.given", id);
+    }
+    const COUNTED: [&str; 7] = [
+        "decision",
+        "claim",
+        "outcome",
+        "suppression.created",
+        "suppression.lift_requested",
+        "suppression.lifted",
+        "consent.given",
+    ];
+    let entries = count_entries(stored);
+    let mut wrong = Vec::new();
+    for (key, count) in &effects {
+        let told = entries.get(key).copied().unwrap_or(0);
+        if told != *count {
+            wrong.push(format!("{told} entries for {count} effects {key:?}"));
+        }
+    }
+    for (key, told) in &entries {
+        if COUNTED.contains(&key.0) && !effects.contains_key(key) {
+            wrong.push(format!("{told} entries without an effect {key:?}"));
+        }
+    }
+    wrong
+}
+
+/// How long after each acknowledged opt-out the calls that were ringing then were cancelled, where they still rang by
+/// then; calls of a node that `excused` speaks for are left out. `None`: never.
+pub fn cancel_delays(
+    history: &History,
+    excused: impl Fn(&Packet, At) -> bool,
+) -> Vec<Option<Duration>> {
+    let attempts = attempts_by_call_id(&history.stored);
+    let mut calls: BTreeMap<&str, Vec<&Packet>> = BTreeMap::new();
+    for packet in &history.packets {
+        calls.entry(&packet.call_id).or_default().push(packet);
+    }
+    let mut delays = Vec::new();
+    for barrier in barriers(history) {
+        for (call_id, packets) in &calls {
+            let Some(invite) = packets.iter().find(|packet| packet.what == "INVITE") else {
+                continue;
+            };
+            let attempt = attempts.get(call_id).map(|chain| chain[0]);
+            let ringing = packets
+                .iter()
+                .any(|each| each.sent && each.what == "180" && each.at < barrier.from);
+            let done = |each: &&&Packet| {
+                each.sent && each.what.as_str() >= "200" && each.what.as_str() < "700"
+            };
+            let final_at = packets
+                .iter()
+                .filter(|each| {
+                    each.cseq >= invite.cseq && !matches!(each.what.as_str(), "401" | "407")
+                })
+                .find(done)
+                .map(|each| each.at);
+            let cancel = packets
+                .iter()
+                .find(|each| !each.sent && each.what == "CANCEL")
+                .map(|each| each.at);
+            // Cancelled because of it or not, it no longer rang.
+            let over = |at: Option<At>| at.is_some_and(|at| at <= barrier.from);
+            if !ringing
+                || over(final_at)
+                || over(cancel)
+                || !barrier.covers(invite, attempt)
+                || excused(invite, barrier.from)
+            {
+                continue;
+            }
+            match (cancel, final_at) {
+                (Some(at), _) => delays.push(Some(at - barrier.from)),
+                // It ended by itself so soon that nothing can be said.
+                (None, Some(end)) if end - barrier.from < Duration::from_secs(1) => {}
+                (None, _) => delays.push(None),
+            }
+        }
+    }
+    delays.sort();
+    delays
+}
