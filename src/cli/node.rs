@@ -19,6 +19,7 @@ use crate::store::Store;
 pub struct Node {
     store: Store,
     server: Server,
+    gate: Gate,
     dialer: Dialer,
     sip_addr: SocketAddr,
 }
@@ -55,10 +56,11 @@ impl Node {
         let check_offer =
             Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
         let server = grpc::serve(&config.grpc, gate.clone(), check_offer, clock.clone()).await?;
-        let dialer = Dialer::start(gate, endpoint, config.lanes, &config.dialer, clock);
+        let dialer = Dialer::start(gate.clone(), endpoint, config.lanes, &config.dialer, clock);
         Ok(Self {
             store,
             server,
+            gate,
             dialer,
             sip_addr,
         })
@@ -82,8 +84,9 @@ impl Node {
         self.sip_addr
     }
 
-    /// Stops in order: no call is begun any more, those under way end, their followers see it, then the door closes.
+    /// Stops in order: no call is taken or begun any more, those under way end, their followers see it, then the door closes.
     pub async fn stop(self) {
+        self.gate.close();
         self.dialer.drain().await;
         self.server.stop().await;
     }

@@ -27,8 +27,10 @@ pub(super) async fn run(
 ) {
     let call_id = leased.call.call_id;
     let sip_call_id = shared.endpoint.new_call_id();
-    // Known before it is claimed: an attempt of ours that is on record and not known here was never sent.
-    shared.active().insert(call_id, Active::Claiming);
+    let _known = Known {
+        shared: &shared,
+        leased: &leased,
+    };
     match shared
         .gate
         .claim(claim(&shared, &leased, &sip_call_id, None))
@@ -55,9 +57,21 @@ pub(super) async fn run(
         Ok(Claimed::Lost) => tracing::info!(call.id = %call_id, "another worker has the call"),
         Err(error) => undecided(&shared, &leased, &error).await,
     }
-    shared.active().remove(&call_id);
-    shared.gate.changed(call_id);
     drop(channel);
+}
+
+/// The call is known to this process until its task ends, however it ends.
+struct Known<'a> {
+    shared: &'a Shared,
+    leased: &'a Leased,
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        let call_id = self.leased.call.call_id;
+        self.shared.active().remove(&call_id);
+        self.shared.gate.changed(call_id);
+    }
 }
 
 /// Nothing was sent. If the claim was not committed the call goes back to the queue; if it was, nobody can lease it again

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::store::{Leased, Notice, StoreError, Urgency};
 
-use super::{LOOK_EVERY, Lane, Phase, Shared, attempt, journal};
+use super::{Active, LOOK_EVERY, Lane, Phase, Shared, attempt, journal};
 
 /// Calls leased in one transaction at most: enough to keep a fast trunk busy, few enough to leave other nodes theirs.
 const LEASE_MAX: u32 = 32;
@@ -26,19 +26,19 @@ pub(super) async fn run(
         Quota::per_second(lane.config.calls_per_second).allow_burst(lane.config.burst),
     );
     loop {
-        let leased = tokio::select! {
-            leased = due(&shared, &lane, &channels) => leased,
+        let (free, leased) = tokio::select! {
+            taken = due(&shared, &lane, &channels) => taken,
             () = drained(&mut phase) => return,
         };
-        let mut waiting = leased.into_iter();
-        while let Some(call) = waiting.next() {
+        let mut waiting = leased.into_iter().zip(free);
+        while let Some((call, channel)) = waiting.next() {
             tokio::select! {
-                channel = turn(&channels, &pace) => {
-                    let Ok(channel) = channel else { return };
+                () = pace.until_ready() => {
                     calls.spawn(attempt::run(Arc::clone(&shared), lane.clone(), call, channel));
                 }
                 () = drained(&mut phase) => {
-                    give_back(&shared, std::iter::once(call).chain(waiting)).await;
+                    let rest = waiting.map(|(call, _)| call);
+                    give_back(&shared, std::iter::once(call).chain(rest)).await;
                     return;
                 }
             }
@@ -46,48 +46,68 @@ pub(super) async fn run(
     }
 }
 
-/// A channel first, then a token, and then claim-1: a token that is taken is used within milliseconds, so that the pace
-/// on the wire is the pace of the tokens.
-async fn turn(
+/// A channel first, then a call for it, then a token, and then claim-1. A node without a free channel leaves the calls to
+/// others; a token that is taken is used within milliseconds, so that the pace on the wire is the pace of the tokens.
+async fn due(
+    shared: &Shared,
+    lane: &Lane,
     channels: &Arc<Semaphore>,
-    pace: &DefaultDirectRateLimiter,
-) -> Result<OwnedSemaphorePermit, tokio::sync::AcquireError> {
-    let channel = Arc::clone(channels).acquire_owned().await?;
-    pace.until_ready().await;
-    Ok(channel)
-}
-
-/// Leases calls as soon as there are any; looks when told, and every quarter of a second without.
-async fn due(shared: &Shared, lane: &Lane, channels: &Semaphore) -> Vec<Leased> {
+) -> (Vec<OwnedSemaphorePermit>, Vec<Leased>) {
     let mut notices = shared.gate.store().notices();
     loop {
-        let room = u32::try_from(channels.available_permits())
-            .unwrap_or(LEASE_MAX)
-            .clamp(1, LEASE_MAX);
-        match lease(shared, lane, room).await {
-            Ok(leased) if !leased.is_empty() => return leased,
+        let mut free = free_channels(lane, channels).await;
+        match lease(shared, lane, free.len()).await {
+            Ok(leased) if !leased.is_empty() => {
+                free.truncate(leased.len());
+                return (free, leased);
+            }
             Ok(_) => {
+                drop(free);
                 let _ = tokio::time::timeout(LOOK_EVERY, queued(&mut notices)).await;
             }
             Err(error) => {
                 tracing::warn!(trunk = lane.trunk.name, %error, "cannot lease calls; trying again");
+                drop(free);
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
     }
 }
 
+/// At least one channel, and as many more as are free and the pace uses within a second.
+async fn free_channels(lane: &Lane, channels: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
+    let wanted = lane.config.calls_per_second.max(lane.config.burst).get();
+    let wanted = wanted.min(LEASE_MAX) as usize;
+    let mut free = Vec::new();
+    // The semaphore is never closed, so there is always a first.
+    free.extend(Arc::clone(channels).acquire_owned().await);
+    while free.len() < wanted {
+        let Ok(channel) = Arc::clone(channels).try_acquire_owned() else {
+            break;
+        };
+        free.push(channel);
+    }
+    free
+}
+
 /// lease-1, for as many calls as there is room for.
-async fn lease(shared: &Shared, lane: &Lane, room: u32) -> Result<Vec<Leased>, StoreError> {
+async fn lease(shared: &Shared, lane: &Lane, room: usize) -> Result<Vec<Leased>, StoreError> {
     let store = shared.gate.store();
+    let now = shared.clock.read().wall;
     // Looking is cheap and needs no write lock; only what waits is leased.
-    if store.read().await?.queued_count(&lane.trunk.name).await? == 0 {
+    if store
+        .read()
+        .await?
+        .queued_count(&lane.trunk.name, now)
+        .await?
+        == 0
+    {
         return Ok(Vec::new());
     }
-    let at = shared.clock.read().wall;
+    let room = u32::try_from(room).unwrap_or(LEASE_MAX);
     let mut tx = store.write(Urgency::Ordinary).await?;
     let leased = tx
-        .lease_calls(shared.me, &lane.trunk.name, room, at)
+        .lease_calls(shared.me, &lane.trunk.name, room, now)
         .await?;
     if let Err(error) = tx.commit().await {
         // Not known: they may be ours all the same.
@@ -95,6 +115,11 @@ async fn lease(shared: &Shared, lane: &Lane, room: u32) -> Result<Vec<Leased>, S
             journal::give_back(store, leased).await;
         }
         return Err(error);
+    }
+    let mut active = shared.active();
+    for leased in &leased {
+        // Known from here on: a lease of ours that is on record and not known here was never heard of.
+        active.insert(leased.call.call_id, Active::Claiming);
     }
     Ok(leased)
 }
@@ -119,6 +144,7 @@ async fn drained(phase: &mut watch::Receiver<Phase>) {
 /// This process is about to end: what it cannot give back another's sweeper will.
 async fn give_back(shared: &Shared, calls: impl Iterator<Item = Leased>) {
     for leased in calls {
+        shared.active().remove(&leased.call.call_id);
         if let Err(error) = journal::release(shared.gate.store(), &leased).await {
             tracing::warn!(call.id = %leased.call.call_id, %error, "a leased call was not given back; a sweeper will");
         }

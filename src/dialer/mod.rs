@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::domain::ids::{CallId, Incarnation, TenantId};
-use crate::gate::Gate;
+use crate::gate::{Gate, vital};
 use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 
 pub use config::{DialerConfig, TrunkConfig};
@@ -109,17 +109,23 @@ impl Dialer {
             drain: Duration::from_secs(config.drain_seconds),
         };
         for lane in lanes {
-            dialer.lanes.spawn(lanes::run(
-                Arc::clone(&shared),
-                lane,
-                phase.clone(),
-                dialer.lanes.clone(),
+            dialer.lanes.spawn(vital(
+                "lane",
+                lanes::run(
+                    Arc::clone(&shared),
+                    lane,
+                    phase.clone(),
+                    dialer.lanes.clone(),
+                ),
             ));
         }
+        dialer.keepers.spawn(vital(
+            "watch",
+            watch::run(Arc::clone(&shared), phase.clone()),
+        ));
         dialer
             .keepers
-            .spawn(watch::run(Arc::clone(&shared), phase.clone()));
-        dialer.keepers.spawn(sweep::run(shared, phase));
+            .spawn(vital("sweep", sweep::run(shared, phase)));
         dialer
     }
 
@@ -137,8 +143,17 @@ impl Dialer {
                 calls = self.shared.active().len(),
                 "the drain limit has passed; ending the calls under way"
             );
+            let ended = async {
+                // Again and again: a call may just be on its way from its claim to the wire.
+                while tokio::time::timeout(LOOK_EVERY, self.lanes.wait())
+                    .await
+                    .is_err()
+                {
+                    self.shared.hang_up_all();
+                }
+            };
             self.shared.hang_up_all();
-            let _ = tokio::time::timeout(LAST_WORDS, self.lanes.wait()).await;
+            let _ = tokio::time::timeout(LAST_WORDS, ended).await;
         }
         let _ = self.stop.send(Phase::Stopped);
         self.keepers.close();

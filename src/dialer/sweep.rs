@@ -12,7 +12,7 @@ use crate::domain::call::{EventDetail, Outcome, Retry};
 use crate::domain::ids::{AttemptId, Incarnation};
 use crate::domain::time::{Mono, Reading};
 use crate::gate::BARRIER_WAIT;
-use crate::store::{AttemptEnd, StoreError, Urgency};
+use crate::store::{AttemptEnd, AuditEntry, StoreError, Urgency};
 
 use super::journal::end_attempt;
 use super::{Phase, Shared};
@@ -25,6 +25,9 @@ const DEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// Attempts that one sweep ends of one dead worker: our own heart must beat in between.
 const BURIED_MAX: usize = 64;
+
+/// Calls that one look ends at most; the next look is a second away.
+const EXPIRED_MAX: i64 = 256;
 
 /// What was seen of others, and since when it has not changed.
 #[derive(Default)]
@@ -58,6 +61,7 @@ async fn beat_and_sweep(shared: &Shared, seen: &mut Seen) -> Result<(), StoreErr
     tx.commit().await?;
     // After the look: a store that answers slowly must not make a permit seem watched for longer than it was.
     let now = shared.clock.read();
+    expire(shared, now).await?;
     for dead in seen.dead(shared.me, &hearts, now.mono) {
         bury(shared, dead, now).await?;
     }
@@ -104,6 +108,22 @@ async fn bury(shared: &Shared, dead: Incarnation, now: Reading) -> Result<(), St
     tx.requeue_leases_of(dead).await?;
     tx.forget_node(dead).await?;
     tx.commit().await
+}
+
+/// Calls whose time ran out in the queue end there; they hold up nobody, and whoever follows them is told.
+async fn expire(shared: &Shared, now: Reading) -> Result<(), StoreError> {
+    let store = shared.gate.store();
+    let mut tx = store.write(Urgency::Ordinary).await?;
+    let expired = tx.expire_due(now.wall, EXPIRED_MAX).await?;
+    for call in &expired {
+        let entry = AuditEntry::call_expired(call, now.wall);
+        tx.insert_audit(&call.tenant, &[entry]).await?;
+    }
+    tx.commit().await?;
+    for call in expired {
+        shared.gate.changed(call.call_id);
+    }
+    Ok(())
 }
 
 async fn forget(shared: &Shared) -> Result<(), StoreError> {

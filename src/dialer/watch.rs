@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
 
 use crate::domain::call::{EventDetail, EventKind, Outcome};
 use crate::domain::ids::{AttemptId, CallId, TenantId};
@@ -23,13 +24,16 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Looks until the worker has stopped.
 pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
     let mut notices = shared.gate.store().notices();
-    let mut unknown = HashMap::new();
+    let (mut unknown, mut unheard) = (HashMap::new(), HashMap::new());
     loop {
         if let Err(error) = cancel_covered(&shared).await {
             tracing::warn!(%error, "cannot look for opt-outs and hang-ups; trying again");
         }
         if let Err(error) = end_unsent(&shared, &mut unknown).await {
             tracing::debug!(%error, "cannot look for unsent attempts; trying again");
+        }
+        if let Err(error) = free_unheard(&shared, &mut unheard).await {
+            tracing::debug!(%error, "cannot look for unheard leases; trying again");
         }
         tokio::select! {
             _ = tokio::time::timeout(LOOK_EVERY, concerns_us(&mut notices)) => {}
@@ -50,7 +54,7 @@ async fn concerns_us(notices: &mut broadcast::Receiver<Notice>) {
     }
 }
 
-async fn cancel_covered(shared: &Shared) -> Result<(), StoreError> {
+async fn cancel_covered(shared: &Arc<Shared>) -> Result<(), StoreError> {
     if shared.active().is_empty() {
         return Ok(());
     }
@@ -62,6 +66,7 @@ async fn cancel_covered(shared: &Shared) -> Result<(), StoreError> {
         .await?
         .cancels_for(shared.me, at)
         .await?;
+    let mut endings = JoinSet::new();
     for (_, call_id, cause) in found {
         let tenant = match shared.active().get(&call_id) {
             Some(Active::Dialing {
@@ -76,14 +81,19 @@ async fn cancel_covered(shared: &Shared) -> Result<(), StoreError> {
             // Its history has the wish already.
             CancelCause::HangUp => shared.hang_up(call_id, HangUpCause::Client),
             CancelCause::OptOut => {
-                // Its history says why before it says that it is over; a store that is slow to take the line delays
-                // the CANCEL by no more than a look of its own.
-                let why = note(shared, &tenant, call_id, EventKind::OptOut);
-                let _ = tokio::time::timeout(LOOK_EVERY, why).await;
-                shared.hang_up(call_id, HangUpCause::OptOut);
+                let shared = Arc::clone(shared);
+                endings.spawn(async move {
+                    // Its history says why before it says that it is over; a store that is slow to take the line delays
+                    // the CANCEL by no more than a look of its own.
+                    let why = note(&shared, &tenant, call_id, EventKind::OptOut);
+                    let _ = tokio::time::timeout(LOOK_EVERY, why).await;
+                    shared.hang_up(call_id, HangUpCause::OptOut);
+                });
             }
         }
     }
+    // All at once: many calls under one wide opt-out wait no longer than one.
+    endings.join_all().await;
     Ok(())
 }
 
@@ -113,8 +123,9 @@ async fn end_unsent(
     shared: &Shared,
     seen: &mut HashMap<AttemptId, Mono>,
 ) -> Result<(), StoreError> {
-    let now = shared.clock.read();
     let on_record = shared.gate.store().read().await?.orphans(shared.me).await?;
+    // After the look, so that a slow store does not make anything seem unknown for longer than it was.
+    let now = shared.clock.read();
     let unknown: Vec<_> = on_record
         .into_iter()
         .filter(|(_, call_id, _)| !shared.active().contains_key(call_id))
@@ -148,6 +159,35 @@ async fn end_unsent(
         )
         .await?;
         shared.gate.changed(call_id);
+    }
+    Ok(())
+}
+
+/// A lease of ours that is on record and not known here was taken without our hearing of it: others may have the call.
+async fn free_unheard(
+    shared: &Shared,
+    seen: &mut HashMap<(CallId, i64), Mono>,
+) -> Result<(), StoreError> {
+    let on_record = shared
+        .gate
+        .store()
+        .read()
+        .await?
+        .leases_of(shared.me)
+        .await?;
+    let now = shared.clock.read().mono;
+    let unknown: Vec<_> = on_record
+        .into_iter()
+        .filter(|(call_id, _)| !shared.active().contains_key(call_id))
+        .collect();
+    seen.retain(|lease, _| unknown.contains(lease));
+    for (call_id, epoch) in unknown {
+        let since = *seen.entry((call_id, epoch)).or_insert(now);
+        if now.since(since) >= UNKNOWN_FOR {
+            let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
+            tx.release_lease(call_id, epoch).await?;
+            tx.commit().await?;
+        }
     }
     Ok(())
 }

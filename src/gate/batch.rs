@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use crate::domain::time::Micros;
 use crate::store::{Notice, StoreError, Urgency};
 
 use super::Core;
@@ -72,7 +73,7 @@ fn compatible(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
 async fn decide(core: &Core, jobs: Vec<Job>) {
     match transact(core, &jobs).await {
         Ok(answers) => settle(core, jobs, answers).await,
-        Err(Failure::BeforeCommit(error)) if jobs.len() > 1 => {
+        Err(Failure::BeforeCommit(error)) if jobs.len() > 1 && may_help(&error) => {
             tracing::warn!(batch.size = jobs.len(), %error, "a batch failed before its commit; trying its members one by one");
             for job in jobs {
                 let answers = transact(core, std::slice::from_ref(&job)).await;
@@ -86,6 +87,11 @@ async fn decide(core: &Core, jobs: Vec<Job>) {
             jobs.into_iter().for_each(refuse);
         }
     }
+}
+
+/// A store that is away is away for each of them; trying would only keep the others waiting.
+fn may_help(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Unavailable(_))
 }
 
 /// One transaction: clocks, locks, facts, judgements, effects, commit. Steps claim-1 to claim-7 (docs/models/README.md).
@@ -105,44 +111,46 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
     Ok(answers)
 }
 
-/// Answers first, for a permit's life is running; then wakes the workers for what was queued.
-async fn settle(core: &Core, jobs: Vec<Job>, mut answers: Vec<Answer>) {
-    let is_queued =
-        |answer: &Answer| matches!(answer, Answer::Placed(placed) if placed.call.is_some());
-    give_up_late(core, &jobs, &mut answers).await;
-    let queued = answers.iter().any(is_queued);
+/// Answers first, for permits' lives are running; then takes back what nobody waits for any more, and wakes the workers.
+async fn settle(core: &Core, jobs: Vec<Job>, answers: Vec<Answer>) {
+    let now = (core.read)().wall;
+    let mut late = Vec::new();
+    let mut is_queued = false;
     for (job, answer) in jobs.into_iter().zip(answers) {
-        job.reply(answer);
+        match (&job, &answer) {
+            (Job::Place { request, .. }, Answer::Placed(placed)) if placed.call.is_some() => {
+                is_queued = true;
+                if request.answer_by.is_some_and(|end| end <= now) {
+                    late.push((job, answer));
+                } else {
+                    job.reply(answer);
+                }
+            }
+            _ => job.reply(answer),
+        }
     }
-    if queued && let Err(error) = core.store.notify(&Notice::CallQueued).await {
+    for (job, answer) in late {
+        take_back(core, &job, &answer, now).await;
+        job.reply(Answer::Refused(GateError::RequestExpired));
+    }
+    if is_queued && let Err(error) = core.store.notify(&Notice::CallQueued).await {
         tracing::debug!(%error, "the workers were not woken; they look by themselves");
     }
 }
 
 /// A placement whose client stopped waiting before it was committed is not dialed: nobody follows that call.
-async fn give_up_late(core: &Core, jobs: &[Job], answers: &mut [Answer]) {
-    let now = (core.read)().wall;
-    for (job, answer) in jobs.iter().zip(answers) {
-        let (Job::Place { request, .. }, Answer::Placed(placed)) = (job, &*answer) else {
-            continue;
-        };
-        let Some(call) = placed
-            .call
-            .as_ref()
-            .filter(|_| request.answer_by.is_some_and(|end| end <= now))
-        else {
-            continue;
-        };
-        let end = async {
-            let mut tx = core.store.write(Urgency::Ordinary).await?;
-            tx.request_hang_up(&request.tenant, call.call_id, now)
-                .await?;
-            tx.commit().await
-        };
-        if let Err(error) = end.await {
-            tracing::warn!(call.id = %call.call_id, %error, "a call that nobody waits for was not taken back");
-        }
-        *answer = Answer::Refused(GateError::RequestExpired);
+async fn take_back(core: &Core, job: &Job, answer: &Answer, now: Micros) {
+    let Answer::Placed(placed) = answer else {
+        return;
+    };
+    let Some(call) = &placed.call else { return };
+    let end = async {
+        let mut tx = core.store.write(Urgency::Ordinary).await?;
+        tx.request_hang_up(job.tenant(), call.call_id, now).await?;
+        tx.commit().await
+    };
+    if let Err(error) = end.await {
+        tracing::warn!(call.id = %call.call_id, %error, "a call that nobody waits for was not taken back");
     }
 }
 

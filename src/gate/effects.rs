@@ -38,7 +38,7 @@ pub(super) async fn record(
     judged: Vec<Judged<'_>>,
     read: Reading,
 ) -> Result<Vec<Answer>, StoreError> {
-    let mut room = trunk_room(core, tx, &judged).await?;
+    let mut room = trunk_room(core, tx, &judged, read).await?;
     let mut fences = Fences::raise(tx, &judged, read).await?;
     let mut rows = Rows::default();
     let mut answers = Vec::with_capacity(judged.len());
@@ -73,6 +73,7 @@ async fn trunk_room(
     core: &Core,
     tx: &mut Tx,
     judged: &[Judged<'_>],
+    read: Reading,
 ) -> Result<HashMap<String, i64>, StoreError> {
     let mut room = HashMap::new();
     for each in judged {
@@ -85,7 +86,10 @@ async fn trunk_room(
         let trunk = &about.campaign.trunk;
         if !room.contains_key(trunk) {
             let max = core.config.trunk_queue_max.get(trunk).copied().unwrap_or(0);
-            room.insert(trunk.clone(), max - tx.queued_count(trunk).await?);
+            room.insert(
+                trunk.clone(),
+                max - tx.queued_count(trunk, read.wall).await?,
+            );
         }
     }
     Ok(room)

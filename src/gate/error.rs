@@ -75,6 +75,11 @@ pub enum GateError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The node is about to stop and queues no call any more.
+    #[error(
+        "this node is stopping and places no calls; ask another one, or this one again in a moment"
+    )]
+    Closing,
     /// The store could not be read or written.
     #[error("the store could not be read or written")]
     Store(#[source] std::sync::Arc<StoreError>),

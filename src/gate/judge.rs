@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::json;
-
 use crate::domain::call::{Call, CallRequest};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{Decision, Judgement, Stage, Verdict};
-use crate::domain::ids::{AuditEntryId, DecisionId, PartyId, RequestId, TenantId};
+use crate::domain::ids::{DecisionId, PartyId, RequestId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::{Micros, Reading};
 use crate::place;
@@ -308,22 +306,22 @@ async fn claim_plan<'a>(
     read: Reading,
 ) -> Result<Plan<'a>, StoreError> {
     let call = &claim.call;
-    if call.expire_time <= read.wall && claim.again.is_none() {
-        let ended = tx
+    if call.expire_time <= read.wall {
+        if claim.again.is_some() {
+            // The attempt that may have been sent ends the call.
+            return Ok(Plan::Settled(Answer::Claimed(Claimed::Expired)));
+        }
+        let expired = tx
             .expire_call(call.call_id, claim.lease_epoch, read.wall)
             .await?;
-        if !ended {
+        let Some(expired) = expired else {
             return Ok(Plan::Settled(Answer::Claimed(Claimed::Lost)));
-        }
-        let entry = AuditEntry {
-            entry_id: AuditEntryId::new(read.wall),
-            kind: "call.expired".to_owned(),
-            actor: call.actor.clone(),
-            subject_key: Some(call.number_key.0),
-            payload: json!({ "call_id": call.call_id, "expire_time": call.expire_time }),
-            at: read.wall,
         };
-        tx.insert_audit(&call.tenant, &[entry]).await?;
+        tx.insert_audit(
+            &call.tenant,
+            &[AuditEntry::call_expired(&expired, read.wall)],
+        )
+        .await?;
         return Ok(Plan::Settled(Answer::Claimed(Claimed::Expired)));
     }
     let about =

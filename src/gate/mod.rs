@@ -20,6 +20,7 @@ mod records;
 mod suppress;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -84,6 +85,8 @@ struct Core {
     config: GateConfig,
     read: ReadClocks,
     changes: broadcast::Sender<CallId>,
+    /// No call is queued any more: the node is about to stop.
+    closing: AtomicBool,
 }
 
 impl Gate {
@@ -105,8 +108,9 @@ impl Gate {
             config,
             read,
             changes,
+            closing: AtomicBool::new(false),
         });
-        tokio::spawn(batch::run(Arc::clone(&core), jobs));
+        tokio::spawn(vital("gate", batch::run(Arc::clone(&core), jobs)));
         Self { core, queue }
     }
 
@@ -146,6 +150,17 @@ impl Gate {
         let _ = self.core.changes.send(call_id);
     }
 
+    /// Queues no call any more; what else is asked is still answered. The node is about to stop.
+    pub fn close(&self) {
+        self.core.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether calls are still queued here.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.core.closing.load(Ordering::Relaxed)
+    }
+
     /// The question without the wish: decides and records, reserves nothing.
     pub async fn check(&self, request: CallRequest) -> Result<Decision, GateError> {
         self.ask(|reply| job::Job::Check { request, reply }).await
@@ -156,6 +171,9 @@ impl Gate {
         let request_id = request.request_id.ok_or_else(|| {
             GateError::invalid("request_id", "is missing; send a UUID of your own making")
         })?;
+        if self.is_closing() {
+            return Err(GateError::Closing);
+        }
         self.ask(|reply| job::Job::Place {
             request,
             request_id,
@@ -180,9 +198,23 @@ impl Gate {
             retry_after: RETRY_AFTER,
         })?;
         place.send(job(reply));
-        // The task drops a reply only when it ends, as the whole process does then.
+        // INVARIANT: every job is answered; the task ends with the last gate, or takes the process with it.
         answer.await.unwrap_or(Err(GateError::Busy {
             retry_after: RETRY_AFTER,
         }))
+    }
+}
+
+/// Runs a task without which the node would only seem to live. If it panics, the process ends: its supervisor starts it
+/// anew, and another node's sweeper closes what it left.
+pub async fn vital(name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    if let Err(error) = tokio::spawn(task).await
+        && error.is_panic()
+    {
+        tracing::error!(
+            task = name,
+            "a task that the node cannot do without has failed; ending the process"
+        );
+        std::process::abort();
     }
 }

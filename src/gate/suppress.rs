@@ -394,7 +394,8 @@ async fn raise(
         });
     };
     let locked = tx.try_lock_number(tenant, &key).await?;
-    tx.request_cancel(tenant, &key).await?;
+    let (seller, channels) = (suppression.seller.as_deref(), &suppression.channels);
+    tx.request_cancel(tenant, &key, seller, channels).await?;
     let open = if locked {
         tx.open_permits(tenant, &key).await?
     } else {

@@ -1,4 +1,4 @@
-//! The standard health service: serving while the store answers, not serving while it does not.
+//! The standard health service: serving while the store answers and calls are taken, not serving while not.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
 
 /// How often the store is asked.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(1);
 /// A store that takes longer is as good as none: a softphone would not wait for it.
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -58,6 +58,9 @@ pub(super) async fn service(gate: Gate, closing: CancellationToken) -> HealthSer
 }
 
 async fn look(gate: &Gate) -> ServingStatus {
+    if gate.is_closing() {
+        return ServingStatus::NotServing;
+    }
     match tokio::time::timeout(LIMIT, gate.store().ping()).await {
         Ok(Ok(())) => ServingStatus::Serving,
         Ok(Err(error)) => {

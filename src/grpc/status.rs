@@ -288,6 +288,9 @@ pub(super) fn from_gate(error: &GateError) -> Status {
             *retry_after,
             "the gate has more requests than it can take; try again later",
         ),
+        GateError::Closing => {
+            Refusal::new(Code::Unavailable, "SHUTTING_DOWN", error.to_string()).status()
+        }
         GateError::Store(error) => from_store(error),
         GateError::RequestIdReused => {
             let problem = "was used for a request with another content; take a new one";

@@ -261,6 +261,7 @@ impl Task {
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
+        let is_late = matches!(event, SipEvent::Sent { late: true, .. });
         if !matches!(event, SipEvent::Ended(_)) {
             let told = slot
                 .events
@@ -271,6 +272,14 @@ impl Task {
                     sip.call_id = slot.call_id,
                     "left an event out: its reader is slow or gone"
                 );
+                if is_late {
+                    // claim-9 waits for no reader: the owner would have asked for just this.
+                    tracing::error!(
+                        "an INVITE left later than the barrier allows; cancelling the call"
+                    );
+                    let cause = HangUpCause::LateSend;
+                    self.step(key, Input::Control(Control::HangUp { cause }));
+                }
             }
         } else if let Some(last) = slot.last.take() {
             last.send(Happened { at, event });

@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
+use super::consents::join_channels;
 use super::events::EventRow;
 use super::sql::Text as _;
 use super::{Result, StoreError, Tx, insert_rows, on, row};
-use crate::domain::call::{CallState, EventDetail, EventKind, Outcome};
+use crate::domain::call::{CallKind, CallState, EventDetail, EventKind, Outcome};
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{AttemptId, CallId, DecisionId, Incarnation, PartyId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
@@ -268,15 +269,26 @@ impl Tx {
         Ok(ids.into_iter().map(AttemptId).collect())
     }
 
-    /// Asks the owners of unended attempts to this number to cancel them (opt-out-3); how many were asked. A lock not had
+    /// Asks the owners of unended attempts to this number, for this seller (absent = any) and of these kinds (empty = all), to
+    /// cancel them (opt-out-3); how many were asked. A lock not had
     /// in 250 ms is no error: 0, and the owners' poll finds them.
-    pub async fn request_cancel(&mut self, tenant: &TenantId, key: &NumberKey) -> Result<u64> {
+    pub async fn request_cancel(
+        &mut self,
+        tenant: &TenantId,
+        key: &NumberKey,
+        seller: Option<&str>,
+        channels: &[CallKind],
+    ) -> Result<u64> {
         const SQL: &str = "UPDATE attempts SET cancel_requested = TRUE
-            WHERE tenant_id = $1 AND number_key = $2 AND outcome IS NULL AND NOT cancel_requested";
+            WHERE tenant_id = $1 AND number_key = $2 AND outcome IS NULL AND NOT cancel_requested
+            AND ($3 = '' OR seller = $3) AND ($4 = '' OR EXISTS (SELECT 1 FROM calls AS c
+                WHERE c.call_id = attempts.call_id AND (' ' || $4 || ' ') LIKE ('% ' || c.call_kind || ' %')))";
         let saved = self.savepoint().await?;
         let asked = on!(self, |conn| sqlx::query(SQL)
             .bind(&tenant.0)
             .bind(key.0.to_vec())
+            .bind(seller.unwrap_or_default())
+            .bind(join_channels(channels))
             .execute(conn)
             .await
             .map(|done| done.rows_affected()));
@@ -296,11 +308,13 @@ impl Tx {
         owner: Incarnation,
         at: Micros,
     ) -> Result<Vec<(AttemptId, CallId, CancelCause)>> {
+        // An attempt of a living owner that a sweeper ended by mistake is to end: no opt-out would find it any more.
         // An opt-out that the claim itself saw was reopened by a newer permission, or there would be no attempt.
         const SQL: &str = "SELECT a.attempt_id, a.call_id, c.hang_up_requested AS hang_up
             FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id
-            WHERE a.owner = $1 AND a.outcome IS NULL AND (c.hang_up_requested OR (c.answer_time IS NULL
-                AND (a.cancel_requested OR EXISTS (SELECT 1 FROM suppressions AS s WHERE s.tenant_id = a.tenant_id
+            WHERE a.owner = $1 AND (a.outcome IS NULL AND c.hang_up_requested OR (c.answer_time IS NULL
+                AND (a.outcome IS NULL OR a.outcome = 'interrupted_unknown')
+                AND (a.outcome IS NOT NULL OR a.cancel_requested OR EXISTS (SELECT 1 FROM suppressions AS s WHERE s.tenant_id = a.tenant_id
                     AND (s.number_key = a.number_key OR s.party_id = a.party_id)
                     AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
                     AND s.create_time >= a.create_time - $3

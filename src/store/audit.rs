@@ -3,6 +3,7 @@
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
+use super::leases::ExpiredCall;
 use super::paging::{CREATE_TIME, field, push_list};
 use super::parties::{from_json, to_text};
 use super::sql::Text as _;
@@ -45,6 +46,21 @@ row!(AuditRow {
     payload: String,
     create_time: i64,
 });
+
+impl AuditEntry {
+    /// A call's own time ran out before it could be dialed.
+    #[must_use]
+    pub fn call_expired(call: &ExpiredCall, at: Micros) -> Self {
+        Self {
+            entry_id: AuditEntryId::new(at),
+            kind: "call.expired".to_owned(),
+            actor: call.actor.clone(),
+            subject_key: Some(call.number_key.0),
+            payload: serde_json::json!({ "call_id": call.call_id }),
+            at,
+        }
+    }
+}
 
 impl Tx {
     /// Records entries.

@@ -141,11 +141,12 @@ impl Tx {
         self.insert_events(&events).await
     }
 
-    /// How many calls wait for this trunk.
-    pub async fn queued_count(&mut self, trunk: &str) -> Result<i64> {
-        const SQL: &str = "SELECT count(*) FROM calls WHERE queue_state = 'queued' AND trunk = $1";
+    /// How many calls wait for this trunk, and not in vain.
+    pub async fn queued_count(&mut self, trunk: &str, at: Micros) -> Result<i64> {
+        const SQL: &str = "SELECT count(*) FROM calls WHERE queue_state = 'queued' AND trunk = $1 AND expire_time > $2";
         on!(self, |conn| sqlx::query_scalar(SQL)
             .bind(trunk)
+            .bind(at.0)
             .fetch_one(conn)
             .await)
     }

@@ -8,11 +8,13 @@ use uuid::Uuid;
 
 use super::calls::CallRow;
 use super::events::EventRow;
+use super::parties::number_key;
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{Result, Tx, on, row};
 use crate::domain::call::{Call, EventDetail, EventKind};
 use crate::domain::ids::{AttemptId, CallId, DecisionId, Incarnation, PartyId, TenantId};
+use crate::domain::phone::NumberKey;
 use crate::domain::time::Micros;
 
 /// A call leased by one worker.
@@ -27,6 +29,27 @@ pub struct Leased {
     /// The softphone's SDP offer; empty once the person was erased.
     pub sdp_offer: Vec<u8>,
 }
+
+/// A call that ended because its own time ran out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredCall {
+    /// Whose call.
+    pub tenant: TenantId,
+    /// The call.
+    pub call_id: CallId,
+    /// Key of its number.
+    pub number_key: NumberKey,
+    /// Who asked for it.
+    pub actor: String,
+}
+
+row!(ExpiredRow {
+    call_id: Uuid,
+    tenant_id: String,
+    last_sequence: i64,
+    number_key: Vec<u8>,
+    actor: String,
+});
 
 row!(DeniedRow {
     call_id: Uuid,
@@ -102,30 +125,76 @@ impl Tx {
         Ok(done == 1)
     }
 
-    /// Ends a leased call whose time ran out; false = it was not ours any more.
-    pub async fn expire_call(&mut self, call_id: CallId, epoch: i64, at: Micros) -> Result<bool> {
+    /// Ends a leased call whose time ran out; none = it was not ours any more.
+    pub async fn expire_call(
+        &mut self,
+        call_id: CallId,
+        epoch: i64,
+        at: Micros,
+    ) -> Result<Option<ExpiredCall>> {
         const SQL: &str = "UPDATE calls SET queue_state = 'done', state = 'expired', end_time = $3,
                 last_sequence = last_sequence + 1
             WHERE call_id = $1 AND queue_state = 'leased' AND lease_epoch = $2
-            RETURNING call_id, tenant_id, last_sequence";
-        let row: Option<DeniedRow> = on!(self, |conn| sqlx::query_as(SQL)
+            RETURNING call_id, tenant_id, last_sequence, number_key, actor";
+        let rows: Vec<ExpiredRow> = on!(self, |conn| sqlx::query_as(SQL)
             .bind(call_id.0)
             .bind(epoch)
             .bind(at.0)
-            .fetch_optional(conn)
+            .fetch_all(conn)
             .await)?;
-        let Some(row) = row else { return Ok(false) };
-        let (tenant, detail) = (TenantId(row.tenant_id), EventDetail::default());
-        let event = EventRow::new(
-            &tenant,
-            call_id,
-            row.last_sequence,
-            at,
-            EventKind::Expired,
-            &detail,
-        )?;
-        self.insert_events(&[event]).await?;
-        Ok(true)
+        Ok(self.expired(rows, at).await?.pop())
+    }
+
+    /// Ends calls that wait in the queue past their time, so that they hold up nobody; at most this many.
+    pub async fn expire_due(&mut self, at: Micros, limit: i64) -> Result<Vec<ExpiredCall>> {
+        const SQL: &str = "UPDATE calls SET queue_state = 'done', state = 'expired', end_time = $1,
+                last_sequence = last_sequence + 1
+            WHERE queue_state = 'queued' AND call_id IN (SELECT call_id FROM calls
+                WHERE queue_state = 'queued' AND expire_time <= $1 ORDER BY create_time LIMIT $2)
+            RETURNING call_id, tenant_id, last_sequence, number_key, actor";
+        let rows: Vec<ExpiredRow> = on!(self, |conn| sqlx::query_as(SQL)
+            .bind(at.0)
+            .bind(limit)
+            .fetch_all(conn)
+            .await)?;
+        self.expired(rows, at).await
+    }
+
+    async fn expired(&mut self, rows: Vec<ExpiredRow>, at: Micros) -> Result<Vec<ExpiredCall>> {
+        let (mut calls, mut events) = (Vec::new(), Vec::new());
+        for row in rows {
+            let (tenant, call_id) = (TenantId(row.tenant_id), CallId(row.call_id));
+            let (kind, detail) = (EventKind::Expired, EventDetail::default());
+            events.push(EventRow::new(
+                &tenant,
+                call_id,
+                row.last_sequence,
+                at,
+                kind,
+                &detail,
+            )?);
+            calls.push(ExpiredCall {
+                tenant,
+                call_id,
+                number_key: number_key(&row.number_key)?,
+                actor: row.actor,
+            });
+        }
+        self.insert_events(&events).await?;
+        Ok(calls)
+    }
+
+    /// Leases that this process holds and has not claimed.
+    pub async fn leases_of(&mut self, owner: Incarnation) -> Result<Vec<(CallId, i64)>> {
+        const SQL: &str = "SELECT call_id, lease_epoch FROM calls WHERE queue_state = 'leased' AND lease_owner = $1";
+        let rows: Vec<(Uuid, i64)> = on!(self, |conn| sqlx::query_as(SQL)
+            .bind(owner.0)
+            .fetch_all(conn)
+            .await)?;
+        Ok(rows
+            .into_iter()
+            .map(|(call_id, epoch)| (CallId(call_id), epoch))
+            .collect())
     }
 
     /// Ends leased calls that the gate refused (claim-5); answers those that were still ours.

@@ -55,7 +55,7 @@ pub use decisions::DECISION_FIELDS;
 pub use error::{Result, StoreError};
 pub use events::NewEvent;
 pub use facts::FactsWanted;
-pub use leases::Leased;
+pub use leases::{ExpiredCall, Leased};
 pub use locks::party_lock_key;
 pub use notice::Notice;
 pub use paging::{ListQuery, Page, PageKey};

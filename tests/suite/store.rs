@@ -877,8 +877,14 @@ async fn leases_are_given_once(store: TestStore) {
     tx.insert_calls(&tenant(), &calls).await.unwrap();
     tx.insert_calls(&tenant(), &[elsewhere]).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(store.read().await.queued_count("main").await.unwrap(), 10);
-    assert_eq!(store.read().await.queued_count("none").await.unwrap(), 0);
+    assert_eq!(
+        store.read().await.queued_count("main", NOON).await.unwrap(),
+        10
+    );
+    assert_eq!(
+        store.read().await.queued_count("none", NOON).await.unwrap(),
+        0
+    );
 
     let (one, other) = (Incarnation::new(NOON), Incarnation::new(NOON));
     let mut tx = store.write().await;
@@ -934,15 +940,17 @@ async fn leases_are_given_once(store: TestStore) {
     assert_eq!(again.len(), 1);
     assert!(again[0].lease_epoch > leased.lease_epoch);
     assert!(
-        !tx.expire_call(leased.call.call_id, leased.lease_epoch, NOON)
+        tx.expire_call(leased.call.call_id, leased.lease_epoch, NOON)
             .await
-            .unwrap(),
+            .unwrap()
+            .is_none(),
         "an old lease does nothing"
     );
     assert!(
         tx.expire_call(again[0].call.call_id, again[0].lease_epoch, after(601))
             .await
             .unwrap()
+            .is_some()
     );
     let expired = tx
         .call(&tenant(), again[0].call.call_id)
@@ -1261,13 +1269,13 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
     assert!(tx.cancels_for(owner, NOON).await.unwrap().is_empty());
     // 1: asked for by number. 2: by an opt-out nobody asked for. 3: of the person. 4: this seller, this kind of call.
     assert_eq!(
-        tx.request_cancel(&tenant(), &made[&1].0.number_key)
+        tx.request_cancel(&tenant(), &made[&1].0.number_key, None, &[])
             .await
             .unwrap(),
         1
     );
     assert_eq!(
-        tx.request_cancel(&tenant(), &made[&1].0.number_key)
+        tx.request_cancel(&tenant(), &made[&1].0.number_key, None, &[])
             .await
             .unwrap(),
         0
@@ -2291,7 +2299,7 @@ async fn a_lock_that_is_held_is_not_waited_for_long() {
         .await
         .unwrap();
     holder
-        .request_cancel(&tenant(), &call.number_key)
+        .request_cancel(&tenant(), &call.number_key, None, &[])
         .await
         .unwrap();
     let mut tx = store.store.write(Urgency::OptOut).await.unwrap();
@@ -2304,7 +2312,7 @@ async fn a_lock_that_is_held_is_not_waited_for_long() {
             .unwrap()
     );
     assert_eq!(
-        tx.request_cancel(&tenant(), &call.number_key)
+        tx.request_cancel(&tenant(), &call.number_key, None, &[])
             .await
             .unwrap(),
         0,

@@ -7,6 +7,8 @@ on_both! {
     p03_an_opt_out_waits_until_the_owner_closes_its_claim,
     p03_an_opt_out_waits_the_full_time_for_an_owner_that_is_silent,
     p03_an_opt_out_of_a_person_waits_the_full_time,
+    p03_only_what_an_opt_out_covers_is_cancelled,
+    p03_what_was_ended_by_mistake_is_cancelled_by_its_owner,
     p03_an_opt_out_of_a_person_is_not_held_up_by_a_change_of_them,
     p03_an_opt_out_that_is_there_already_waits_all_the_same,
     p03_the_same_request_again_waits_until_it_has_passed_and_then_no_more,
@@ -17,10 +19,11 @@ on_both! {
 mod tests {
     use std::time::Duration;
 
+    use dialgate::domain::call::{CallKind, EventDetail, Outcome};
     use dialgate::domain::ids::TenantId;
     use dialgate::domain::suppression::LiftRequest;
     use dialgate::gate::{BARRIER_WAIT, Claimed, NewLift, NewSuppression};
-    use dialgate::store::Engine;
+    use dialgate::store::{AttemptEnd, Engine};
 
     use crate::gate::bench::{Bench, campaign, phone};
 
@@ -123,6 +126,67 @@ mod tests {
         bench.clock.advance(BARRIER_WAIT);
         tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
         drop(stuck);
+    }
+
+    pub async fn p03_only_what_an_opt_out_covers_is_cancelled(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (_, _permit, attempt_id) = bench.claimed(ANNA).await;
+        bench.close(attempt_id).await;
+        let cancels = async |bench: &Bench| {
+            let mut tx = bench.store.read().await;
+            tx.cancels_for(bench.me, bench.now()).await.unwrap().len()
+        };
+        let mut other_seller = bench.opt_out(ANNA);
+        other_seller.seller = Some("other-seller".to_owned());
+        bench
+            .gate
+            .suppress(&bench.ask("admin"), other_seller)
+            .await
+            .unwrap();
+        let mut other_kind = bench.opt_out(ANNA);
+        other_kind.channels = vec![CallKind::Prerecorded];
+        bench
+            .gate
+            .suppress(&bench.ask("admin"), other_kind)
+            .await
+            .unwrap();
+        assert_eq!(cancels(&bench).await, 0, "neither is about this call");
+        let mut this_one = bench.opt_out(ANNA);
+        this_one.seller = Some("seller".to_owned());
+        this_one.channels = vec![CallKind::Prerecorded, CallKind::LiveManual];
+        bench
+            .gate
+            .suppress(&bench.ask("admin"), this_one)
+            .await
+            .unwrap();
+        assert_eq!(cancels(&bench).await, 1);
+    }
+
+    /// A sweeper may think a living owner dead. The log then says that the call is over, so its owner must end it: no
+    /// later opt-out would find it.
+    pub async fn p03_what_was_ended_by_mistake_is_cancelled_by_its_owner(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (leased, _permit, attempt_id) = bench.claimed(ANNA).await;
+        let mut tx = bench.store.write().await;
+        let outcome = Outcome::InterruptedUnknown;
+        let end = AttemptEnd {
+            attempt_id,
+            call_id: leased.call.call_id,
+            outcome,
+            detail: EventDetail::default(),
+            at: bench.now(),
+            permit_gone: false,
+        };
+        assert!(tx.end_attempt(&TenantId::default(), &end).await.unwrap());
+        tx.commit().await.unwrap();
+        let found = bench
+            .store
+            .read()
+            .await
+            .cancels_for(bench.me, bench.now())
+            .await
+            .unwrap();
+        assert_eq!(found.len(), 1);
     }
 
     pub async fn p03_an_opt_out_that_is_there_already_waits_all_the_same(bench: Bench) {

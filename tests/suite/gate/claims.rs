@@ -7,6 +7,8 @@ on_both! {
     p01_a_claim_is_refused_when_the_facts_have_changed,
     p08_one_lease_makes_one_claim,
     a_call_whose_time_has_passed_is_never_dialed,
+    a_call_past_its_time_leaves_the_queue_by_itself,
+    a_lease_that_nobody_heard_of_can_be_found,
     a_call_that_was_hung_up_in_the_queue_cannot_be_claimed,
     a_campaign_that_is_gone_dials_nothing,
     a_further_claim_ends_the_old_attempt_and_counts_once,
@@ -151,6 +153,50 @@ mod tests {
         assert_eq!(bench.call(call.call_id).await.state, CallState::Expired);
         let told = bench.audit().await.pop();
         assert_eq!(told.as_deref(), Some("call.expired"), "P-16");
+    }
+
+    pub async fn a_call_past_its_time_leaves_the_queue_by_itself(bench: Bench) {
+        bench.callable(ANNA).await;
+        let call = bench.queued(ANNA).await;
+        let waiting = async |bench: &Bench| {
+            let mut tx = bench.store.read().await;
+            tx.queued_count("carrier", bench.now()).await.unwrap()
+        };
+        assert_eq!(waiting(&bench).await, 1);
+        let mut tx = bench.store.write().await;
+        assert!(tx.expire_due(bench.now(), 10).await.unwrap().is_empty());
+        bench.clock.advance(Duration::from_secs(61));
+        assert_eq!(waiting(&bench).await, 0, "it holds no place");
+        let expired = tx.expire_due(bench.now(), 10).await.unwrap();
+        assert_eq!(expired.len(), 1);
+        assert_eq!(
+            (expired[0].call_id, expired[0].number_key),
+            (call.call_id, call.number_key)
+        );
+        assert!(tx.expire_due(bench.now(), 10).await.unwrap().is_empty());
+        tx.commit().await.unwrap();
+        assert_eq!(bench.call(call.call_id).await.state, CallState::Expired);
+        assert!(bench.lease().await.is_empty());
+    }
+
+    pub async fn a_lease_that_nobody_heard_of_can_be_found(bench: Bench) {
+        bench.callable(ANNA).await;
+        let call = bench.queued(ANNA).await;
+        let leased = bench.lease().await.remove(0);
+        let found = bench.store.read().await.leases_of(bench.me).await.unwrap();
+        assert_eq!(found, [(call.call_id, leased.lease_epoch)]);
+        let claimed = bench.gate.claim(bench.claim(&leased, None)).await.unwrap();
+        assert!(matches!(claimed, Claimed::Permitted { .. }));
+        assert!(
+            bench
+                .store
+                .read()
+                .await
+                .leases_of(bench.me)
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
 
     pub async fn a_call_that_was_hung_up_in_the_queue_cannot_be_claimed(bench: Bench) {

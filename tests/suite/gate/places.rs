@@ -12,6 +12,7 @@ on_both! {
     what_the_campaign_does_not_allow_is_refused_before_the_law,
     p05_no_emergency_or_premium_number_is_decided_on,
     a_placement_that_nobody_waits_for_is_not_dialed,
+    a_node_that_stops_places_no_calls,
     a_full_trunk_says_when_to_come_again,
     many_are_decided_together_and_each_gets_its_own_answer,
 }
@@ -203,6 +204,20 @@ mod tests {
         request.answer_by = Some(bench.now().plus(Duration::from_secs(1)));
         assert!(bench.gate.place(request).await.unwrap().call.is_some());
         assert_eq!(bench.lease().await.len(), 1);
+    }
+
+    pub async fn a_node_that_stops_places_no_calls(bench: Bench) {
+        bench.callable(ANNA).await;
+        bench.gate.close();
+        let refused = bench.gate.place(bench.request(ANNA)).await.unwrap_err();
+        assert!(matches!(refused, GateError::Closing), "{refused}");
+        let mut question = bench.request(ANNA);
+        (question.request_id, question.expire_time) = (None, None);
+        assert!(
+            bench.gate.check(question).await.is_ok(),
+            "questions are still answered"
+        );
+        assert!(bench.lease().await.is_empty());
     }
 
     pub async fn a_full_trunk_says_when_to_come_again(bench: Bench) {
