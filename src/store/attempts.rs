@@ -61,7 +61,7 @@ pub struct AttemptEnd {
     /// When.
     pub at: Micros,
     /// Whoever tells of the end knows that the permit is no more. A sweeper does not: it may be wrong about the owner's
-    /// death, and closes the permit only by watching it (barrier.md 5).
+    /// death, and closes the permit only by watching it (sweep-2).
     pub permit_gone: bool,
 }
 

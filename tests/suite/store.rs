@@ -1181,7 +1181,7 @@ async fn an_outcome_is_fixed_once(store: TestStore) {
     );
 }
 
-/// barrier.md 5: who thinks the owner dead may be wrong, and an opt-out must go on waiting for the permit.
+/// sweep-1, sweep-2: who thinks the owner dead may be wrong, and an opt-out must go on waiting for the permit.
 async fn an_end_told_by_another_leaves_the_permit_open(store: TestStore) {
     let (call, made) = store.claimed(phone(1), Incarnation::new(NOON)).await;
     let swept = AttemptEnd {
