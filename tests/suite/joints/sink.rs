@@ -127,15 +127,6 @@ impl Sink {
     pub fn packets(&self) -> Vec<Packet> {
         self.packets.lock().unwrap().clone()
     }
-
-    /// INVITE datagrams so far.
-    pub fn invites(&self) -> usize {
-        let packets = self.packets.lock().unwrap();
-        packets
-            .iter()
-            .filter(|packet| !packet.sent && packet.what == "INVITE")
-            .count()
-    }
 }
 
 /// A request or response, as far as the callee reads it.
