@@ -247,7 +247,7 @@ impl Callee {
         };
         self.write_down(&message, &message.what, source, at, false);
         match message.what.as_str() {
-            "INVITE" => self.invited(message, source, at),
+            "INVITE" => self.invited(&message, source, at),
             "ACK" => self.acknowledged(&message, at),
             "CANCEL" => self.cancelled(&message, source),
             "BYE" => {
@@ -275,7 +275,7 @@ impl Callee {
         });
     }
 
-    fn invited(&mut self, invite: Message, node: SocketAddr, at: At) {
+    fn invited(&mut self, invite: &Message, node: SocketAddr, at: At) {
         let call_id = invite.get("call-id").to_owned();
         self.tags += 1;
         let fresh = Leg {

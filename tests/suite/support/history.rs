@@ -169,7 +169,8 @@ impl std::fmt::Display for Violation {
 
 /// Everything that is wrong with this history.
 pub fn check(history: &History) -> Vec<Violation> {
-    let checks: [(&str, fn(&History) -> Vec<String>); 7] = [
+    type Check = fn(&History) -> Vec<String>;
+    let checks: [(&str, Check); 7] = [
         ("P-01", every_invite_was_allowed),
         ("P-02", no_opt_out_is_lost),
         ("P-03", no_invite_passes_an_opt_out),
