@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::store::{Leased, Notice, StoreError, Urgency};
 
-use super::{LOOK_EVERY, Lane, Phase, Shared, attempt, journal};
+use super::{Active, LOOK_EVERY, Lane, Phase, Shared, attempt, journal};
 
 /// Calls leased in one transaction at most: enough to keep a fast trunk busy, few enough to leave other nodes theirs.
 const LEASE_MAX: u32 = 32;
@@ -96,6 +96,11 @@ async fn lease(shared: &Shared, lane: &Lane, room: u32) -> Result<Vec<Leased>, S
         }
         return Err(error);
     }
+    // What is leased to us and not known here, `watch` gives back.
+    let held = leased
+        .iter()
+        .map(|each| (each.call.call_id, Active::Waiting));
+    shared.active().extend(held);
     Ok(leased)
 }
 
@@ -122,5 +127,6 @@ async fn give_back(shared: &Shared, calls: impl Iterator<Item = Leased>) {
         if let Err(error) = journal::release(shared.gate.store(), &leased).await {
             tracing::warn!(call.id = %leased.call.call_id, %error, "a leased call was not given back; a sweeper will");
         }
+        shared.active().remove(&leased.call.call_id);
     }
 }

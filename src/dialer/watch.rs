@@ -1,5 +1,5 @@
-//! What the owner of attempts looks for: opt-outs that cover an unanswered call, wishes to hang up, and attempts of its
-//! own that it does not know (claim-12, claim-7). On a notice at once, every 250 ms without.
+//! What the owner of attempts looks for: opt-outs that cover an unanswered call, wishes to hang up, and attempts and
+//! leases of its own that it does not know (claim-12, claim-7). On a notice at once, every 250 ms without.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,20 +16,24 @@ use crate::store::{AttemptEnd, CancelCause, NewEvent, Notice, StoreError, Urgenc
 use super::journal::end_attempt;
 use super::{Active, LOOK_EVERY, Phase, Shared};
 
-/// How long an attempt of ours may be on record without being known here before it is ended as never sent: longer than
-/// any answer to COMMIT takes.
+/// How long an attempt or a lease of ours may be on record without being known here before it is ended as never sent, or
+/// given back: longer than any answer to COMMIT takes.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 
 /// Looks until the worker has stopped.
 pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
     let mut notices = shared.gate.store().notices();
     let mut unknown = HashMap::new();
+    let mut unheard = HashMap::new();
     loop {
         if let Err(error) = cancel_covered(&shared).await {
             tracing::warn!(%error, "cannot look for opt-outs and hang-ups; trying again");
         }
         if let Err(error) = end_unsent(&shared, &mut unknown).await {
             tracing::debug!(%error, "cannot look for unsent attempts; trying again");
+        }
+        if let Err(error) = release_unheard(&shared, &mut unheard).await {
+            tracing::debug!(%error, "cannot look for lost leases; trying again");
         }
         tokio::select! {
             _ = tokio::time::timeout(LOOK_EVERY, concerns_us(&mut notices)) => {}
@@ -148,6 +152,32 @@ async fn end_unsent(
         )
         .await?;
         shared.gate.changed(call_id);
+    }
+    Ok(())
+}
+
+/// A lease of ours that is on record and not known here: its COMMIT overtook what was to give it back, as it may when its
+/// connection broke. We live, so no sweeper frees it.
+async fn release_unheard(
+    shared: &Shared,
+    seen: &mut HashMap<(CallId, i64), Mono>,
+) -> Result<(), StoreError> {
+    let now = shared.clock.read().mono;
+    let mut tx = shared.gate.store().read().await?;
+    let mut leases = tx.leases_of(shared.me).await?;
+    drop(tx);
+    leases.retain(|(call_id, _)| !shared.active().contains_key(call_id));
+    seen.retain(|lease, _| leases.contains(lease));
+    for lease in leases {
+        let since = *seen.entry(lease).or_insert(now);
+        if now.since(since) < UNKNOWN_FOR {
+            continue;
+        }
+        let (call_id, epoch) = lease;
+        tracing::warn!(call.id = %call_id, "a lease was not heard of; the call goes back to the queue");
+        let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
+        tx.release_lease(call_id, epoch).await?;
+        tx.commit().await?;
     }
     Ok(())
 }
