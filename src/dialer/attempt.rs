@@ -27,6 +27,7 @@ pub(super) async fn run(
 ) {
     let call_id = leased.call.call_id;
     let sip_call_id = shared.endpoint.new_call_id();
+    shared.active().insert(call_id, Active::Claiming);
     let _known = Known {
         shared: &shared,
         leased: &leased,

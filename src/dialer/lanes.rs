@@ -119,7 +119,7 @@ async fn lease(shared: &Shared, lane: &Lane, room: usize) -> Result<Vec<Leased>,
     let mut active = shared.active();
     for leased in &leased {
         // Known from here on: a lease of ours that is on record and not known here was never heard of.
-        active.insert(leased.call.call_id, Active::Claiming);
+        active.insert(leased.call.call_id, Active::Waiting);
     }
     Ok(leased)
 }
@@ -144,9 +144,9 @@ async fn drained(phase: &mut watch::Receiver<Phase>) {
 /// This process is about to end: what it cannot give back another's sweeper will.
 async fn give_back(shared: &Shared, calls: impl Iterator<Item = Leased>) {
     for leased in calls {
-        shared.active().remove(&leased.call.call_id);
         if let Err(error) = journal::release(shared.gate.store(), &leased).await {
             tracing::warn!(call.id = %leased.call.call_id, %error, "a leased call was not given back; a sweeper will");
         }
+        shared.active().remove(&leased.call.call_id);
     }
 }

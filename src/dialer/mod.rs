@@ -65,12 +65,14 @@ struct Shared {
     node: String,
     /// Which start of which process this is: the owner's name on leases, attempts and the heartbeat.
     me: Incarnation,
-    /// Calls that this process claims or has claimed.
+    /// Calls that this process leased, claims or has claimed.
     active: Mutex<HashMap<CallId, Active>>,
 }
 
 /// A call under this process's care.
 enum Active {
+    /// Leased; waits for its pace token.
+    Waiting,
     /// The gate is being asked; the attempt may be committed already.
     Claiming,
     /// Under way; steered through `control`.

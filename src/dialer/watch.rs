@@ -1,5 +1,5 @@
-//! What the owner of attempts looks for: opt-outs that cover an unanswered call, wishes to hang up, and attempts of its
-//! own that it does not know (claim-12, claim-7). On a notice at once, every 250 ms without.
+//! What the owner of attempts looks for: opt-outs that cover an unanswered call, wishes to hang up, and attempts and
+//! leases of its own that it does not know (claim-12, claim-7). On a notice at once, every 250 ms without.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::store::{AttemptEnd, CancelCause, NewEvent, Notice, StoreError, Urgenc
 use super::journal::end_attempt;
 use super::{Active, LOOK_EVERY, Phase, Shared};
 
-/// How long an attempt of ours may be on record without being known here before it is ended as never sent: longer than
-/// any answer to COMMIT takes.
+/// How long an attempt or a lease of ours may be on record without being known here before it is ended as never sent, or
+/// given back: longer than any answer to COMMIT takes.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 
 /// Looks until the worker has stopped.

@@ -27,9 +27,15 @@ impl Tx {
             .map(|_| ()))
     }
 
-    /// Every process's counter; one that stands still belongs to a dead process.
+    /// Every process's counter; one that stands still belongs to a dead process. One that holds something and never beat,
+    /// for it died first, has a counter that stands at 0.
     pub async fn heartbeats(&mut self) -> Result<Vec<(Incarnation, i64)>> {
-        const SQL: &str = "SELECT incarnation, beats FROM nodes ORDER BY incarnation";
+        const SQL: &str = "SELECT incarnation, beats FROM nodes
+            UNION ALL
+            SELECT held.owner, 0 FROM (SELECT owner FROM attempts WHERE outcome IS NULL
+                UNION SELECT lease_owner AS owner FROM calls WHERE queue_state = 'leased') AS held
+            WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE incarnation = held.owner)
+            ORDER BY 1";
         let rows: Vec<(Uuid, i64)> = on!(self, |conn| sqlx::query_as(SQL).fetch_all(conn).await)?;
         Ok(rows
             .into_iter()

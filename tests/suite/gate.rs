@@ -2,7 +2,7 @@
 //! test runs on both databases.
 
 mod barrier;
-mod bench;
+pub mod bench;
 mod claims;
 mod people;
 mod places;

@@ -1498,6 +1498,11 @@ async fn nodes_leave_orphans_and_leases(store: TestStore) {
         [(made.attempt_id, call.call_id, tenant())]
     );
     assert!(tx.orphans(alive).await.unwrap().is_empty());
+    assert_eq!(
+        tx.leases_of(dead).await.unwrap(),
+        [(waiting.call_id, lease.lease_epoch)]
+    );
+    assert!(tx.leases_of(alive).await.unwrap().is_empty());
     assert_eq!(tx.requeue_leases_of(alive).await.unwrap(), 0);
     assert_eq!(
         tx.requeue_leases_of(dead).await.unwrap(),

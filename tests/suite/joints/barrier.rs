@@ -49,7 +49,15 @@ struct Stage<'a> {
     links: &'a [Link],
     /// What the last node's clock is read from, if it can be moved.
     clock: Option<PathBuf>,
-    disturbed: Vec<(u16, At, At)>,
+    disturbed: Vec<Disturbance>,
+}
+
+/// Something was done to the node with this port.
+struct Disturbance {
+    node: u16,
+    from: At,
+    until: At,
+    killed: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +103,7 @@ impl<'a> Stage<'a> {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        let mut faults = vec![Fault::Stop, Fault::Stop, Fault::Kill];
+        let mut faults = vec![Fault::Stop, Fault::Kill];
         if !self.links.is_empty() {
             faults.extend([Fault::Cut, Fault::Still]);
         }
@@ -141,8 +149,12 @@ impl<'a> Stage<'a> {
                 std::fs::rename(new, file).unwrap();
             }
         }
-        self.disturbed
-            .push((self.world.nodes[node].sip_port, begun, now()));
+        self.disturbed.push(Disturbance {
+            node: self.world.nodes[node].sip_port,
+            from: begun,
+            until: now(),
+            killed: matches!(fault, Fault::Kill),
+        });
     }
 }
 
@@ -186,15 +198,16 @@ async fn run(mut stage: Stage<'_>) {
 
 /// What rang when an opt-out was acknowledged is cancelled: within a second, said of nodes that were left alone. The
 /// bound here is wider, for machines that have other things to do.
-fn cancelled_in_time(history: &History, disturbed: &[(u16, At, At)]) {
+fn cancelled_in_time(history: &History, disturbed: &[Disturbance]) {
     const GENEROUS: Duration = Duration::from_secs(3);
     /// What a stopped or cut off node needs to find its way back.
-    const AFTERMATH: Duration = Duration::from_secs(8);
+    const AFTERMATH: Duration = Duration::from_secs(6);
     let delays = cancel_delays(history, |invite, at| {
-        let touches = |(port, from, to): &(u16, At, At)| {
-            *port == invite.node && invite.at < *to + AFTERMATH && at + GENEROUS > *from
-        };
-        disturbed.iter().any(touches)
+        disturbed.iter().any(|it| {
+            let unable = at + GENEROUS > it.from && at < it.until + AFTERMATH;
+            // What a killed process had dialed, nobody can cancel.
+            it.node == invite.node && (unable || it.killed && invite.at < it.until)
+        })
     });
     let never = delays.iter().filter(|delay| delay.is_none()).count();
     let known: Vec<Duration> = delays.iter().filter_map(|delay| *delay).collect();

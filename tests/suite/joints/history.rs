@@ -747,7 +747,12 @@ fn a_ringing_call_that_an_opt_out_leaves_ringing_is_seen() {
     assert_eq!(with(packet(75, "CANCEL")), [Some(at(15))]);
     assert_eq!(delays(ringing()), [None]);
     assert_eq!(with(packet(5_000, "487")), [None]);
-    assert_eq!(with(packet(55, "CANCEL")), [], "it was cancelled before");
+    assert_eq!(
+        with(packet(55, "CANCEL")),
+        [Some(at(0))],
+        "while the opt-out waited"
+    );
+    assert_eq!(with(packet(45, "CANCEL")), [], "it was cancelled before");
     assert_eq!(with(packet(55, "486")), [], "it was over before");
     assert_eq!(delays(vec![packet(30, "INVITE")]), [], "it did not ring");
 }

@@ -11,7 +11,7 @@ use super::database::Database;
 use super::ledger::{Ledger, figures};
 use super::load::{Load, Mix};
 use super::rng::{Rng, seed, size};
-use super::sink::now;
+use super::sink::{Part, now};
 use super::world::{Home, World};
 use crate::support::history::{History, check};
 
@@ -37,6 +37,45 @@ async fn p01_p02_p03_p04_p07_p08_p16_hold_on_postgres_when_servers_and_the_datab
     if let Some(database) = block_in_place(Database::create) {
         run(Home::Postgres(database), 2).await;
     }
+}
+
+/// The same requests from several clients at once and again later, over two nodes that are killed in turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p07_a_request_that_is_made_again_and_again_counts_once() {
+    const MIX: Mix = Mix {
+        opt_outs: 8,
+        lifts: 9,
+        consents: 0,
+        checks: 0,
+        doubled: 100,
+    };
+    /// Tries that one request takes on average, nearly.
+    const TRIES: usize = 3;
+    let Some(database) = block_in_place(Database::create) else {
+        return;
+    };
+    let (seed, budget) = (seed(), size("DIALGATE_DUPLICATES", 600) / TRIES);
+    let kills = (budget / 60).clamp(2, 500);
+    let mut world = World::build(Home::Postgres(database), 2, PEOPLE).await;
+    // Those whose calls are over soon: the queue is not to fill.
+    world.people.retain(|(number, _)| {
+        matches!(
+            Part::of(number),
+            Part::Answers | Part::Busy | Part::ChallengesBusy
+        )
+    });
+    block_in_place(|| world.nodes[1].start());
+    let load = Load::of(&world, MIX, Duration::from_secs(120), budget).await;
+    let mut clients = load.run(seed, CLIENTS);
+    let mut rng = Rng::new(seed, 3);
+    for kill in 0..kills {
+        progress(&load, &mut clients, budget * TRIES / kills).await;
+        tokio::time::sleep(rng.millis(0, 100)).await;
+        block_in_place(|| strike(&mut world, kill));
+    }
+    finish(&mut clients).await;
+    eprintln!("{kills} kills");
+    conclude(&mut world, &load, true).await;
 }
 
 async fn run(home: Home, nodes: usize) {

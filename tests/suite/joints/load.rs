@@ -29,7 +29,7 @@ pub struct Mix {
     pub lifts: usize,
     pub consents: usize,
     pub checks: usize,
-    /// Of the calls: how many are asked for several times at once.
+    /// Of the calls and opt-outs: how many are asked for several times at once.
     pub doubled: usize,
 }
 
@@ -159,29 +159,38 @@ impl Load {
             request_id: &request.request_id,
             wish: Wish::OptOut { subject, seller },
         };
-        let node = rng.below(self.clients.len());
-        let recorded = self
-            .persist(
-                &this,
-                node,
-                |client| {
-                    let request = request.clone();
-                    async move { client.suppressions().create_suppression(request).await }
-                },
-                |answer| {
-                    (
-                        answer
-                            .suppression
-                            .clone()
-                            .unwrap_or_default()
-                            .suppression_id,
-                        None,
-                    )
-                },
-            )
-            .await;
-        if let Some(id) = recorded {
-            self.liftable.lock().unwrap().push(id);
+        let (times, first) = (self.times(rng), rng.below(self.clients.len()));
+        let recorded = Mutex::new(None);
+        let tries = (0..times).map(async |index| {
+            let node = (first + index) % self.clients.len();
+            let id = self
+                .persist(
+                    &this,
+                    node,
+                    |client| {
+                        let request = request.clone();
+                        async move { client.suppressions().create_suppression(request).await }
+                    },
+                    |answer| {
+                        let recorded = answer.suppression.clone().unwrap_or_default();
+                        (recorded.suppression_id, None)
+                    },
+                )
+                .await;
+            *recorded.lock().unwrap() = id;
+        });
+        futures_join(tries).await;
+        self.liftable
+            .lock()
+            .unwrap()
+            .extend(recorded.into_inner().unwrap());
+    }
+
+    /// How often the same request is made at once.
+    fn times(&self, rng: &mut Rng) -> usize {
+        match rng.percent(self.mix.doubled) {
+            true => 2 + rng.below(3),
+            false => 1,
         }
     }
 
@@ -290,11 +299,7 @@ impl Load {
         // None named, or one of the two.
         let caller_id = *rng.pick(&["", CALLER_IDS[0], CALLER_IDS[1]]);
         let request = place(&number, caller_id, rng.uuid(), self.good_for);
-        let times = if rng.percent(self.mix.doubled) {
-            2 + rng.below(3)
-        } else {
-            1
-        };
+        let times = self.times(rng);
         let first = rng.below(self.clients.len());
         let tries = (0..times).map(|index| self.place_once(&request, first + index));
         futures_join(tries).await;

@@ -127,15 +127,6 @@ impl Sink {
     pub fn packets(&self) -> Vec<Packet> {
         self.packets.lock().unwrap().clone()
     }
-
-    /// INVITE datagrams so far.
-    pub fn invites(&self) -> usize {
-        let packets = self.packets.lock().unwrap();
-        packets
-            .iter()
-            .filter(|packet| !packet.sent && packet.what == "INVITE")
-            .count()
-    }
 }
 
 /// A request or response, as far as the callee reads it.
@@ -256,7 +247,7 @@ impl Callee {
         };
         self.write_down(&message, &message.what, source, at, false);
         match message.what.as_str() {
-            "INVITE" => self.invited(message, source, at),
+            "INVITE" => self.invited(&message, source, at),
             "ACK" => self.acknowledged(&message, at),
             "CANCEL" => self.cancelled(&message, source),
             "BYE" => {
@@ -284,7 +275,7 @@ impl Callee {
         });
     }
 
-    fn invited(&mut self, invite: Message, node: SocketAddr, at: At) {
+    fn invited(&mut self, invite: &Message, node: SocketAddr, at: At) {
         let call_id = invite.get("call-id").to_owned();
         self.tags += 1;
         let fresh = Leg {

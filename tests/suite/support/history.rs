@@ -169,7 +169,8 @@ impl std::fmt::Display for Violation {
 
 /// Everything that is wrong with this history.
 pub fn check(history: &History) -> Vec<Violation> {
-    let checks: [(&str, fn(&History) -> Vec<String>); 7] = [
+    type Check = fn(&History) -> Vec<String>;
+    let checks: [(&str, Check); 7] = [
         ("P-01", every_invite_was_allowed),
         ("P-02", no_opt_out_is_lost),
         ("P-03", no_invite_passes_an_opt_out),
@@ -603,8 +604,8 @@ fn every_effect_has_its_entry(history: &History) -> Vec<String> {
     wrong
 }
 
-/// How long after each acknowledged opt-out the calls that were ringing then were cancelled, where they still rang by
-/// then; calls of a node that `excused` speaks for are left out. `None`: never.
+/// How long after each acknowledged opt-out the calls were cancelled that rang when it was asked for; zero if before the
+/// acknowledgement. Calls that `excused` speaks for are left out, and those that ended by themselves. `None`: never.
 pub fn cancel_delays(
     history: &History,
     excused: impl Fn(&Packet, At) -> bool,
@@ -621,41 +622,40 @@ pub fn cancel_delays(
                 continue;
             };
             let attempt = attempts.get(call_id).map(|chain| chain[0]);
-            let ringing = packets
-                .iter()
-                .any(|each| each.sent && each.what == "180" && each.at < barrier.from);
-            let done = |each: &&&Packet| {
-                each.sent && each.what.as_str() >= "200" && each.what.as_str() < "700"
-            };
-            let final_at = packets
-                .iter()
-                .filter(|each| {
-                    each.cseq >= invite.cseq && !matches!(each.what.as_str(), "401" | "407")
-                })
-                .find(done)
-                .map(|each| each.at);
-            let cancel = packets
-                .iter()
-                .find(|each| !each.sent && each.what == "CANCEL")
-                .map(|each| each.at);
-            // Cancelled because of it or not, it no longer rang.
-            let over = |at: Option<At>| at.is_some_and(|at| at <= barrier.from);
-            if !ringing
-                || over(final_at)
-                || over(cancel)
-                || !barrier.covers(invite, attempt)
-                || excused(invite, barrier.from)
-            {
-                continue;
-            }
-            match (cancel, final_at) {
-                (Some(at), _) => delays.push(Some(at - barrier.from)),
-                // It ended by itself so soon that nothing can be said.
-                (None, Some(end)) if end - barrier.from < Duration::from_secs(1) => {}
-                (None, _) => delays.push(None),
+            if barrier.covers(invite, attempt) && !excused(invite, barrier.from) {
+                delays.extend(cancel_delay(&barrier, packets));
             }
         }
     }
     delays.sort();
     delays
+}
+
+/// What became of one call that an opt-out covers; nothing if it did not ring then.
+fn cancel_delay(barrier: &Barrier<'_>, packets: &[&Packet]) -> Option<Option<Duration>> {
+    /// What ends by itself so soon need not be cancelled.
+    const SOON: Duration = Duration::from_secs(1);
+    let asked = barrier.operation.invoked;
+    let first = |wanted: &dyn Fn(&Packet) -> bool| {
+        packets
+            .iter()
+            .find(|packet| wanted(packet))
+            .map(|packet| packet.at)
+    };
+    let rang = first(&|packet| packet.sent && packet.what == "180")?;
+    let cancel = first(&|packet| !packet.sent && packet.what == "CANCEL");
+    let end = first(&|packet| {
+        packet.sent
+            && ("200".."700").contains(&packet.what.as_str())
+            && !matches!(packet.what.as_str(), "401" | "407")
+    });
+    let over = |at: Option<At>| at.is_some_and(|at| at < asked);
+    if rang >= asked || over(cancel) || over(end) {
+        return None;
+    }
+    match (cancel, end) {
+        (Some(cancel), _) => Some(Some(cancel.saturating_sub(barrier.from))),
+        (None, Some(end)) if end < barrier.from + SOON => None,
+        (None, _) => Some(None),
+    }
 }
