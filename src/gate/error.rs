@@ -63,6 +63,12 @@ pub enum GateError {
     /// The person who asked for a lift cannot approve it.
     #[error("a lift takes two people: another administrator must approve what you asked for")]
     SecondApproverRequired,
+    /// The call has a disposition already.
+    #[error("call_id: the call has a disposition already; correct that one")]
+    DispositionExists,
+    /// What is to be corrected was corrected before.
+    #[error("disposition_id: is not the latest disposition of the call; read the call again")]
+    DispositionNotLatest,
     /// The trunk's queue is full.
     #[error("the queue of the trunk is full; try again later")]
     TrunkSaturated {

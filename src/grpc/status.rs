@@ -362,6 +362,16 @@ fn as_things_stand(error: &GateError) -> Refusal {
             "suppression_id",
             "a lift takes two people: the wish is recorded, now another administrator must ask for the same",
         ),
+        GateError::DispositionExists => about(
+            "DISPOSITION_EXISTS",
+            "call_id",
+            "the call has a disposition already; correct that one with AmendDisposition",
+        ),
+        GateError::DispositionNotLatest => about(
+            "DISPOSITION_NOT_LATEST",
+            "disposition_id",
+            "is not the latest disposition of the call; read the call again",
+        ),
         other => Refusal::new(Code::Internal, "INTERNAL", other.to_string()),
     }
 }
@@ -476,6 +486,8 @@ mod tests {
             GateError::PartyAmbiguous,
             GateError::EtagMismatch,
             GateError::SecondApproverRequired,
+            GateError::DispositionExists,
+            GateError::DispositionNotLatest,
             GateError::NotFound { what: "call" },
             GateError::Invalid {
                 field: "x".to_owned(),
