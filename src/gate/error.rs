@@ -45,8 +45,10 @@ pub enum GateError {
     /// The request's own time ran out before it was decided.
     #[error("expire_time: has passed; ask again with a later one")]
     RequestExpired,
-    /// The request id was used for something else.
-    #[error("request_id: was used for a request with another content; take a new one")]
+    /// The request id was used for something else, or by somebody else.
+    #[error(
+        "request_id: was used for a request with another content or by another API key; take a new one"
+    )]
     RequestIdReused,
     /// Several people share the number.
     #[error("party_id: several people share this number; name the one to be called")]

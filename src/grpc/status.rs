@@ -290,7 +290,8 @@ pub(super) fn from_gate(error: &GateError) -> Status {
         ),
         GateError::Store(error) => from_store(error),
         GateError::RequestIdReused => {
-            let problem = "was used for a request with another content; take a new one";
+            let problem =
+                "was used for a request with another content or by another API key; take a new one";
             Refusal::new(
                 Code::AlreadyExists,
                 "REQUEST_ID_REUSED",
