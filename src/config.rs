@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ::config::{Environment, File, FileFormat, Value};
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use crate::dialer::{DialerConfig, Lane, TrunkConfig};
 use crate::domain::campaign::Campaign;
 use crate::gate::{CampaignConfig, GateConfig};
 use crate::grpc::GrpcConfig;
+use crate::policy::{Pack, PackProblems};
 use crate::sip::SipConfig;
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
@@ -31,8 +33,8 @@ pub struct Config {
     pub dialer: DialerConfig,
     /// Bounds of the gate.
     pub gate: GateConfig,
-    /// Where the law is.
-    pub rules: RulesConfig,
+    /// The law, under which campaigns and regions were checked.
+    pub pack: Arc<Pack>,
     /// What is logged.
     pub log: LogConfig,
     /// Trunks with their limits.
@@ -47,6 +49,16 @@ pub struct Config {
 pub struct RulesConfig {
     /// A folder that replaces the rules and numbering tables of the binary; absent = those of the binary.
     pub folder: Option<PathBuf>,
+}
+
+impl RulesConfig {
+    /// The rule pack of the folder, or of the binary.
+    pub fn load(&self) -> Result<Pack, PackProblems> {
+        match &self.folder {
+            Some(folder) => Pack::load(folder),
+            None => Pack::embedded(),
+        }
+    }
 }
 
 /// Everything that is wrong with a configuration, each with the section and key it stands at.
@@ -100,17 +112,26 @@ impl Sections {
         let mut gate = self.take::<GateConfig>("gate");
         let rules = self.take::<RulesConfig>("rules");
         let log = self.take::<LogConfig>("log");
-        let lanes = self.lanes();
-        let campaigns = self.campaigns(&lanes);
+        let pack = rules.and_then(|rules| self.pack(&rules));
+        let (trunks, lanes) = self.lanes();
+        let campaigns = self.campaigns(&trunks, pack.as_deref());
         for unknown in self.sections.keys() {
             self.problems
                 .push(format!("[{unknown}]: there is no such section"));
         }
         self.at(
+            "[store]",
+            store.iter().flat_map(StoreConfig::problems).collect(),
+        );
+        self.at("[log]", log.iter().flat_map(LogConfig::problems).collect());
+        self.at(
             "[grpc]",
             grpc.iter().flat_map(GrpcConfig::problems).collect(),
         );
         self.at("[sip]", sip.iter().flat_map(SipConfig::problems).collect());
+        if let (Some(gate), Some(pack)) = (&gate, &pack) {
+            self.at("[gate]", gate.problems(pack));
+        }
         if let Some(gate) = &mut gate {
             gate.trunk_queue_max = lanes
                 .iter()
@@ -128,7 +149,7 @@ impl Sections {
             sip,
             dialer,
             gate,
-            rules,
+            pack,
             log,
             self.problems.is_empty(),
         ) {
@@ -138,7 +159,7 @@ impl Sections {
                 Some(sip),
                 Some(dialer),
                 Some(gate),
-                Some(rules),
+                Some(pack),
                 Some(log),
                 true,
             ) => Ok(Config {
@@ -147,7 +168,7 @@ impl Sections {
                 sip,
                 dialer,
                 gate,
-                rules,
+                pack,
                 log,
                 lanes,
                 campaigns,
@@ -163,13 +184,13 @@ impl Sections {
         self.read(section, &format!("[{name}]"))
     }
 
-    fn take_all<T: DeserializeOwned>(&mut self, kind: &str) -> BTreeMap<String, T> {
+    /// Every section of this kind by its name; nothing for one that cannot be read, which has been told.
+    fn take_all<T: DeserializeOwned>(&mut self, kind: &str) -> Vec<(String, Option<T>)> {
         let named: BTreeMap<String, Value> = self.take(kind).unwrap_or_default();
-        let mut read = BTreeMap::new();
+        let mut read = Vec::new();
         for (name, section) in named {
-            if let Some(value) = self.read(section, &format!("[{kind}.{name}]")) {
-                read.insert(name, value);
-            }
+            let value = self.read(section, &format!("[{kind}.{name}]"));
+            read.push((name, value));
         }
         read
     }
@@ -188,29 +209,45 @@ impl Sections {
         self.problems.extend(placed);
     }
 
-    fn lanes(&mut self) -> Vec<Lane> {
-        let mut lanes = Vec::new();
+    fn pack(&mut self, rules: &RulesConfig) -> Option<Arc<Pack>> {
+        rules
+            .load()
+            .map_err(|error| self.problems.push(format!("[rules] {error}")))
+            .ok()
+            .map(Arc::new)
+    }
+
+    /// The names of all trunks, and those of them that can be used.
+    fn lanes(&mut self) -> (Vec<String>, Vec<Lane>) {
+        let (mut names, mut lanes) = (Vec::new(), Vec::new());
         for (name, config) in self.take_all::<TrunkConfig>("trunk") {
+            names.push(name.clone());
+            let Some(config) = config else { continue };
             match config.trunk(&name) {
                 Ok(trunk) => lanes.push(Lane { trunk, config }),
                 Err(problems) => self.at(&format!("[trunk.{name}]"), problems),
             }
         }
-        lanes
+        (names, lanes)
     }
 
-    fn campaigns(&mut self, lanes: &[Lane]) -> Vec<Campaign> {
+    fn campaigns(&mut self, trunks: &[String], pack: Option<&Pack>) -> Vec<Campaign> {
         let mut campaigns = Vec::new();
         for (name, config) in self.take_all::<CampaignConfig>("campaign") {
-            if !lanes.iter().any(|lane| lane.trunk.name == config.trunk) {
+            let Some(config) = config else { continue };
+            let place = format!("[campaign.{name}]");
+            if !trunks.contains(&config.trunk) {
                 self.problems.push(format!(
-                    "[campaign.{name}] trunk: there is no usable section [trunk.{}]",
+                    "{place} trunk: there is no section [trunk.{}]",
                     config.trunk
                 ));
             }
+            if let Some(pack) = pack {
+                self.at(&place, config.places(pack.tables()));
+            }
             match config.campaign(&name) {
                 Ok(campaign) => campaigns.push(campaign),
-                Err(problems) => self.at(&format!("[campaign.{name}]"), problems),
+                Err(problems) => self.at(&place, problems),
             }
         }
         campaigns
@@ -258,6 +295,59 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn what_would_fail_or_fail_open_later_is_refused_at_once() {
+        let text = EXAMPLE
+            .replace("url = \"sqlite:dialgate.db\"", "url = \"mysql://x\"")
+            .replace("max_connections = 8", "max_connections = 0")
+            .replace(
+                "# [grpc.tls]\n# cert_file = \"server.pem\"\n# key_file = \"server-key.pem\"",
+                "[grpc.tls]\ncert_file = \"/nowhere/c.pem\"\nkey_file = \"/nowhere/k.pem\"",
+            )
+            .replace(
+                "# emergency_regions = []",
+                "emergency_regions = [\"US-LA\", \"LA\", \"us-la\", \"US-LOUISIANA\"]",
+            )
+            .replace("[trunk.carrier]", "[trunk.carrier]\nnonsense = 1")
+            .replace("[log]", "[log]\nfilter = \"dialgate=lowd\"")
+            + CAMPAIGN;
+        let ConfigProblems(problems) = parse(&text).unwrap_err();
+        for wanted in [
+            "[store] url",
+            "[store] max_connections",
+            "[grpc] tls.cert_file: cannot read `/nowhere/c.pem`",
+            "[grpc] tls.key_file: cannot read `/nowhere/k.pem`",
+            "[gate] emergency_regions: `LA`",
+            "[gate] emergency_regions: `us-la`",
+            "[gate] emergency_regions: `US-LOUISIANA`",
+            "[trunk.carrier]",
+            "[log] filter: `dialgate=lowd`",
+            "[campaign.wrong] seller: is empty",
+            "[campaign.wrong] destinations: `XX`",
+            "[campaign.wrong] controller_country: `QQ`",
+            "[campaign.wrong] caller_ids, number 2: ",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(wanted)),
+                "{wanted} in {problems:#?}"
+            );
+        }
+        assert_eq!(
+            problems.len(),
+            13,
+            "none of a campaign whose trunk is broken, none of US-LA: {problems:#?}"
+        );
+    }
+
+    const CAMPAIGN: &str = "
+[campaign.wrong]
+seller = \" \"
+trunk = \"carrier\"
+destinations = [\"US\", \"XX\"]
+controller_country = \"QQ\"
+caller_ids = [{ number = \"+14045550100\" }, { number = \"+19005550100\" }]
+";
 
     #[test]
     fn the_environment_wins_over_the_file() {

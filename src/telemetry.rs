@@ -26,6 +26,20 @@ pub struct LogConfig {
     pub filter: Option<String>,
 }
 
+impl LogConfig {
+    /// Everything that is wrong with the section, each problem with its key.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let wrong = |filter: &String| {
+            let error = EnvFilter::builder().parse(filter).err()?;
+            Some(format!(
+                "filter: `{filter}` cannot be used ({error}); write it like `info,dialgate::gate=debug`"
+            ))
+        };
+        self.filter.iter().filter_map(wrong).collect()
+    }
+}
+
 /// Starts the log on standard error. A second start is ignored: the first one stands.
 pub fn start(config: &LogConfig, default_filter: &str) {
     let wanted = std::env::var("DIALGATE_LOG")

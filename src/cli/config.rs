@@ -24,11 +24,10 @@ pub struct CheckArgs {
     pub file: PathBuf,
 }
 
-/// Checks the file and, where it names one, the folder of rules.
+/// Checks the file with everything that it names; `serve` begins with the same.
 pub fn run(command: ConfigCommand) -> Result<ExitCode> {
     let ConfigCommand::Check(CheckArgs { file }) = command;
     let config = Config::load(&file)?;
-    super::node::load_pack(&config.rules)?;
     println!(
         "{}: {} campaigns on {} trunks; nothing is wrong with it",
         file.display(),

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::clock::Clock;
-use crate::config::{Config, RulesConfig};
+use crate::config::Config;
 use crate::dialer::Dialer;
 use crate::gate::{Campaigns, Gate};
 use crate::grpc::{self, Server};
-use crate::policy::Pack;
 use crate::sip::{self, Endpoint};
 use crate::store::Store;
 
@@ -24,19 +23,9 @@ pub struct Node {
     sip_addr: SocketAddr,
 }
 
-/// The rule pack of the folder, or of the binary.
-pub fn load_pack(config: &RulesConfig) -> Result<Pack> {
-    match &config.folder {
-        Some(folder) => Pack::load(folder)
-            .with_context(|| format!("the rules in `{}` cannot be used", folder.display())),
-        None => Pack::embedded().context("the rules of the binary cannot be used"),
-    }
-}
-
 impl Node {
     /// Starts everything; what cannot be started in full is not started at all.
     pub async fn start(config: Config, clock: Clock) -> Result<Self> {
-        let pack = Arc::new(load_pack(&config.rules)?);
         let store = Store::open(&config.store)
             .await
             .context("the store cannot be opened")?;
@@ -48,7 +37,7 @@ impl Node {
         let reader = clock.clone();
         let gate = Gate::start(
             store.clone(),
-            pack,
+            config.pack,
             campaigns,
             config.gate,
             Arc::new(move || reader.read()),

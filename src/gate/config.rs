@@ -7,6 +7,8 @@ use serde::Deserialize;
 use crate::domain::call::{CallKind, Purpose, SellerType};
 use crate::domain::campaign::{CallerId, Campaign, Registration};
 use crate::domain::phone::Phone;
+use crate::place::{Tables, dialable};
+use crate::policy::Pack;
 
 /// Bounds of the gate, and what the operator closed.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,6 +30,27 @@ impl Default for GateConfig {
             emergency_regions: Vec::new(),
             trunk_queue_max: BTreeMap::new(),
         }
+    }
+}
+
+impl GateConfig {
+    /// Everything that is wrong with the section under this law, each problem with its key.
+    #[must_use]
+    pub fn problems(&self, pack: &Pack) -> Vec<String> {
+        // A region that no row listens to would look like a stop and close nothing.
+        let known = pack.emergency_regions();
+        let unknown = self
+            .emergency_regions
+            .iter()
+            .filter(|named| !known.contains(&named.as_str()));
+        unknown
+            .map(|named| {
+                format!(
+                    "emergency_regions: `{named}` is no region that an emergency rule closes; those are: {}",
+                    known.join(", ")
+                )
+            })
+            .collect()
     }
 }
 
@@ -130,20 +153,17 @@ impl CampaignConfig {
     /// The campaign; or everything that is wrong with its section, naming the key.
     pub fn campaign(&self, name: &str) -> Result<Campaign, Vec<String>> {
         let mut problems = Vec::new();
+        if self.seller.trim().is_empty() {
+            problems.push(
+                "seller: is empty; name the seller on whose behalf calls are made".to_owned(),
+            );
+        }
         if self.caller_ids.is_empty() {
             problems
                 .push("caller_ids: is empty; a call must show a number that is yours".to_owned());
         }
         if self.call_kinds.is_empty() {
             problems.push("call_kinds: is empty; name at least one kind".to_owned());
-        }
-        let countries = self.destinations.iter().chain(&self.controller_country);
-        for country in countries
-            .filter(|each| each.len() != 2 || !each.bytes().all(|byte| byte.is_ascii_uppercase()))
-        {
-            problems.push(format!(
-                "`{country}` is not an ISO 3166-1 alpha-2 country; write it like `US`"
-            ));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -183,5 +203,27 @@ impl CampaignConfig {
             atds: self.atds,
             new_product: self.new_product,
         })
+    }
+
+    /// Every country and number of the section that these tables do not know, naming the key.
+    #[must_use]
+    pub fn places(&self, tables: &Tables) -> Vec<String> {
+        let destinations = self.destinations.iter().map(|each| ("destinations", each));
+        let controller = (self.controller_country.iter()).map(|each| ("controller_country", each));
+        let mut problems: Vec<String> = destinations
+            .chain(controller)
+            .filter(|(_, country)| !tables.knows_country(country))
+            .map(|(key, country)| {
+                format!(
+                    "{key}: `{country}` is not an ISO 3166-1 alpha-2 country; write it like `US`"
+                )
+            })
+            .collect();
+        for (index, each) in self.caller_ids.iter().enumerate() {
+            if let Err(why) = dialable(tables, &each.number.reveal()) {
+                problems.push(format!("caller_ids, number {}: {why}", index + 1));
+            }
+        }
+        problems
     }
 }

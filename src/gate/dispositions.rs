@@ -43,12 +43,17 @@ impl Gate {
             .call(tenant, new.call_id)
             .await?
             .ok_or(GateError::NotFound { what: "call" })?;
-        let before = tx.dispositions_of(tenant, new.call_id).await?;
         if let Some(stored) = repeated {
+            let before = tx.dispositions_of(tenant, new.call_id).await?;
             return self.said_before(tx, ask, &stored, before).await;
         }
-        may_say(&call, &before, &new)?;
         let effects = new.code.effects();
+        // Two first words at once must see each other. An opt-out goes on beside a call that somebody else holds.
+        if !tx.hold_for_word(tenant, new.call_id).await? && effects.opt_out.is_none() {
+            return Err(StoreError::LockTimeout.into());
+        }
+        let before = tx.dispositions_of(tenant, new.call_id).await?;
+        let amends = what_it_amends(&call, &before, &new)?;
         let suppression = match effects.opt_out {
             None => None,
             Some((scope, reason)) => {
@@ -65,15 +70,18 @@ impl Gate {
         if effects.number_bad {
             unlink(&mut tx, tenant, &call, ask.at).await?;
         }
+        // A correction is newer than what it corrects, whatever the clocks of two nodes say.
+        let after_last = before.last().map_or(ask.at, |last| Micros(last.at.0 + 1));
+        let at = ask.at.max(after_last);
         let said = Disposition {
-            disposition_id: DispositionId::new(ask.at),
+            disposition_id: DispositionId::new(at),
             call_id: call.call_id,
             code: new.code,
             note: new.note,
-            amends: new.amends,
+            amends,
             suppression_id: suppression.as_ref().map(|made| made.suppression_id),
             actor: ask.principal.actor(),
-            at: ask.at,
+            at,
         };
         tx.insert_disposition(tenant, &said).await?;
         tx.insert_audit(tenant, &[entry(ask, &call, &said)]).await?;
@@ -144,26 +152,34 @@ fn entry(ask: &Ask, call: &Call, said: &Disposition) -> AuditEntry {
     ask.entry(kind, Some(call.number_key), payload)
 }
 
-/// A first word needs a call that was dialed; a correction names the latest word.
-fn may_say(call: &Call, before: &[Disposition], new: &NewDisposition) -> Result<(), GateError> {
+/// The disposition that this one corrects. A first word needs a call that was dialed; a correction names the latest word.
+/// An opt-out is not refused for having come second: it corrects whatever is the latest.
+fn what_it_amends(
+    call: &Call,
+    before: &[Disposition],
+    new: &NewDisposition,
+) -> Result<Option<DispositionId>, GateError> {
     if call.attempt_id.is_none() {
         return Err(GateError::invalid(
             "call_id",
             "names a call that was not dialed",
         ));
     }
-    match (before.last(), new.amends) {
-        (None, None) => Ok(()),
-        (Some(_), None) => Err(GateError::invalid(
-            "call_id",
-            "has a disposition already; amend that one",
-        )),
-        (Some(last), Some(named)) if last.disposition_id == named => Ok(()),
-        (_, Some(_)) => Err(GateError::invalid(
-            "disposition_id",
-            "is not the latest disposition of this call",
-        )),
+    if let Some(named) = new.amends
+        && !before.iter().any(|each| each.disposition_id == named)
+    {
+        return Err(GateError::NotFound {
+            what: "disposition",
+        });
     }
+    let latest = before.last().map(|last| last.disposition_id);
+    if latest == new.amends || new.code.effects().opt_out.is_some() {
+        return Ok(latest);
+    }
+    Err(match new.amends {
+        None => GateError::DispositionExists,
+        Some(_) => GateError::DispositionNotLatest,
+    })
 }
 
 /// The number is not this person's: it leaves their record, and whoever holds it is a stranger again.

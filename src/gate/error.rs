@@ -45,8 +45,10 @@ pub enum GateError {
     /// The request's own time ran out before it was decided.
     #[error("expire_time: has passed; ask again with a later one")]
     RequestExpired,
-    /// The request id was used for something else.
-    #[error("request_id: was used for a request with another content; take a new one")]
+    /// The request id was used for something else, or by somebody else.
+    #[error(
+        "request_id: was used for a request with another content or by another API key; take a new one"
+    )]
     RequestIdReused,
     /// Several people share the number.
     #[error("party_id: several people share this number; name the one to be called")]
@@ -63,6 +65,12 @@ pub enum GateError {
     /// The person who asked for a lift cannot approve it.
     #[error("a lift takes two people: another administrator must approve what you asked for")]
     SecondApproverRequired,
+    /// The call has a disposition already.
+    #[error("call_id: the call has a disposition already; correct that one")]
+    DispositionExists,
+    /// What is to be corrected was corrected before.
+    #[error("disposition_id: is not the latest disposition of the call; read the call again")]
+    DispositionNotLatest,
     /// The trunk's queue is full.
     #[error("the queue of the trunk is full; try again later")]
     TrunkSaturated {

@@ -64,6 +64,16 @@ impl GrpcConfig {
                 self.listen
             ));
         }
+        if let Some(tls) = &self.tls {
+            for (name, path) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
+                if let Err(error) = std::fs::File::open(path) {
+                    problems.push(format!(
+                        "tls.{name}: cannot read `{}`: {error}",
+                        path.display()
+                    ));
+                }
+            }
+        }
         for (name, zero) in [
             (
                 "keepalive_interval_seconds",
@@ -112,10 +122,14 @@ mod tests {
             assert!(problems[0].starts_with("listen: `"), "{problems:?}");
         }
         assert!(open("[::1]:50051").problems().is_empty());
+        let folder = tempfile::tempdir().unwrap();
         let tls = TlsConfig {
-            cert_file: "c.pem".into(),
-            key_file: "k.pem".into(),
+            cert_file: folder.path().join("c.pem"),
+            key_file: folder.path().join("k.pem"),
         };
+        for file in [&tls.cert_file, &tls.key_file] {
+            std::fs::write(file, "").unwrap();
+        }
         let closed = GrpcConfig {
             tls: Some(tls),
             ..open("0.0.0.0:50051")

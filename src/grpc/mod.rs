@@ -78,7 +78,7 @@ struct Api {
 struct Asked<M> {
     who: Principal,
     message: M,
-    /// Hash over the whole message, to tell a repetition from a reuse of its id.
+    /// Hash over the credential and the whole message, to tell a repetition from a reuse of its id.
     digest: [u8; 32],
     at: Micros,
 }
@@ -87,9 +87,13 @@ impl Api {
     fn open<M: prost::Message>(&self, request: Request<M>) -> Result<Asked<M>, Status> {
         let who = auth::principal(&request)?;
         let message = request.into_inner();
+        // With the credential: whoever guesses or reads another's request id is not shown what it made.
+        let digest = Sha256::new()
+            .chain_update(who.api_key_id.0.as_bytes())
+            .chain_update(message.encode_to_vec());
         Ok(Asked {
             who,
-            digest: Sha256::digest(message.encode_to_vec()).into(),
+            digest: digest.finalize().into(),
             message,
             at: self.clock.read().wall,
         })

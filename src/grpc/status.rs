@@ -293,7 +293,8 @@ pub(super) fn from_gate(error: &GateError) -> Status {
         }
         GateError::Store(error) => from_store(error),
         GateError::RequestIdReused => {
-            let problem = "was used for a request with another content; take a new one";
+            let problem =
+                "was used for a request with another content or by another API key; take a new one";
             Refusal::new(
                 Code::AlreadyExists,
                 "REQUEST_ID_REUSED",
@@ -364,6 +365,16 @@ fn as_things_stand(error: &GateError) -> Refusal {
             "SECOND_APPROVER_REQUIRED",
             "suppression_id",
             "a lift takes two people: the wish is recorded, now another administrator must ask for the same",
+        ),
+        GateError::DispositionExists => about(
+            "DISPOSITION_EXISTS",
+            "call_id",
+            "the call has a disposition already; correct that one with AmendDisposition",
+        ),
+        GateError::DispositionNotLatest => about(
+            "DISPOSITION_NOT_LATEST",
+            "disposition_id",
+            "is not the latest disposition of the call; read the call again",
         ),
         other => Refusal::new(Code::Internal, "INTERNAL", other.to_string()),
     }
@@ -479,6 +490,8 @@ mod tests {
             GateError::PartyAmbiguous,
             GateError::EtagMismatch,
             GateError::SecondApproverRequired,
+            GateError::DispositionExists,
+            GateError::DispositionNotLatest,
             GateError::NotFound { what: "call" },
             GateError::Invalid {
                 field: "x".to_owned(),

@@ -280,6 +280,12 @@ impl Tables {
         })
     }
 
+    /// Tells whether this is the code of a country whose clocks are known.
+    #[must_use]
+    pub fn knows_country(&self, code: &str) -> bool {
+        self.countries.contains_key(code)
+    }
+
     /// The special-rate range that these digits, calling code first, lie in. Length does not matter: an over-long premium
     /// number is premium to a switch that stops listening.
     pub(super) fn rate(&self, digits: &str) -> Option<Rate> {

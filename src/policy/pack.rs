@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::draft::Draft;
 use super::holidays::Holidays;
+use super::kinds::Kind;
 use super::rule::Rule;
 use crate::domain::decision::PackVersion;
 use crate::place::{Tables, zone_data_version};
@@ -108,6 +109,19 @@ impl Pack {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The jurisdictions that an operator's emergency stop can close, each once.
+    #[must_use]
+    pub fn emergency_regions(&self) -> Vec<&str> {
+        let closing =
+            (self.rules.iter()).filter(|rule| matches!(rule.kind, Kind::ProhibitedDay(_)));
+        let mut regions: Vec<&str> = closing
+            .map(|rule| rule.common.jurisdiction.as_str())
+            .collect();
+        regions.sort_unstable();
+        regions.dedup();
+        regions
     }
 
     /// The rule at this place of the order of report.

@@ -367,7 +367,7 @@ impl Tx {
     }
 
     /// Locks the call before its attempt is touched, and tells whether it was answered.
-    async fn hold_call(&mut self, tenant: &TenantId, call_id: CallId) -> Result<bool> {
+    pub(super) async fn hold_call(&mut self, tenant: &TenantId, call_id: CallId) -> Result<bool> {
         const HOLD: &str =
             "SELECT answer_time FROM calls WHERE tenant_id = $1 AND call_id = $2 FOR NO KEY UPDATE";
         const READ: &str = "SELECT answer_time FROM calls WHERE tenant_id = $1 AND call_id = $2";

@@ -37,20 +37,15 @@ const SESSION: [(&str, &str); 5] = [
 ];
 
 pub(super) async fn open(config: &StoreConfig) -> Result<Store> {
-    if config.max_connections == 0 {
-        return Err(StoreError::Setting(
-            "`max_connections` must be at least 1".to_owned(),
-        ));
+    let problems = config.problems();
+    if !problems.is_empty() {
+        return Err(StoreError::Setting(problems.join("; ")));
     }
     // Before anything is connected: a key file that others may read is refused whatever the database holds.
     let secret = read_key_file(&config.key_file)?;
     let pools = match config.url.split(':').next() {
         Some("sqlite") => open_sqlite(config).await?,
-        Some("postgres" | "postgresql") => open_postgres(config).await?,
-        _ => {
-            let told = "the database URL must begin with `sqlite:` or `postgres://`";
-            return Err(StoreError::Setting(told.to_owned()));
-        }
+        _ => open_postgres(config).await?,
     };
     let check = stored_check(&pools).await?;
     let vault = match (secret, check) {
@@ -131,14 +126,15 @@ async fn claim_check(pools: &Pools, check: &[u8; 32]) -> Result<Vec<u8>> {
     Ok(stored_check(pools).await?.unwrap_or_default())
 }
 
-async fn open_sqlite(config: &StoreConfig) -> Result<Pools> {
-    // The path is taken as it is written: no percent-decoding, no parameters.
-    let path = config.url.trim_start_matches("sqlite:");
+/// The file of an SQLite URL. The path is taken as it is written: no percent-decoding, no parameters.
+pub(super) fn sqlite_file(url: &str) -> Option<&str> {
+    let path = url.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.contains(":memory:") || path.contains('?') {
-        let told = "the database URL must name a file, such as `sqlite:///var/lib/dialgate/dialgate.db`, and nothing else";
-        return Err(StoreError::Setting(told.to_owned()));
-    }
+    (!path.is_empty() && !path.contains(":memory:") && !path.contains('?')).then_some(path)
+}
+
+async fn open_sqlite(config: &StoreConfig) -> Result<Pools> {
+    let path = sqlite_file(&config.url).unwrap_or_default();
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)

@@ -44,6 +44,17 @@ impl Tx {
         Ok(())
     }
 
+    /// Locks the call, so that of two first words one sees the other; false = not had in 250 ms, and the transaction goes
+    /// on. What is read afterwards is newer than the lock.
+    pub async fn hold_for_word(&mut self, tenant: &TenantId, call_id: CallId) -> Result<bool> {
+        let saved = self.savepoint().await?;
+        let held = self.hold_call(tenant, call_id).await;
+        match saved {
+            true => self.end_savepoint(held).await.map(|held| held.is_some()),
+            false => held.map(|_| true),
+        }
+    }
+
     /// Dispositions of a call, oldest first.
     pub async fn dispositions_of(
         &mut self,

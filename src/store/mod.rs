@@ -75,6 +75,29 @@ pub struct StoreConfig {
     pub max_connections: u32,
 }
 
+impl StoreConfig {
+    /// Everything that is wrong with the section, each problem with its key. A URL may hold a password and is not shown.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        match self.url.split_once(':') {
+            Some(("postgres" | "postgresql", _)) => {}
+            Some(("sqlite", _)) if connect::sqlite_file(&self.url).is_none() => problems.push(
+                "url: the database URL must name a file, such as `sqlite:///var/lib/dialgate/dialgate.db`, and nothing else"
+                    .to_owned(),
+            ),
+            Some(("sqlite", _)) => {}
+            _ => problems.push(
+                "url: the database URL must begin with `sqlite:` or `postgres://`".to_owned(),
+            ),
+        }
+        if self.max_connections == 0 {
+            problems.push("max_connections: is 0, set at least 1".to_owned());
+        }
+        problems
+    }
+}
+
 /// Which database is behind the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {

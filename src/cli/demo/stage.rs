@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -134,7 +135,7 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
             trunk_queue_max: [("demo".to_owned(), 100)].into(),
             ..GateConfig::default()
         },
-        rules: RulesConfig::default(),
+        pack: Arc::new(RulesConfig::default().load()?),
         log: LogConfig::default(),
         lanes: vec![Lane {
             trunk,

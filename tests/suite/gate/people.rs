@@ -13,6 +13,7 @@ on_both! {
     a_contact_is_merged_masked_and_guarded_by_its_etag,
     two_people_on_one_number_must_be_told_apart,
     an_opt_out_among_dispositions_stops_further_calls,
+    of_two_first_words_at_once_one_stands,
     p02_an_opt_out_of_an_agent_is_not_held_up_by_the_calls_own_end,
     a_correction_may_add_an_opt_out_and_never_removes_one,
     a_wrong_number_leaves_the_person,
@@ -24,7 +25,7 @@ mod tests {
     use dialgate::domain::consent::{ConsentAction, ConsentForm};
     use dialgate::domain::decision::Verdict;
     use dialgate::domain::disposition::DispositionCode;
-    use dialgate::domain::ids::PartyId;
+    use dialgate::domain::ids::{DispositionId, PartyId};
     use dialgate::domain::party::{LineType, PartyNumber, Profile};
     use dialgate::domain::suppression::SuppressionReason;
     use dialgate::gate::{ContactDraft, GateError, NewConsent, NewDisposition, NewLift};
@@ -375,15 +376,47 @@ mod tests {
             bench.place(ANNA).await.decision.judgement.denied_by,
             ["US-internal-dnc"]
         );
-        let twice = bench
+        let again = said(&leased, DispositionCode::Gatekeeper);
+        let again = bench
+            .gate
+            .record_disposition(&bench.ask("agent"), again)
+            .await
+            .unwrap_err();
+        assert!(matches!(again, GateError::DispositionExists), "{again}");
+        let stop = bench
             .gate
             .record_disposition(&bench.ask("agent"), new)
             .await
-            .unwrap_err();
-        assert!(
-            matches!(&twice, GateError::Invalid { field, .. } if field == "call_id"),
-            "{twice}"
+            .unwrap();
+        assert_eq!(
+            stop.amends,
+            Some(first.disposition_id),
+            "an opt-out is never refused"
         );
+        assert!(stop.suppression_id.is_some() && stop.at > first.at);
+    }
+
+    pub async fn of_two_first_words_at_once_one_stands(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (leased, _permit, attempt_id) = bench.claimed(ANNA).await;
+        bench.ended(&leased, attempt_id).await;
+        let (one, other) = (bench.ask("a"), bench.ask("b"));
+        let (first, second) = tokio::join!(
+            bench
+                .gate
+                .record_disposition(&one, said(&leased, DispositionCode::Gatekeeper)),
+            bench
+                .gate
+                .record_disposition(&other, said(&leased, DispositionCode::MeetingBooked)),
+        );
+        assert_eq!(
+            usize::from(first.is_ok()) + usize::from(second.is_ok()),
+            1,
+            "{first:?} {second:?}"
+        );
+        let mut tx = bench.store.read().await;
+        let said = tx.dispositions_of(&tenant(), leased.call.call_id).await;
+        assert_eq!(said.unwrap().len(), 1);
     }
 
     /// The worker writes the call's outcome and has stopped in the middle of it.
@@ -440,9 +473,21 @@ mod tests {
         let second = bench.gate.record_disposition(&ask(), stop).await.unwrap();
         assert!(second.suppression_id.is_some());
         let stale = amend(DispositionCode::MeetingBooked, first.disposition_id);
+        let stale = bench.gate.record_disposition(&ask(), stale).await;
         assert!(
-            bench.gate.record_disposition(&ask(), stale).await.is_err(),
-            "only the latest can be corrected"
+            matches!(stale, Err(GateError::DispositionNotLatest)),
+            "only the latest can be corrected: {stale:?}"
+        );
+        let unknown = amend(DispositionCode::OptOutAll, DispositionId::new(bench.now()));
+        let unknown = bench.gate.record_disposition(&ask(), unknown).await;
+        assert!(
+            matches!(
+                unknown,
+                Err(GateError::NotFound {
+                    what: "disposition"
+                })
+            ),
+            "{unknown:?}"
         );
         let back = amend(DispositionCode::MeetingBooked, second.disposition_id);
         bench.gate.record_disposition(&ask(), back).await.unwrap();

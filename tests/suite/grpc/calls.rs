@@ -156,6 +156,14 @@ async fn a_repeated_request_gets_the_first_answer_and_dials_once() {
         .await
         .unwrap();
     assert_eq!(listed.into_inner().calls.len(), 1);
+    let stranger = house.agent().await;
+    let answer = stranger.calls().place_call(request.clone()).await;
+    assert_refused(
+        answer,
+        Code::AlreadyExists,
+        "REQUEST_ID_REUSED",
+        &["request_id"],
+    );
     let other = pb::PlaceCallRequest {
         to: "+14045550149".to_owned(),
         ..request

@@ -688,7 +688,11 @@ async fn what_the_agent_says_takes_effect_before_the_answer() {
         .unwrap();
     let first = first.into_inner().disposition.unwrap();
     assert!(first.suppression_id.is_empty() && first.amends_disposition_id.is_empty());
-    let again = agent.calls().record_disposition(said).await.unwrap();
+    let again = agent
+        .calls()
+        .record_disposition(said.clone())
+        .await
+        .unwrap();
     assert_eq!(
         again.into_inner().disposition.unwrap(),
         first,
@@ -710,6 +714,19 @@ async fn what_the_agent_says_takes_effect_before_the_answer() {
         "INVALID_FIELDS",
         &["disposition_id"],
     );
+    let answer = agent.calls().amend_disposition(amend(&request_id())).await;
+    assert_refused(answer, Code::NotFound, "DISPOSITION_NOT_FOUND", &[]);
+    let twice = pb::RecordDispositionRequest {
+        request_id: request_id(),
+        ..said
+    };
+    let answer = agent.calls().record_disposition(twice).await;
+    assert_refused(
+        answer,
+        Code::FailedPrecondition,
+        "DISPOSITION_EXISTS",
+        &["call_id"],
+    );
     let second = agent
         .calls()
         .amend_disposition(amend(&first.disposition_id))
@@ -722,6 +739,17 @@ async fn what_the_agent_says_takes_effect_before_the_answer() {
     };
     let read = agent.suppressions().get_suppression(read).await.unwrap();
     assert_eq!(read.into_inner().suppression.unwrap().seller, "acme");
+    let stale = pb::AmendDispositionRequest {
+        code: pb::DispositionCode::MeetingBooked.into(),
+        ..amend(&first.disposition_id)
+    };
+    let answer = agent.calls().amend_disposition(stale).await;
+    assert_refused(
+        answer,
+        Code::FailedPrecondition,
+        "DISPOSITION_NOT_LATEST",
+        &["disposition_id"],
+    );
     let get = pb::GetCallRequest { call_id };
     let shown = agent
         .calls()
