@@ -124,7 +124,14 @@ mod tests {
         tx.commit().await.unwrap();
         keeper
             .pass(Duration::from_secs(1), async |bench| {
-                bench.store.read().await.queued_count("main").await.unwrap() == 1
+                bench
+                    .store
+                    .read()
+                    .await
+                    .queued_count("main", NOON)
+                    .await
+                    .unwrap()
+                    == 1
             })
             .await;
         keeper.dialer.drain().await;
