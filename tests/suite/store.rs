@@ -1917,6 +1917,24 @@ async fn another_key_file_is_refused(store: TestStore) {
     }
 }
 
+/// The database holds people's affairs: its files are its owner's alone, whatever the umask says.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_database_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let config = StoreConfig {
+        url: format!("sqlite:{}/new.db", folder.path().display()),
+        key_file: folder.path().join("new.key"),
+        max_connections: 2,
+    };
+    let _store = Store::open(&config).await.unwrap();
+    for name in ["new.db", "new.db-wal", "new.db-shm"] {
+        let found = std::fs::metadata(folder.path().join(name)).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
 /// The called number stands nowhere readable, whatever was recorded of it.
 async fn no_readable_number_is_stored(store: TestStore) {
     let number = phone(4242);
