@@ -2518,7 +2518,26 @@ async fn views_are_readable() {
         .unwrap();
     tx.commit().await.unwrap();
     let mut conn = PgConnection::connect(&store.config.url).await.unwrap();
+    let wanted: Vec<String> = sqlx::query_scalar(
+        "SELECT table_name || '_readable' FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name !~ '_readable$' AND column_name LIKE '%_time'
+             AND table_name NOT IN ('_sqlx_migrations', 'audit_entries', 'party_numbers', 'requests') GROUP BY table_name ORDER BY 1",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    assert!(wanted.contains(&"nodes_readable".to_owned()), "{wanted:?}");
+    for view in wanted {
+        let text = format!("SELECT v::text FROM {view} AS v");
+        let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(&mut conn);
+        for row in rows.await.unwrap() {
+            let shown: String = row.get(0);
+            assert!(!shown.contains("\\x"), "{view} shows bytes");
+        }
+    }
     for view in [
+        "attempts_readable",
+        "parties_readable",
         "calls_readable",
         "decisions_readable",
         "suppressions_readable",
