@@ -300,3 +300,32 @@ CREATE VIEW audit_readable AS SELECT
     entry_id, tenant_id, kind, actor, encode(subject_key, 'hex') AS subject_key, payload,
     to_timestamp(create_time / 1000000.0) AS create_time
 FROM audit_entries;
+CREATE VIEW consents_readable AS SELECT
+    consent_event_id, tenant_id, party_id, encode(number_key, 'hex') AS number_key, seller, action,
+    to_timestamp(event_time / 1000000.0) AS event_time, to_timestamp(create_time / 1000000.0) AS create_time,
+    channels, form, explicit, documented, out_of_hours, period, initiated_by, source, evidence_ref, wording_ref, actor
+FROM consents;
+CREATE VIEW attempts_readable AS SELECT
+    attempt_id, tenant_id, call_id, party_id, encode(number_key, 'hex') AS number_key, seller, subject, decision_id, trunk,
+    sip_call_id, owner, permit_ms, permit_open, cancel_requested, to_timestamp(create_time / 1000000.0) AS create_time,
+    outcome, result, to_timestamp(end_time / 1000000.0) AS end_time
+FROM attempts;
+CREATE VIEW call_events_readable AS SELECT
+    call_id, sequence, event_id, tenant_id, to_timestamp(event_time / 1000000.0) AS event_time, kind, detail
+FROM call_events;
+CREATE VIEW dispositions_readable AS SELECT
+    disposition_id, tenant_id, call_id, code, amends, suppression_id, actor,
+    to_timestamp(create_time / 1000000.0) AS create_time
+FROM dispositions;
+CREATE VIEW parties_readable AS SELECT
+    party_id, tenant_id, version, to_timestamp(create_time / 1000000.0) AS create_time,
+    to_timestamp(update_time / 1000000.0) AS update_time
+FROM parties;
+CREATE VIEW api_keys_readable AS SELECT
+    api_key_id, tenant_id, name, role, to_timestamp(create_time / 1000000.0) AS create_time,
+    to_timestamp(revoke_time / 1000000.0) AS revoke_time
+FROM api_keys;
+CREATE VIEW nodes_readable AS SELECT
+    incarnation, node, beats, to_timestamp(create_time / 1000000.0) AS create_time,
+    to_timestamp(update_time / 1000000.0) AS update_time
+FROM nodes;

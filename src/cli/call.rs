@@ -23,9 +23,7 @@ use crate::grpc::pb::{
     Call, CallEvent, CallEventKind, CallState, Decision, DecisionView, GetCallRequest,
     HangUpCallRequest, PlaceCallRequest, PlaceCallResponse, Verdict,
 };
-
-/// As many as the server takes.
-const SDP_BYTES_MAX: u64 = 64 << 10;
+use crate::sip::OFFER_BYTES_MAX;
 
 /// Arguments of `call`.
 #[derive(Debug, Args)]
@@ -308,9 +306,9 @@ pub fn ending(call: &Call) -> String {
 fn read_sdp(path: &Path) -> Result<Vec<u8>> {
     let place = || format!("--sdp `{}`", path.display());
     let length = std::fs::metadata(path).with_context(place)?.len();
-    if length == 0 || length > SDP_BYTES_MAX {
+    if length == 0 || length > OFFER_BYTES_MAX as u64 {
         bail!(Usage(format!(
-            "{}: {length} bytes, expected an SDP offer of at most 64 KiB",
+            "{}: {length} bytes, expected an SDP offer of at most {OFFER_BYTES_MAX} bytes",
             place()
         )));
     }

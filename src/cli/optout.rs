@@ -108,7 +108,7 @@ pub struct LiftArgs {
     /// Why
     #[arg(long)]
     pub reason: String,
-    /// The permission that is newer than the opt-out; both people name the same
+    /// The permission that is newer than the opt-out; what the first person names is kept
     #[arg(long, value_name = "REF")]
     pub evidence: String,
     #[command(flatten)]

@@ -27,7 +27,8 @@ pub struct ServeArgs {
 /// Serves.
 pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let config = Config::load(&args.config)?;
-    telemetry::start(&config.log, "info");
+    // What sqlx tells at `info` is PostgreSQL's notices about migrations.
+    telemetry::start(&config.log, "info,sqlx=warn");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let node = Node::start(config, Clock::Real).await?;

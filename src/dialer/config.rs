@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,8 +171,59 @@ impl TrunkConfig {
         };
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("password_file: cannot read `{}`: {error}", path.display()))?;
+        refuse_loose_mode(path)?;
         Ok(Some(Secret::new(
             text.trim_end_matches(['\r', '\n']).to_owned(),
         )))
+    }
+}
+
+#[cfg(unix)]
+fn refuse_loose_mode(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shown = path.display();
+    let mode = std::fs::metadata(path)
+        .map_err(|error| format!("password_file: cannot read `{shown}`: {error}"))?
+        .permissions()
+        .mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "password_file: `{shown}` may be read by others (mode {:04o}): run `chmod 600 {shown}`",
+        mode & 0o7777
+    ))
+}
+
+#[cfg(not(unix))]
+fn refuse_loose_mode(_path: &Path) -> Result<(), String> {
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_password_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trunk.password");
+        std::fs::write(&path, "correct horse").unwrap();
+        let config = TrunkConfig {
+            username: Some("dialgate".to_owned()),
+            password_file: Some(path.clone()),
+            ..TrunkConfig::towards("127.0.0.1:5060".parse().unwrap())
+        };
+        for (mode, usable) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let told = config.trunk("carrier").map(drop);
+            assert_eq!(told.is_ok(), usable, "{mode:o}: {told:?}");
+            if let Err(problems) = told {
+                let command = format!("chmod 600 {}", path.display());
+                assert!(problems[0].contains(&command), "{problems:?}");
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::phone::NumberKey;
 use super::text::UnknownWord;
 use super::time::Micros;
 
-/// Longest filter, in characters.
+/// Longest filter, in characters: something a person could write.
 const LENGTH_MAX: usize = 2000;
 
 /// Deepest nesting of parentheses and NOT.

@@ -102,7 +102,7 @@ impl GrpcConfig {
     }
 }
 
-/// A call's SDP offer of 64 KiB, with room for the rest.
+/// A note of 4096 characters and an SDP offer of 4 KiB, with room for the rest.
 const MESSAGE_BYTES_MIN: usize = 128 * 1024;
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ impl ContactService for Api {
         } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
-        let draft = convert::contact::draft(&mut fields, message, self.tables());
+        let draft = convert::contact::draft(&mut fields, message, self.gate.pack());
         fields.done()?;
         let draft = draft?;
         let ask = ask(who, request_id?, "UpsertContact", digest, at);

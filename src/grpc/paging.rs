@@ -16,8 +16,6 @@ use super::status;
 
 const PAGE_SIZE_DEFAULT: u32 = 100;
 const PAGE_SIZE_MAX: u32 = 1000;
-/// A filter is something a person could write.
-const FILTER_CHARS_MAX: usize = 4096;
 
 /// Clients take messages of 4 MiB unless told otherwise.
 const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -114,11 +112,6 @@ impl Listing {
                 )
             })?),
         };
-        let length = filter.chars().count();
-        if length > FILTER_CHARS_MAX {
-            let problem = format!("is longer than {FILTER_CHARS_MAX} characters");
-            return Err(status::filter(FILTER_CHARS_MAX, &problem));
-        }
         let filter = filterable
             .parse(filter)
             .map_err(|error| status::filter(error.position, &error.to_string()))?;

@@ -41,7 +41,7 @@ pub(super) struct Origin {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterRow {
-    id: String,
+    pub id: String,
     #[serde(rename = "jurisdiction")]
     _jurisdiction: String,
     #[serde(rename = "name")]

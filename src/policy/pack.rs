@@ -26,6 +26,8 @@ pub struct Pack {
     /// Territories and the country whose law they are under.
     territories: HashMap<String, String>,
     holidays: Holidays,
+    /// Ids of registers, sorted.
+    registers: Vec<String>,
 }
 
 /// One fault of a pack.
@@ -109,6 +111,12 @@ impl Pack {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The ids of the registers that rules ask about, in order.
+    #[must_use]
+    pub fn registers(&self) -> &[String] {
+        &self.registers
     }
 
     /// The jurisdictions that an operator's emergency stop can close, each once.
@@ -224,7 +232,11 @@ impl Pack {
             let jurisdiction = rule.common.jurisdiction.clone();
             by_jurisdiction.entry(jurisdiction).or_default().push(index);
         }
+        let registers = draft.registers.into_iter().map(|(row, _)| row.id);
+        let mut registers: Vec<String> = registers.collect();
+        registers.sort_unstable();
         Self {
+            registers,
             version,
             tables,
             rules,

@@ -27,6 +27,6 @@ mod wire;
 pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, SipEvent};
 pub use config::{Secret, SipConfig, Trunk};
 pub use endpoint::Endpoint;
-pub use sdp::{OfferProblem, check_offer};
+pub use sdp::{OFFER_BYTES_MAX, OfferProblem, check_offer};
 
 pub use uas::{Behaviour, Received, SimulatedCarrier};

@@ -133,8 +133,19 @@ pub(super) fn sqlite_file(url: &str) -> Option<&str> {
     (!path.is_empty() && !path.contains(":memory:") && !path.contains('?')).then_some(path)
 }
 
+/// Makes a database file that is not there yet, readable by its owner alone; SQLite gives the files beside it the same
+/// mode. What goes wrong here goes wrong again, and is told, when SQLite opens it.
+fn make_private(path: &std::path::Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(path);
+}
+
 async fn open_sqlite(config: &StoreConfig) -> Result<Pools> {
     let path = sqlite_file(&config.url).unwrap_or_default();
+    make_private(std::path::Path::new(path));
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)

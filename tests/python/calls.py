@@ -1,5 +1,6 @@
 """Calls that are allowed: every way they can go, seen from the API and from the wire."""
 
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from callee import digest_problem
 from checks import check, equal
 from client import call_pb2, call_types_pb2, decision_pb2, refusal, suppression_pb2
 from stage import MD5_CHALLENGE, PASSWORD, SHA_CHALLENGE, USERNAME, Dialed, Stage, kinds
-from world import ROOT, wait_for
+from world import BINARY, ROOT, wait_for
 
 O = call_types_pb2
 
@@ -251,15 +252,28 @@ def resumed(stage: Stage):
 @check("together", "the first call of the README, as it is printed there")
 def readme(stage: Stage):
     text = (ROOT / "README.md").read_text()
-    code = text.split("```python\n")[1].split("```")[0]
-    own = {
-        "127.0.0.1:50051": stage.address, "dg_...": stage.keys["agent"], "+14045550141": stage.person(), "us-sales": "us-callee_hangs_up",
-        'open("offer.sdp", "rb").read()': repr(rpc.SDP), "int(time.time())": str(int(stage.clock.now())),
-    }
-    for printed, ours in own.items():
-        assert printed in code, f"the README has no {printed} any more"
-        code = code.replace(printed, ours)
-    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(rpc.STUBS)}, capture_output=True, text=True, timeout=40)
+    folder = stage.folder.path / "readme"
+    folder.mkdir()
+    for name, key in {"office.key": "administrator", "desk-1.key": "agent"}.items():
+        (folder / name).write_text(stage.keys[key] + "\n")
+        (folder / name).chmod(0o600)
+    own = {"+14045550141": stage.number("us"), "127.0.0.1:50051": stage.address, "us-sales": "us-callee_hangs_up",
+           "int(time.time())": str(int(stage.clock.now()))}
+
+    def printed(kind: str, begins: str, wanted: list[str]) -> str:
+        block = text.split(f"```{kind}\n{begins}")[1].split("```")[0]
+        for words in wanted:
+            assert words in block, f"the README has no {words} any more"
+            block = block.replace(words, own[words])
+        return begins + block
+
+    told = printed("", "dialgate contact set", ["+14045550141"])
+    shell = stage.clock.environment() | {"PATH": f"{BINARY.parent}:{os.environ['PATH']}", "DIALGATE_SERVER": f"http://{stage.address}"}
+    done = subprocess.run(["sh", "-ec", told], cwd=folder, env=shell, capture_output=True, text=True, timeout=40)
+    assert done.returncode == 0, done.stderr
+    code = printed("python", "import time", list(own))
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env={"PYTHONPATH": str(rpc.STUBS)}, capture_output=True, text=True,
+                          timeout=40)
     assert done.returncode == 0, done.stderr
     for expected in ("RULE_OUTCOME_PASS US-national-dnc", "CALL_EVENT_KIND_ANSWERED 200", "CALL_EVENT_KIND_ENDED"):
         assert expected in done.stdout, f"no {expected} in {done.stdout}"

@@ -72,7 +72,7 @@ def wrong_fields(stage: Stage):
          {"request_id", "sdp_offer", "expire_time"}),
         (agent, place, stage.wish(number, "mute", call_kind=call_types_pb2.CALL_KIND_UNSPECIFIED), "INVALID_ARGUMENT", "INVALID_FIELDS", {"call_kind"}),
         (agent, place, stage.wish(number, "mute", call_kind=77), "INVALID_ARGUMENT", "INVALID_FIELDS", {"call_kind"}),
-        (agent, place, stage.wish(number, "mute", sdp_offer=b"x" * 70000), "INVALID_ARGUMENT", "INVALID_FIELDS", {"sdp_offer"}),
+        (agent, place, stage.wish(number, "mute", sdp_offer=rpc.SDP + b"a=x\r\n" * 900), "INVALID_ARGUMENT", "INVALID_FIELDS", {"sdp_offer"}),
         (agent, place, stage.wish(number, "mute", party_id="nobody"), "INVALID_ARGUMENT", "INVALID_FIELDS", {"party_id"}),
         (agent, place, stage.wish(number, "mute", expire_time=rpc.timestamp(now - 1)), "FAILED_PRECONDITION", "REQUEST_EXPIRED", set()),
         (agent, place, stage.wish(number, "mute", expire_time=rpc.timestamp(now + 86400 * 2)), "INVALID_ARGUMENT", "INVALID_FIELDS", {"expire_time"}),

@@ -1930,6 +1930,24 @@ async fn another_key_file_is_refused(store: TestStore) {
     }
 }
 
+/// The database holds people's affairs: its files are its owner's alone, whatever the umask says.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_database_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let config = StoreConfig {
+        url: format!("sqlite:{}/new.db", folder.path().display()),
+        key_file: folder.path().join("new.key"),
+        max_connections: 2,
+    };
+    let _store = Store::open(&config).await.unwrap();
+    for name in ["new.db", "new.db-wal", "new.db-shm"] {
+        let found = std::fs::metadata(folder.path().join(name)).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
 /// The called number stands nowhere readable, whatever was recorded of it.
 async fn no_readable_number_is_stored(store: TestStore) {
     let number = phone(4242);
@@ -2513,7 +2531,26 @@ async fn views_are_readable() {
         .unwrap();
     tx.commit().await.unwrap();
     let mut conn = PgConnection::connect(&store.config.url).await.unwrap();
+    let wanted: Vec<String> = sqlx::query_scalar(
+        "SELECT table_name || '_readable' FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name !~ '_readable$' AND column_name LIKE '%_time'
+             AND table_name NOT IN ('_sqlx_migrations', 'audit_entries', 'party_numbers', 'requests') GROUP BY table_name ORDER BY 1",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    assert!(wanted.contains(&"nodes_readable".to_owned()), "{wanted:?}");
+    for view in wanted {
+        let text = format!("SELECT v::text FROM {view} AS v");
+        let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(&mut conn);
+        for row in rows.await.unwrap() {
+            let shown: String = row.get(0);
+            assert!(!shown.contains("\\x"), "{view} shows bytes");
+        }
+    }
     for view in [
+        "attempts_readable",
+        "parties_readable",
         "calls_readable",
         "decisions_readable",
         "suppressions_readable",

@@ -7,7 +7,8 @@ use crate::domain::party::{
 };
 use crate::gate::ContactDraft;
 use crate::grpc::pb;
-use crate::place::{Tables, Zone};
+use crate::place::Zone;
+use crate::policy::Pack;
 
 use super::{
     Fields, NAME_CHARS_MAX, NOTE_CHARS_MAX, Noted, REFERENCE_CHARS_MAX, date, text, time,
@@ -24,15 +25,15 @@ const DISPLAY_NAME_CHARS_MAX: usize = 256;
 pub(in crate::grpc) fn draft(
     fields: &mut Fields,
     message: pb::UpsertContactRequest,
-    tables: &Tables,
+    pack: &Pack,
 ) -> Result<ContactDraft, Noted> {
     let Some(contact) = message.contact else {
         return fields.wrong("contact", "is missing");
     };
     let read = fields.within("contact", |fields| {
         let party_id = fields.id("party_id", &contact.party_id);
-        let etag = fields.text("etag", contact.etag.clone(), NAME_CHARS_MAX);
-        let numbers = numbers(fields, &contact.numbers, tables);
+        let etag = etag(fields, &contact.etag);
+        let numbers = numbers(fields, &contact.numbers, pack);
         let profile = profile(fields, contact);
         Ok((party_id?, etag?, numbers?, profile?))
     });
@@ -48,6 +49,18 @@ pub(in crate::grpc) fn draft(
             .map(|mask| mask.paths)
             .filter(|paths| !paths.is_empty()),
     })
+}
+
+/// As the store makes them: a version, counted up.
+fn etag(fields: &mut Fields, text: &str) -> Result<Option<String>, Noted> {
+    match text.parse::<u32>() {
+        _ if text.is_empty() => Ok(None),
+        Ok(version) if version.to_string() == text => Ok(Some(text.to_owned())),
+        _ => fields.wrong(
+            "etag",
+            "is none that this server gives; send the one of GetContact back as it came, or leave it out",
+        ),
+    }
 }
 
 fn profile(fields: &mut Fields, contact: pb::Contact) -> Result<Profile, Noted> {
@@ -212,7 +225,7 @@ fn callback(fields: &mut Fields, message: pb::Callback) -> Result<Callback, Note
 fn numbers(
     fields: &mut Fields,
     messages: &[pb::ContactNumber],
-    tables: &Tables,
+    pack: &Pack,
 ) -> Result<Vec<PartyNumber>, Noted> {
     if messages.len() > NUMBERS_MAX {
         return fields.wrong("numbers", format!("are more than {NUMBERS_MAX}"));
@@ -222,7 +235,7 @@ fn numbers(
         .enumerate()
         .map(|(index, message)| {
             fields.within(&format!("numbers[{index}]"), |fields| {
-                number(fields, message, tables)
+                number(fields, message, pack)
             })
         })
         .collect();
@@ -242,12 +255,12 @@ fn numbers(
 fn number(
     fields: &mut Fields,
     message: &pb::ContactNumber,
-    tables: &Tables,
+    pack: &Pack,
 ) -> Result<PartyNumber, Noted> {
-    let number = fields.number(tables, "number", &message.number);
+    let number = fields.number(pack.tables(), "number", &message.number);
     let number = fields.required("number", number);
     let line_type = fields.word::<LineType>("line_type", message.line_type);
-    let registers = registers(fields, &message.registers);
+    let registers = registers(fields, &message.registers, pack);
     let reassigned_check = inner(
         fields,
         "reassigned_check",
@@ -265,6 +278,7 @@ fn number(
 fn registers(
     fields: &mut Fields,
     messages: &[pb::RegisterCheck],
+    pack: &Pack,
 ) -> Result<Vec<RegisterCheck>, Noted> {
     if messages.len() > REGISTERS_MAX {
         return fields.wrong("registers", format!("are more than {REGISTERS_MAX}"));
@@ -274,16 +288,30 @@ fn registers(
         .enumerate()
         .map(|(index, message)| {
             fields.within(&format!("registers[{index}]"), |fields| {
-                register(fields, message)
+                register(fields, message, pack)
             })
         })
         .collect();
     read.into_iter().collect()
 }
 
-fn register(fields: &mut Fields, message: &pb::RegisterCheck) -> Result<RegisterCheck, Noted> {
+fn register(
+    fields: &mut Fields,
+    message: &pb::RegisterCheck,
+    pack: &Pack,
+) -> Result<RegisterCheck, Noted> {
     let register = fields.text("register", message.register.clone(), NAME_CHARS_MAX);
-    let register = fields.required("register", register);
+    let register = match fields.required("register", register) {
+        // A mistyped name would be kept, and the rule that asks go on failing.
+        Ok(name) if !pack.registers().contains(&name) => fields.wrong(
+            "register",
+            format!(
+                "is no register that the rules know; those are: {}",
+                pack.registers().join(", ")
+            ),
+        ),
+        read => read,
+    };
     let as_of = fields.date("as_of_date", message.as_of_date);
     let as_of = fields.required("as_of_date", as_of);
     let listed_since = fields.date("listed_since_date", message.listed_since_date);

@@ -265,7 +265,7 @@ async fn a_placement_needs_an_expiry_and_an_offer() {
         refused(
             "sdp_offer",
             pb::PlaceCallRequest {
-                sdp_offer: vec![b'v'; 70_000],
+                sdp_offer: [good.sdp_offer.clone(), b"a=x\r\n".repeat(900)].concat(),
                 ..good.clone()
             },
         ),

@@ -233,6 +233,7 @@ async fn wrong_facts_are_named_by_their_path() {
     let mut contacts = house.administrator().await.contacts();
     let date = |year, month, day| Some(pb::Date { year, month, day });
     let contact = pb::Contact {
+        etag: "\"1\"".to_owned(),
         location: Some(pb::Location {
             country: "usa".to_owned(),
             region: "Florida".to_owned(),
@@ -249,7 +250,14 @@ async fn wrong_facts_are_named_by_their_path() {
             pb::ContactNumber {
                 number: ATLANTA.to_owned(),
                 line_type: 42,
-                registers: vec![pb::RegisterCheck::default()],
+                registers: vec![
+                    pb::RegisterCheck::default(),
+                    pb::RegisterCheck {
+                        register: "us-dcn".to_owned(),
+                        as_of_date: date(2026, 11, 20),
+                        ..Default::default()
+                    },
+                ],
                 reassigned_check: Some(pb::ReassignedCheck {
                     query_date: date(0, 1, 1),
                     for_date: None,
@@ -271,9 +279,11 @@ async fn wrong_facts_are_named_by_their_path() {
         Code::InvalidArgument,
         "INVALID_FIELDS",
         &[
+            "contact.etag",
             "contact.numbers[0].line_type",
             "contact.numbers[0].registers[0].register",
             "contact.numbers[0].registers[0].as_of_date",
+            "contact.numbers[0].registers[1].register",
             "contact.numbers[0].reassigned_check.query_date",
             "contact.numbers[0].reassigned_check.for_date",
             "contact.numbers[0].reassigned_check.answer",

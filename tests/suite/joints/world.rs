@@ -270,7 +270,13 @@ impl World {
     /// So many nodes, not yet running but the first; and so many people.
     pub async fn build(home: Home, nodes: usize, people: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("trunk.password"), "correct horse").unwrap();
+        let password = folder.path().join("trunk.password");
+        std::fs::write(&password, "correct horse").unwrap();
+        std::fs::set_permissions(
+            &password,
+            std::os::unix::fs::PermissionsExt::from_mode(0o600),
+        )
+        .unwrap();
         let sink = Arc::new(Sink::start().await);
         let store_url = match &home {
             Home::Sqlite => format!("sqlite:{}/dialgate.db", folder.path().display()),
