@@ -133,6 +133,14 @@ impl Load {
 
     async fn opt_out(&self, rng: &mut Rng) {
         let (number, party) = rng.pick(&self.people).clone();
+        if rng.percent(60) {
+            // On the heels of a call: while it is claimed, sent, sent again or ringing.
+            let request = place(&number, "", rng.uuid(), self.good_for);
+            self.place_once(&request, rng.below(self.clients.len()))
+                .await;
+            let longest = *rng.pick(&[10, 40, 600]);
+            tokio::time::sleep(rng.millis(0, longest)).await;
+        }
         let wide = rng.percent(8);
         let seller = if rng.percent(30) { SELLER } else { "" };
         let (told, subject) = match wide {
