@@ -10,6 +10,7 @@
 )]
 
 mod cli;
+mod dialer;
 mod gate;
 mod grpc;
 mod joints;

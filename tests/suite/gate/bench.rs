@@ -28,6 +28,9 @@ use crate::support::builders::TestStore;
 /// Wednesday 2026-11-18, 10:00 in Atlanta.
 pub const OPEN: &str = "2026-11-18T15:00:00Z";
 
+/// What a softphone offers.
+const OFFER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n";
+
 /// Calls that may wait for the trunk.
 pub const QUEUE_MAX: i64 = 5;
 
@@ -195,7 +198,7 @@ impl Bench {
             campaign_id: "us".to_owned(),
             call_kind: CallKind::LiveManual,
             caller_id: None,
-            sdp_offer: b"v=0\r\n".to_vec(),
+            sdp_offer: OFFER.to_vec(),
             expire_time: Some(self.now().plus(Duration::from_secs(60))),
             answer_by: None,
             actor: "key:agent".to_owned(),
