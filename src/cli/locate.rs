@@ -79,7 +79,7 @@ fn found_object(number: &Dialable, place: &Place, now: Micros) -> Value {
         "number_regions": place.number_regions,
         "zones": zones,
         "evidence": place.evidence,
-        "warnings": number.warnings,
+        "warnings": number.warnings.iter().chain(&place.warnings).collect::<Vec<_>>(),
         "zone_data": zone_data_version(),
     })
 }

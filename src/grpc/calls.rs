@@ -8,7 +8,7 @@ use super::convert::Fields;
 use super::paging::{self, Filterable, Listing};
 use super::pb::call_service_server::CallService;
 use super::watch::{self, Events};
-use super::{Api, Asked, ask, carry_through, convert, deadline, pb, status};
+use super::{Api, Asked, ask, convert, deadline, pb, status};
 
 const FILTERABLE: Filterable = Filterable {
     fields: CALL_FIELDS,
@@ -152,7 +152,9 @@ impl CallService for Api {
         let (role, call_id) = (who.role, call_id?);
         let ask = ask(who, request_id?, "HangUpCall", digest, at);
         let gate = self.gate.clone();
-        let call = carry_through(async move { gate.hang_up(&ask, call_id).await }).await?;
+        let call = self
+            .carry_through(async move { gate.hang_up(&ask, call_id).await })
+            .await?;
         Ok(Response::new(pb::HangUpCallResponse {
             call: Some(convert::call::call(call, role)),
         }))
@@ -181,7 +183,9 @@ impl CallService for Api {
         let (role, new) = (who.role, new?);
         let ask = ask(who, request_id?, "RecordDisposition", digest, at);
         let gate = self.gate.clone();
-        let said = carry_through(async move { gate.record_disposition(&ask, new).await }).await?;
+        let said = self
+            .carry_through(async move { gate.record_disposition(&ask, new).await })
+            .await?;
         Ok(Response::new(pb::RecordDispositionResponse {
             disposition: Some(convert::call::disposition(said, role)),
         }))
@@ -210,7 +214,9 @@ impl CallService for Api {
         let (role, new) = (who.role, new?);
         let ask = ask(who, request_id?, "AmendDisposition", digest, at);
         let gate = self.gate.clone();
-        let said = carry_through(async move { gate.record_disposition(&ask, new).await }).await?;
+        let said = self
+            .carry_through(async move { gate.record_disposition(&ask, new).await })
+            .await?;
         Ok(Response::new(pb::AmendDispositionResponse {
             disposition: Some(convert::call::disposition(said, role)),
         }))

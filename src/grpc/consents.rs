@@ -10,7 +10,7 @@ use crate::store::CONSENT_FIELDS;
 use super::convert::{Fields, Noted};
 use super::paging::{self, Filterable, Listing};
 use super::pb::consent_service_server::ConsentService;
-use super::{Api, Asked, ask, carry_through, convert, pb, status};
+use super::{Api, Asked, ask, convert, pb, status};
 
 const FILTERABLE: Filterable = Filterable {
     fields: CONSENT_FIELDS,
@@ -103,6 +103,7 @@ impl Api {
         let new = new?;
         let ask = ask(asked.who, request_id?, method, asked.digest, asked.at);
         let gate = self.gate.clone();
-        carry_through(async move { gate.record_consent(&ask, new).await }).await
+        self.carry_through(async move { gate.record_consent(&ask, new).await })
+            .await
     }
 }

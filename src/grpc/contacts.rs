@@ -7,7 +7,7 @@ use crate::domain::ids::PartyId;
 use super::convert::Fields;
 use super::pb::contact_service_server::ContactService;
 use super::pb::get_contact_request::Key;
-use super::{Api, Asked, ask, carry_through, convert, pb, status};
+use super::{Api, Asked, ask, convert, pb, status};
 
 #[tonic::async_trait]
 impl ContactService for Api {
@@ -28,7 +28,9 @@ impl ContactService for Api {
         let draft = draft?;
         let ask = ask(who, request_id?, "UpsertContact", digest, at);
         let gate = self.gate.clone();
-        let party = carry_through(async move { gate.upsert_contact(&ask, draft).await }).await?;
+        let party = self
+            .carry_through(async move { gate.upsert_contact(&ask, draft).await })
+            .await?;
         Ok(Response::new(pb::UpsertContactResponse {
             contact: Some(convert::contact::contact(party)),
         }))

@@ -24,7 +24,7 @@ use super::pb::call_service_server::CallServiceServer;
 use super::pb::consent_service_server::ConsentServiceServer;
 use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
-use super::{Api, CheckOffer, health, pb};
+use super::{Api, CHANGES_MAX, CheckOffer, health, pb};
 
 /// How long open requests may take after the word to go down. An opt-out's barrier takes two seconds.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -103,6 +103,7 @@ pub async fn serve(
         clock,
         check_offer,
         closing: closing.clone(),
+        changes: Arc::new(Semaphore::new(CHANGES_MAX)),
         watches: Arc::new(Semaphore::new(
             config.watches_max.min(Semaphore::MAX_PERMITS),
         )),

@@ -239,7 +239,7 @@ pub(super) fn from_store(error: &StoreError) -> Status {
             Refusal::new(
                 Code::Unavailable,
                 "STORE_UNAVAILABLE",
-                "the database is not available; nothing was decided, try again with the same request id",
+                "the database is not available; a change may have taken place, try again with the same request id",
             )
             .status()
         }

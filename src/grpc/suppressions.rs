@@ -11,7 +11,7 @@ use crate::store::SUPPRESSION_FIELDS;
 use super::convert::Fields;
 use super::paging::{self, Filterable, Listing};
 use super::pb::suppression_service_server::SuppressionService;
-use super::{Api, Asked, ask, carry_through, convert, pb, status};
+use super::{Api, Asked, ask, convert, pb, status};
 
 /// Numbers that one `CheckNumbers` may ask about.
 const NUMBERS_MAX: usize = 1000;
@@ -42,7 +42,9 @@ impl SuppressionService for Api {
         let role = who.role;
         let ask = ask(who, request_id?, "CreateSuppression", digest, at);
         let gate = self.gate.clone();
-        let made = carry_through(async move { gate.suppress(&ask, new).await }).await?;
+        let made = self
+            .carry_through(async move { gate.suppress(&ask, new).await })
+            .await?;
         Ok(Response::new(pb::CreateSuppressionResponse {
             suppression: Some(convert::suppression::suppression(made, role)),
         }))
@@ -67,7 +69,9 @@ impl SuppressionService for Api {
         let (role, id, lift) = (who.role, id?, lift?);
         let ask = ask(who, request_id?, "LiftSuppression", digest, at);
         let gate = self.gate.clone();
-        let found = carry_through(async move { gate.lift(&ask, id, lift).await }).await?;
+        let found = self
+            .carry_through(async move { gate.lift(&ask, id, lift).await })
+            .await?;
         Ok(Response::new(pb::LiftSuppressionResponse {
             suppression: Some(convert::suppression::suppression(found, role)),
         }))

@@ -52,6 +52,8 @@ pub struct Place {
     pub zones: Vec<Zone>,
     /// Which rows of which tables said so.
     pub evidence: Vec<String>,
+    /// What was stated and names no place: `TIMEZONE_UNRESOLVED`, `REGION_UNRESOLVED`.
+    pub warnings: Vec<String>,
 }
 
 /// What one piece of evidence resolves to.
@@ -70,6 +72,15 @@ pub fn locate(tables: &Tables, number: &Dialable, location: Option<&Location>) -
     let postal = by_postal_code(tables, &stated, number, &mut evidence);
     let region = by_region(tables, stated.region.as_deref(), &mut evidence);
     let issued = by_number(tables, number, &mut evidence);
+    let unresolved = [
+        (stated.timezone.is_some() && timezone.is_none()).then_some("TIMEZONE_UNRESOLVED"),
+        (stated.region.is_some() && region.is_none()).then_some("REGION_UNRESOLVED"),
+    ];
+    let warnings = unresolved
+        .into_iter()
+        .flatten()
+        .map(str::to_owned)
+        .collect();
 
     let mut known_regions: Vec<String> = Vec::new();
     for found in [&postal, &region].into_iter().flatten() {
@@ -103,7 +114,22 @@ pub fn locate(tables: &Tables, number: &Dialable, location: Option<&Location>) -
         number_regions: issued.regions,
         zones,
         evidence,
+        warnings,
     }
+}
+
+/// The zone of this IANA name, if it is the clock of a place; `UTC` and `EST` are nobody's wall.
+#[must_use]
+pub fn zone_of_place(name: &str) -> Option<Zone> {
+    Zone::parse(name).filter(|zone| {
+        !zone.name.starts_with("Etc/") && !PLACELESS_ZONES.contains(&zone.name.as_str())
+    })
+}
+
+/// Tells whether the tables know where this ISO 3166-2 region is.
+#[must_use]
+pub fn knows_region(tables: &Tables, region: &str) -> bool {
+    by_region(tables, Some(region), &mut Vec::new()).is_some()
 }
 
 /// The location as the tables spell it.
@@ -142,9 +168,7 @@ impl<'l> Stated<'l> {
 }
 
 fn stated_zone(name: Option<&str>, evidence: &mut Vec<String>) -> Option<Zone> {
-    let zone = Zone::parse(name?).filter(|zone| {
-        !zone.name.starts_with("Etc/") && !PLACELESS_ZONES.contains(&zone.name.as_str())
-    });
+    let zone = zone_of_place(name?);
     evidence.push(match &zone {
         Some(zone) => format!("timezone={} stated", zone.name),
         None => "timezone unresolved: not a place of the zone database".to_owned(),
@@ -533,8 +557,19 @@ mod tests {
             assert!(has("America/New_York"), "{known}");
             assert!(place.known_regions.is_empty(), "{known}");
         }
-        let place = place("+14045550145", "US - 09012 UTC");
-        assert_eq!(place.evidence.len(), 3, "{:?}", place.evidence);
+        let both = place("+14045550145", "US - 09012 UTC");
+        assert_eq!(both.evidence.len(), 3, "{:?}", both.evidence);
+        for (known, warnings) in [
+            ("US US-GA 30303 America/New_York", &[][..]),
+            ("- - - Mars/Olympus", &["TIMEZONE_UNRESOLVED"]),
+            ("- US-ZZ", &["REGION_UNRESOLVED"]),
+            (
+                "- US-ZZ - UTC",
+                &["TIMEZONE_UNRESOLVED", "REGION_UNRESOLVED"],
+            ),
+        ] {
+            assert_eq!(place("+14045550145", known).warnings, warnings, "{known}");
+        }
     }
 
     #[test]

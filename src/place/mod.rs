@@ -18,7 +18,7 @@ mod sheets;
 mod tables;
 mod zone;
 
-pub use evidence::{Place, locate};
+pub use evidence::{Place, knows_region, locate, zone_of_place};
 pub use floor::{Dialable, NotDialable, dialable};
 pub use tables::{TableProblem, TableProblems, Tables};
 pub use zone::{Zone, zone_data_version};

@@ -61,7 +61,9 @@ pub fn judge(pack: &Pack, case: &Case) -> Judgement {
         Err(why) => return refused(why),
     };
     let scene = Scene::open(pack, case, &number);
-    judge_scene(scene, number.warnings)
+    let mut warnings = number.warnings;
+    warnings.extend_from_slice(&scene.place.warnings);
+    judge_scene(scene, warnings)
 }
 
 fn judge_scene(scene: Scene<'_>, warnings: Vec<String>) -> Judgement {
@@ -374,6 +376,17 @@ mod tests {
         let judgement = judge(pack(), &case("BR", "2026-10-14T15:00:00Z"));
         assert!(judgement.denied_by.contains(&"POLICY-no-rules".to_owned()));
         assert_eq!(judgement.next_allowed_time, None);
+    }
+
+    #[test]
+    fn a_stated_place_that_is_none_is_told() {
+        let mut case = allowed();
+        assert_eq!(judge(pack(), &case).warnings, Vec::<String>::new());
+        case.facts.location = Some(crate::domain::party::Location {
+            timezone: Some("Mars/Olympus".to_owned()),
+            ..Default::default()
+        });
+        assert_eq!(judge(pack(), &case).warnings, ["TIMEZONE_UNRESOLVED"]);
     }
 
     #[test]

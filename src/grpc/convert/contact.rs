@@ -7,7 +7,7 @@ use crate::domain::party::{
 };
 use crate::gate::ContactDraft;
 use crate::grpc::pb;
-use crate::place::Zone;
+use crate::place::{Tables, knows_region, zone_of_place};
 use crate::policy::Pack;
 
 use super::{
@@ -34,7 +34,7 @@ pub(in crate::grpc) fn draft(
         let party_id = fields.id("party_id", &contact.party_id);
         let etag = etag(fields, &contact.etag);
         let numbers = numbers(fields, &contact.numbers, pack);
-        let profile = profile(fields, contact);
+        let profile = profile(fields, contact, pack);
         Ok((party_id?, etag?, numbers?, profile?))
     });
     let (party_id, etag, numbers, profile) = read?;
@@ -63,11 +63,13 @@ fn etag(fields: &mut Fields, text: &str) -> Result<Option<String>, Noted> {
     }
 }
 
-fn profile(fields: &mut Fields, contact: pb::Contact) -> Result<Profile, Noted> {
+fn profile(fields: &mut Fields, contact: pb::Contact, pack: &Pack) -> Result<Profile, Noted> {
     let display_name = fields.text("display_name", contact.display_name, DISPLAY_NAME_CHARS_MAX);
     let language_tag = fields.text("language_tag", contact.language_tag, 35);
     let audience = fields.word::<Audience>("audience", contact.audience);
-    let location = inner(fields, "location", contact.location, location);
+    let location = inner(fields, "location", contact.location, |fields, message| {
+        location(fields, message, pack.tables())
+    });
     let relationship = inner(fields, "relationship", contact.relationship, relationship);
     let legitimate_interest = inner(
         fields,
@@ -116,25 +118,30 @@ fn inner<M, T>(
         .transpose()
 }
 
-fn location(fields: &mut Fields, message: pb::Location) -> Result<Location, Noted> {
+/// Only what the tables know: a place that does not resolve would be kept, and the number alone go on deciding.
+fn location(
+    fields: &mut Fields,
+    message: pb::Location,
+    tables: &Tables,
+) -> Result<Location, Noted> {
     let country = message.country;
-    let country = match country.as_bytes() {
-        [] => Ok(None),
-        [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Some(country)),
+    let country = match country {
+        country if country.is_empty() => Ok(None),
+        country if tables.knows_country(&country) => Ok(Some(country)),
         _ => fields.wrong("country", "is not an ISO 3166-1 alpha-2 code such as US"),
     };
     let region = match message.region {
         region if region.is_empty() => Ok(None),
-        region if is_region(&region) => Ok(Some(region)),
+        region if is_region(&region) && knows_region(tables, &region) => Ok(Some(region)),
         _ => fields.wrong("region", "is not an ISO 3166-2 code such as US-FL"),
     };
     let postal_code = fields.text("postal_code", message.postal_code, 16);
     let timezone = match message.timezone {
         zone if zone.is_empty() => Ok(None),
-        zone if Zone::parse(&zone).is_some() => Ok(Some(zone)),
+        zone if zone_of_place(&zone).is_some() => Ok(Some(zone)),
         _ => fields.wrong(
             "timezone",
-            "is not an IANA time zone such as America/New_York",
+            "is not the IANA time zone of a place, such as America/New_York",
         ),
     };
     Ok(Location {

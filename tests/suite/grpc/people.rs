@@ -299,6 +299,46 @@ async fn wrong_facts_are_named_by_their_path() {
 }
 
 #[tokio::test]
+async fn a_place_that_no_table_knows_is_refused() {
+    let house = House::open().await;
+    let mut contacts = house.administrator().await.contacts();
+    let place = |country: &str, region: &str, timezone: &str| pb::Location {
+        country: country.to_owned(),
+        region: region.to_owned(),
+        postal_code: String::new(),
+        timezone: timezone.to_owned(),
+    };
+    for (location, wrong) in [
+        (place("XX", "", ""), Some("contact.location.country")),
+        (place("US", "US-ZZ", ""), Some("contact.location.region")),
+        (
+            place("US", "US-GA", "UTC"),
+            Some("contact.location.timezone"),
+        ),
+        (place("US", "US-GA", "America/New_York"), None),
+        (place("DE", "DE-BY", "Europe/Berlin"), None),
+        (place("", "US-PR", ""), None),
+    ] {
+        let told = format!("{location:?}");
+        let request = pb::UpsertContactRequest {
+            request_id: request_id(),
+            contact: Some(pb::Contact {
+                location: Some(location),
+                ..consumer(ATLANTA)
+            }),
+            update_mask: None,
+        };
+        let answer = contacts.upsert_contact(request).await;
+        match wrong {
+            Some(field) => {
+                assert_refused(answer, Code::InvalidArgument, "INVALID_FIELDS", &[field]);
+            }
+            None => assert!(answer.is_ok(), "{told}: {answer:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn consent_is_a_list_of_acts() {
     let house = House::open().await;
     let client = house.agent().await;
