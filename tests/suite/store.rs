@@ -1440,6 +1440,13 @@ async fn dispositions_are_kept(store: TestStore) {
         ..first.clone()
     };
     let mut tx = store.write().await;
+    assert!(tx.hold_for_word(&tenant(), call.call_id).await.unwrap());
+    if store.store.engine() == Engine::Postgres {
+        let mut other = store.write().await;
+        let held = other.hold_for_word(&tenant(), call.call_id).await;
+        assert!(!held.unwrap(), "one at a time, and the other goes on");
+        other.commit().await.unwrap();
+    }
     tx.insert_disposition(&tenant(), &first).await.unwrap();
     tx.insert_disposition(&tenant(), &second).await.unwrap();
     assert_eq!(
