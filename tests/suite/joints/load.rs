@@ -138,7 +138,7 @@ impl Load {
             let request = place(&number, "", rng.uuid(), self.good_for);
             self.place_once(&request, rng.below(self.clients.len()))
                 .await;
-            let longest = *rng.pick(&[10, 40, 600]);
+            let longest = *rng.pick(&[10, 60, 1_500]);
             tokio::time::sleep(rng.millis(0, longest)).await;
         }
         let wide = rng.percent(8);
