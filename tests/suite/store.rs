@@ -920,6 +920,8 @@ async fn leases_are_given_once(store: TestStore) {
             .is_empty()
     );
 
+    assert!(tx.expire_due(after(-1), 100).await.unwrap().is_empty());
+
     let leased = &first[0];
     assert!(
         !tx.release_lease(leased.call.call_id, leased.lease_epoch + 1)
@@ -994,6 +996,15 @@ async fn leases_are_given_once(store: TestStore) {
         (last[0].kind, last[0].detail.decision_id),
         (EventKind::Denied, Some(verdict))
     );
+    // What waits past its time leaves the queue; what somebody leased does not.
+    let ended = tx.expire_due(after(601), 100).await.unwrap();
+    assert_eq!(ended.len(), 1);
+    let call = tx.call(&tenant(), ended[0].call_id).await.unwrap().unwrap();
+    assert_eq!(
+        (call.trunk.as_str(), call.state),
+        ("other", CallState::Expired)
+    );
+    assert!(tx.expire_due(after(601), 100).await.unwrap().is_empty());
     assert!(tx.deny_claim(&[], NOON).await.unwrap().is_empty());
     assert!(tx.fence_claims(&[]).await.unwrap().is_empty());
 }
