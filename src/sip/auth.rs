@@ -1,4 +1,4 @@
-//! Answers to digest challenges: RFC 7616 and 8760, with the bounds of sip.md section 4.
+//! Answers to digest challenges: RFC 7616 and 8760; one answer a realm, two more for stale nonces.
 
 use md5::Md5;
 use rsip::Header;

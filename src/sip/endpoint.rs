@@ -127,7 +127,7 @@ impl Endpoint {
             return dialog;
         };
         let Some(from) = permit.from() else {
-            // Calls without a caller's number are not placed: sip.md section 5.
+            // Calls without a caller's number are not placed (47 CFR 64.1601(e)).
             let shared = &self.shared;
             last.send(shared.refused(Outcome::IdentityRejected, Retry::Fix, "no number to show"));
             return dialog;

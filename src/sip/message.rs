@@ -76,7 +76,7 @@ impl Identity {
         }
     }
 
-    /// Always the number the call is placed for, never anonymous: sip.md section 5.
+    /// Always the number the call is placed for, never anonymous: who is called for sales must be told by whom (47 CFR 64.1601(e)).
     fn caller(&self) -> Header {
         let name = match &self.trunk.display_name {
             Some(name) => format!("\"{}\" ", name.replace('\\', "\\\\").replace('"', "\\\"")),

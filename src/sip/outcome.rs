@@ -11,7 +11,7 @@ use super::values::{split, unquote, with_params};
 use super::wire::Message;
 use crate::domain::call::{Outcome, Retry};
 
-/// The most a Retry-After is worth: a mistaken day must not silence a trunk (sip.md section 6).
+/// The most a Retry-After is worth: a mistaken day must not silence a trunk.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
 /// What we did ourselves before the end.
@@ -209,7 +209,7 @@ struct Row {
     when: When,
     outcome: Outcome,
     retry: Retry,
-    /// Another trunk may be tried only while nothing rang (sip.md section 4, last paragraph).
+    /// Another trunk may be tried only while nothing rang: a person who heard one ring would hear a second call.
     retry_after_ringing: Retry,
 }
 
@@ -248,7 +248,7 @@ impl Row {
     }
 }
 
-/// The table of sip.md section 6; references to RFC 3261 unless named.
+/// What each final response means; references are to RFC 3261 unless named.
 static ROWS: &[Row] = &[
     // 8.1.3.4; another number would need a decision of its own.
     row(

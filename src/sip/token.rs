@@ -1,4 +1,4 @@
-//! Call-IDs, branches and tags: 128 random bits each, no host name or count in them (sip.md section 3).
+//! Call-IDs, branches and tags: 128 random bits each, no host name or count in them, so that they tell nothing of us.
 
 /// Where tokens come from.
 #[derive(Debug, Clone)]

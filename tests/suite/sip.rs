@@ -494,7 +494,7 @@ impl std::io::Write for Logged {
     }
 }
 
-/// No number, credential, address of media or message in any log line (sip.md section 3).
+/// No number, credential, address of media or message in any log line (P-21).
 #[tokio::test]
 async fn logs_tell_nothing_of_the_people_called() {
     let logged = Logged::default();

@@ -236,7 +236,7 @@ impl Call {
         }
     }
 
-    /// The answer to a challenge: a new INVITE under the same claim, if that still lives (sip.md section 4).
+    /// The answer to a challenge: a new INVITE under the same claim, if that still lives.
     fn invite_again(&mut self, now: Mono, out: &mut Vec<Output>) {
         let branch = self.tokens.branch();
         let cseq = self.invite.cseq + 1;

@@ -1,4 +1,4 @@
-//! One case a row of sip.md section 6, and the order of the input.
+//! One case a row of the table, and the order of the input.
 
 use std::net::SocketAddr;
 
