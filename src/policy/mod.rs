@@ -26,6 +26,7 @@ mod window;
 
 pub use ground::Ground;
 pub use listing::rules_markdown;
+pub use moment::jurisdictions;
 pub use pack::{Pack, PackProblem, PackProblems};
 pub use permit::{Permit, PermitExpired};
 pub use rule::{Certainty, Common, Flag, Reach, RowAudience, Rule};

@@ -15,7 +15,7 @@ use super::kinds::Kind;
 use super::pack::Pack;
 use super::rule::{Rank, Reach, Rule};
 use crate::domain::decision::RuleOutcome;
-use crate::domain::party::RegisterCheck;
+use crate::domain::party::{Location, RegisterCheck};
 use crate::domain::phone::Phone;
 use crate::domain::time::Micros;
 use crate::place::{Dialable, Place, Zone, locate};
@@ -41,7 +41,7 @@ impl<'a> Scene<'a> {
     /// Gathers the law in play (README 1.5).
     pub fn open(pack: &'a Pack, case: &'a Case, number: &Dialable) -> Self {
         let place = locate(pack.tables(), number, case.facts.location.as_ref());
-        let countries = law_countries(pack, case, number, &place);
+        let countries = law_countries(pack, number, case.facts.location.as_ref(), &place);
         let mut entries: Vec<(String, bool)> = Vec::new();
         let mut add = |name: &str, called: bool| {
             if !entries.iter().any(|(n, c)| n == name && *c == called) {
@@ -117,11 +117,13 @@ fn reaches(rule: &Rule, called: bool) -> bool {
 
 /// A union: the place that the best evidence names, the countries the number may belong to unless the person's stated
 /// country settles which, and the countries of all regions.
-fn law_countries(pack: &Pack, case: &Case, number: &Dialable, place: &Place) -> Vec<String> {
-    let stated = case
-        .facts
-        .location
-        .as_ref()
+fn law_countries(
+    pack: &Pack,
+    number: &Dialable,
+    location: Option<&Location>,
+    place: &Place,
+) -> Vec<String> {
+    let stated = location
         .and_then(|location| location.country.as_deref())
         .is_some_and(|stated| {
             let named = number.candidates.iter().chain([&number.country]);
@@ -141,6 +143,24 @@ fn law_countries(pack: &Pack, case: &Case, number: &Dialable, place: &Place) -> 
         }
     }
     countries
+}
+
+/// The countries and regions whose law may hold where the person is, most general first; groups of countries and the
+/// product's own policy are no places.
+#[must_use]
+pub fn jurisdictions(
+    pack: &Pack,
+    number: &Dialable,
+    location: Option<&Location>,
+    place: &Place,
+) -> Vec<String> {
+    let mut all = law_countries(pack, number, location, place);
+    for region in regions(pack, place) {
+        if !all.contains(&region) {
+            all.push(region);
+        }
+    }
+    all
 }
 
 /// Known regions and those of the area code: both laws apply. A territory is a region of the law it is under.
