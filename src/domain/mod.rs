@@ -20,4 +20,4 @@ pub mod suppression;
 mod text;
 pub mod time;
 
-pub use text::UnknownWord;
+pub use text::{Text, UnknownWord};

@@ -14,6 +14,7 @@ use super::kinds::restriction::missing_occasions;
 use super::pack::{Pack, PackProblem};
 use super::read::Reader;
 use super::rule::{Certainty, Rank, Rule};
+use crate::domain::Text;
 use crate::domain::party::LineType;
 
 /// The version of the schema that this program reads.
@@ -223,7 +224,7 @@ impl Draft {
 
     fn check_rules(&mut self, names: &Names, problems: &mut Vec<PackProblem>) {
         let groups: HashSet<String> = self.groups.values().flatten().cloned().collect();
-        let mut ids: HashMap<String, Origin> = HashMap::new();
+        let mut ids: HashMap<Text, Origin> = HashMap::new();
         for (rule, origin) in &mut self.rules {
             let common = &rule.common;
             let mut faults = Vec::new();

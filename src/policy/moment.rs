@@ -14,6 +14,7 @@ use super::holidays::Holidays;
 use super::kinds::Kind;
 use super::pack::Pack;
 use super::rule::{Rank, Reach, Rule};
+use crate::domain::Text;
 use crate::domain::decision::RuleOutcome;
 use crate::domain::party::{Location, RegisterCheck};
 use crate::domain::phone::Phone;
@@ -30,7 +31,7 @@ pub(super) struct Scene<'a> {
     /// Countries whose law may hold, territories mapped to the law they are under.
     pub countries: Vec<String>,
     /// Every jurisdiction in play.
-    pub jurisdictions: Vec<String>,
+    pub jurisdictions: Vec<Text>,
     /// Rows in play that speak of this call, in order of report; dates are looked at by each moment.
     pub candidates: Vec<&'a Rule>,
     /// The latest opt-out that binds this seller.
@@ -42,39 +43,43 @@ impl<'a> Scene<'a> {
     pub fn open(pack: &'a Pack, case: &'a Case, number: &Dialable) -> Self {
         let place = locate(pack.tables(), number, case.facts.location.as_ref());
         let countries = law_countries(pack, number, case.facts.location.as_ref(), &place);
-        let mut entries: Vec<(String, bool)> = Vec::new();
-        let mut add = |name: &str, called: bool| {
-            if !entries.iter().any(|(n, c)| n == name && *c == called) {
-                entries.push((name.to_owned(), called));
+        let regions = regions(pack, &place);
+        let mut entries: Vec<(&str, bool)> = Vec::new();
+        let mut add = |name, called| {
+            if !entries.contains(&(name, called)) {
+                entries.push((name, called));
             }
         };
         for country in &countries {
             add(country, true);
         }
-        for region in regions(pack, &place) {
-            add(&region, true);
+        for region in &regions {
+            add(region, true);
         }
         for country in &countries {
             pack.groups_of(country).for_each(|group| add(group, true));
         }
-        if let Some(controller) = &case.call.controller_country {
-            let law = pack.law_of(&controller.to_ascii_uppercase()).to_owned();
-            pack.groups_of(&law).for_each(|group| add(group, false));
+        let controller = case.call.controller_country.as_deref();
+        let controller = controller.map(str::to_ascii_uppercase);
+        if let Some(controller) = &controller {
+            let law = pack.law_of(controller);
+            pack.groups_of(law).for_each(|group| add(group, false));
         }
         add(Pack::POLICY, true);
 
         let mut indexes: Vec<usize> = Vec::new();
-        for (name, called) in &entries {
+        let mut jurisdictions: Vec<Text> = Vec::with_capacity(entries.len());
+        for (name, called) in entries {
             indexes.extend(pack.indexes_of(name).iter().copied().filter(|index| {
                 pack.rule(*index)
-                    .is_some_and(|rule| reaches(rule, *called) && rule.speaks_of(case))
+                    .is_some_and(|rule| reaches(rule, called) && rule.speaks_of(case))
             }));
+            if jurisdictions.iter().all(|known| *known != name) {
+                jurisdictions.push(pack.name_of(name));
+            }
         }
         indexes.sort_unstable();
         indexes.dedup();
-        let mut jurisdictions: Vec<String> = entries.into_iter().map(|(name, _)| name).collect();
-        let mut seen = std::collections::HashSet::new();
-        jurisdictions.retain(|name| seen.insert(name.clone()));
         Self {
             candidates: indexes.into_iter().filter_map(|i| pack.rule(i)).collect(),
             last_opt_out: last_opt_out(case),
@@ -368,8 +373,8 @@ impl<'a> Moment<'a> {
     fn finding(&self, outcome: RuleOutcome, reason: Arguments<'_>) -> Finding {
         Finding {
             outcome,
-            text: self.explain.then(|| Text {
-                reason: reason.to_string(),
+            words: self.explain.then(|| Words {
+                reason: reason.into(),
                 evidence: Vec::new(),
             }),
         }
@@ -387,21 +392,21 @@ fn local(zone: Option<&Zone>, at: Micros) -> DateTime {
 #[derive(Debug)]
 pub(super) struct Finding {
     pub outcome: RuleOutcome,
-    pub text: Option<Text>,
+    pub words: Option<Words>,
 }
 
 /// The words to a finding.
 #[derive(Debug)]
-pub(super) struct Text {
-    pub reason: String,
-    pub evidence: Vec<String>,
+pub(super) struct Words {
+    pub reason: Text,
+    pub evidence: Vec<Text>,
 }
 
 impl Finding {
     /// Adds an id or a value that was used, `name=value`; never a phone number.
     pub fn with(mut self, evidence: Arguments<'_>) -> Self {
-        if let Some(text) = &mut self.text {
-            text.evidence.push(evidence.to_string());
+        if let Some(words) = &mut self.words {
+            words.evidence.push(evidence.into());
         }
         self
     }

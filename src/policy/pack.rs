@@ -10,6 +10,7 @@ use super::draft::Draft;
 use super::holidays::Holidays;
 use super::kinds::Kind;
 use super::rule::Rule;
+use crate::domain::Text;
 use crate::domain::decision::PackVersion;
 use crate::place::{Tables, zone_data_version};
 
@@ -20,7 +21,7 @@ pub struct Pack {
     tables: Tables,
     /// In order of report.
     rules: Vec<Rule>,
-    by_jurisdiction: HashMap<String, Vec<usize>>,
+    by_jurisdiction: HashMap<Text, Vec<usize>>,
     /// Countries and the groups they belong to.
     groups: HashMap<String, Vec<String>>,
     /// Territories and the country whose law they are under.
@@ -142,6 +143,12 @@ impl Pack {
         (self.by_jurisdiction.get(jurisdiction)).map_or(&[], Vec::as_slice)
     }
 
+    /// The name of a jurisdiction, shared with its rules where it has any.
+    pub(super) fn name_of(&self, jurisdiction: &str) -> Text {
+        let shared = self.by_jurisdiction.get_key_value(jurisdiction);
+        shared.map_or_else(|| jurisdiction.to_owned().into(), |(name, _)| name.clone())
+    }
+
     /// The rules of a jurisdiction.
     pub(super) fn rules_of(&self, jurisdiction: &str) -> impl Iterator<Item = &Rule> {
         let indexes = self.indexes_of(jurisdiction).iter();
@@ -227,7 +234,7 @@ impl Pack {
         let mut rules: Vec<Rule> = draft.rules.into_iter().map(|(rule, _)| rule).collect();
         // Rows for information come last; within a kind the order of the files stands.
         rules.sort_by_key(|rule| (!rule.decides(), rule.kind.order()));
-        let mut by_jurisdiction: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut by_jurisdiction: HashMap<Text, Vec<usize>> = HashMap::new();
         for (index, rule) in rules.iter().enumerate() {
             let jurisdiction = rule.common.jurisdiction.clone();
             by_jurisdiction.entry(jurisdiction).or_default().push(index);

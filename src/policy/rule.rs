@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::facts::Case;
 use super::ground::Ground;
 use super::kinds::Kind;
+use crate::domain::Text;
 use crate::domain::call::{CallKind, Purpose};
 use crate::domain::party::{Audience, LineType};
 
@@ -27,9 +28,9 @@ pub struct Rule {
 #[serde(deny_unknown_fields)]
 pub struct Common {
     /// Unique, stable, never used again.
-    pub id: String,
+    pub id: Text,
     /// ISO country, ISO region, name of a group, or `ZZ` for the product's own policy.
-    pub jurisdiction: String,
+    pub jurisdiction: Text,
     /// Name of its kind.
     pub kind: String,
     /// Kinds of call that it speaks of.
@@ -75,7 +76,7 @@ pub struct Common {
     /// Parameter of the ground `contract_in_force_related`.
     pub contract_grace_days: Option<i64>,
     /// The law.
-    pub citation: String,
+    pub citation: Text,
     /// How well the source is known.
     pub certainty: Certainty,
     /// Sources disagree; the row holds the stricter reading.
@@ -119,7 +120,7 @@ impl Common {
     pub(super) fn country(&self) -> &str {
         self.jurisdiction
             .split_once('-')
-            .map_or(self.jurisdiction.as_str(), |(country, _)| country)
+            .map_or(&*self.jurisdiction, |(country, _)| country)
     }
 
     /// Says what is wrong with the common keys beyond their shape.

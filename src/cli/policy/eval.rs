@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{RulesArgs, case, open};
 use crate::cli::lines::{self, LINE_BYTES_MAX, Line};
+use crate::domain::Text;
 use crate::domain::decision::{Judgement, RuleResult, Verdict};
 use crate::domain::time::Micros;
 use crate::policy::facts::Case;
@@ -52,10 +53,10 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
 struct Answer<'a> {
     id: &'a str,
     verdict: Verdict,
-    denied_by: &'a [String],
+    denied_by: &'a [Text],
     rules: &'a [RuleResult],
-    jurisdictions: &'a [String],
-    zones: &'a [String],
+    jurisdictions: &'a [Text],
+    zones: &'a [Text],
     #[serde(skip_serializing_if = "Option::is_none")]
     next_allowed_time: Option<Micros>,
 }

@@ -11,6 +11,7 @@ use super::{RulesArgs, case, open};
 use crate::cli::card::{Detail, card};
 use crate::cli::output::Output;
 use crate::cli::wire::{to_wire, value};
+use crate::domain::Text;
 use crate::domain::decision::{Judgement, RuleResult};
 use crate::grpc::pb;
 use crate::policy::facts::Case;
@@ -90,10 +91,10 @@ fn decision(pack: &Pack, case: &Case, judgement: Judgement) -> pb::Decision {
     let version = pack.version().clone();
     pb::Decision {
         verdict: value!(Verdict, judgement.verdict),
-        denied_by: judgement.denied_by,
+        denied_by: strings(judgement.denied_by),
         rule_results: judgement.rules.into_iter().map(rule_result).collect(),
-        jurisdictions: judgement.jurisdictions,
-        zones: judgement.zones,
+        jurisdictions: strings(judgement.jurisdictions),
+        zones: strings(judgement.zones),
         next_allowed_time: judgement
             .next_allowed_time
             .map(|at| to_wire(at.timestamp())),
@@ -108,13 +109,17 @@ fn decision(pack: &Pack, case: &Case, judgement: Judgement) -> pb::Decision {
     }
 }
 
+fn strings(texts: Vec<Text>) -> Vec<String> {
+    texts.into_iter().map(String::from).collect()
+}
+
 fn rule_result(result: RuleResult) -> pb::RuleResult {
     pb::RuleResult {
-        rule: result.rule,
+        rule: result.rule.into(),
         outcome: value!(RuleOutcome, result.outcome),
-        reason: result.reason,
-        citation: result.citation,
-        evidence: result.evidence,
+        reason: result.reason.into(),
+        citation: result.citation.into(),
+        evidence: strings(result.evidence),
     }
 }
 
