@@ -14,6 +14,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use dialgate::domain::decision::Verdict;
+use dialgate::place::{dialable, locate};
 use dialgate::policy::facts::Case;
 use dialgate::policy::{Pack, judge};
 
@@ -58,18 +59,33 @@ fn main() {
         let rules: usize = set.iter().map(|at| judgements[*at].rules.len()).sum();
         let rules = rules as f64 / set.len() as f64;
         let set: Vec<&Case> = set.iter().map(|at| &cases[*at]).collect();
-        let mut spans: Vec<f64> = (0..ROUNDS).map(|_| round(&pack, &set, span)).collect();
-        spans.sort_by(f64::total_cmp);
-        let median = spans[ROUNDS / 2];
-        println!(
-            "| {name} | {} | {rules:.1} | {:.2} µs ({:.2}-{:.2}) | {:.0} |",
-            set.len(),
-            median * 1e6,
-            spans[0] * 1e6,
-            spans[ROUNDS - 1] * 1e6,
-            1.0 / median
-        );
+        let name = format!("{name} | {} | {rules:.1}", set.len());
+        measure(&name, span, &set, |case| {
+            black_box(judge(&pack, black_box(case)));
+        });
     }
+    let us: Vec<&Case> = us.iter().map(|at| &cases[*at]).collect();
+    let tables = pack.tables();
+    measure(
+        "part of US: is the number dialable | | ",
+        span,
+        &us,
+        |case| {
+            let _ = black_box(dialable(tables, black_box(&case.call.to)));
+        },
+    );
+    let numbers: Vec<_> = us
+        .iter()
+        .map(|case| (dialable(tables, &case.call.to).unwrap(), &case.facts))
+        .collect();
+    measure(
+        "part of US: where is the person | | ",
+        span,
+        &numbers,
+        |(number, facts)| {
+            black_box(locate(tables, black_box(number), facts.location.as_ref()));
+        },
+    );
     println!();
     println!(
         "All packs: {} rules, loaded in {:.1} ms, {:.1} MiB resident.",
@@ -79,16 +95,28 @@ fn main() {
     );
 }
 
-/// Processor seconds that one judgement takes, over at least this span.
-fn round(pack: &Pack, cases: &[&Case], span: Duration) -> f64 {
-    let (started, cpu, mut judged) = (Instant::now(), thread_cpu(), 0_u32);
-    while judged == 0 || started.elapsed() < span {
-        for case in cases {
-            black_box(judge(black_box(pack), black_box(case)));
-        }
-        judged += cases.len() as u32;
+/// Prints a row: processor time of doing this to one of them.
+fn measure<T>(name: &str, span: Duration, set: &[T], act: impl Fn(&T)) {
+    let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round(span, set, &act)).collect();
+    rounds.sort_by(f64::total_cmp);
+    let (median, micros) = (rounds[ROUNDS / 2], |at: usize| rounds[at] * 1e6);
+    println!(
+        "| {name} | {:.2} µs ({:.2}-{:.2}) | {:.0} |",
+        micros(ROUNDS / 2),
+        micros(0),
+        micros(ROUNDS - 1),
+        1.0 / median
+    );
+}
+
+/// Processor seconds a piece, over at least this span.
+fn round<T>(span: Duration, set: &[T], act: &impl Fn(&T)) -> f64 {
+    let (started, cpu, mut done) = (Instant::now(), thread_cpu(), 0_u32);
+    while done == 0 || started.elapsed() < span {
+        set.iter().for_each(act);
+        done += set.len() as u32;
     }
-    (thread_cpu() - cpu).as_secs_f64() / f64::from(judged)
+    (thread_cpu() - cpu).as_secs_f64() / f64::from(done)
 }
 
 /// What this thread has run; time in which another process had the core does not count.

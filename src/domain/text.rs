@@ -1,6 +1,7 @@
 //! One text form for each closed set of words: the same in the database, in JSON, in rule files and on the command line.
 //! And [`Text`], which many may hold at once: a judgement repeats the law's own words for each of its rules.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// A word that is not in the set it was looked up in.
@@ -35,6 +36,17 @@ impl Text {
             Self::Fixed(text) => text,
             Self::Shared(text) => text,
             Self::Own(text) => text,
+        }
+    }
+}
+
+impl Text {
+    /// The same text, to be held by many.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        match self {
+            Self::Own(text) => Self::Shared(text.into()),
+            other => other,
         }
     }
 }
@@ -147,7 +159,13 @@ impl From<std::fmt::Arguments<'_>> for Text {
     fn from(text: std::fmt::Arguments<'_>) -> Self {
         match text.as_str() {
             Some(text) => Self::Fixed(text),
-            None => Self::Own(text.to_string()),
+            None => {
+                // Most sentences fit; growing by and by costs as much as the writing.
+                let mut own = String::with_capacity(64);
+                // Writing to memory does not fail; a Display that does leaves its text short.
+                let _ = own.write_fmt(text);
+                Self::Own(own)
+            }
         }
     }
 }

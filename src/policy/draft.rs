@@ -2,6 +2,7 @@
 //! look at more than one row.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::OnceLock;
 
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -155,6 +156,7 @@ impl Draft {
                     kind,
                     rank: Rank::Country,
                     consumer_lines: Vec::new(),
+                    always: OnceLock::new(),
                 });
                 self.rules.extend(rule.map(|rule| (rule, origin)));
             }

@@ -125,7 +125,7 @@ fn result(rule: &Rule, finding: Finding, moment: &Moment<'_>) -> RuleResult {
         None => (Text::Fixed(""), Vec::new()),
     };
     if let Some(zone) = moment.zone.filter(|_| finding.outcome != RuleOutcome::Info) {
-        evidence.push(format!("zone={}", zone.name).into());
+        evidence.push(moment.named(zone));
     }
     RuleResult {
         rule: rule.common.id.clone(),

@@ -208,6 +208,8 @@ pub(super) struct Moment<'a> {
     pub local: DateTime,
     in_play: Vec<bool>,
     standing: OnceCell<Standing<'a>>,
+    /// The zone as evidence; most rows name it.
+    zone_named: OnceCell<Text>,
     explain: bool,
 }
 
@@ -218,6 +220,7 @@ impl<'a> Moment<'a> {
             local: local(zone, now),
             in_play: Vec::new(),
             standing: OnceCell::new(),
+            zone_named: OnceCell::new(),
             scene,
             now,
             zone,
@@ -258,11 +261,35 @@ impl<'a> Moment<'a> {
 
     /// What the row says here and now.
     pub fn judge(&self, rule: &Rule) -> Finding {
-        if rule.common.enforced {
+        if rule.common.enforced && rule.kind.is_constant() {
+            self.always(rule)
+        } else if rule.common.enforced {
             rule.kind.judge(rule, self)
         } else {
             self.info(format_args!("shown only: this rule is not enforced"))
         }
+    }
+
+    /// What a row says that says the same of every call: put into words once.
+    fn always(&self, rule: &Rule) -> Finding {
+        let Some(words) = rule.always.get() else {
+            let finding = rule.kind.judge(rule, self);
+            if let Some(words) = &finding.words {
+                // Another thread may have been faster, and says the same.
+                let _ = rule.always.set(words.clone().shared());
+            }
+            return finding;
+        };
+        Finding {
+            outcome: RuleOutcome::Info,
+            words: self.explain.then(|| words.clone()),
+        }
+    }
+
+    /// The zone as evidence.
+    pub fn named(&self, zone: &Zone) -> Text {
+        let named = || Text::from(format_args!("zone={}", zone.name)).shared();
+        self.zone_named.get_or_init(named).clone()
     }
 
     /// The local date.
@@ -375,7 +402,8 @@ impl<'a> Moment<'a> {
             outcome,
             words: self.explain.then(|| Words {
                 reason: reason.into(),
-                evidence: Vec::new(),
+                // Its own, and the zone.
+                evidence: Vec::with_capacity(4),
             }),
         }
     }
@@ -396,10 +424,19 @@ pub(super) struct Finding {
 }
 
 /// The words to a finding.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Words {
     pub reason: Text,
     pub evidence: Vec<Text>,
+}
+
+impl Words {
+    fn shared(self) -> Self {
+        Self {
+            reason: self.reason.shared(),
+            evidence: self.evidence.into_iter().map(Text::shared).collect(),
+        }
+    }
 }
 
 impl Finding {

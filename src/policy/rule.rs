@@ -1,11 +1,14 @@
 //! One row of the law: the keys that every row has, and the keys of its kind.
 
+use std::sync::OnceLock;
+
 use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::facts::Case;
 use super::ground::Ground;
 use super::kinds::Kind;
+use super::moment::Words;
 use crate::domain::Text;
 use crate::domain::call::{CallKind, Purpose};
 use crate::domain::party::{Audience, LineType};
@@ -21,6 +24,8 @@ pub struct Rule {
     pub(super) rank: Rank,
     /// Lines that count as a consumer's here, whatever the record says.
     pub(super) consumer_lines: Vec<LineType>,
+    /// The words of a row that says the same of every call.
+    pub(super) always: OnceLock<Words>,
 }
 
 /// The keys that every row has.
