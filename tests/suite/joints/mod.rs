@@ -8,6 +8,7 @@ mod barrier;
 mod database;
 mod history;
 mod kill_loop;
+mod late;
 mod leases;
 mod ledger;
 mod link;
