@@ -84,12 +84,7 @@ impl Frozen {
         std::fs::write(&once, "").unwrap();
         let number = world.people[RINGS].0.clone();
         let client = world.client(AGENT, 0).await;
-        let request = place(
-            &number,
-            "",
-            uuid::Uuid::new_v4().to_string(),
-            GOOD_FOR,
-        );
+        let request = place(&number, "", uuid::Uuid::new_v4().to_string(), GOOD_FOR);
         let placed = client.calls().place_call(request).await.unwrap();
         let call = placed.into_inner().call.unwrap();
         let mut node = None;
@@ -135,7 +130,12 @@ impl Frozen {
         assert_eq!(late_entries(&store).await, [self.call]);
         let log = self.world.nodes[self.node].log();
         assert!(log.contains("an INVITE left later than the barrier allows"));
-        block_in_place(|| self.world.nodes.iter_mut().for_each(super::world::Node::stop));
+        block_in_place(|| {
+            self.world
+                .nodes
+                .iter_mut()
+                .for_each(super::world::Node::stop)
+        });
         heard[0].clone()
     }
 }
