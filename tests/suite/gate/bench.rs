@@ -15,10 +15,10 @@ use dialgate::domain::party::{
 };
 use dialgate::domain::phone::Phone;
 use dialgate::domain::suppression::{SuppressionReason, SuppressionSource};
-use dialgate::domain::time::Micros;
+use dialgate::domain::time::{Micros, Reading};
 use dialgate::gate::{
     Ask, Campaigns, ClaimRequest, Claimed, ContactDraft, Gate, GateConfig, GateError,
-    NewSuppression, Placed,
+    NewSuppression, Placed, ReadClocks,
 };
 use dialgate::policy::{Pack, Permit};
 use dialgate::store::{Leased, Urgency};
@@ -104,12 +104,33 @@ impl Bench {
         Self::gate(&self.store, &self.clock, campaigns)
     }
 
+    /// Another node, whose time of day is so many seconds off.
+    pub fn elsewhere(&self, seconds_off: i64) -> Gate {
+        let clock = Clock::Manual(Arc::clone(&self.clock));
+        let read = move || {
+            let reading = clock.read();
+            Reading {
+                wall: Micros(reading.wall.0 + seconds_off * 1_000_000),
+                ..reading
+            }
+        };
+        Self::gate_with(
+            &self.store,
+            Arc::new(read),
+            vec![campaign("us", "US", "seller")],
+        )
+    }
+
     fn gate(store: &TestStore, clock: &Arc<ManualClock>, campaigns: Vec<Campaign>) -> Gate {
+        let clock = Clock::Manual(Arc::clone(clock));
+        Self::gate_with(store, Arc::new(move || clock.read()), campaigns)
+    }
+
+    fn gate_with(store: &TestStore, read: ReadClocks, campaigns: Vec<Campaign>) -> Gate {
         let config = GateConfig {
             trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(),
             ..GateConfig::default()
         };
-        let clock = Clock::Manual(Arc::clone(clock));
         static PACK: std::sync::LazyLock<Arc<Pack>> =
             std::sync::LazyLock::new(|| Arc::new(Pack::embedded().unwrap()));
         let pack = Arc::clone(&PACK);
@@ -118,7 +139,7 @@ impl Bench {
             pack,
             Campaigns::new(campaigns),
             config,
-            Arc::new(move || clock.read()),
+            read,
         )
     }
 

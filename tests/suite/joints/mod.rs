@@ -15,4 +15,5 @@ mod link;
 mod load;
 mod rng;
 mod sink;
+mod worker;
 mod world;
