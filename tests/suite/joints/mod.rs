@@ -6,6 +6,7 @@
 
 mod barrier;
 mod database;
+mod endings;
 mod history;
 mod kill_loop;
 mod late;
@@ -15,5 +16,6 @@ mod link;
 mod load;
 mod rng;
 mod sink;
+mod stall;
 mod worker;
 mod world;
