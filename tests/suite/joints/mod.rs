@@ -7,6 +7,7 @@
 mod barrier;
 mod database;
 mod endings;
+mod followers;
 mod history;
 mod kill_loop;
 mod late;
