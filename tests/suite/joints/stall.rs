@@ -26,7 +26,7 @@ const CLIENTS: usize = 8;
 const ROUNDS: u64 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p29_a_node_that_stood_still_is_back_at_once() {
+async fn a_node_that_stood_still_is_back_at_once() {
     const AT_ONCE: Duration = Duration::from_secs(1);
     /// For a machine that does other things too; far from the five seconds after which a pool gives up.
     const AT_MOST: Duration = Duration::from_secs(3);
