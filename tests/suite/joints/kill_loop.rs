@@ -100,7 +100,7 @@ async fn run(home: Home, nodes: usize) {
     let begun = now();
     for kill in 0..kills {
         tell_progress(kill, kills, "kills", begun);
-        let operations = 5 + rng.below(60);
+        let operations = 10 + rng.below(80);
         progress(&load, &mut clients, operations).await;
         tokio::time::sleep(rng.millis(0, 300)).await;
         block_in_place(|| strike(&mut world, kill));
