@@ -120,9 +120,13 @@ async fn expire(shared: &Shared, now: Reading) -> Result<(), StoreError> {
         tx.insert_audit(&call.tenant, &[entry]).await?;
     }
     tx.commit().await?;
-    for call in expired {
-        shared.tell(call.call_id).await;
-    }
+    let tell = async {
+        for call in &expired {
+            shared.tell(call.call_id).await;
+        }
+    };
+    // Who is not told looks by themselves; our own heart must beat.
+    let _ = tokio::time::timeout(BEAT_EVERY, tell).await;
     Ok(())
 }
 
