@@ -1275,24 +1275,24 @@ async fn a_call_that_cannot_be_read_holds_up_no_other(store: TestStore) {
     for number in 1..=4 {
         calls.push(store.queued(phone(number)).await.call);
     }
-    damage(
-        &store,
-        "UPDATE calls SET sealed_number = $1 WHERE call_id = $2",
-        calls[0].call_id.0,
-    )
-    .await;
-    damage(
-        &store,
-        "UPDATE parties SET wrapped_key = $1 WHERE party_id = $2",
-        calls[1].party_id.0,
-    )
-    .await;
-    damage(
-        &store,
-        "UPDATE calls SET sealed_offer = $1 WHERE call_id = $2",
-        calls[2].call_id.0,
-    )
-    .await;
+    store
+        .damage(
+            "UPDATE calls SET sealed_number = $1 WHERE call_id = $2",
+            calls[0].call_id.0,
+        )
+        .await;
+    store
+        .damage(
+            "UPDATE parties SET wrapped_key = $1 WHERE party_id = $2",
+            calls[1].party_id.0,
+        )
+        .await;
+    store
+        .damage(
+            "UPDATE calls SET sealed_offer = $1 WHERE call_id = $2",
+            calls[2].call_id.0,
+        )
+        .await;
     let mut tx = store.write().await;
     let leased = tx
         .lease_calls(Incarnation::new(NOON), "main", 9, after(1))
@@ -1351,34 +1351,6 @@ async fn a_call_that_cannot_be_read_holds_up_no_other(store: TestStore) {
             .unwrap()
             .is_empty()
     );
-}
-
-/// Overwrites a sealed value behind the store's back.
-async fn damage(store: &TestStore, sql: &'static str, id: Uuid) {
-    let broken = vec![7_u8; 40];
-    let url = &store.config.url;
-    match store.store.engine() {
-        Engine::Postgres => {
-            let mut conn = PgConnection::connect(url).await.unwrap();
-            sqlx::query(sql)
-                .bind(broken)
-                .bind(id)
-                .execute(&mut conn)
-                .await
-                .unwrap();
-        }
-        Engine::Sqlite => {
-            let file = url.trim_start_matches("sqlite://");
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-            let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
-            sqlx::query(sql)
-                .bind(broken)
-                .bind(id)
-                .execute(&mut conn)
-                .await
-                .unwrap();
-        }
-    }
 }
 
 async fn cancels_are_found_by_their_owner(store: TestStore) {

@@ -22,6 +22,7 @@ on_both! {
     p03_an_opt_out_by_a_node_whose_clock_is_off_cancels_what_rings,
     p03_an_opt_out_that_the_claim_saw_reopened_cancels_nothing,
     p04_a_worker_ends_what_a_sweeper_ended_by_mistake,
+    p04_a_call_that_cannot_be_read_ends_and_the_next_is_dialed,
     p31_a_call_on_its_way_to_the_wire_is_hung_up_when_draining,
 }
 
@@ -208,6 +209,27 @@ mod tests {
         let over = worker.bench.call(call.call_id).await;
         assert_eq!(over.outcome, Some(Outcome::InterruptedUnknown));
         worker.stop().await;
+    }
+
+    pub async fn p04_a_call_that_cannot_be_read_ends_and_the_next_is_dialed(bench: Bench) {
+        const BERTA: &str = "+14045550142";
+        bench.callable(BERTA).await;
+        let damaged = bench.queued(BERTA).await;
+        let sql = "UPDATE calls SET sealed_number = $1 WHERE call_id = $2";
+        bench.store.damage(sql, damaged.call_id.0).await;
+        bench.callable(ANNA).await;
+        let (worker, _) = Worker::ringing(bench).await;
+        assert_eq!(
+            worker.history(&damaged).await.last(),
+            Some(&EventKind::Ended)
+        );
+        let entries = worker.bench.audit().await;
+        assert!(
+            entries.contains(&"call.unreadable".to_owned()),
+            "{entries:?}"
+        );
+        assert_eq!(worker.carrier.received(BERTA).invites, 0);
+        worker.ticking.abort();
     }
 
     /// It is just being claimed when everything is told to end: whoever is told once would miss it.
