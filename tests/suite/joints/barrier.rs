@@ -179,10 +179,11 @@ fn faketime() -> Option<PathBuf> {
 async fn run(mut stage: Stage<'_>) {
     let (seed, count) = (seed(), size("DIALGATE_BARRIER_FAULTS", 8));
     let load = Load::of(&stage.world, MIX, GOOD_FOR, usize::MAX).await;
-    let mut clients = load.run(seed, CLIENTS);
     let mut rng = Rng::new(seed, 2);
-    let faults = stage.faults();
     // Left alone at first, so that there are calls whose CANCEL nothing excuses.
+    load.opt_out_who_rings(&mut rng).await;
+    let mut clients = load.run(seed, CLIENTS);
+    let faults = stage.faults();
     progress(&load, &mut clients, 400).await;
     let begun = now();
     for turn in 0..count {
@@ -208,8 +209,8 @@ fn cancelled_in_time(history: &History, disturbed: &[Disturbance]) {
     const AFTER: Duration = Duration::from_secs(3);
     /// What a stopped or cut off node needs to find its way back.
     const AFTERMATH: Duration = Duration::from_secs(6);
-    /// Fewer tell nothing; the load aims at many more.
-    const SAMPLES_MIN: usize = 10;
+    /// One of each phone that goes on ringing, before anything else happens; the load adds many more.
+    const SAMPLES_MIN: usize = PEOPLE / 5;
     let found = cancels(history, |invite, at| {
         disturbed.iter().any(|it| {
             // What a killed process had dialed, nobody can cancel.

@@ -135,9 +135,17 @@ impl Load {
 
     async fn opt_out(&self, rng: &mut Rng) {
         let (number, party) = match rng.percent(self.mix.aimed) {
-            true => self.ringing(rng).await,
+            true => {
+                let person = rng.pick(&self.who_rings()).to_owned();
+                self.ring(&person.0, rng).await;
+                person
+            }
             false => self.anybody(rng).await,
         };
+        self.suppress(number, party, rng).await;
+    }
+
+    async fn suppress(&self, number: String, party: String, rng: &mut Rng) {
         let wide = rng.percent(8);
         let seller = if rng.percent(30) { SELLER } else { "" };
         let (told, subject) = match wide {
@@ -204,24 +212,38 @@ impl Load {
         (number, party)
     }
 
-    /// Somebody whose phone rings, and goes on to; if they may be called at all.
-    async fn ringing(&self, rng: &mut Rng) -> (String, String) {
-        const PATIENCE: Duration = Duration::from_secs(2);
+    /// Those whose phones go on ringing.
+    fn who_rings(&self) -> Vec<(String, String)> {
         let lets_ring =
             |number: &str| matches!(Part::of(number), Part::Rings | Part::AnswersCancelled);
-        let found = self.people.iter().filter(|(number, _)| lets_ring(number));
-        let (number, party) = rng.pick(&found.collect::<Vec<_>>()).to_owned().clone();
-        let before = self.sink.rings(&number);
-        let request = place(&number, "", rng.uuid(), self.good_for);
+        let people = self.people.iter();
+        people
+            .filter(|(number, _)| lets_ring(number))
+            .cloned()
+            .collect()
+    }
+
+    /// Lets this phone ring, if it may be called at all.
+    async fn ring(&self, number: &str, rng: &mut Rng) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let before = self.sink.rings(number);
+        let request = place(number, "", rng.uuid(), self.good_for);
         let node = rng.below(self.clients.len());
         if self.place_once(&request, node).await {
             let give_up = now() + PATIENCE;
-            while self.sink.rings(&number) == before && now() < give_up {
+            while self.sink.rings(number) == before && now() < give_up {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             tokio::time::sleep(rng.millis(0, 40)).await;
         }
-        (number, party)
+    }
+
+    /// Lets each phone ring that goes on to, and opts its owner out: nothing else happens meanwhile.
+    pub async fn opt_out_who_rings(&self, rng: &mut Rng) {
+        for (number, party) in self.who_rings() {
+            self.ring(&number, rng).await;
+            self.suppress(number, party, rng).await;
+        }
     }
 
     /// How often the same request is made at once.
