@@ -1,0 +1,721 @@
+//! Random cases that crowd where the law changes its mind: at the minute a window opens, on the days when clocks shift, at
+//! the ends of months, an exact period after an attempt, at the instant of another event.
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use serde_json::{Map, Value, json};
+
+use super::book::Book;
+use crate::joints::rng::Rng;
+
+/// A number of each country that has rules, of its territories, and of some that have none.
+const NUMBERS: [&str; 58] = [
+    "+431234567890",
+    "+3212345678",
+    "+35924234567",
+    "+38512345678",
+    "+35722345678",
+    "+420212345678",
+    "+4532123456",
+    "+3723212345",
+    "+358131234567",
+    "+33123456789",
+    "+33199001411",
+    "+4930123456",
+    "+493023125201",
+    "+302123456789",
+    "+3612345678",
+    "+3532212345",
+    "+390212345678",
+    "+37163123456",
+    "+37031234567",
+    "+35227123456",
+    "+35621001234",
+    "+31101234567",
+    "+48123456789",
+    "+351212345678",
+    "+40211234567",
+    "+421221234567",
+    "+38612345678",
+    "+34810123456",
+    "+34912345678",
+    "+468123456",
+    "+3544101234",
+    "+4232345678",
+    "+4721234567",
+    "+4779123456",
+    "+441212345678",
+    "+442079460301",
+    "+41212345678",
+    "+61212345678",
+    "+61255501201",
+    "+61891641234",
+    "+551123456789",
+    "+81312345678",
+    "+590590201234",
+    "+262262161234",
+    "+594594101234",
+    "+596596301234",
+    "+6432345678",
+    "+27101234567",
+    "+73011234567",
+    "+77123456789",
+    "+447400123456",
+    "+4915123456789",
+    "+33612345678",
+    "+61412345678",
+    "+15145550161",
+    "+16135550161",
+    "+19025550161",
+    "+17805550161",
+];
+
+const LOCATIONS: [&str; 34] = [
+    r#"{"timezone":"America/New_York"}"#,
+    r#"{"timezone":"America/Chicago"}"#,
+    r#"{"timezone":"America/Phoenix"}"#,
+    r#"{"timezone":"Europe/Paris"}"#,
+    r#"{"timezone":"Europe/Berlin"}"#,
+    r#"{"timezone":"Europe/London"}"#,
+    r#"{"timezone":"Australia/Sydney"}"#,
+    r#"{"timezone":"Pacific/Apia"}"#,
+    r#"{"timezone":"Mars/Olympus"}"#,
+    r#"{"timezone":"UTC"}"#,
+    r#"{"region":"US-FL"}"#,
+    r#"{"region":"US-KY"}"#,
+    r#"{"region":"US-UT"}"#,
+    r#"{"region":"US-LA","country":"US"}"#,
+    r#"{"region":"US-PA"}"#,
+    r#"{"region":"US-PR"}"#,
+    r#"{"region":"US-XX"}"#,
+    r#"{"region":"CA-QC"}"#,
+    r#"{"region":"CA-ON"}"#,
+    r#"{"region":"ES-CT"}"#,
+    r#"{"region":"DE-BY"}"#,
+    r#"{"region":"IT-BZ","country":"IT"}"#,
+    r#"{"postal_code":"58102"}"#,
+    r#"{"postal_code":"33101","country":"US"}"#,
+    r#"{"postal_code":"86515","timezone":null}"#,
+    r#"{"postal_code":"09001"}"#,
+    r#"{"postal_code":"H3Z 2Y7"}"#,
+    r#"{"postal_code":"00901"}"#,
+    r#"{"postal_code":"33101","region":"US-TX"}"#,
+    r#"{"country":"US"}"#,
+    r#"{"country":"DE"}"#,
+    r#"{"country":"PR"}"#,
+    r#"{"country":"RE"}"#,
+    r#"{"country":"FR","region":"US-NV"}"#,
+];
+
+/// Days on which something happens somewhere: clocks shift, months end, holidays fall, laws begin.
+const DAYS: [&str; 74] = [
+    "2024-02-29",
+    "2024-03-10",
+    "2024-03-31",
+    "2024-07-15",
+    "2024-07-16",
+    "2024-10-27",
+    "2024-11-03",
+    "2024-11-05",
+    "2024-12-31",
+    "2025-01-31",
+    "2025-02-28",
+    "2025-04-10",
+    "2025-04-11",
+    "2025-06-19",
+    "2025-07-04",
+    "2025-08-31",
+    "2025-12-27",
+    "2025-12-28",
+    "2025-12-31",
+    "2026-01-01",
+    "2026-01-19",
+    "2026-02-16",
+    "2026-02-28",
+    "2026-03-01",
+    "2026-03-07",
+    "2026-03-08",
+    "2026-03-09",
+    "2026-03-28",
+    "2026-03-29",
+    "2026-03-30",
+    "2026-04-02",
+    "2026-04-03",
+    "2026-04-05",
+    "2026-04-06",
+    "2026-04-25",
+    "2026-04-30",
+    "2026-05-01",
+    "2026-05-04",
+    "2026-05-13",
+    "2026-05-14",
+    "2026-05-17",
+    "2026-05-25",
+    "2026-05-31",
+    "2026-06-19",
+    "2026-06-30",
+    "2026-07-01",
+    "2026-07-03",
+    "2026-07-04",
+    "2026-07-14",
+    "2026-07-24",
+    "2026-08-10",
+    "2026-08-11",
+    "2026-08-31",
+    "2026-10-04",
+    "2026-10-17",
+    "2026-10-18",
+    "2026-10-19",
+    "2026-10-25",
+    "2026-10-31",
+    "2026-11-01",
+    "2026-11-02",
+    "2026-11-03",
+    "2026-11-26",
+    "2026-11-27",
+    "2026-12-05",
+    "2026-12-24",
+    "2026-12-25",
+    "2026-12-28",
+    "2026-12-31",
+    "2027-03-14",
+    "2027-11-07",
+    "2028-01-03",
+    "2028-12-31",
+    "2033-05-04",
+];
+
+/// Minutes at which windows of the shipped rules open and close, and odd ones.
+const TIMES: [&str; 21] = [
+    "00:00", "01:30", "02:30", "08:00", "08:30", "09:00", "10:00", "10:30", "12:00", "13:00",
+    "13:30", "14:00", "16:00", "17:00", "18:00", "18:30", "19:00", "20:00", "21:00", "21:30",
+    "22:00",
+];
+
+const ZONES: [&str; 12] = [
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Los_Angeles",
+    "America/Toronto",
+    "Europe/Paris",
+    "Europe/London",
+    "Europe/Athens",
+    "Europe/Lisbon",
+    "Australia/Sydney",
+    "Pacific/Honolulu",
+    "Atlantic/Reykjavik",
+];
+
+/// What the generator takes its words from: the book whose rows are to be hit.
+pub struct Words {
+    area_codes: Vec<String>,
+    registers: Vec<String>,
+    registrations: Vec<String>,
+    sectors: Vec<String>,
+    stopped: Vec<String>,
+    days: Vec<Date>,
+    times: Vec<Time>,
+    hours: Vec<i64>,
+    spans: Vec<i64>,
+}
+
+impl Words {
+    pub fn of(book: &Book) -> Self {
+        let mut words = Self {
+            area_codes: book.places.people(&book.rows),
+            registers: Vec::new(),
+            registrations: vec!["other".to_owned()],
+            sectors: vec!["solar".to_owned()],
+            stopped: vec!["US-NY".to_owned()],
+            days: DAYS.iter().map(|day| day.parse().unwrap()).collect(),
+            times: TIMES.iter().map(|time| time.parse().unwrap()).collect(),
+            hours: vec![1],
+            spans: vec![1, 30, 31],
+        };
+        let add = |list: &mut Vec<String>, word: &str| {
+            if !list.iter().any(|known| known == word) {
+                list.push(word.to_owned());
+            }
+        };
+        for row in &book.rows {
+            for (list, key) in [
+                (&mut words.registers, "register"),
+                (&mut words.registrations, "registration"),
+            ] {
+                if let Some(word) = row.text(key) {
+                    add(list, word);
+                }
+            }
+            for key in ["sectors", "exempt_sectors"] {
+                for sector in row.list(key).unwrap_or_default() {
+                    add(&mut words.sectors, sector);
+                }
+            }
+            if row.kind == "prohibited_day" {
+                add(&mut words.stopped, &row.jurisdiction);
+            }
+            words.days.extend(row.date("effective_from"));
+            if let Some(last) = row.date("effective_to") {
+                words.days.extend([last, last.tomorrow().unwrap()]);
+            }
+            words.hours.extend(row.number("period_hours"));
+            for key in [
+                "max_age_days",
+                "period_days",
+                "cooloff_days",
+                "transaction_days",
+                "inquiry_days",
+                "customer_max_age_days",
+                "contract_grace_days",
+            ] {
+                let span = row.number(key).filter(|span| !words.spans.contains(span));
+                words.spans.extend(span);
+            }
+        }
+        words
+    }
+}
+
+/// A case of its own. The facts of a good half are mostly in order, so that single rows can be seen to deny.
+pub fn any_case(rng: &mut Rng, words: &Words, id: usize) -> Value {
+    let at = any_instant(rng, words);
+    let good = [20, 70, 92][rng.below(3)];
+    let to = any_number(rng, words);
+    let mut maker = Maker {
+        rng,
+        words,
+        at,
+        good,
+    };
+    let call = maker.call(&to);
+    let facts = maker.facts(&to);
+    json!({ "id": format!("random-{id}"), "call": call, "facts": facts })
+}
+
+fn any_number(rng: &mut Rng, words: &Words) -> String {
+    if rng.percent(55) {
+        let code = rng.pick(&words.area_codes);
+        format!("+1{code}55501{:02}", rng.below(100))
+    } else {
+        (*rng.pick(&NUMBERS)).to_owned()
+    }
+}
+
+fn any_instant(rng: &mut Rng, words: &Words) -> Timestamp {
+    let day = if rng.percent(60) {
+        *rng.pick(&words.days)
+    } else {
+        let first: Date = "2024-01-01".parse().unwrap();
+        first + i64::try_from(rng.below(5 * 366)).unwrap().days()
+    };
+    let time = if rng.percent(50) {
+        *rng.pick(&words.times)
+    } else {
+        Time::new(
+            i8::try_from(9 + rng.below(11)).unwrap(),
+            i8::try_from(rng.below(60)).unwrap(),
+            0,
+            0,
+        )
+        .unwrap()
+    };
+    let zone: &str = rng.pick::<&str>(&ZONES);
+    let zone = TimeZone::get(zone).unwrap();
+    let local = DateTime::from_parts(day, time).to_zoned(zone).unwrap();
+    let second = [0, 0, 0, -1, 1, 59][rng.below(6)];
+    local.timestamp() + second.seconds()
+}
+
+struct Maker<'a> {
+    rng: &'a mut Rng,
+    words: &'a Words,
+    at: Timestamp,
+    /// How often in a hundred a fact speaks for the call.
+    good: usize,
+}
+
+impl Maker<'_> {
+    fn good(&mut self) -> bool {
+        self.rng.percent(self.good)
+    }
+
+    /// Mostly the first word, sometimes any.
+    fn word(&mut self, usual: &str, all: &[&str]) -> Value {
+        if self.rng.percent(60) {
+            json!(usual)
+        } else {
+            json!(self.rng.pick(all))
+        }
+    }
+
+    /// Puts the key there; a bad fact is false, null or missing.
+    fn put_flag(&mut self, into: &mut Map<String, Value>, key: &str) {
+        if self.good() {
+            into.insert(key.to_owned(), json!(true));
+        } else if self.rng.percent(60) {
+            let value = if self.rng.percent(70) {
+                json!(false)
+            } else {
+                Value::Null
+            };
+            into.insert(key.to_owned(), value);
+        }
+    }
+
+    /// Some time ago: at the edge of some period, at the very instant, or any time in the last two years.
+    fn earlier(&mut self) -> Timestamp {
+        let edge = [0, 0, 0, -1, 1][self.rng.below(5)];
+        match self.rng.below(6) {
+            0 => {
+                let hours = *self.rng.pick(&self.words.hours);
+                self.at - hours.hours() + edge.seconds()
+            }
+            1 => {
+                let days = *self.rng.pick(&self.words.spans) + edge;
+                self.at - (days * 24).hours()
+            }
+            2 => self.at + edge.seconds(),
+            3 => self.at - i64::try_from(self.rng.below(48 * 60)).unwrap().minutes(),
+            4 => self.at - i64::try_from(self.rng.below(120 * 24)).unwrap().hours(),
+            _ => self.at - i64::try_from(self.rng.below(800 * 24)).unwrap().hours(),
+        }
+    }
+
+    /// A day some time ago, with month ends among them.
+    fn earlier_day(&mut self) -> Date {
+        let today = self.at.to_zoned(TimeZone::UTC).date();
+        let edge = [0, 0, -1, 1][self.rng.below(4)];
+        match self.rng.below(4) {
+            0 => today - (*self.rng.pick(&self.words.spans) + edge).days(),
+            1 => {
+                let months = [1, 3, 6, 12, 18, 36][self.rng.below(6)];
+                (today - months.months()) + edge.days()
+            }
+            2 => today - i64::try_from(self.rng.below(20)).unwrap().days(),
+            _ => today - i64::try_from(self.rng.below(900)).unwrap().days(),
+        }
+    }
+
+    fn call(&mut self, to: &str) -> Value {
+        let kind = self.word("live_manual", &["live_manual", "autodialed", "prerecorded"]);
+        let mut call = json!({ "at": self.at.to_string(), "to": to, "call_kind": kind });
+        let into = call.as_object_mut().unwrap();
+        let mut put = |key: &str, value: Value| into.insert(key.to_owned(), value);
+        let rng = &mut *self.rng;
+        if rng.percent(60) {
+            let all = [
+                "+33162001122",
+                "+33612345678",
+                "+34612345678",
+                "+421888123456",
+                "+15145550100",
+                "+4930231259",
+            ];
+            put("from", json!(rng.pick(&all)));
+        }
+        if rng.percent(40) {
+            put(
+                "purpose",
+                json!(rng.pick(&["sales", "informational", "service"])),
+            );
+        }
+        if rng.percent(60) {
+            put("subject", json!(rng.pick(&["roof", "pool"])));
+        }
+        if rng.percent(60) {
+            put("seller", json!(rng.pick(&["this", "that"])));
+        }
+        if rng.percent(30) {
+            put("sector", json!(rng.pick(&self.words.sectors)));
+        }
+        if rng.percent(15) {
+            let all = ["IE", "DE", "US", "RE", "GB", "ZZ", "FR"];
+            put("controller_country", json!(rng.pick(&all)));
+        }
+        if rng.percent(20) {
+            put(
+                "seller_type",
+                json!(rng.pick(&["for_profit", "nonprofit"])),
+            );
+        }
+        for (key, share) in [
+            ("caller_id_withheld", 8),
+            ("atds", 15),
+            ("special_category", 8),
+            ("new_product", 40),
+        ] {
+            if rng.percent(share) {
+                put(key, json!([Some(true), Some(true), Some(false), None][rng.below(4)]));
+            }
+        }
+        if rng.percent(30) {
+            put(
+                "introduction",
+                json!(rng.pick(&["live", "recorded", "none"])),
+            );
+        }
+        call
+    }
+
+    fn facts(&mut self, to: &str) -> Value {
+        let mut facts = Map::new();
+        let audience = self.word("consumer", &["consumer", "business", "unknown"]);
+        let line = self.word("landline", &["landline", "mobile", "voip", "unknown"]);
+        facts.insert("audience".to_owned(), audience);
+        facts.insert("line_type".to_owned(), line);
+        if self.rng.percent(35) {
+            let location = *self.rng.pick(&LOCATIONS);
+            let location: Value = serde_json::from_str(location).unwrap();
+            facts.insert("location".to_owned(), location);
+        }
+        facts.insert("opt_outs".to_owned(), self.opt_outs());
+        facts.insert("consents".to_owned(), self.consents());
+        facts.insert("registers".to_owned(), self.registers());
+        facts.insert("attempts".to_owned(), self.attempts(to));
+        if self.rng.percent(60) {
+            facts.insert("relationship".to_owned(), self.dealings());
+        }
+        self.odds_and_ends(&mut facts);
+        Value::Object(facts)
+    }
+
+    fn odds_and_ends(&mut self, facts: &mut Map<String, Value>) {
+        let mut put = |key: &str, value: Value| facts.insert(key.to_owned(), value);
+        if self.good() {
+            put("notice", json!({ "version": "n-7" }));
+        }
+        if self.rng.percent(50) {
+            let yes = self.good();
+            put("legitimate_interest", json!({ "assessment_on_file": yes }));
+        }
+        if self.rng.percent(30) {
+            put("presumed_consent", json!({ "evidence": "parts recalled" }));
+        }
+        if self.rng.percent(4) {
+            let since = self.earlier().to_string();
+            put("restriction", json!({ "since": since }));
+        }
+        if self.rng.percent(30) {
+            put("callback", self.callback());
+        }
+        if self.rng.percent(40) {
+            let mut all = Map::new();
+            self.put_flag(&mut all, "listed");
+            self.put_flag(&mut all, "marketing_opt_in");
+            put("directory", Value::Object(all));
+        }
+        if self.rng.percent(95) {
+            let mut all = Map::new();
+            for key in ["owned", "callable", "in_directory"] {
+                self.put_flag(&mut all, key);
+            }
+            put("caller_id", Value::Object(all));
+        }
+        let mut held = Vec::new();
+        for id in &self.words.registrations.clone() {
+            if self.good() {
+                let today = self.at.to_zoned(TimeZone::UTC).date();
+                let last = [None, None, Some(-1), Some(0), Some(1)][self.rng.below(5)];
+                let last = last.map(|days: i64| (today + days.days()).to_string());
+                held.push(json!({ "id": id, "valid_to": last }));
+            }
+        }
+        put("registrations", json!(held));
+        if self.rng.percent(20) {
+            let (queried, about) = (self.earlier_day(), self.earlier_day());
+            let answer = self.rng.pick(&["yes", "no", "no_data"]);
+            put(
+                "reassigned_check",
+                json!({ "queried_on": queried.to_string(), "for_date": about.to_string(), "answer": answer }),
+            );
+        }
+        if self.rng.percent(10) {
+            put("minor", json!([Some(true), Some(false), None][self.rng.below(3)]));
+        }
+        if self.rng.percent(20) {
+            put(
+                "personal_relationship",
+                json!([Some(true), Some(false), None][self.rng.below(3)]),
+            );
+        }
+        if self.rng.percent(15) {
+            let all = self.words.stopped.clone();
+            put("emergency_regions", json!([self.rng.pick(&all)]));
+        }
+    }
+
+    fn opt_outs(&mut self) -> Value {
+        let count = if self.rng.percent(15) {
+            1 + self.rng.below(2)
+        } else {
+            0
+        };
+        let mut all = Vec::new();
+        for _ in 0..count {
+            let mut one = json!({ "at": self.earlier().min(self.at).to_string(),
+                "kind": self.rng.pick(&["do_not_call", "objection"]) });
+            if self.rng.percent(30) {
+                one["scope"] = json!(self.rng.pick(&["seller", "all"]));
+            }
+            if self.rng.percent(40) {
+                one["seller"] = json!(self.rng.pick(&["this", "that"]));
+            }
+            all.push(one);
+        }
+        json!(all)
+    }
+
+    fn consents(&mut self) -> Value {
+        let mut all: Vec<Value> = Vec::new();
+        for _ in 0..[0, 1, 1, 1, 2, 2, 3][self.rng.below(7)] {
+            if self.rng.percent(20) {
+                // A withdrawal, often at the very instant of something given.
+                let at = match all.first() {
+                    Some(other) if self.rng.percent(40) => other["at"].clone(),
+                    _ => json!(self.earlier().to_string()),
+                };
+                let mut one = json!({ "action": "withdrawn", "at": at });
+                if self.rng.percent(30) {
+                    one["channels"] = json!([vec!["prerecorded"], vec![]][self.rng.below(2)]);
+                }
+                all.push(one);
+                continue;
+            }
+            let form = self.word(
+                "written",
+                &[
+                    "written",
+                    "web_form",
+                    "recorded_voice",
+                    "third_party_verified",
+                    "oral",
+                    "implied",
+                    "preticked",
+                    "terms_acceptance",
+                    "bundled",
+                ],
+            );
+            let mut at = self.earlier();
+            while all.iter().any(|other| other["at"] == json!(at.to_string())) {
+                at -= 1.second();
+            }
+            let mut one = json!({ "action": "given", "at": at.to_string() });
+            let into = one.as_object_mut().unwrap();
+            for key in ["explicit", "documented", "out_of_hours"] {
+                self.put_flag(into, key);
+            }
+            if self.rng.percent(92) {
+                into.insert("form".to_owned(), form);
+            }
+            if self.rng.percent(60) {
+                let (today, edge) = (self.at.to_zoned(TimeZone::UTC).date(), [-1, 0, 1, 90]);
+                let end = (today + edge[self.rng.below(4)].days()).to_string();
+                let period = ["indefinite", "unspecified", &end][self.rng.below(3)];
+                into.insert("period".to_owned(), json!(period));
+            }
+            if self.rng.percent(70) {
+                let who = self.word("person", &["person", "seller"]);
+                into.insert("initiated_by".to_owned(), who);
+            }
+            if self.rng.percent(40) {
+                let kinds = ["live_manual", "autodialed", "prerecorded"];
+                let first = self.rng.below(3);
+                into.insert("channels".to_owned(), json!(kinds[first..]));
+            }
+            all.push(one);
+        }
+        json!(all)
+    }
+
+    fn registers(&mut self) -> Value {
+        let mut all = Vec::new();
+        let today = self.at.to_zoned(TimeZone::UTC).date();
+        for register in &self.words.registers.clone() {
+            let count = if self.good() {
+                1 + usize::from(self.rng.percent(10))
+            } else {
+                self.rng.below(2)
+            };
+            for _ in 0..count {
+                let as_of = if self.good() {
+                    today - i64::try_from(1 + self.rng.below(4)).unwrap().days()
+                } else {
+                    self.earlier_day()
+                };
+                let listed = if self.good() {
+                    Some(false)
+                } else {
+                    [Some(true), Some(true), None][self.rng.below(3)]
+                };
+                let mut one =
+                    json!({ "register": register, "listed": listed, "as_of": as_of.to_string() });
+                if listed == Some(true) && self.rng.percent(70) {
+                    one["listed_since"] = json!(self.earlier_day().to_string());
+                }
+                all.push(one);
+            }
+        }
+        json!(all)
+    }
+
+    fn attempts(&mut self, to: &str) -> Value {
+        let count = [0, 0, 0, 1, 2, 3, 4, 5][self.rng.below(8)];
+        let mut all = Vec::new();
+        for _ in 0..count {
+            let outcome = self.word("no_answer", &["no_answer", "answered", "refused", "hung_up"]);
+            let mut one =
+                json!({ "at": self.earlier().min(self.at).to_string(), "outcome": outcome });
+            if self.rng.percent(50) {
+                let other = self.rng.percent(30);
+                one["to"] = json!(if other { "+14045550199" } else { to });
+            }
+            if self.rng.percent(60) {
+                one["subject"] = json!(self.rng.pick(&["roof", "pool"]));
+            }
+            all.push(one);
+        }
+        json!(all)
+    }
+
+    fn dealings(&mut self) -> Value {
+        let mut all = Map::new();
+        for (key, share) in [
+            ("last_transaction", 60),
+            ("last_inquiry", 50),
+            ("contract_ended_on", 25),
+        ] {
+            if self.rng.percent(share) {
+                let day = self.earlier_day().to_string();
+                all.insert(key.to_owned(), json!(day));
+            }
+        }
+        for (key, share) in [
+            ("contract_in_force", 40),
+            ("offer_related", 80),
+            ("member", 40),
+        ] {
+            if self.rng.percent(share) {
+                self.put_flag(&mut all, key);
+            }
+        }
+        if self.rng.percent(15) {
+            let at = self.earlier().to_string();
+            all.insert("ended_at".to_owned(), json!(at));
+        }
+        Value::Object(all)
+    }
+
+    fn callback(&mut self) -> Value {
+        let mut one = json!({ "requested_at": self.earlier().to_string() });
+        let edge = |rng: &mut Rng| [-3600, -1, 0, 1, 3600][rng.below(5)].seconds();
+        if self.rng.percent(40) {
+            one["not_before"] = json!((self.at + edge(self.rng)).to_string());
+        }
+        if self.rng.percent(40) {
+            one["not_after"] = json!((self.at + edge(self.rng)).to_string());
+        }
+        one
+    }
+}

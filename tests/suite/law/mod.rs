@@ -1,0 +1,13 @@
+//! The law held against a second reading of it: a deliberately naive evaluator of its own, and what must be true of every
+//! case whatever the rules say.
+
+mod agreement;
+mod book;
+mod cases;
+mod compare;
+mod days;
+mod fact;
+mod grounds;
+mod packs;
+mod place;
+mod verdict;
