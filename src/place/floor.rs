@@ -139,6 +139,9 @@ pub fn dialable(tables: &Tables, text: &str) -> Result<Dialable, NotDialable> {
     if !is_valid && begins_short(tables, code, national) {
         return Err(NotDialable::EmergencyOrShortNumber);
     }
+    if let Some(why) = refused_twice(tables, code, national).filter(|_| !is_valid) {
+        return Err(why);
+    }
     ordinary_type(kind, rate.map(|rate| rate.class))?;
     describe_elsewhere(tables, phone, code, (&parsed, kind))
 }
@@ -206,6 +209,16 @@ fn begins_short(tables: &Tables, code: u16, national: &str) -> bool {
     (2..national.len())
         .filter_map(|end| national.get(..end))
         .any(|head| tables.short.anywhere.contains(head) || is_short_in(tables, code, head))
+}
+
+/// What is wrong with the number inside, if the calling code stands there twice.
+fn refused_twice(tables: &Tables, code: u16, national: &str) -> Option<NotDialable> {
+    let inner = national.strip_prefix(&code.to_string())?;
+    if uncovered(inner).any(|rest| is_short_in(tables, code, rest)) || may_be_short(tables, code, inner) {
+        return Some(NotDialable::EmergencyOrShortNumber);
+    }
+    let why = dialable(tables, &format!("+{national}")).err()?;
+    (why != NotDialable::NotPossible).then_some(why)
 }
 
 /// The area code of a +1 number, if the number can be a person's line.

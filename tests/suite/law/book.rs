@@ -60,11 +60,11 @@ pub struct Book {
     pub calendars: BTreeMap<String, Table>,
     /// Country, then region (empty = the whole country), then days.
     pub holidays: BTreeMap<String, BTreeMap<String, BTreeSet<Date>>>,
-    pub places: Places,
+    pub places: &'static Places,
 }
 
 impl Book {
-    /// Reads the folder that the engine reads.
+    /// Reads the folder that the engine reads. Its numbering tables are always the shipped ones.
     pub fn read(folder: &Path) -> Self {
         let mut book = Self {
             rows: Vec::new(),
@@ -72,7 +72,7 @@ impl Book {
             territories: BTreeMap::new(),
             calendars: BTreeMap::new(),
             holidays: BTreeMap::new(),
-            places: Places::read(&folder.join("numbering")),
+            places: Places::shipped(),
         };
         let entries = std::fs::read_dir(folder).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

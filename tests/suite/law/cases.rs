@@ -10,7 +10,9 @@ use super::book::Book;
 use crate::joints::rng::Rng;
 
 /// A number of each country that has rules, of its territories, and of some that have none.
-const NUMBERS: [&str; 58] = [
+const NUMBERS: [&str; 60] = [
+    "+441481256789",
+    "+441534456789",
     "+431234567890",
     "+3212345678",
     "+35924234567",
@@ -71,7 +73,11 @@ const NUMBERS: [&str; 58] = [
     "+17805550161",
 ];
 
-const LOCATIONS: [&str; 34] = [
+const LOCATIONS: [&str; 38] = [
+    r#"{"country":"GG"}"#,
+    r#"{"country":"KZ"}"#,
+    r#"{"country":"GB","region":"GB-SCT"}"#,
+    r#"{"region":"FR-RE"}"#,
     r#"{"timezone":"America/New_York"}"#,
     r#"{"timezone":"America/Chicago"}"#,
     r#"{"timezone":"America/Phoenix"}"#,

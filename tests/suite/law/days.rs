@@ -5,17 +5,18 @@ use jiff::civil::{Date, Weekday};
 use toml::Table;
 
 use super::book::Book;
+use super::place::Spot;
 
-/// Whether the calendar closes the day. `country` and `regions` are for the calendars read from the table.
+/// Whether the calendar closes the day. Country and place are for the calendars read from the table.
 pub fn is_holiday(
     book: &Book,
     calendar: &str,
     day: Date,
     country: &str,
-    regions: &[String],
+    spot: &Spot,
 ) -> bool {
     if calendar == "public" || calendar == "public_strict" {
-        return in_table(book, calendar, day, country, regions);
+        return in_table(book, calendar, day, country, spot);
     }
     let calendar = &book.calendars[calendar];
     let shift = calendar["weekend_shift"].as_str().unwrap();
@@ -31,23 +32,20 @@ pub fn is_holiday(
 }
 
 /// No data for the country or the year: the day counts as a holiday.
-fn in_table(book: &Book, calendar: &str, day: Date, country: &str, regions: &[String]) -> bool {
+fn in_table(book: &Book, calendar: &str, day: Date, country: &str, spot: &Spot) -> bool {
     let Some(of_country) = book.holidays.get(country) else {
         return true;
     };
-    let known = |day: &Date| day.year();
-    if !of_country
-        .values()
-        .flatten()
-        .any(|other| known(other) == day.year())
-    {
+    if !(of_country.values().flatten()).any(|other| other.year() == day.year()) {
         return true;
     }
+    let own = format!("{country}-");
+    let is_region_known = spot.known_regions.iter().any(|known| known.starts_with(&own));
     for (region, days) in of_country {
         let counts = region.is_empty()
-            || regions.contains(region)
-            || (calendar == "public_strict"
-                && !regions.iter().any(|own| own.starts_with(&format!("{country}-"))));
+            || spot.known_regions.contains(region)
+            || spot.number_regions.contains(region)
+            || (calendar == "public_strict" && !is_region_known);
         if counts && days.contains(&day) {
             return true;
         }

@@ -30,7 +30,7 @@ pub fn holds(view: &View<'_>, row: &Row, ground: &str) -> bool {
             let grace = row.number("contract_grace_days");
             dealings.told.yes("offer_related")
                 && (dealings.under_contract()
-                    || (ended.zip(grace))
+                    || (ended.zip(grace).filter(|_| dealings.end.is_none()))
                         .is_some_and(|(ended, grace)| days_between(ended, view.date) <= grace))
         }
         "customer_similar_products" => {
@@ -295,19 +295,27 @@ fn relationship(view: &View<'_>, rule: &Row, inquiries_count: bool) -> bool {
                 .number(&format!("{limb}_days"))
                 .is_none_or(|days| days_between(day, view.date) <= days)
     };
+    // A row that names spans names what counts; one that names none leaves the span to the other rows.
+    let names = |row: &Row, keys: &[&str]| keys.iter().any(|key| row.number(key).is_some());
+    let transactions = ["transaction_months", "transaction_days", "contract_ended_months"];
+    let inquiries = ["inquiry_months", "inquiry_days"];
     let by_transaction = |row: &Row| {
-        let bought = dealings.dated("last_transaction").is_some_and(|day| within(row, day, "transaction"));
+        let bought =
+            (dealings.dated("last_transaction")).is_some_and(|day| within(row, day, "transaction"));
         let under_contract = row.number("contract_ended_months").is_some_and(|months| {
             dealings.under_contract()
-                || dealings.dated("contract_ended_on")
+                || (dealings.dated("contract_ended_on"))
                     .is_some_and(|day| months_before(view.date, months) <= day)
         });
-        !row.is_not("recognised") && (bought || under_contract)
+        !row.is_not("recognised")
+            && (names(row, &transactions) || !names(row, &inquiries))
+            && (bought || under_contract)
     };
     let by_inquiry = |row: &Row| {
         !row.is_not("recognised")
             && !row.is_not("inquiry_counts")
-            && dealings.dated("last_inquiry").is_some_and(|day| within(row, day, "inquiry"))
+            && (names(row, &inquiries) || !names(row, &transactions))
+            && (dealings.dated("last_inquiry")).is_some_and(|day| within(row, day, "inquiry"))
     };
     rows.iter().all(|row| by_transaction(row))
         || (inquiries_count && rows.iter().all(|row| by_inquiry(row)))

@@ -4,10 +4,13 @@
 mod agreement;
 mod book;
 mod cases;
+mod clocks;
 mod compare;
 mod days;
+mod disguises;
 mod fact;
 mod grounds;
+mod next;
 mod packs;
 mod place;
 mod verdict;

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::joints::rng::Rng;
 
-const PLACES: [&str; 18] = [
-    "US", "US", "US-FL", "US-KY", "US-TX", "US-PR", "CA", "CA-ON", "DE", "FR", "GB", "ES", "AU", "NO", "NORTH",
-    "SOUTH", "ZZ", "ZZ",
+const PLACES: [&str; 20] = [
+    "US", "US", "US-FL", "US-KY", "US-TX", "US-PR", "CA", "CA-ON", "CA-QC", "DE", "FR", "FR-RE",
+    "GB", "ES", "AU", "NO", "NORTH", "SOUTH", "ZZ", "ZZ",
 ];
 
 const GROUNDS: [&str; 23] = [
@@ -121,12 +121,13 @@ impl Draft {
         self.tables.join("\n")
     }
 
-    /// Without this table; the head and the floor stay.
-    pub fn without(&self, at: usize) -> Option<Self> {
-        let needed = at == 0 || FLOOR.contains(&self.tables[at].as_str());
-        let mut smaller = self.clone();
-        smaller.tables.remove(at);
-        (!needed).then_some(smaller)
+    /// Without these tables; the head and the floor stay.
+    pub fn without(&self, taken: std::ops::Range<usize>) -> Self {
+        let kept = (self.tables.iter().enumerate())
+            .filter(|(at, _)| *at <= FLOOR.len() || !taken.contains(at));
+        Self {
+            tables: kept.map(|(_, table)| table.clone()).collect(),
+        }
     }
 
     /// A folder that both evaluators read.
@@ -304,10 +305,16 @@ impl Writer<'_> {
 
     /// What lifts the row, and the parameters of the grounds that it names.
     fn lifts(&mut self, kind: &str) {
-        let information = ["relationship", "abandonment", "retention", "ground_validity"];
+        let never = [
+            "opt_out",
+            "ground_validity",
+            "relationship",
+            "abandonment",
+            "retention",
+        ];
         let written = ["no_own_hours", "lifted_by"];
         let open = !written.iter().any(|key| self.text.contains(key));
-        if open && !information.contains(&kind) {
+        if open && !never.contains(&kind) {
             if self.rng.percent(40) || self.text.contains("lift_scope") {
                 let grounds = self.any_grounds();
                 self.put("lifted_by", &grounds);
@@ -401,7 +408,7 @@ impl Writer<'_> {
         let days = *self.rng.pick(&["1", "27", "31", "92"]);
         self.put("max_age_days", days);
         self.flag("same_calendar_month", 20);
-        self.maybe(20, "refresh_days_of_month", &["[1, 16]", "[15]", "[31]"]);
+        self.maybe(20, "refresh_days_of_month", &["[1, 16]", "[15]", "[28]"]);
         if self.rng.percent(25) {
             self.grounds.push("consent_after_listing");
             self.put("lifted_by", r#"["consent_after_listing"]"#);

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use dialgate::place::{Tables, dialable};
 use serde_json::Value;
@@ -54,7 +55,15 @@ pub struct Spot {
 }
 
 impl Places {
-    pub fn read(folder: &Path) -> Self {
+    /// The tables that are shipped, read once.
+    pub fn shipped() -> &'static Self {
+        static SHIPPED: LazyLock<Places> = LazyLock::new(|| {
+            Places::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/numbering"))
+        });
+        &SHIPPED
+    }
+
+    fn read(folder: &Path) -> Self {
         let lines = |name: &str| sheet(&folder.join(name));
         let mut places = Self {
             area_codes: BTreeMap::new(),
@@ -141,15 +150,17 @@ impl Places {
                 }
             }
         }
-        let mut countries = BTreeSet::from([number.country.clone()]);
+        // The person's own country tells which of those that share a calling code is meant; else any of them may be.
+        let mut countries = BTreeSet::new();
         countries.extend(stated_country.map(str::to_owned));
-        countries.extend(known_regions.iter().chain(&issued.regions).map(|region| country_of(region)));
-        known_regions.retain(|region| region.contains('-'));
-        // A territory of the United States is a region of theirs.
-        let territory = format!("US-{}", stated_country.unwrap_or_default());
-        if self.states.contains_key(&territory) && ["PR", "VI", "GU", "MP", "AS"].contains(&&territory[3..]) {
-            known_regions.push(territory);
+        let mut shared = number.candidates.clone();
+        shared.push(number.country.clone());
+        if !stated_country.is_some_and(|stated| shared.iter().any(|one| one == stated)) {
+            countries.extend(shared);
         }
+        let regions = known_regions.iter().chain(&issued.regions);
+        countries.extend(regions.map(|region| country_of(region)));
+        known_regions.retain(|region| region.contains('-'));
         let zones = match location.word("timezone").filter(|name| is_a_place(name)) {
             Some(name) => BTreeSet::from([name.to_owned()]),
             None => self.clocks(

@@ -113,6 +113,11 @@ pub fn judge_at(book: &Book, case: &Value, spot: &Spot, now: Timestamp) -> Opini
     let mut jurisdictions = BTreeSet::from(["ZZ".to_owned()]);
     let mut called_groups = Vec::new();
     for country in &spot.countries {
+        // A territory is a region of the law that it is under.
+        let territory = format!("{}-{country}", book.law_of(country));
+        if book.rows.iter().any(|row| row.jurisdiction == territory) {
+            jurisdictions.insert(territory);
+        }
         let country = book.law_of(country);
         jurisdictions.insert(country.to_owned());
         called_groups.extend(book.groups_with(country));
@@ -245,6 +250,8 @@ fn matching<'a>(book: &Book, in_play: &[&'a Row], date: Date) -> Vec<&'a Row> {
         .copied()
         .filter(|row| row.is_in_force(date))
         .collect();
+    // A duty that only is told does not displace one that is a gate.
+    let gate = |row: &Row| row.kind != "disclosure" || row.is("requires_notice");
     let displaced = |fallback: &Row| {
         in_force.iter().any(|row| {
             row.kind == fallback.kind
@@ -252,6 +259,7 @@ fn matching<'a>(book: &Book, in_play: &[&'a Row], date: Date) -> Vec<&'a Row> {
                 && !row.is("no_own_hours")
                 && !row.is_not("enforced")
                 && (row.kind != "restriction" || row.text("when") == fallback.text("when"))
+                && (gate(row) || !gate(fallback))
                 && rank(book, &row.jurisdiction) > rank(book, &fallback.jurisdiction)
         })
     };
@@ -421,7 +429,7 @@ fn calling_window(view: &View<'_>, row: &Row) -> Outcome {
     let holiday = |day: Date| {
         row.text("holiday_calendar").is_some_and(|calendar| {
             (countries.iter()).any(|country| {
-                is_holiday(view.book, calendar, day, country, &view.spot.known_regions)
+                is_holiday(view.book, calendar, day, country, view.spot)
             })
         })
     };
@@ -429,30 +437,28 @@ fn calling_window(view: &View<'_>, row: &Row) -> Outcome {
         let all = value.as_array().unwrap().iter();
         all.map(|range| range.as_str().unwrap().to_owned()).collect()
     };
-    let mut hours = Vec::new();
+    // Every list that speaks of this day must let the call through: a special day opens nothing that its weekday closes.
+    let mut lists = Vec::new();
     for (days, value) in row.keys["windows"].as_table().unwrap() {
         if names_weekday(days, view.date) {
-            hours = ranges(value);
+            lists.push(ranges(value));
         }
     }
-    let is_today = holiday(view.date);
-    if is_today {
-        hours = row.keys.get("on_holiday").map(ranges).unwrap_or_default();
-    } else if !hours.is_empty() {
-        let date = format!("{:02}-{:02}", view.date.month(), view.date.day());
-        let dated = row.keys.get("date_windows").and_then(|all| all.get(&date));
-        let eve = row
-            .keys
-            .get("on_holiday_eve")
-            .filter(|_| holiday(view.date.tomorrow().unwrap()));
-        if let Some(other) = dated.or(eve) {
-            hours = ranges(other);
-        }
+    if holiday(view.date) {
+        lists.push(row.keys.get("on_holiday").map(ranges).unwrap_or_default());
     }
-    if hours.iter().any(|range| within(range, view.time)) {
+    if let Some(eve) = row.keys.get("on_holiday_eve")
+        && holiday(view.date.tomorrow().unwrap())
+    {
+        lists.push(ranges(eve));
+    }
+    let date = format!("{:02}-{:02}", view.date.month(), view.date.day());
+    lists.extend((row.keys.get("date_windows").and_then(|all| all.get(&date))).map(ranges));
+    let open = |hours: &Vec<String>| hours.iter().any(|range| within(range, view.time));
+    if lists.iter().all(open) {
         return Outcome::Pass;
     }
-    let closed = hours.is_empty();
+    let closed = lists.iter().any(Vec::is_empty);
     if row.text("lift_scope") == Some("closed_days") && !closed {
         return Outcome::Fail;
     }
