@@ -214,7 +214,9 @@ fn begins_short(tables: &Tables, code: u16, national: &str) -> bool {
 /// What is wrong with the number inside, if the calling code stands there twice.
 fn refused_twice(tables: &Tables, code: u16, national: &str) -> Option<NotDialable> {
     let inner = national.strip_prefix(&code.to_string())?;
-    if uncovered(inner).any(|rest| is_short_in(tables, code, rest)) || may_be_short(tables, code, inner) {
+    if uncovered(inner).any(|rest| is_short_in(tables, code, rest))
+        || may_be_short(tables, code, inner)
+    {
         return Some(NotDialable::EmergencyOrShortNumber);
     }
     let why = dialable(tables, &format!("+{national}")).err()?;
@@ -419,6 +421,19 @@ mod tests {
         ] {
             check(text, Err(NotDialable::NotE164));
         }
+    }
+
+    #[test]
+    fn a_calling_code_written_twice_hides_nothing() {
+        for (text, why) in [
+            ("+3131999", NotDialable::EmergencyOrShortNumber),
+            ("+689689911", NotDialable::EmergencyOrShortNumber),
+            ("+381381900123456", NotDialable::PremiumRate),
+        ] {
+            check(text, Err(why));
+        }
+        // A line that the plan knows to begin like that is a line.
+        check("+597597999", Ok("SR"));
     }
 
     #[test]

@@ -52,8 +52,9 @@ impl RuleKind for Restriction {
         let scene = moment.scene;
         match self.when {
             When::RestrictionActive => self.restricted(rule, moment),
-            When::KnownMinor if scene.case.facts.minor == Some(true) => moment
-                .fail_unless_lifted(rule, format_args!("the person is known to be under 18")),
+            When::KnownMinor if scene.case.facts.minor == Some(true) => {
+                moment.fail_unless_lifted(rule, format_args!("the person is known to be under 18"))
+            }
             When::KnownMinor => moment.pass(format_args!("the person is not known to be under 18")),
             When::NoCandidateZone => {
                 let finding = match moment.zone {

@@ -12,6 +12,6 @@ mod leases;
 mod ledger;
 mod link;
 mod load;
-mod rng;
+pub mod rng;
 mod sink;
 mod world;

@@ -300,6 +300,57 @@ pub fn any_case(rng: &mut Rng, words: &Words, id: usize) -> Value {
     json!({ "id": format!("random-{id}"), "call": call, "facts": facts })
 }
 
+/// A case by day with every fact in order: most of them are allowed.
+pub fn good_case(rng: &mut Rng, words: &Words) -> Value {
+    let to = any_number(rng, words);
+    let day: Date = "2026-02-02".parse().unwrap();
+    let day = day + i64::try_from(rng.below(300)).unwrap().days();
+    // Afternoon in Europe, or in America.
+    let hour = if to.starts_with("+1") { 18 } else { 13 };
+    let at = day
+        .at(hour, 7, 0, 0)
+        .to_zoned(TimeZone::UTC)
+        .unwrap()
+        .timestamp();
+    let ids = words.registers.iter();
+    let as_of = day
+        .yesterday()
+        .unwrap()
+        .max(day.first_of_month())
+        .to_string();
+    let registers: Vec<Value> = ids
+        .map(|id| json!({ "register": id, "listed": false, "as_of": as_of }))
+        .collect();
+    let held: Vec<Value> = words
+        .registrations
+        .iter()
+        .map(|id| json!({ "id": id }))
+        .collect();
+    let given = at - i64::try_from(1 + rng.below(60 * 24)).unwrap().hours();
+    let kind = *rng.pick(&["live_manual", "live_manual", "autodialed", "prerecorded"]);
+    let from = if to.starts_with("+421") {
+        "+421888123456"
+    } else {
+        "+4930231259"
+    };
+    json!({
+        "id": "good",
+        "call": { "at": at.to_string(), "to": to, "from": from, "call_kind": kind, "new_product": true,
+            "introduction": "live" },
+        "facts": {
+            "audience": "consumer", "line_type": "landline", "opt_outs": [], "registers": registers, "attempts": [],
+            "consents": [{ "action": "given", "at": given.to_string(), "form": "written", "explicit": true,
+                "documented": true, "period": "indefinite", "initiated_by": "person" }],
+            "relationship": { "last_transaction": (day - 20.days()).to_string(), "offer_related": true,
+                "contract_in_force": true },
+            "caller_id": { "owned": true, "callable": true, "in_directory": true },
+            "directory": { "listed": true, "marketing_opt_in": true },
+            "legitimate_interest": { "assessment_on_file": true },
+            "notice": { "version": "n-7" }, "registrations": held,
+        },
+    })
+}
+
 fn any_number(rng: &mut Rng, words: &Words) -> String {
     if rng.percent(55) {
         let code = rng.pick(&words.area_codes);
@@ -441,10 +492,7 @@ impl Maker<'_> {
             put("controller_country", json!(rng.pick(&all)));
         }
         if rng.percent(20) {
-            put(
-                "seller_type",
-                json!(rng.pick(&["for_profit", "nonprofit"])),
-            );
+            put("seller_type", json!(rng.pick(&["for_profit", "nonprofit"])));
         }
         for (key, share) in [
             ("caller_id_withheld", 8),
@@ -453,7 +501,10 @@ impl Maker<'_> {
             ("new_product", 40),
         ] {
             if rng.percent(share) {
-                put(key, json!([Some(true), Some(true), Some(false), None][rng.below(4)]));
+                put(
+                    key,
+                    json!([Some(true), Some(true), Some(false), None][rng.below(4)]),
+                );
             }
         }
         if rng.percent(30) {
@@ -507,10 +558,11 @@ impl Maker<'_> {
             put("callback", self.callback());
         }
         if self.rng.percent(40) {
-            let mut all = Map::new();
-            self.put_flag(&mut all, "listed");
-            self.put_flag(&mut all, "marketing_opt_in");
-            put("directory", Value::Object(all));
+            let (listed, opt_in) = (self.good(), self.good());
+            put(
+                "directory",
+                json!({ "listed": listed, "marketing_opt_in": opt_in }),
+            );
         }
         if self.rng.percent(95) {
             let mut all = Map::new();
@@ -538,7 +590,10 @@ impl Maker<'_> {
             );
         }
         if self.rng.percent(10) {
-            put("minor", json!([Some(true), Some(false), None][self.rng.below(3)]));
+            put(
+                "minor",
+                json!([Some(true), Some(false), None][self.rng.below(3)]),
+            );
         }
         if self.rng.percent(20) {
             put(
@@ -670,7 +725,10 @@ impl Maker<'_> {
         let count = [0, 0, 0, 1, 2, 3, 4, 5][self.rng.below(8)];
         let mut all = Vec::new();
         for _ in 0..count {
-            let outcome = self.word("no_answer", &["no_answer", "answered", "refused", "hung_up"]);
+            let outcome = self.word(
+                "no_answer",
+                &["no_answer", "answered", "refused", "hung_up"],
+            );
             let mut one =
                 json!({ "at": self.earlier().min(self.at).to_string(), "outcome": outcome });
             if self.rng.percent(50) {

@@ -38,7 +38,12 @@ fn case(code: &str, at: Timestamp) -> Value {
 
 /// The federal hours of both countries, written out: the floor under whatever the rows say.
 fn is_within_federal_hours(spot: &Spot, at: Timestamp) -> bool {
-    let hours = |from: (i8, i8), to: (i8, i8)| (Time::constant(from.0, from.1, 0, 0), Time::constant(to.0, to.1, 0, 0));
+    let hours = |from: (i8, i8), to: (i8, i8)| {
+        (
+            Time::constant(from.0, from.1, 0, 0),
+            Time::constant(to.0, to.1, 0, 0),
+        )
+    };
     spot.zones.iter().all(|zone| {
         let local = at.to_zoned(TimeZone::get(zone).unwrap());
         let weekend = local.date().weekday().to_monday_zero_offset() > 4;
@@ -50,7 +55,9 @@ fn is_within_federal_hours(spot: &Spot, at: Timestamp) -> bool {
                 _ => hours((8, 0), (21, 0)),
             });
         }
-        windows.iter().all(|(from, to)| *from <= local.time() && local.time() < *to)
+        windows
+            .iter()
+            .all(|(from, to)| *from <= local.time() && local.time() < *to)
     })
 }
 
@@ -64,12 +71,14 @@ fn instants(spot: &Spot, day: Date, every_minute: bool) -> BTreeSet<Timestamp> {
             found.extend((0..25 * 60).map(|minute| first + i64::from(minute).minutes()));
             continue;
         }
-        for hour in [8, 9, 10, 12, 18, 19, 20, 21] {
+        for hour in [8, 9, 20, 21] {
             let opening = day.at(hour, 0, 0, 0).to_zoned(zone.clone()).unwrap();
             found.extend([0, -1].map(|second: i64| opening.timestamp() + second.seconds()));
         }
-        for minute in [0, 119, 121, 179] {
-            found.insert(day.to_zoned(zone.clone()).unwrap().timestamp() + i64::from(minute).minutes());
+        for minute in [119, 121] {
+            found.insert(
+                day.to_zoned(zone.clone()).unwrap().timestamp() + i64::from(minute).minutes(),
+            );
         }
     }
     found
@@ -79,9 +88,12 @@ fn instants(spot: &Spot, day: Date, every_minute: bool) -> BTreeSet<Timestamp> {
 fn fault(code: &str, spot: &Spot, at: Timestamp) -> Option<String> {
     let case = case(code, at);
     let parsed = serde_json::from_value(case.clone()).unwrap();
-    let allowed = dialgate::policy::judge(&SHIPPED.pack, &parsed).denied_by.is_empty();
+    let allowed = dialgate::policy::judge(&SHIPPED.pack, &parsed)
+        .denied_by
+        .is_empty();
     let naive = judge_at(&SHIPPED.book, &case, spot, at);
-    let wrong = allowed != naive.denied_by.is_empty() || (allowed && !is_within_federal_hours(spot, at));
+    let wrong =
+        allowed != naive.denied_by.is_empty() || (allowed && !is_within_federal_hours(spot, at));
     wrong.then(|| format!("allowed is {allowed}, but {:?}\n{case}", naive.denied_by))
 }
 
@@ -95,15 +107,20 @@ fn no_area_code_is_called_outside_the_window_of_any_of_its_zones() {
     on_all_cores(codes.len(), &|index| {
         let code = &codes[index];
         let any = case(code, "2026-06-01T00:00:00Z".parse().unwrap());
-        let spot = SHIPPED.book.places.find(SHIPPED.pack.tables(), &any).unwrap();
+        let spot = SHIPPED
+            .book
+            .places
+            .find(SHIPPED.pack.tables(), &any)
+            .unwrap();
         for (nth, change) in CHANGES.iter().enumerate() {
             let sunday: Date = change.parse().unwrap();
-            // By default one change for each code, in turn; on Sundays and the Mondays behind them.
+            // By default one change for each code, in turn, on the Sunday or the Monday behind it.
             if !every_minute && nth != index % CHANGES.len() {
                 continue;
             }
-            let days = if every_minute { -1..=2 } else { 0..=1 };
-            for day in days.map(|days: i64| sunday + days.days()) {
+            let one = i64::from(index % 8 > 3);
+            let days = if every_minute { -1..=2 } else { one..=one };
+            for day in days.map(|day: i64| sunday + day.days()) {
                 for at in instants(&spot, day, every_minute) {
                     if is_within_federal_hours(&spot, at) {
                         allowed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -114,6 +131,13 @@ fn no_area_code_is_called_outside_the_window_of_any_of_its_zones() {
         }
     });
     let found = found.into_inner().unwrap();
-    assert!(found.is_empty(), "{}", found[..found.len().min(10)].join("\n"));
-    assert!(allowed.into_inner() > codes.len(), "some calls are within the hours");
+    assert!(
+        found.is_empty(),
+        "{}",
+        found[..found.len().min(10)].join("\n")
+    );
+    assert!(
+        allowed.into_inner() > codes.len(),
+        "some calls are within the hours"
+    );
 }

@@ -74,9 +74,19 @@ impl Both {
         judge(&self.book, self.pack.tables(), case)
     }
 
-    /// In what they differ, if they do: one word a difference.
+    /// In what they differ, if they do: one word a difference. What the engine does not read, as a case made smaller may
+    /// be, is no difference.
     pub fn difference(&self, case: &Value) -> Option<Vec<String>> {
-        let engine = self.engine(case)?;
+        self.difference_from(&self.engine(case)?, case)
+    }
+
+    /// The same, of a case that the engine must read.
+    pub fn certain_difference(&self, case: &Value) -> Option<Vec<String>> {
+        let engine = self.engine(case);
+        self.difference_from(&engine.unwrap_or_else(|| panic!("no case: {case}")), case)
+    }
+
+    fn difference_from(&self, engine: &Opinion, case: &Value) -> Option<Vec<String>> {
         let naive = self.naive(case);
         let same_zones = same_clocks(&engine.zones, &naive.zones);
         if same_zones && engine.same_rules(&naive) {
@@ -121,7 +131,10 @@ fn same_clocks(one: &BTreeSet<String>, other: &BTreeSet<String>) -> bool {
         let zone = TimeZone::get(name).unwrap();
         let weeks = (0..5 * 53).map(|week| 1_704_067_200 + week * 7 * 86_400);
         weeks
-            .map(|second| zone.to_offset(Timestamp::from_second(second).unwrap()).seconds())
+            .map(|second| {
+                zone.to_offset(Timestamp::from_second(second).unwrap())
+                    .seconds()
+            })
             .collect()
     };
     let clocks = |names: &BTreeSet<String>| names.iter().map(shown).collect::<BTreeSet<_>>();

@@ -8,13 +8,7 @@ use super::book::Book;
 use super::place::Spot;
 
 /// Whether the calendar closes the day. Country and place are for the calendars read from the table.
-pub fn is_holiday(
-    book: &Book,
-    calendar: &str,
-    day: Date,
-    country: &str,
-    spot: &Spot,
-) -> bool {
+pub fn is_holiday(book: &Book, calendar: &str, day: Date, country: &str, spot: &Spot) -> bool {
     if calendar == "public" || calendar == "public_strict" {
         return in_table(book, calendar, day, country, spot);
     }
@@ -40,7 +34,10 @@ fn in_table(book: &Book, calendar: &str, day: Date, country: &str, spot: &Spot) 
         return true;
     }
     let own = format!("{country}-");
-    let is_region_known = spot.known_regions.iter().any(|known| known.starts_with(&own));
+    let is_region_known = spot
+        .known_regions
+        .iter()
+        .any(|known| known.starts_with(&own));
     for (region, days) in of_country {
         let counts = region.is_empty()
             || spot.known_regions.contains(region)

@@ -57,13 +57,24 @@ impl Lists {
                 lists.short.push((code.clone(), number.clone()));
             }
             for length in line["short_lengths"].split_whitespace() {
-                lists.short_lengths.push((code.clone(), length.parse().unwrap()));
+                lists
+                    .short_lengths
+                    .push((code.clone(), length.parse().unwrap()));
             }
         }
-        for number in ["211", "311", "411", "511", "611", "711", "811", "911", "988", "933"] {
+        for number in [
+            "211", "311", "411", "511", "611", "711", "811", "911", "988", "933",
+        ] {
             lists.short.push(("1".to_owned(), number.to_owned()));
         }
-        for (code, number) in [("44", "105"), ("44", "111"), ("44", "101"), ("61", "106"), ("49", "116117"), ("33", "116000")] {
+        for (code, number) in [
+            ("44", "105"),
+            ("44", "111"),
+            ("44", "101"),
+            ("61", "106"),
+            ("49", "116117"),
+            ("33", "116000"),
+        ] {
             lists.short.push((code.to_owned(), number.to_owned()));
         }
         for line in lines("special_rate_prefixes.csv") {
@@ -71,9 +82,11 @@ impl Lists {
                 .map(|length| length.parse().unwrap())
                 .collect();
             for prefix in line["prefixes"].split_whitespace() {
-                lists
-                    .dear
-                    .push((line["calling_code"].clone(), prefix.to_owned(), lengths.clone()));
+                lists.dear.push((
+                    line["calling_code"].clone(),
+                    prefix.to_owned(),
+                    lengths.clone(),
+                ));
             }
         }
         for line in lines("non_country_codes.csv") {
@@ -128,13 +141,17 @@ impl Lists {
             return format!("{code}{}{}", 200 + rng.below(800), digits(rng, 4));
         }
         let code = rng.pick(&self.open_codes).clone();
-        let closed = ["976", "950", "958", "959", "911", "411", "000", "123", "555"];
+        let closed = [
+            "976", "950", "958", "959", "911", "411", "000", "123", "555",
+        ];
         format!("{code}{}1212", rng.pick(&closed))
     }
 }
 
 fn digits(rng: &mut Rng, count: usize) -> String {
-    (0..count).map(|_| char::from(b'0' + rng.next() as u8 % 10)).collect()
+    (0..count)
+        .map(|_| char::from(b'0' + rng.next() as u8 % 10))
+        .collect()
 }
 
 /// A number that must never be dialed: its calling code, and the number within the country.
@@ -160,7 +177,14 @@ fn disguise(rng: &mut Rng, forbidden: &Forbidden) -> (String, bool) {
         (true, 0 | 1) => (format!("{}{}{number}", pick(5), pick(5)), false),
         (true, 2 | 3) => (format!("{}{code}{}{number}", pick(4), pick(5)), false),
         (true, 4) => (format!("9{code}{number}"), true),
-        (true, _) => (format!("{}{code}{code}{}{number}", pick(3), ["", "0"][usize::from(number.len() % 2 == 0)]), true),
+        (true, _) => (
+            format!(
+                "{}{code}{code}{}{number}",
+                pick(3),
+                ["", "0"][usize::from(number.len() % 2 == 0)]
+            ),
+            true,
+        ),
         (false, 0..=3) => (format!("{}{code}{number}", pick(4)), false),
         (false, 4) => (format!("{code}0{number}"), true),
         (false, _) => (format!("{}{code}{code}{number}", pick(3)), true),
@@ -178,7 +202,9 @@ fn clothed(rng: &mut Rng, text: &str) -> String {
         format!("+{}", all.join(with))
     };
     let in_script = |zero: u32| {
-        let shifted = text.bytes().map(|byte| char::from_u32(zero + u32::from(byte - b'0')).unwrap());
+        let shifted = text
+            .bytes()
+            .map(|byte| char::from_u32(zero + u32::from(byte - b'0')).unwrap());
         format!("+{}", shifted.collect::<String>())
     };
     match rng.below(30) {
@@ -243,7 +269,9 @@ fn no_disguise_opens_a_forbidden_number() {
             Err(_) => {}
         }
         // What is not digits behind a plus sign does not even become a number.
-        let plain = text.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+        let plain = text
+            .strip_prefix('+')
+            .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
         assert!(plain || Phone::parse(&text).is_err(), "{text}");
     });
     let accepted = accepted.into_inner().unwrap();

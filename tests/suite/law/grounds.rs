@@ -50,7 +50,8 @@ pub fn holds(view: &View<'_>, row: &Row, ground: &str) -> bool {
         "personal_relationship" => facts.yes("personal_relationship"),
         "nonprofit_seller" => call.word("seller_type") == Some("nonprofit"),
         "nonprofit_to_member" => {
-            call.word("seller_type") == Some("nonprofit") && dealings.told.yes("member")
+            call.word("seller_type") == Some("nonprofit")
+                && dealings.told.yes("member")
                 && dealings.end.is_none()
         }
         "new_product" => call.yes("new_product"),
@@ -64,9 +65,8 @@ pub fn holds(view: &View<'_>, row: &Row, ground: &str) -> bool {
                 .map(|row| newest_entry(view, row.text("register").unwrap()))
                 .peekable();
             asked.peek().is_some()
-                && asked.all(|entry| {
-                    entry.is_some_and(|entry| entry["listed"] == Value::Bool(false))
-                })
+                && asked
+                    .all(|entry| entry.is_some_and(|entry| entry["listed"] == Value::Bool(false)))
         }
         "live_introduction" => call.word("introduction") == Some("live"),
         "recorded_introduction" => call.word("introduction") == Some("recorded"),
@@ -103,7 +103,9 @@ pub fn last_opt_out(view: &View<'_>) -> Option<Timestamp> {
 fn covers(view: &View<'_>, event: &Value) -> bool {
     let kind = view.case["call"].word("call_kind").unwrap();
     let channels = event.get("channels").and_then(Value::as_array);
-    channels.is_none_or(|all| all.is_empty() || all.iter().any(|channel| channel.as_str() == Some(kind)))
+    channels.is_none_or(|all| {
+        all.is_empty() || all.iter().any(|channel| channel.as_str() == Some(kind))
+    })
 }
 
 /// `given` events for this call kind that have happened. Who withdraws is heard at once, whatever the clock says.
@@ -297,7 +299,11 @@ fn relationship(view: &View<'_>, rule: &Row, inquiries_count: bool) -> bool {
     };
     // A row that names spans names what counts; one that names none leaves the span to the other rows.
     let names = |row: &Row, keys: &[&str]| keys.iter().any(|key| row.number(key).is_some());
-    let transactions = ["transaction_months", "transaction_days", "contract_ended_months"];
+    let transactions = [
+        "transaction_months",
+        "transaction_days",
+        "contract_ended_months",
+    ];
     let inquiries = ["inquiry_months", "inquiry_days"];
     let by_transaction = |row: &Row| {
         let bought =

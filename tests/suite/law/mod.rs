@@ -11,6 +11,8 @@ mod disguises;
 mod fact;
 mod grounds;
 mod next;
+mod once;
 mod packs;
 mod place;
+mod properties;
 mod verdict;

@@ -33,7 +33,9 @@ fn fault(both: &Both, case: &Value, minutes: i64) -> Option<String> {
         (Some(at), None) if denies(both, case, &spot, at) => {
             Some(format!("{at} is denied, the engine says it is allowed"))
         }
-        (Some(at), None) if at.duration_since(now) > HORIZON => Some(format!("{at} lies behind the horizon")),
+        (Some(at), None) if at.duration_since(now) > HORIZON => {
+            Some(format!("{at} lies behind the horizon"))
+        }
         _ => None,
     }
 }
@@ -58,9 +60,7 @@ fn earlier_allow(
     }
     tries.extend((0..90).map(|second| last - i64::from(second).seconds()));
     tries.retain(|at| first < *at && *at <= last);
-    tries
-        .into_iter()
-        .find(|at| !denies(both, case, spot, *at))
+    tries.into_iter().find(|at| !denies(both, case, spot, *at))
 }
 
 fn denies(both: &Both, case: &Value, spot: &Spot, at: Timestamp) -> bool {
@@ -89,11 +89,13 @@ fn faults(both: &Both, seed: u64, count: usize, minutes: i64) -> Vec<String> {
         if found.lock().unwrap().len() < 5
             && let Some(fault) = fault(both, &case, minutes)
         {
-            let small = super::compare::shrink(&case, &|case| {
-                self::fault(both, case, minutes).is_some()
-            });
+            let small =
+                super::compare::shrink(&case, &|case| self::fault(both, case, minutes).is_some());
             let after = self::fault(both, &small, minutes).unwrap();
-            found.lock().unwrap().push(format!("{fault}\n{after}\n{small}"));
+            found
+                .lock()
+                .unwrap()
+                .push(format!("{fault}\n{after}\n{small}"));
         }
     });
     found.into_inner().unwrap()

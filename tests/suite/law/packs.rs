@@ -117,6 +117,14 @@ impl Draft {
         Self { tables }
     }
 
+    /// These rows and what no pack may lack.
+    pub fn of(rows: &[String]) -> Self {
+        let mut tables = vec![HEAD.to_owned()];
+        tables.extend(FLOOR.map(str::to_owned));
+        tables.extend(rows.iter().cloned());
+        Self { tables }
+    }
+
     pub fn text(&self) -> String {
         self.tables.join("\n")
     }
@@ -272,7 +280,9 @@ impl Writer<'_> {
     fn common(&mut self) {
         let kinds = some(self.rng, &["live_manual", "autodialed", "prerecorded"], 75);
         self.put("call_kinds", &list(&kinds));
-        let audience = *self.rng.pick(&["both", "both", "consumer", "consumer", "business"]);
+        let audience = *self
+            .rng
+            .pick(&["both", "both", "consumer", "consumer", "business"]);
         self.put("audience", &format!("\"{audience}\""));
         self.maybe(8, "enforced", &["false"]);
         self.maybe(10, "statutory", &["false", "true"]);
@@ -284,12 +294,32 @@ impl Writer<'_> {
             let lines = some(self.rng, &["landline", "mobile", "voip", "unknown"], 40);
             self.put("line_types", &list(&lines));
         }
-        self.maybe(8, "sectors", &[r#"["pensions"]"#, r#"["pensions", "books"]"#]);
-        self.maybe(8, "exempt_sectors", &[r#"["books"]"#, r#"["books", "energy"]"#]);
-        self.maybe(8, "purposes", &[r#"["sales"]"#, r#"["informational", "service"]"#]);
+        self.maybe(
+            8,
+            "sectors",
+            &[r#"["pensions"]"#, r#"["pensions", "books"]"#],
+        );
+        self.maybe(
+            8,
+            "exempt_sectors",
+            &[r#"["books"]"#, r#"["books", "energy"]"#],
+        );
+        self.maybe(
+            8,
+            "purposes",
+            &[r#"["sales"]"#, r#"["informational", "service"]"#],
+        );
         self.maybe(6, "applies_if", &[r#"["atds"]"#, r#"["special_category"]"#]);
-        self.maybe(15, "effective_from", &[r#""2025-11-01""#, r#""2026-03-08""#, r#""2024-02-29""#]);
-        self.maybe(15, "effective_to", &[r#""2026-10-31""#, r#""2026-12-31""#, r#""2027-03-14""#]);
+        self.maybe(
+            15,
+            "effective_from",
+            &[r#""2025-11-01""#, r#""2026-03-08""#, r#""2024-02-29""#],
+        );
+        self.maybe(
+            15,
+            "effective_to",
+            &[r#""2026-10-31""#, r#""2026-12-31""#, r#""2027-03-14""#],
+        );
     }
 
     fn any_grounds(&mut self) -> String {
@@ -333,7 +363,11 @@ impl Writer<'_> {
     fn opt_out(&mut self) {
         let all = ["consent", "consent_written", "consent_explicit"];
         let some = some(self.rng, &all, 20);
-        let grounds = if self.rng.percent(20) { Vec::new() } else { some };
+        let grounds = if self.rng.percent(20) {
+            Vec::new()
+        } else {
+            some
+        };
         self.put("reopened_by", &list(&grounds));
         self.maybe(30, "reopened_only_if_initiated_by", &["\"person\""]);
         self.maybe(30, "keep_years", &["5"]);
@@ -359,7 +393,10 @@ impl Writer<'_> {
         match self.rng.below(7) {
             0 => self.put("latest_event_wins", "true"),
             1 => self.put("forms_rejected", r#"["implied", "preticked", "oral"]"#),
-            2 => self.put("forms_allowed", r#"["written", "web_form", "recorded_voice"]"#),
+            2 => self.put(
+                "forms_allowed",
+                r#"["written", "web_form", "recorded_voice"]"#,
+            ),
             3 => self.put("requires_documented", "true"),
             4 => self.put("max_age_days", "90"),
             5 => {
@@ -449,7 +486,11 @@ impl Writer<'_> {
             self.maybe(15, "date_windows", &dates);
         }
         self.maybe(12, "lift_scope", &["\"closed_days\""]);
-        self.maybe(10, "advisory_windows", &[r#"{ mon-fri = ["08:00-18:00"] }"#]);
+        self.maybe(
+            10,
+            "advisory_windows",
+            &[r#"{ mon-fri = ["08:00-18:00"] }"#],
+        );
     }
 
     fn frequency_cap(&mut self) {

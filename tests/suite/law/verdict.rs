@@ -12,9 +12,7 @@ use serde_json::Value;
 use super::book::{Book, Row};
 use super::days::{is_holiday, weekday};
 use super::fact::Fact;
-use super::grounds::{
-    self, days_between, holds, last_opt_out, newest_entry, standing_consent,
-};
+use super::grounds::{self, days_between, holds, last_opt_out, newest_entry, standing_consent};
 use super::place::Spot;
 
 /// What a row says, the worst last.
@@ -205,7 +203,10 @@ fn speaks_of(row: &Row, case: &Value) -> bool {
     if !kinds.contains(&call.word("call_kind").unwrap()) {
         return false;
     }
-    if row.list("line_types").is_some_and(|all| !all.contains(&line)) {
+    if row
+        .list("line_types")
+        .is_some_and(|all| !all.contains(&line))
+    {
         return false;
     }
     let sector = call.word("sector");
@@ -347,15 +348,13 @@ fn restriction(view: &View<'_>, row: &Row) -> Outcome {
         }
         "known_minor" => !facts.yes("minor"),
         "no_candidate_zone" => !view.spot.zones.is_empty(),
-        "no_rules_for_country" => {
-            (view.spot.countries.iter()).all(|country| {
-                let country = view.book.law_of(country);
-                let groups = view.book.groups_with(country);
-                view.book.rows.iter().any(|row| {
-                    row.jurisdiction == country || groups.contains(&row.jurisdiction.as_str())
-                })
+        "no_rules_for_country" => (view.spot.countries.iter()).all(|country| {
+            let country = view.book.law_of(country);
+            let groups = view.book.groups_with(country);
+            view.book.rows.iter().any(|row| {
+                row.jurisdiction == country || groups.contains(&row.jurisdiction.as_str())
             })
-        }
+        }),
         other => panic!("no such occasion as `{other}`"),
     };
     or_lifted(view, row, met)
@@ -369,7 +368,9 @@ fn ground_validity(view: &View<'_>, row: &Row) -> Outcome {
         let mut in_time = grounds::unrevoked(view);
         let revoked = in_time.len() < grounds::given(view).len();
         in_time.retain(|event| !grounds::is_over(view, event));
-        let rejected = in_time.iter().any(|event| grounds::rejects(view, row, event));
+        let rejected = in_time
+            .iter()
+            .any(|event| grounds::rejects(view, row, event));
         let withdrawn = row.is("latest_event_wins") && revoked && in_time.is_empty();
         !counting && (withdrawn || rejected)
     } else {
@@ -402,7 +403,12 @@ fn register(view: &View<'_>, row: &Row) -> bool {
         return false;
     }
     if let Some(days) = row.keys.get("refresh_days_of_month") {
-        let days: Vec<i64> = days.as_array().unwrap().iter().map(|d| d.as_integer().unwrap()).collect();
+        let days: Vec<i64> = days
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| d.as_integer().unwrap())
+            .collect();
         let mut latest = view.date;
         while !days.contains(&i64::from(latest.day())) {
             latest = latest.yesterday().unwrap();
@@ -428,14 +434,14 @@ fn calling_window(view: &View<'_>, row: &Row) -> Outcome {
     }
     let holiday = |day: Date| {
         row.text("holiday_calendar").is_some_and(|calendar| {
-            (countries.iter()).any(|country| {
-                is_holiday(view.book, calendar, day, country, view.spot)
-            })
+            (countries.iter())
+                .any(|country| is_holiday(view.book, calendar, day, country, view.spot))
         })
     };
     let ranges = |value: &toml::Value| -> Vec<String> {
         let all = value.as_array().unwrap().iter();
-        all.map(|range| range.as_str().unwrap().to_owned()).collect()
+        all.map(|range| range.as_str().unwrap().to_owned())
+            .collect()
     };
     // Every list that speaks of this day must let the call through: a special day opens nothing that its weekday closes.
     let mut lists = Vec::new();
@@ -481,7 +487,8 @@ fn within(range: &str, time: Time) -> bool {
         hour.parse::<i64>().unwrap() * 3600 + minute.parse::<i64>().unwrap() * 60
     };
     let (from, to) = range.split_once('-').unwrap();
-    let now = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    let now =
+        i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
     seconds(from) <= now && now < seconds(to)
 }
 
@@ -490,7 +497,9 @@ fn frequency_cap(view: &View<'_>, row: &Row) -> bool {
     let mut counted = 0;
     for attempt in view.case["facts"].each("attempts") {
         let at = attempt.instant("at").unwrap();
-        let other_number = attempt.word("to").is_some_and(|to| Some(to) != call.word("to"));
+        let other_number = attempt
+            .word("to")
+            .is_some_and(|to| Some(to) != call.word("to"));
         if row.text("per") == Some("number") && other_number {
             continue;
         }
@@ -505,7 +514,9 @@ fn frequency_cap(view: &View<'_>, row: &Row) -> bool {
         let outcome = attempt.word("outcome").unwrap();
         if let Some(after) = row.text("after") {
             let full_days = days_between(view.date_of(at), view.date) - 1;
-            let rested = row.number("cooloff_days").is_some_and(|days| full_days >= days);
+            let rested = row
+                .number("cooloff_days")
+                .is_some_and(|days| full_days >= days);
             if outcome == after && !rested {
                 counted += 1;
             }
