@@ -150,7 +150,7 @@ impl Lists {
 
 fn digits(rng: &mut Rng, count: usize) -> String {
     (0..count)
-        .map(|_| char::from(b'0' + rng.next() as u8 % 10))
+        .map(|_| char::from(b'0' + u8::try_from(rng.below(10)).unwrap()))
         .collect()
 }
 

@@ -14,7 +14,7 @@ fn row(place: &str, kind: &str, keys: &str) -> String {
 }
 
 /// What the rule says of the case under these rows; `-` where it is not in play.
-fn check(rows: &[String], at: &str, to: &str, facts: Value, rule: &str, expected: &str) {
+fn check(rows: &[String], at: &str, to: &str, facts: &Value, rule: &str, expected: &str) {
     let pack =
         Pack::load(Draft::of(rows).folder().path()).unwrap_or_else(|faults| panic!("{faults}"));
     let case = json!({ "id": "once", "call": { "at": at, "to": to, "call_kind": "live_manual" }, "facts": facts });
@@ -32,11 +32,11 @@ fn an_area_code_is_no_known_region_for_holidays() {
     let keys = "windows = { mon-sun = [\"08:00-21:00\"] }\nholiday_calendar = \"public_strict\"\non_holiday = []";
     let rows = [row("CA", "calling_window", keys)];
     let (at, to) = ("2026-02-16T17:00:00Z", "+15145550161");
-    check(&rows, at, to, json!({}), "CA-calling_window", "fail");
+    check(&rows, at, to, &json!({}), "CA-calling_window", "fail");
     let quebec = json!({ "location": { "region": "CA-QC" } });
-    check(&rows, at, to, quebec, "CA-calling_window", "pass");
+    check(&rows, at, to, &quebec, "CA-calling_window", "pass");
     let elsewhere = json!({ "location": { "region": "CA-ON" } });
-    check(&rows, at, to, elsewhere, "CA-calling_window", "fail");
+    check(&rows, at, to, &elsewhere, "CA-calling_window", "fail");
 }
 
 /// A fallback duty gives way to a duty of its kind from a more special place, as a gate does; but no gate to a duty.
@@ -51,12 +51,12 @@ fn fallback_duties_give_way() {
         ),
         row("US", "abandonment", "max_rate_percent = 5.0"),
     ];
-    check(&abandonment, at, to, json!({}), "ZZ-abandonment", "-");
+    check(&abandonment, at, to, &json!({}), "ZZ-abandonment", "-");
     check(
         &abandonment[..1],
         at,
         to,
-        json!({}),
+        &json!({}),
         "ZZ-abandonment",
         "info",
     );
@@ -68,7 +68,7 @@ fn fallback_duties_give_way() {
         ),
         row("US", "disclosure", ""),
     ];
-    check(&disclosure, at, to, json!({}), "ZZ-disclosure", "fail");
+    check(&disclosure, at, to, &json!({}), "ZZ-disclosure", "fail");
 }
 
 /// `lifted_by` is a key of every row.
@@ -85,7 +85,7 @@ fn a_ground_lifts_a_restriction() {
         &rows,
         at,
         to,
-        json!({ "minor": true }),
+        &json!({ "minor": true }),
         "US-restriction",
         "fail",
     );
@@ -93,7 +93,7 @@ fn a_ground_lifts_a_restriction() {
         &rows,
         at,
         to,
-        json!({ "minor": true, "consents": given }),
+        &json!({ "minor": true, "consents": given }),
         "US-restriction",
         "lifted",
     );
@@ -107,12 +107,12 @@ fn a_ground_lifts_a_restriction() {
         &rows,
         at,
         to,
-        json!({ "restriction": restriction }),
+        &json!({ "restriction": restriction }),
         "US-restriction",
         "fail",
     );
     let both = json!({ "restriction": restriction, "consents": given });
-    check(&rows, at, to, both, "US-restriction", "lifted");
+    check(&rows, at, to, &both, "US-restriction", "lifted");
 }
 
 /// The number's own country keeps its law, a territory's part of it too, wherever the person is said to be.
@@ -124,7 +124,7 @@ fn a_territory_keeps_its_law_when_the_person_is_elsewhere() {
         &rows,
         "2026-05-19T15:00:00Z",
         "+262262161234",
-        elsewhere,
+        &elsewhere,
         "FR-RE-registration",
         "fail",
     );
