@@ -248,7 +248,8 @@ impl Places {
         let unknown = location.word("country").is_none() && location.word("region").is_none();
         let digits = code.chars().all(|c| c.is_ascii_digit());
         if digits && (code.len() == 5 || code.len() == 9) {
-            if !american && !(unknown && number_country == "CA") {
+            let may_be = american || (unknown && number_country == "CA");
+            if !may_be {
                 return None;
             }
             let five = self.zips.get(&code[..5]);
