@@ -22,7 +22,7 @@ mod leases;
 mod ledger;
 mod link;
 mod load;
-mod rng;
+pub mod rng;
 mod sink;
 mod stall;
 mod worker;
