@@ -1,0 +1,66 @@
+//! What dialgate costs, each figure as a ratio to a ceiling measured in the same run. What the figures mean and how they
+//! were taken: docs/PERFORMANCE.md.
+//!
+//! `cargo bench` measures; `cargo bench -- gate sip` only what is named. Run without cargo's `--bench` (as `cargo test`
+//! does) or with `--smoke`, each bench runs at a tiny size, which shows that it works and says nothing about speed. No
+//! figure fails a run, whatever its size: a machine that is busy is no fault of the code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::cast_possible_truncation,
+    reason = "a bench fails by panicking, and is read from top to bottom"
+)]
+
+mod checks;
+mod dial;
+mod gate;
+mod latency;
+mod sip;
+mod support;
+
+use support::{Size, machine};
+
+/// The benches, in the order of docs/PERFORMANCE.md.
+const BENCHES: [(&str, fn(&Size)); 5] = [
+    ("gate", gate::run),
+    ("latency", latency::run),
+    ("checks", checks::run),
+    ("sip", sip::run),
+    ("dial", dial::run),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // A process of its own for what is measured by its processor time.
+    match arguments.first().map(String::as_str) {
+        Some("--play-echo") => return checks::play_echo(&arguments[1..]),
+        Some("--play-judge") => return checks::play_judge(&arguments[1..]),
+        Some("--play-caller") => return sip::play_caller(&arguments[1..]),
+        _ => {}
+    }
+    let measures = arguments.iter().any(|argument| argument == "--bench");
+    let smoke = arguments.iter().any(|argument| argument == "--smoke") || !measures;
+    let named: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
+    for name in &named {
+        let known = BENCHES.map(|(known, _)| known);
+        assert!(
+            known.contains(&name.as_str()),
+            "no bench is called `{name}`; there are {}",
+            known.join(", ")
+        );
+    }
+    let size = if smoke { Size::SMOKE } else { Size::FULL };
+    println!("{}\n", machine::describe(smoke));
+    for (name, bench) in BENCHES {
+        if named.is_empty() || named.iter().any(|wanted| *wanted == name) {
+            bench(&size);
+        }
+    }
+    println!("{}", machine::load());
+}

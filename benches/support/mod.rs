@@ -1,0 +1,83 @@
+//! What the benches share: sizes, the clock, figures and tables, the machine, stores, people and nodes.
+
+pub mod bare;
+pub mod figures;
+pub mod home;
+pub mod machine;
+pub mod node;
+#[path = "../../tests/suite/support/postgres.rs"]
+mod postgres;
+pub mod scene;
+pub mod wire;
+
+use std::future::Future;
+use std::time::Duration;
+
+use dialgate::clock::Clock;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Each side of each comparison is measured so often, the sides in turn.
+    pub rounds: usize,
+    /// How long one measurement lasts.
+    pub span: Duration,
+    /// People on record.
+    pub people: u32,
+    /// Calls of the SIP layer in one measurement, and calls a second.
+    pub sip_calls: u32,
+    pub sip_rate: u32,
+    /// Whether this is the tiny size.
+    pub smoke: bool,
+}
+
+impl Size {
+    pub const FULL: Self = Self {
+        rounds: 5,
+        span: Duration::from_secs(4),
+        people: 20_000,
+        sip_calls: 3_000,
+        sip_rate: 300,
+        smoke: false,
+    };
+    pub const SMOKE: Self = Self {
+        rounds: 1,
+        span: Duration::from_millis(250),
+        people: 512,
+        sip_calls: 40,
+        sip_rate: 100,
+        smoke: true,
+    };
+}
+
+/// The machine's monotonic clock.
+pub fn now() -> Duration {
+    Clock::Real.read().mono.0
+}
+
+/// Runs a bench on as many threads as the machine has cores, as `serve` does.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+/// Waits until an instant of [`now`], as exactly as the system's timers go: tokio's count whole milliseconds.
+pub fn sleep_until(at: Duration) {
+    if let Some(left) = at.checked_sub(now()) {
+        std::thread::sleep(left);
+    }
+}
+
+/// A free port on loopback.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+pub fn free_udp_port() -> u16 {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
