@@ -139,7 +139,7 @@ pub async fn first_rows(home: &Home, gate: &Gate, size: &Size) -> Vec<Row> {
 
 /// The people whom the rows name, for the twin database holds rows to the same references.
 pub async fn twin_people(home: &Home, twin: &Home) {
-    use crate::support::home::{Bare, on};
+    use crate::support::home::on;
     const READ: &str = "SELECT party_id, tenant_id, wrapped_key, sealed_profile, version, create_time, update_time FROM parties";
     const WRITE: &str = "INSERT INTO parties (party_id, tenant_id, wrapped_key, sealed_profile, version, create_time, update_time)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";

@@ -1,3 +1,193 @@
-use crate::support::Size;
-pub fn run(_: &Size) {}
-pub fn play_caller(_: &[String]) {}
+//! The processor time of our SIP layer for one complete call, beside SIPp as caller, against the same SIPp as callee.
+//!
+//! A call is INVITE, 180, 200, ACK, BYE, 200, with nothing said in between. Both callers start the same number of calls at
+//! the same fixed rate, in turn. Ours is a process of its own around `sip::Endpoint`; its permits are real ones, judged on a
+//! thread whose time is not the SIP layer's and is not counted.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dialgate::clock::Clock;
+use dialgate::domain::phone::Phone;
+use dialgate::policy::{self, Pack};
+use dialgate::sip::{Control, Endpoint, HangUpCause, Invite, SipConfig, SipEvent, Trunk};
+use tokio::sync::mpsc;
+
+use crate::support::figures::{Goal, Sample, Table, ratios};
+use crate::support::{Size, block_on, free_udp_port, machine, now, scene, sleep_until};
+
+const GOAL: Goal = Goal::AtMost(1.0);
+
+pub fn run(size: &Size) {
+    let Some(callee) = Callee::start() else {
+        println!("### SIP: nothing measured, SIPp is not installed (package sip-tester)\n");
+        return;
+    };
+    let (mut ours, mut theirs) = (Sample::default(), Sample::default());
+    for _ in 0..size.rounds {
+        ours.0.push(our_call(&callee, size));
+        theirs.0.push(sipp_call(&callee, size));
+    }
+    let ratio = ratios(&ours, &theirs);
+    let mut table = Table::new(&[
+        "calls",
+        "calls/s",
+        "cpu µs a call",
+        "SIPp's cpu µs",
+        "ratio",
+        "goal",
+        "verdict",
+    ]);
+    table.row(vec![
+        size.sip_calls.to_string(),
+        size.sip_rate.to_string(),
+        ours.show(0),
+        theirs.show(0),
+        ratio.show(2),
+        GOAL.show(),
+        GOAL.verdict(ratio.median()),
+    ]);
+    table.print("Processor time of a SIP call");
+}
+
+/// `sipp -sn uas`, for both callers.
+struct Callee {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Callee {
+    fn start() -> Option<Self> {
+        let port = free_udp_port();
+        let child = sipp(&["-sn", "uas", "-p", &port.to_string()]).spawn().ok()?;
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        // It has the port as soon as nobody else can have it.
+        while std::net::UdpSocket::bind(addr).is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Some(Self { child, addr })
+    }
+}
+
+impl Drop for Callee {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn sipp(arguments: &[&str]) -> Command {
+    let mut command = Command::new("sipp");
+    command
+        .args(["-i", "127.0.0.1", "-nostdin"])
+        .args(arguments)
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// SIPp's processor time for a call, in microseconds; what it needs to start for one call is taken off.
+fn sipp_call(callee: &Callee, size: &Size) -> f64 {
+    let spend = |calls: u32| {
+        let before = machine::ended_children();
+        let (calls, rate) = (calls.to_string(), size.sip_rate.to_string());
+        let target = callee.addr.to_string();
+        let mut command = sipp(&["-sn", "uac", "-m", &calls, "-r", &rate]);
+        let status = command.arg(&target).status().unwrap();
+        assert!(status.success(), "SIPp as caller ended with {status}");
+        machine::ended_children() - before
+    };
+    let start = spend(1);
+    let spent = spend(size.sip_calls).saturating_sub(start);
+    // The kernel counts ended processes in hundredths of a second.
+    let spent = spent.max(Duration::from_millis(10));
+    spent.as_secs_f64() * 1e6 / f64::from(size.sip_calls)
+}
+
+/// The same for ours, in microseconds.
+fn our_call(callee: &Callee, size: &Size) -> f64 {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .arg("--play-caller")
+        .arg(callee.addr.to_string())
+        .args([size.sip_calls.to_string(), size.sip_rate.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let output = child.stdout.take().unwrap();
+    BufReader::new(output).read_line(&mut line).unwrap();
+    assert!(child.wait().unwrap().success(), "our caller failed");
+    let mut words = line.split_whitespace().map(|word| word.parse().unwrap());
+    let (answered, nanos): (u64, u64) = (words.next().unwrap(), words.next().unwrap());
+    assert_eq!(answered, u64::from(size.sip_calls), "not every call was answered");
+    nanos as f64 / 1e3 / answered as f64
+}
+
+/// Our caller: TARGET CALLS RATE. Says how many calls were answered, and the nanoseconds of processor time they took.
+pub fn play_caller(arguments: &[String]) {
+    let target: SocketAddr = arguments[0].parse().unwrap();
+    let calls: u32 = arguments[1].parse().unwrap();
+    let rate: u32 = arguments[2].parse().unwrap();
+    let pack = Pack::embedded().unwrap();
+    let (answered, spent) = block_on(async move {
+        let config = SipConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            ..SipConfig::default()
+        };
+        let endpoint = Endpoint::bind(&config, Clock::Real).await.unwrap();
+        let trunk = Arc::new(Trunk::new("carrier", target, "127.0.0.1"));
+        let before = machine::threads(std::process::id(), "");
+        let (permits, mut wanted) = mpsc::channel(64);
+        let judge = std::thread::spawn(move || {
+            let begun = now();
+            for index in 0..calls {
+                sleep_until(begun + Duration::from_secs(1) * index / rate);
+                let read = Clock::Real.read();
+                let number = Phone::parse(&scene::number(index)).unwrap();
+                let case = scene::case("sip".to_owned(), number, scene::facts(), read.wall);
+                let (judgement, permit) = policy::evaluate(&pack, &case, read);
+                let permit = permit.unwrap_or_else(|| panic!("{:?}", judgement.denied_by));
+                permits.blocking_send(permit).unwrap();
+            }
+        });
+        let mut under_way = Vec::new();
+        while let Some(permit) = wanted.recv().await {
+            let invite = Invite {
+                sip_call_id: endpoint.new_call_id(),
+                trunk: Arc::clone(&trunk),
+                sdp_offer: scene::OFFER.as_bytes().to_vec(),
+            };
+            let mut dialog = endpoint.dial(permit, invite);
+            under_way.push(tokio::spawn(async move {
+                let mut answered = 0_u64;
+                while let Some(happened) = dialog.events.recv().await {
+                    match happened.event {
+                        SipEvent::Answered { .. } => {
+                            let cause = HangUpCause::Client;
+                            dialog.control.send(Control::HangUp { cause }).await.unwrap();
+                        }
+                        SipEvent::Ended(ending) => answered += u64::from(ending.answered),
+                        _ => {}
+                    }
+                }
+                answered
+            }));
+        }
+        let mut answered = 0;
+        for call in under_way {
+            answered += call.await.unwrap();
+        }
+        // The judge's thread is over, and gone from the threads that are counted.
+        judge.join().unwrap();
+        (answered, machine::threads(std::process::id(), "") - before)
+    });
+    println!("{answered} {}", spent.as_nanos());
+    // Calls that still listen for stragglers are none of the measurement.
+    std::process::exit(0);
+}

@@ -5,6 +5,7 @@ pub mod figures;
 pub mod home;
 pub mod machine;
 pub mod node;
+pub mod pace;
 #[path = "../../tests/suite/support/postgres.rs"]
 mod postgres;
 pub mod scene;
@@ -27,8 +28,6 @@ pub struct Size {
     /// Calls of the SIP layer in one measurement, and calls a second.
     pub sip_calls: u32,
     pub sip_rate: u32,
-    /// Whether this is the tiny size.
-    pub smoke: bool,
 }
 
 impl Size {
@@ -38,7 +37,6 @@ impl Size {
         people: 20_000,
         sip_calls: 3_000,
         sip_rate: 300,
-        smoke: false,
     };
     pub const SMOKE: Self = Self {
         rounds: 1,
@@ -46,7 +44,6 @@ impl Size {
         people: 512,
         sip_calls: 40,
         sip_rate: 100,
-        smoke: true,
     };
 }
 

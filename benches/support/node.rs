@@ -1,0 +1,101 @@
+//! Processes that are measured: nodes as `dialgate serve` runs them, and parts that this program plays itself. Each ends with
+//! the value that stands for it.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use super::home::Home;
+use super::{free_port, free_udp_port, scene};
+
+pub struct Process {
+    child: Child,
+    pub port: u16,
+}
+
+impl Process {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// This program in another part; it gets a port to serve on first.
+    pub fn play(part: &str, arguments: &[&str]) -> Self {
+        let port = free_port();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .arg(part)
+            .arg(port.to_string())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, port }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A node on this store, its calls going to `carrier`; and a key of an agent.
+pub fn serve(home: &Home, carrier: SocketAddr) -> (Process, String) {
+    let port = free_port();
+    let config = home.folder.path().join("dialgate.toml");
+    let text = format!(
+        r#"
+[store]
+url = "{url}"
+key_file = "{key_file}"
+max_connections = 8
+[grpc]
+listen = "127.0.0.1:{port}"
+[sip]
+listen = "127.0.0.1:{sip}"
+[trunk.{trunk}]
+target = "{carrier}"
+calls_per_second = 1000
+burst = 100
+channels = 1000
+[campaign.{campaign}]
+seller = "{seller}"
+destinations = ["AU"]
+trunk = "{trunk}"
+caller_ids = [{{ number = "{caller_id}", owned = true, callable = true }}]
+"#,
+        url = home.config.url,
+        key_file = home.config.key_file.display(),
+        sip = free_udp_port(),
+        trunk = scene::TRUNK,
+        campaign = scene::CAMPAIGN,
+        seller = scene::SELLER,
+        caller_id = scene::CALLER_ID,
+    );
+    std::fs::write(&config, text).unwrap();
+    let program = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dialgate"));
+        for variable in ["DIALGATE_SERVER", "DIALGATE_API_KEY", "DIALGATE_LOG"] {
+            command.env_remove(variable);
+        }
+        command.env("DIALGATE_CONFIG", &config).stdin(Stdio::null());
+        command
+    };
+    let made = program()
+        .args(["admin", "key", "create", "--name", "agent", "--role", "agent"])
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let log = std::fs::File::create(home.folder.path().join("serve.log")).unwrap();
+    let child = program()
+        .arg("serve")
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    (Process { child, port }, key)
+}

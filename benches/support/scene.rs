@@ -13,6 +13,7 @@ use dialgate::domain::party::{
 };
 use dialgate::domain::phone::Phone;
 use dialgate::domain::time::Micros;
+use dialgate::policy::facts::{CallFacts, CallerIdFacts, Case, Consent, Facts};
 use dialgate::store::{PartyDraft, Store, Urgency};
 
 pub const SELLER: &str = "acme";
@@ -152,5 +153,67 @@ pub fn question(index: u32) -> CallRequest {
         expire_time: Some(wall().plus(Duration::from_secs(600))),
         answer_by: None,
         actor: "key:agent".to_owned(),
+    }
+}
+
+/// What the gate loads about one of the people, and what the campaign adds.
+pub fn facts() -> Facts {
+    let at = wall();
+    let phone = Phone::parse(&number(0)).unwrap();
+    let consent = consent(PartyId::new(at), phone, at);
+    Facts {
+        audience: profile().audience,
+        line_type: Some(LineType::Landline),
+        location: profile().location,
+        notice: profile().notice,
+        registers: vec![register()],
+        consents: vec![Consent {
+            action: consent.action,
+            at: consent.at,
+            channels: Some(consent.channels),
+            source: consent.source,
+            form: consent.form,
+            explicit: consent.explicit,
+            documented: consent.documented,
+            out_of_hours: consent.out_of_hours,
+            period: consent.period,
+            initiated_by: consent.initiated_by,
+            evidence_ref: consent.evidence_ref,
+        }],
+        caller_id: Some(CallerIdFacts {
+            owned: Some(true),
+            callable: Some(true),
+            in_directory: Some(false),
+        }),
+        ..Facts::default()
+    }
+}
+
+/// The case of one question, as the gate builds it.
+pub fn case(id: String, to: Phone, facts: Facts, at: Micros) -> Case {
+    Case {
+        id,
+        call: CallFacts {
+            at,
+            to: to.reveal(),
+            from: Phone::parse(CALLER_ID).ok(),
+            call_kind: CallKind::LiveManual,
+            purpose: Some(Purpose::Sales),
+            subject: None,
+            seller: Some(SELLER.to_owned()),
+            sector: None,
+            controller_country: None,
+            seller_type: Some(SellerType::ForProfit),
+            caller_id_withheld: None,
+            atds: Some(false),
+            special_category: Some(false),
+            new_product: Some(false),
+            introduction: None,
+            voice: None,
+        },
+        facts,
+        expect: None,
+        why: None,
+        tags: Vec::new(),
     }
 }
