@@ -46,6 +46,7 @@ pub fn run(size: &Size) {
             "ratio",
             "goal",
             "verdict",
+            "store's cpu µs",
             "checks/s",
             "echo/s",
         ]);
@@ -54,22 +55,35 @@ pub fn run(size: &Size) {
             let home = Home::new(engine).await;
             scene::introduce(&home.store, size.people).await;
             let (process, key) = node::serve(&home, nowhere);
-            let server = Served::new(&process, Some(key)).await;
+            let mut server = Served::new(&process, Some(key)).await;
+            server.database = home.server();
             let name = format!("serve, {}", engine.name());
-            let ours = compare(&name, &server, size, GOAL_DURABLE, &mut table).await;
-            ours.tell(&name, home.server().map(|_| "PostgreSQL's own processes"));
+            compare(&name, &server, size, GOAL_DURABLE, &mut table).await;
         }
         let people = size.people.to_string();
         let process = Process::play("--play-judge", &[&people]);
         let server = Served::new(&process, None).await;
-        compare("law alone, in memory", &server, size, GOAL_IN_MEMORY, &mut table).await;
+        compare(
+            "law alone, in memory",
+            &server,
+            size,
+            GOAL_IN_MEMORY,
+            &mut table,
+        )
+        .await;
         table.print("Processor time of a check");
+        println!(
+            "The store's own time is within the server's for SQLite, whose threads are the server's, and beside it for \
+             PostgreSQL.\n"
+        );
     });
 }
 
 /// A server under load, with its process.
 struct Served {
     pid: u32,
+    /// PostgreSQL behind it.
+    database: Option<u32>,
     clients: Vec<Client>,
     answer_bytes: usize,
 }
@@ -83,6 +97,7 @@ impl Served {
         let answer = clients[0].ask(wire::question(0)).await;
         Self {
             pid: process.pid(),
+            database: None,
             clients,
             answer_bytes: answer.len(),
         }
@@ -92,7 +107,7 @@ impl Served {
         let next = Arc::new(AtomicU32::new(0));
         let people = size.people;
         let before = machine::process(self.pid);
-        let store = machine::threads(self.pid, "sqlx-sqlite");
+        let store = self.store();
         let begun = now();
         let end = begun + size.span;
         let callers: Vec<_> = (0..CALLERS)
@@ -119,7 +134,15 @@ impl Served {
         Measured {
             rate: count / (now() - begun).as_secs_f64(),
             cpu: per(machine::process(self.pid) - before),
-            store: per(machine::threads(self.pid, "sqlx-sqlite") - store),
+            store: per(self.store() - store),
+        }
+    }
+
+    /// Processor time of the store so far.
+    fn store(&self) -> Duration {
+        match self.database {
+            Some(server) => machine::family(server),
+            None => machine::threads(self.pid, "sqlx-sqlite"),
         }
     }
 }
@@ -143,19 +166,9 @@ impl Side {
         self.cpu.0.push(measured.cpu);
         self.store.0.push(measured.store);
     }
-
-    fn tell(&self, name: &str, outside: Option<&str>) {
-        match outside {
-            Some(outside) => println!("{name}: {outside} are not counted.\n"),
-            None => println!(
-                "{name}: {} µs of it are SQLite's own threads.\n",
-                self.store.show(1)
-            ),
-        }
-    }
 }
 
-async fn compare(name: &str, server: &Served, size: &Size, goal: Goal, table: &mut Table) -> Side {
+async fn compare(name: &str, server: &Served, size: &Size, goal: Goal, table: &mut Table) {
     let bytes = server.answer_bytes.to_string();
     let process = Process::play("--play-echo", &[&bytes]);
     let echo = Served::new(&process, None).await;
@@ -172,10 +185,10 @@ async fn compare(name: &str, server: &Served, size: &Size, goal: Goal, table: &m
         ratio.show(2),
         goal.show(),
         goal.verdict(ratio.median()),
+        ours.store.show(1),
         ours.rate.show(0),
         ceiling.rate.show(0),
     ]);
-    ours
 }
 
 /// The echo: PORT BYTES.

@@ -25,14 +25,7 @@ const GOAL: Goal = Goal::AtMost(10.0);
 pub fn run(size: &Size) {
     block_on(async {
         let mut table = Table::new(&[
-            "store",
-            "from",
-            "to",
-            "p50 ms",
-            "p99 ms",
-            "goal",
-            "verdict",
-            "most ms",
+            "store", "from", "to", "p50 ms", "p99 ms", "goal", "verdict", "most ms",
         ]);
         for engine in Engine::all() {
             measure(engine, size, &mut table).await;
@@ -131,8 +124,11 @@ async fn journeys(home: &Home, since: i64, count: usize) -> Vec<Journey> {
     let bare = home.bare().await;
     let patience = now() + Duration::from_secs(30);
     loop {
-        let rows: Vec<(String, i64, i64, i64)> =
-            on!(&bare, |pool| sqlx::query_as(SQL).bind(since).fetch_all(pool).await).unwrap();
+        let rows: Vec<(String, i64, i64, i64)> = on!(&bare, |pool| sqlx::query_as(SQL)
+            .bind(since)
+            .fetch_all(pool)
+            .await)
+        .unwrap();
         if rows.len() == count {
             let journeys = rows.into_iter();
             return journeys
@@ -144,7 +140,11 @@ async fn journeys(home: &Home, since: i64, count: usize) -> Vec<Journey> {
                 })
                 .collect();
         }
-        assert!(now() < patience, "{} of {count} calls have left", rows.len());
+        assert!(
+            now() < patience,
+            "{} of {count} calls have left",
+            rows.len()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -162,7 +162,10 @@ impl Carrier {
         let patience = Some(Duration::from_millis(100));
         socket.set_read_timeout(patience).unwrap();
         let addr = socket.local_addr().unwrap();
-        let (arrivals, stop) = (Arc::<Mutex<HashMap<_, _>>>::default(), Arc::<AtomicBool>::default());
+        let (arrivals, stop) = (
+            Arc::<Mutex<HashMap<_, _>>>::default(),
+            Arc::<AtomicBool>::default(),
+        );
         let (seen, stopped) = (Arc::clone(&arrivals), Arc::clone(&stop));
         std::thread::spawn(move || {
             let mut buffer = [0; 65_536];

@@ -37,6 +37,8 @@ pub fn run(size: &Size) {
             "bare p50/p99 ms",
             "cpu µs",
             "bare cpu µs",
+            "database's cpu µs",
+            "bare database's",
         ]);
         let mut notes = String::new();
         for engine in Engine::all() {
@@ -66,13 +68,13 @@ async fn measure(engine: Engine, size: &Size, table: &mut Table) -> String {
                     assert_eq!(decision.judgement.verdict, Verdict::Allow);
                 }
             };
-            ours.add(load(callers, size.span, ask).await);
+            ours.add(load(callers, size.span, home.server(), ask).await);
             let (writer, count) = (writer.clone(), Arc::new(AtomicU32::new(0)));
             let write = move || {
                 let (writer, index) = (writer.clone(), count.fetch_add(1, Ordering::Relaxed));
                 async move { writer.write(index as usize).await }
             };
-            bare.add(load(callers, size.span, write).await);
+            bare.add(load(callers, size.span, home.server(), write).await);
         }
         let ratio = ratios(&ours.rate, &bare.rate);
         let goal = if callers == 256 { GOAL } else { Goal::None };
@@ -88,21 +90,19 @@ async fn measure(engine: Engine, size: &Size, table: &mut Table) -> String {
             bare.latency(),
             ours.cpu.show(0),
             bare.cpu.show(0),
+            ours.database.show(0),
+            bare.database.show(0),
         ]);
     }
     let middle = &rows[rows.len() / 2];
     format!(
         "{}: {} bytes a decision with its audit entry ({} of them what {} rules say), {} people. The processor time is this \
-         process's, callers included{}.\n\n",
+         process's, callers included; PostgreSQL's own comes beside it.\n\n",
         engine.name(),
         middle.bytes(),
         middle.judgement_bytes(),
         middle.rules(),
         size.people,
-        match engine {
-            Engine::Sqlite => "",
-            Engine::Postgres => "; the database's own processes are not in it",
-        },
     )
 }
 
@@ -153,7 +153,8 @@ pub async fn twin_people(home: &Home, twin: &Home) {
         i64,
     );
     let bare = home.bare().await;
-    let people: Vec<Person> = on!(&bare, |pool| sqlx::query_as(READ).fetch_all(pool).await).unwrap();
+    let people: Vec<Person> =
+        on!(&bare, |pool| sqlx::query_as(READ).fetch_all(pool).await).unwrap();
     let bare = twin.bare().await;
     on!(&bare, |pool| {
         let mut tx = pool.begin().await.unwrap();
@@ -177,6 +178,7 @@ struct Measured {
     rate: f64,
     latencies: Vec<Duration>,
     cpu: f64,
+    database: f64,
 }
 
 /// All measurements of one side.
@@ -185,12 +187,14 @@ struct Side {
     rate: Sample,
     latencies: Vec<Duration>,
     cpu: Sample,
+    database: Sample,
 }
 
 impl Side {
     fn add(&mut self, measured: Measured) {
         self.rate.0.push(measured.rate);
         self.cpu.0.push(measured.cpu);
+        self.database.0.push(measured.database);
         self.latencies.extend(measured.latencies);
     }
 
@@ -204,12 +208,16 @@ impl Side {
 }
 
 /// So many callers, each asking as soon as it is answered, for so long.
-async fn load<F, A>(callers: usize, span: Duration, ask: F) -> Measured
+async fn load<F, A>(callers: usize, span: Duration, server: Option<u32>, ask: F) -> Measured
 where
     F: Fn() -> A + Clone + Send + 'static,
     A: Future<Output = ()> + Send + 'static,
 {
-    let (begun, cpu) = (now(), machine::process(std::process::id()));
+    let spent = || {
+        let database = server.map_or(Duration::ZERO, machine::family);
+        (machine::process(std::process::id()), database)
+    };
+    let (before, begun) = (spent(), now());
     let end = begun + span;
     let callers: Vec<_> = (0..callers)
         .map(|_| {
@@ -232,11 +240,13 @@ where
         latencies.extend(caller.await.unwrap());
     }
     let took = now() - begun;
-    let cpu = machine::process(std::process::id()) - cpu;
+    let after = spent();
     let count = latencies.len() as f64;
+    let per = |spent: Duration| spent.as_secs_f64() * 1e6 / count;
     Measured {
         rate: count / took.as_secs_f64(),
-        cpu: cpu.as_secs_f64() * 1e6 / count,
+        cpu: per(after.0 - before.0),
+        database: per(after.1.saturating_sub(before.1)),
         latencies,
     }
 }

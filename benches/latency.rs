@@ -29,15 +29,7 @@ const WRITE_BYTES: u64 = 8 << 10;
 pub fn run(size: &Size) {
     block_on(async {
         let mut table = Table::new(&[
-            "store",
-            "what",
-            "p50 ms",
-            "goal",
-            "verdict",
-            "p99 ms",
-            "goal",
-            "verdict",
-            "p99.9 ms",
+            "store", "what", "p50 ms", "goal", "verdict", "p99 ms", "goal", "verdict", "p99.9 ms",
         ]);
         for engine in Engine::all() {
             measure(engine, size, &mut table).await;
@@ -62,7 +54,14 @@ async fn measure(engine: Engine, size: &Size, table: &mut Table) {
     for round in 0..size.rounds {
         let people = size.people;
         let first = round as u32 * 7_919;
-        checks.add(open_loop(RATE, size.span, ask(&client, move |index| (first + index) % people)).await);
+        checks.add(
+            open_loop(
+                RATE,
+                size.span,
+                ask(&client, move |index| (first + index) % people),
+            )
+            .await,
+        );
         inserts.add(
             open_loop(RATE, size.span, {
                 let writer = writer.clone();

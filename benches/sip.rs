@@ -62,7 +62,9 @@ struct Callee {
 impl Callee {
     fn start() -> Option<Self> {
         let port = free_udp_port();
-        let child = sipp(&["-sn", "uas", "-p", &port.to_string()]).spawn().ok()?;
+        let child = sipp(&["-sn", "uas", "-p", &port.to_string()])
+            .spawn()
+            .ok()?;
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         // It has the port as soon as nobody else can have it.
         while std::net::UdpSocket::bind(addr).is_ok() {
@@ -125,7 +127,11 @@ fn our_call(callee: &Callee, size: &Size) -> f64 {
     assert!(child.wait().unwrap().success(), "our caller failed");
     let mut words = line.split_whitespace().map(|word| word.parse().unwrap());
     let (answered, nanos): (u64, u64) = (words.next().unwrap(), words.next().unwrap());
-    assert_eq!(answered, u64::from(size.sip_calls), "not every call was answered");
+    assert_eq!(
+        answered,
+        u64::from(size.sip_calls),
+        "not every call was answered"
+    );
     nanos as f64 / 1e3 / answered as f64
 }
 
@@ -170,7 +176,11 @@ pub fn play_caller(arguments: &[String]) {
                     match happened.event {
                         SipEvent::Answered { .. } => {
                             let cause = HangUpCause::Client;
-                            dialog.control.send(Control::HangUp { cause }).await.unwrap();
+                            dialog
+                                .control
+                                .send(Control::HangUp { cause })
+                                .await
+                                .unwrap();
                         }
                         SipEvent::Ended(ending) => answered += u64::from(ending.answered),
                         _ => {}

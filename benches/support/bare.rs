@@ -58,8 +58,24 @@ macro_rules! from_row {
     };
 }
 from_row!(
-    tenant_id, stage, call_id, party_id, number_key, campaign_id, create_time, verdict, denied_by, judgement, pack_version,
-    pack_sha256, zone_data, sealed_case, actor, kind, subject_key, payload
+    tenant_id,
+    stage,
+    call_id,
+    party_id,
+    number_key,
+    campaign_id,
+    create_time,
+    verdict,
+    denied_by,
+    judgement,
+    pack_version,
+    pack_sha256,
+    zone_data,
+    sealed_case,
+    actor,
+    kind,
+    subject_key,
+    payload
 );
 
 impl Row {
@@ -216,7 +232,10 @@ impl Texts {
             create_time, verdict, denied_by, judgement, pack_version, pack_sha256, zone_data, sealed_case, actor)";
         let entries = "INSERT INTO audit_entries (entry_id, tenant_id, kind, actor, subject_key, payload, create_time)";
         Self {
-            decisions: CHUNKS.iter().map(|rows| text(decisions, 16, *rows)).collect(),
+            decisions: CHUNKS
+                .iter()
+                .map(|rows| text(decisions, 16, *rows))
+                .collect(),
             entries: CHUNKS.iter().map(|rows| text(entries, 7, *rows)).collect(),
         }
     }

@@ -96,11 +96,6 @@ pub fn threads(pid: u32, name: &str) -> Duration {
     times.sum()
 }
 
-/// Processor time of the thread that asks.
-pub fn this_thread() -> Duration {
-    scheduled(Path::new("/proc/thread-self"))
-}
-
 fn scheduled(folder: &Path) -> Duration {
     let text = std::fs::read_to_string(folder.join("schedstat")).unwrap_or_default();
     let nanos = text

@@ -81,7 +81,9 @@ caller_ids = [{{ number = "{caller_id}", owned = true, callable = true }}]
         command
     };
     let made = program()
-        .args(["admin", "key", "create", "--name", "agent", "--role", "agent"])
+        .args([
+            "admin", "key", "create", "--name", "agent", "--role", "agent",
+        ])
         .output()
         .unwrap();
     assert!(
