@@ -249,14 +249,17 @@ impl Tx {
             query.text(AttemptRow::COLUMNS);
             query.text(" FROM (SELECT ").text(AttemptRow::COLUMNS).text(
                 ", row_number() OVER (PARTITION BY party_id, seller ORDER BY create_time DESC, attempt_id DESC) AS newest
-                 FROM attempts WHERE tenant_id = ",
+                 FROM attempts WHERE attempt_id IN (SELECT attempt_id FROM attempts WHERE tenant_id = ",
             );
+            // Not with OR: SQLite would walk over all of the tenant's attempts, whatever the indexes.
             query
                 .bind_text(&tenant.0)
-                .text(" AND (party_id")
-                .among_uuids(ids);
+                .text(" AND party_id")
+                .among_uuids(ids)
+                .text(" UNION SELECT attempt_id FROM attempts WHERE tenant_id = ");
             query
-                .text(" OR number_key")
+                .bind_text(&tenant.0)
+                .text(" AND number_key")
                 .among_keys(&keys)
                 .text(") AND (create_time >= ")
                 .bind_number(since.0);

@@ -10,19 +10,33 @@ use super::{Result, StoreError};
 
 /// Same versions in both folders, as `tests/tidy.rs` checks.
 pub(super) fn postgres() -> Migrator {
-    migrator(&[(
-        1,
-        "init",
-        include_str!("../../migrations/postgres/0001_init.sql"),
-    )])
+    migrator(&[
+        (
+            1,
+            "init",
+            include_str!("../../migrations/postgres/0001_init.sql"),
+        ),
+        (
+            2,
+            "lookups",
+            include_str!("../../migrations/postgres/0002_lookups.sql"),
+        ),
+    ])
 }
 
 pub(super) fn sqlite() -> Migrator {
-    migrator(&[(
-        1,
-        "init",
-        include_str!("../../migrations/sqlite/0001_init.sql"),
-    )])
+    migrator(&[
+        (
+            1,
+            "init",
+            include_str!("../../migrations/sqlite/0001_init.sql"),
+        ),
+        (
+            2,
+            "lookups",
+            include_str!("../../migrations/sqlite/0002_lookups.sql"),
+        ),
+    ])
 }
 
 /// Runs what is missing. On PostgreSQL sqlx holds a lock of its own meanwhile, so that two nodes may start at once.

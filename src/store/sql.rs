@@ -5,7 +5,31 @@ use sqlx::{Postgres, QueryBuilder, Sqlite};
 use uuid::Uuid;
 
 /// Most rows of one multi-row VALUES: SQLite gains nothing above it.
-pub(super) const ROWS_A_STATEMENT: usize = 64;
+const ROWS_A_STATEMENT: usize = 64;
+
+/// The rows in portions of 64, 32, 16 … 1: so few texts that each stays prepared, whatever the size of the batch.
+pub(super) fn portions<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let most = rows.len().checked_ilog2().map_or(0, |power| 1 << power);
+        let (portion, rest) = rows.split_at_checked(most.min(ROWS_A_STATEMENT))?;
+        rows = rest;
+        (!portion.is_empty()).then_some(portion)
+    })
+}
+
+/// The values, the last of them again and again up to a power of two: it changes no answer, and so few texts stay
+/// prepared.
+fn padded<T>(values: &[T]) -> impl Iterator<Item = &T> {
+    let marks = if values.is_empty() {
+        0
+    } else {
+        values.len().next_power_of_two()
+    };
+    values
+        .iter()
+        .chain(values.last().into_iter().cycle())
+        .take(marks)
+}
 
 /// Runs one expression against whichever driver is behind the transaction; or one for each, side by side. `Db` is the
 /// driver's type within the expression.
@@ -90,7 +114,7 @@ macro_rules! insert_rows {
             query.build().execute(conn).await.map(|done| done.rows_affected())
         }, sqlite |conn| async {
             let mut added = 0;
-            for chunk in rows.chunks($crate::store::sql::ROWS_A_STATEMENT) {
+            for chunk in $crate::store::sql::portions(&rows[..]) {
                 let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(HEAD);
                 query.push_values(chunk, |mut values, $row| {
                     values.push_bind($first_value);
@@ -185,7 +209,7 @@ impl Text for QueryBuilder<Sqlite> {
     fn among_uuids(&mut self, values: &[Uuid]) -> &mut Self {
         self.push(" IN (");
         let mut list = self.separated(", ");
-        for value in values {
+        for value in padded(values) {
             list.push_bind(*value);
         }
         self.push(")")
@@ -193,7 +217,7 @@ impl Text for QueryBuilder<Sqlite> {
     fn among_keys(&mut self, values: &[Vec<u8>]) -> &mut Self {
         self.push(" IN (");
         let mut list = self.separated(", ");
-        for value in values {
+        for value in padded(values) {
             list.push_bind(value.clone());
         }
         self.push(")")
