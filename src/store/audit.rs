@@ -74,7 +74,7 @@ impl Tx {
             tenant_id: "text" = tenant.0.as_str(),
             kind: "text" = row.0.kind.as_str(),
             actor: "text" = row.0.actor.as_str(),
-            subject_key: "bytea" = row.0.subject_key.map(|key| key.to_vec()),
+            subject_key: "bytea" = row.0.subject_key.as_ref().map(<[u8; 32]>::as_slice),
             payload: "text" = row.1.as_str(),
             create_time: "bigint" = row.0.at.0,
         })?;

@@ -77,7 +77,7 @@ impl Tx {
             stage: "text" = row.0.stage.as_str(),
             call_id: "uuid" = row.0.call_id.map(|id| id.0),
             party_id: "uuid" = row.0.party_id.0,
-            number_key: "bytea" = row.0.number_key.0.to_vec(),
+            number_key: "bytea" = row.0.number_key.0.as_slice(),
             campaign_id: "text" = row.0.campaign_id.as_str(),
             create_time: "bigint" = row.0.decided_at.0,
             verdict: "text" = row.0.judgement.verdict.as_str(),
@@ -86,7 +86,7 @@ impl Tx {
             pack_version: "text" = row.0.pack.version.as_str(),
             pack_sha256: "text" = row.0.pack.sha256.as_str(),
             zone_data: "text" = row.0.pack.zone_data.as_str(),
-            sealed_case: "bytea" = row.1.clone(),
+            sealed_case: "bytea" = row.1.as_deref(),
             actor: "text" = row.0.actor.as_str(),
         })?;
         Ok(())
