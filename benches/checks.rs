@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dialgate::clock::Clock;
+use dialgate::domain::Text;
 use dialgate::domain::decision::{Decision, RuleOutcome, Stage, Verdict};
 use dialgate::domain::ids::{DecisionId, PartyId, TenantId};
 use dialgate::domain::phone::{NumberHasher, Phone};
@@ -267,6 +268,10 @@ impl Desk {
     }
 }
 
+fn strings(texts: Vec<Text>) -> Vec<String> {
+    texts.into_iter().map(String::from).collect()
+}
+
 /// The decision as the contract tells it.
 fn told(decision: Decision) -> pb::Decision {
     let judgement = decision.judgement;
@@ -279,12 +284,12 @@ fn told(decision: Decision) -> pb::Decision {
             Verdict::Deny => pb::Verdict::Deny,
         }
         .into(),
-        denied_by: judgement.denied_by,
+        denied_by: strings(judgement.denied_by),
         rule_results: judgement
             .rules
             .into_iter()
             .map(|result| pb::RuleResult {
-                rule: result.rule,
+                rule: result.rule.into(),
                 outcome: match result.outcome {
                     RuleOutcome::Pass => pb::RuleOutcome::Pass,
                     RuleOutcome::Fail => pb::RuleOutcome::Fail,
@@ -293,13 +298,13 @@ fn told(decision: Decision) -> pb::Decision {
                     RuleOutcome::Info => pb::RuleOutcome::Info,
                 }
                 .into(),
-                reason: result.reason,
-                citation: result.citation,
-                evidence: result.evidence,
+                reason: result.reason.into(),
+                citation: result.citation.into(),
+                evidence: strings(result.evidence),
             })
             .collect(),
-        jurisdictions: judgement.jurisdictions,
-        zones: judgement.zones,
+        jurisdictions: strings(judgement.jurisdictions),
+        zones: strings(judgement.zones),
         next_allowed_time: None,
         warnings: judgement.warnings,
         pack: Some(pb::PackVersion {

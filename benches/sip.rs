@@ -26,30 +26,32 @@ pub fn run(size: &Size) {
         println!("### SIP: nothing measured, SIPp is not installed (package sip-tester)\n");
         return;
     };
-    let (mut ours, mut theirs) = (Sample::default(), Sample::default());
-    for _ in 0..size.rounds {
-        ours.0.push(our_call(&callee, size));
-        theirs.0.push(sipp_call(&callee, size));
-    }
-    let ratio = ratios(&ours, &theirs);
     let mut table = Table::new(&[
-        "calls",
         "calls/s",
+        "calls",
         "cpu µs a call",
         "SIPp's cpu µs",
         "ratio",
         "goal",
         "verdict",
     ]);
-    table.row(vec![
-        size.sip_calls.to_string(),
-        size.sip_rate.to_string(),
-        ours.show(0),
-        theirs.show(0),
-        ratio.show(2),
-        GOAL.show(),
-        GOAL.verdict(ratio.median()),
-    ]);
+    for (rate, calls) in size.sip.iter().copied() {
+        let (mut ours, mut theirs) = (Sample::default(), Sample::default());
+        for _ in 0..size.rounds {
+            ours.0.push(our_call(&callee, rate, calls));
+            theirs.0.push(sipp_call(&callee, rate, calls));
+        }
+        let ratio = ratios(&ours, &theirs);
+        table.row(vec![
+            rate.to_string(),
+            calls.to_string(),
+            ours.show(0),
+            theirs.show(0),
+            ratio.show(2),
+            GOAL.show(),
+            GOAL.verdict(ratio.median()),
+        ]);
+    }
     table.print("Processor time of a SIP call");
 }
 
@@ -94,10 +96,10 @@ fn sipp(arguments: &[&str]) -> Command {
 }
 
 /// SIPp's processor time for a call, in microseconds; what it needs to start for one call is taken off.
-fn sipp_call(callee: &Callee, size: &Size) -> f64 {
+fn sipp_call(callee: &Callee, rate: u32, calls: u32) -> f64 {
     let spend = |calls: u32| {
         let before = machine::ended_children();
-        let (calls, rate) = (calls.to_string(), size.sip_rate.to_string());
+        let (calls, rate) = (calls.to_string(), rate.to_string());
         let target = callee.addr.to_string();
         let mut command = sipp(&["-sn", "uac", "-m", &calls, "-r", &rate]);
         let status = command.arg(&target).status().unwrap();
@@ -105,18 +107,18 @@ fn sipp_call(callee: &Callee, size: &Size) -> f64 {
         machine::ended_children() - before
     };
     let start = spend(1);
-    let spent = spend(size.sip_calls).saturating_sub(start);
+    let spent = spend(calls).saturating_sub(start);
     // The kernel counts ended processes in hundredths of a second.
     let spent = spent.max(Duration::from_millis(10));
-    spent.as_secs_f64() * 1e6 / f64::from(size.sip_calls)
+    spent.as_secs_f64() * 1e6 / f64::from(calls)
 }
 
 /// The same for ours, in microseconds.
-fn our_call(callee: &Callee, size: &Size) -> f64 {
+fn our_call(callee: &Callee, rate: u32, calls: u32) -> f64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .arg("--play-caller")
         .arg(callee.addr.to_string())
-        .args([size.sip_calls.to_string(), size.sip_rate.to_string()])
+        .args([calls.to_string(), rate.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -127,11 +129,7 @@ fn our_call(callee: &Callee, size: &Size) -> f64 {
     assert!(child.wait().unwrap().success(), "our caller failed");
     let mut words = line.split_whitespace().map(|word| word.parse().unwrap());
     let (answered, nanos): (u64, u64) = (words.next().unwrap(), words.next().unwrap());
-    assert_eq!(
-        answered,
-        u64::from(size.sip_calls),
-        "not every call was answered"
-    );
+    assert_eq!(answered, u64::from(calls), "not every call was answered");
     nanos as f64 / 1e3 / answered as f64
 }
 

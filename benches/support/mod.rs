@@ -25,9 +25,8 @@ pub struct Size {
     pub span: Duration,
     /// People on record.
     pub people: u32,
-    /// Calls of the SIP layer in one measurement, and calls a second.
-    pub sip_calls: u32,
-    pub sip_rate: u32,
+    /// Calls a second of the SIP layer, and calls in one measurement.
+    pub sip: &'static [(u32, u32)],
 }
 
 impl Size {
@@ -35,15 +34,13 @@ impl Size {
         rounds: 5,
         span: Duration::from_secs(4),
         people: 20_000,
-        sip_calls: 3_000,
-        sip_rate: 300,
+        sip: &[(200, 2_000), (1_000, 5_000)],
     };
     pub const SMOKE: Self = Self {
         rounds: 1,
         span: Duration::from_millis(250),
         people: 512,
-        sip_calls: 40,
-        sip_rate: 100,
+        sip: &[(100, 40)],
     };
 }
 

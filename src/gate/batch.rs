@@ -102,8 +102,9 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
     let tenant = first.tenant();
     // claim-1: every permit of the batch counts its life from here, before BEGIN (claim-2).
     let read = (core.read)();
+    let sights = judge::sights(core, jobs);
     let mut tx = core.store.write(Urgency::Ordinary).await?;
-    let plans: Vec<Plan<'_>> = judge::plan(core, &mut tx, tenant, jobs, read).await?;
+    let plans: Vec<Plan<'_>> = judge::plan(core, &mut tx, tenant, (jobs, sights), read).await?;
     let judged: Vec<Judged<'_>> = judge::judge(core, &mut tx, tenant, plans, read).await?;
     let answers = super::effects::record(core, &mut tx, tenant, judged, read).await?;
     // claim-7: no positive answer to COMMIT, no permit leaves.

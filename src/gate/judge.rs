@@ -9,11 +9,13 @@ use crate::domain::ids::{DecisionId, PartyId, RequestId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::{Micros, Reading};
 use crate::place;
+use crate::policy::facts::Facts;
 use crate::policy::{self, Permit};
 use crate::store::{self, AuditEntry, FactsWanted, StoreError, StoredRequest, Tx};
 
 use super::case::{self, Question};
 use super::claim::{ClaimRequest, Claimed};
+use super::cores::on_all_cores;
 use super::error::GateError;
 use super::job::{Answer, Job};
 use super::{Core, Placed, campaigns};
@@ -50,33 +52,66 @@ pub(super) struct About<'a> {
     pub caller_id: Option<CallerId>,
 }
 
+/// The campaign and the number to show, or why the question may not be put.
+type Admitted<'a> = Result<(&'a Campaign, Option<CallerId>), GateError>;
+
+/// A job at first sight, before the store is asked anything.
+pub(super) enum Sight<'a> {
+    /// A question about a number, and whether its campaign lets it be put.
+    Asked {
+        request: &'a CallRequest,
+        number_key: NumberKey,
+        admitted: Admitted<'a>,
+    },
+    Claimed(&'a ClaimRequest),
+}
+
+/// Looks at the batch before its transaction begins: others may write meanwhile.
+pub(super) fn sights<'a>(core: &'a Core, jobs: &'a [Job]) -> Vec<Sight<'a>> {
+    let sight = |job: &'a Job| match job {
+        Job::Check { request, .. } | Job::Place { request, .. } => Sight::Asked {
+            request,
+            number_key: core.store.hasher().key(&request.tenant, request.to),
+            admitted: core.admits(request),
+        },
+        Job::Claim { claim, .. } => Sight::Claimed(claim),
+    };
+    on_all_cores(jobs.iter().collect(), sight)
+}
+
 /// Locks what the batch is about (claim-3), answers what was asked before, and finds the people.
 pub(super) async fn plan<'a>(
     core: &'a Core,
     tx: &mut Tx,
     tenant: &TenantId,
-    jobs: &'a [Job],
+    (jobs, sights): (&'a [Job], Vec<Sight<'a>>),
     read: Reading,
 ) -> Result<Vec<Plan<'a>>, StoreError> {
-    let keys: BTreeSet<[u8; 32]> = jobs.iter().flat_map(|job| lock_keys(core, job)).collect();
+    let keys: BTreeSet<[u8; 32]> = sights.iter().flat_map(lock_keys).collect();
     tx.lock_numbers(tenant, &keys.into_iter().collect::<Vec<_>>())
         .await?;
 
     let repeated = repeated_requests(tx, tenant, jobs).await?;
-    let people = people(core, tx, tenant, jobs, read).await?;
+    let people = people(core, tx, tenant, &sights, read).await?;
     let mut plans = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        plans.push(match job {
-            Job::Check { request, .. } => open(core, job, request, &people, read),
-            Job::Place {
-                request,
-                request_id,
-                ..
-            } => match repeated.get(request_id) {
-                Some(stored) => Plan::Settled(repeat(tx, tenant, request, stored).await?),
-                None => open(core, job, request, &people, read),
-            },
-            Job::Claim { claim, .. } => claim_plan(core, tx, job, claim, read).await?,
+    for (job, sight) in jobs.iter().zip(sights) {
+        let stored = match job {
+            Job::Place { request_id, .. } => repeated.get(request_id),
+            Job::Check { .. } | Job::Claim { .. } => None,
+        };
+        plans.push(match (sight, stored) {
+            (Sight::Asked { request, .. }, Some(stored)) => {
+                Plan::Settled(repeat(tx, tenant, request, stored).await?)
+            }
+            (
+                Sight::Asked {
+                    request,
+                    number_key,
+                    admitted,
+                },
+                None,
+            ) => open(job, request, (number_key, admitted), &people, read),
+            (Sight::Claimed(claim), _) => claim_plan(core, tx, job, claim, read).await?,
         });
     }
     Ok(plans)
@@ -95,54 +130,63 @@ pub(super) async fn judge<'a>(
         .filter_map(|plan| facts_wanted(plan, read))
         .collect();
     let mut facts = tx.load_facts(tenant, &wanted).await?.into_iter();
-    let mut judged = Vec::with_capacity(plans.len());
-    for plan in plans {
-        judged.push(match plan {
-            Plan::Settled(answer) => Judged::Settled(answer),
-            Plan::Open(asked) => {
-                let decision_id = DecisionId::new(read.wall);
-                let (judgement, permit, case_json) = match asked.about {
-                    Ok(about) => {
-                        let question = Question {
-                            decision_id,
-                            at: read.wall,
-                            to: about.to,
-                            call_kind: asked.call_kind(),
-                            campaign: about.campaign,
-                            caller_id: about.caller_id,
-                            emergency_regions: &core.config.emergency_regions,
-                        };
-                        // INVARIANT: `load_facts` answers each open question, in order; no answer is no knowledge.
-                        let case = case::build(&question, facts.next().unwrap_or_default());
-                        let (judgement, permit) = policy::evaluate(&core.pack, &case, read);
-                        let case_json = serde_json::to_string(&case)
-                            .map_err(|error| StoreError::Other(error.to_string()))?;
-                        (judgement, permit, Some(case_json))
-                    }
-                    Err(problem) => (refused(problem), None, None),
-                };
-                let decision = Box::new(Decision {
-                    decision_id,
-                    stage: asked.stage(),
-                    call_id: asked.call().map(|call| call.call_id),
-                    party_id: asked.party_id,
-                    number_key: asked.number_key,
-                    campaign_id: asked.campaign_id().to_owned(),
-                    decided_at: read.wall,
-                    pack: core.pack.version().clone(),
-                    judgement,
-                    case_json,
-                    actor: asked.actor().to_owned(),
-                });
-                Judged::Decided {
-                    asked,
-                    decision,
-                    permit,
-                }
-            }
-        });
-    }
-    Ok(judged)
+    // INVARIANT: `load_facts` answers each open question, in order; no answer is no knowledge.
+    let plans = plans.into_iter().map(|plan| match &plan {
+        Plan::Open(asked) if asked.about.is_ok() => (facts.next().unwrap_or_default(), plan),
+        Plan::Open(_) | Plan::Settled(_) => (Facts::default(), plan),
+    });
+    let judged = on_all_cores(plans.collect(), |(facts, plan)| match plan {
+        Plan::Settled(answer) => Ok(Judged::Settled(answer)),
+        Plan::Open(asked) => decide(core, asked, facts, read),
+    });
+    judged.into_iter().collect()
+}
+
+/// The decision on one question, from what is known.
+fn decide<'a>(
+    core: &Core,
+    asked: Asked<'a>,
+    facts: Facts,
+    read: Reading,
+) -> Result<Judged<'a>, StoreError> {
+    let decision_id = DecisionId::new(read.wall);
+    let (judgement, permit, case_json) = match asked.about {
+        Ok(about) => {
+            let question = Question {
+                decision_id,
+                at: read.wall,
+                to: about.to,
+                call_kind: asked.call_kind(),
+                campaign: about.campaign,
+                caller_id: about.caller_id,
+                emergency_regions: &core.config.emergency_regions,
+            };
+            let case = case::build(&question, facts);
+            let (judgement, permit) = policy::evaluate(&core.pack, &case, read);
+            let case_json = serde_json::to_string(&case)
+                .map_err(|error| StoreError::Other(error.to_string()))?;
+            (judgement, permit, Some(case_json))
+        }
+        Err(problem) => (refused(problem), None, None),
+    };
+    let decision = Box::new(Decision {
+        decision_id,
+        stage: asked.stage(),
+        call_id: asked.call().map(|call| call.call_id),
+        party_id: asked.party_id,
+        number_key: asked.number_key,
+        campaign_id: asked.campaign_id().to_owned(),
+        decided_at: read.wall,
+        pack: core.pack.version().clone(),
+        judgement,
+        case_json,
+        actor: asked.actor().to_owned(),
+    });
+    Ok(Judged::Decided {
+        asked,
+        decision,
+        permit,
+    })
 }
 
 /// What a claim locks and what no second claim of a batch may touch: the number, and the person, whose caps count all
@@ -151,15 +195,11 @@ pub(super) fn claim_keys(call: &Call) -> [[u8; 32]; 2] {
     [call.number_key.0, store::party_lock_key(call.party_id)]
 }
 
-fn lock_keys(core: &Core, job: &Job) -> Vec<[u8; 32]> {
-    match job {
-        Job::Check { request, .. } | Job::Place { request, .. } => vec![key_of(core, request).0],
-        Job::Claim { claim, .. } => claim_keys(&claim.call).to_vec(),
+fn lock_keys(sight: &Sight<'_>) -> Vec<[u8; 32]> {
+    match sight {
+        Sight::Asked { number_key, .. } => vec![number_key.0],
+        Sight::Claimed(claim) => claim_keys(&claim.call).to_vec(),
     }
-}
-
-fn key_of(core: &Core, request: &CallRequest) -> NumberKey {
-    core.store.hasher().key(&request.tenant, request.to)
 }
 
 async fn repeated_requests(
@@ -214,15 +254,18 @@ async fn people(
     core: &Core,
     tx: &mut Tx,
     tenant: &TenantId,
-    jobs: &[Job],
+    sights: &[Sight<'_>],
     read: Reading,
 ) -> Result<HashMap<NumberKey, Vec<PartyId>>, StoreError> {
     let mut asked: HashMap<NumberKey, Phone> = HashMap::new();
-    for job in jobs {
-        if let Job::Check { request, .. } | Job::Place { request, .. } = job
-            && core.admits(request).is_ok()
+    for sight in sights {
+        if let Sight::Asked {
+            request,
+            number_key,
+            admitted: Ok(_),
+        } = sight
         {
-            asked.insert(key_of(core, request), request.to);
+            asked.insert(*number_key, request.to);
         }
     }
     if asked.is_empty() {
@@ -248,31 +291,30 @@ async fn people(
 }
 
 fn open<'a>(
-    core: &'a Core,
     job: &'a Job,
     request: &'a CallRequest,
+    sight: (NumberKey, Admitted<'a>),
     people: &HashMap<NumberKey, Vec<PartyId>>,
     read: Reading,
 ) -> Plan<'a> {
-    match open_or_refuse(core, job, request, people, read) {
+    match open_or_refuse(job, request, sight, people, read) {
         Ok(asked) => Plan::Open(asked),
         Err(error) => Plan::Settled(Answer::Refused(error)),
     }
 }
 
 fn open_or_refuse<'a>(
-    core: &'a Core,
     job: &'a Job,
     request: &'a CallRequest,
+    (number_key, admitted): (NumberKey, Admitted<'a>),
     people: &HashMap<NumberKey, Vec<PartyId>>,
     read: Reading,
 ) -> Result<Asked<'a>, GateError> {
-    let (campaign, caller_id) = core.admits(request)?;
+    let (campaign, caller_id) = admitted?;
     let over = |end: Option<Micros>| end.is_some_and(|end| end <= read.wall);
     if over(request.expire_time) || over(request.answer_by) {
         return Err(GateError::RequestExpired);
     }
-    let number_key = key_of(core, request);
     let holders = people.get(&number_key).map_or(&[][..], Vec::as_slice);
     let party_id = match (request.party_id, holders) {
         (Some(named), _) if holders.contains(&named) => named,
@@ -377,7 +419,7 @@ fn refused(problem: &'static str) -> Judgement {
 
 impl Core {
     /// Whether the campaign lets the request ask at all. The floor comes first: what is no destination is no question.
-    fn admits(&self, request: &CallRequest) -> Result<(&Campaign, Option<CallerId>), GateError> {
+    fn admits(&self, request: &CallRequest) -> Admitted<'_> {
         let number = place::dialable(self.pack.tables(), &request.to.reveal())
             .map_err(|why| GateError::NotDialable { field: "to", why })?;
         self.campaigns.admit(request, &number.country)

@@ -10,6 +10,7 @@ mod case;
 mod claim;
 mod config;
 mod contacts;
+mod cores;
 mod dispositions;
 mod effects;
 mod error;
