@@ -23,8 +23,10 @@ mod support;
 
 use support::{Size, machine};
 
+type Bench = fn(&Size);
+
 /// The benches, in the order of docs/PERFORMANCE.md.
-const BENCHES: [(&str, fn(&Size)); 5] = [
+const BENCHES: [(&str, Bench); 5] = [
     ("gate", gate::run),
     ("latency", latency::run),
     ("checks", checks::run),

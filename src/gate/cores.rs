@@ -51,7 +51,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::panic, reason = "shows where a panic goes")]
     fn a_panic_on_another_core_is_one_here() {
         let items: Vec<usize> = (0..256).collect();
         let ended = std::panic::catch_unwind(|| {
