@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 
 mod consent;
+mod diff;
 mod draft;
 pub mod facts;
 mod files;
@@ -27,6 +28,7 @@ mod testing;
 mod vectors;
 mod window;
 
+pub use diff::{Became, FileChange, KeyChange, PackDiff, RowChange, WrittenRow};
 pub use files::{OPERATOR_FILE, PackFiles};
 pub use ground::Ground;
 pub use listing::rules_markdown;
