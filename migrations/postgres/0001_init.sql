@@ -295,7 +295,7 @@ CREATE TABLE region_stops (
     tenant_id TEXT NOT NULL,
     region TEXT NOT NULL,
     reason TEXT NOT NULL,
-    start_time BIGINT NOT NULL,
+    start_time BIGINT,
     expire_time BIGINT NOT NULL,
     actor TEXT NOT NULL,
     create_time BIGINT NOT NULL,

@@ -295,7 +295,7 @@ CREATE TABLE region_stops (
     tenant_id TEXT NOT NULL,
     region TEXT NOT NULL,
     reason TEXT NOT NULL,
-    start_time INTEGER NOT NULL,
+    start_time INTEGER,
     expire_time INTEGER NOT NULL,
     actor TEXT NOT NULL,
     create_time INTEGER NOT NULL,

@@ -46,8 +46,8 @@ pub struct RegionStop {
     pub region: String,
     /// Why.
     pub reason: String,
-    /// When it begins.
-    pub starts_at: Micros,
+    /// When it begins; absent = when it was recorded, whatever the clocks of two nodes say.
+    pub starts_at: Option<Micros>,
     /// When it ends by itself.
     pub expires_at: Micros,
     /// Who set it.

@@ -16,6 +16,7 @@ use super::case::{self, Question};
 use super::claim::{ClaimRequest, Claimed};
 use super::error::GateError;
 use super::job::{Answer, Job};
+use super::law::InForce;
 use super::{Core, Placed, campaigns};
 
 /// A job that is answered already, or the question it puts.
@@ -53,6 +54,7 @@ pub(super) struct About<'a> {
 /// Locks what the batch is about (claim-3), answers what was asked before, and finds the people.
 pub(super) async fn plan<'a>(
     core: &'a Core,
+    law: &InForce,
     tx: &mut Tx,
     tenant: &TenantId,
     jobs: &'a [Job],
@@ -63,20 +65,20 @@ pub(super) async fn plan<'a>(
         .await?;
 
     let repeated = repeated_requests(tx, tenant, jobs).await?;
-    let people = people(core, tx, tenant, jobs, read).await?;
+    let people = people(core, law, tx, tenant, jobs, read).await?;
     let mut plans = Vec::with_capacity(jobs.len());
     for job in jobs {
         plans.push(match job {
-            Job::Check { request, .. } => open(core, job, request, &people, read),
+            Job::Check { request, .. } => open(core, law, job, request, &people, read),
             Job::Place {
                 request,
                 request_id,
                 ..
             } => match repeated.get(request_id) {
                 Some(stored) => Plan::Settled(repeat(tx, tenant, request, stored).await?),
-                None => open(core, job, request, &people, read),
+                None => open(core, law, job, request, &people, read),
             },
-            Job::Claim { claim, .. } => claim_plan(core, tx, job, claim, read).await?,
+            Job::Claim { claim, .. } => claim_plan(core, law, tx, job, claim, read).await?,
         });
     }
     Ok(plans)
@@ -84,7 +86,7 @@ pub(super) async fn plan<'a>(
 
 /// Loads the facts of all open questions and asks the law (claim-4).
 pub(super) async fn judge<'a>(
-    core: &Core,
+    law: &InForce,
     tx: &mut Tx,
     tenant: &TenantId,
     plans: Vec<Plan<'a>>,
@@ -110,11 +112,11 @@ pub(super) async fn judge<'a>(
                             call_kind: asked.call_kind(),
                             campaign: about.campaign,
                             caller_id: about.caller_id,
-                            emergency_regions: &core.config.emergency_regions,
+                            emergency_regions: &law.stops,
                         };
                         // INVARIANT: `load_facts` answers each open question, in order; no answer is no knowledge.
                         let case = case::build(&question, facts.next().unwrap_or_default());
-                        let (judgement, permit) = policy::evaluate(&core.pack, &case, read);
+                        let (judgement, permit) = policy::evaluate(&law.pack, &case, read);
                         let case_json = serde_json::to_string(&case)
                             .map_err(|error| StoreError::Other(error.to_string()))?;
                         (judgement, permit, Some(case_json))
@@ -129,7 +131,7 @@ pub(super) async fn judge<'a>(
                     number_key: asked.number_key,
                     campaign_id: asked.campaign_id().to_owned(),
                     decided_at: read.wall,
-                    pack: core.pack.version().clone(),
+                    pack: law.pack.version().clone(),
                     judgement,
                     case_json,
                     actor: asked.actor().to_owned(),
@@ -212,6 +214,7 @@ async fn repeat(
 /// about it is sealed under a key that can be destroyed.
 async fn people(
     core: &Core,
+    law: &InForce,
     tx: &mut Tx,
     tenant: &TenantId,
     jobs: &[Job],
@@ -220,7 +223,7 @@ async fn people(
     let mut asked: HashMap<NumberKey, Phone> = HashMap::new();
     for job in jobs {
         if let Job::Check { request, .. } | Job::Place { request, .. } = job
-            && core.admits(request).is_ok()
+            && core.admits(law, request).is_ok()
         {
             asked.insert(key_of(core, request), request.to);
         }
@@ -249,12 +252,13 @@ async fn people(
 
 fn open<'a>(
     core: &'a Core,
+    law: &InForce,
     job: &'a Job,
     request: &'a CallRequest,
     people: &HashMap<NumberKey, Vec<PartyId>>,
     read: Reading,
 ) -> Plan<'a> {
-    match open_or_refuse(core, job, request, people, read) {
+    match open_or_refuse(core, law, job, request, people, read) {
         Ok(asked) => Plan::Open(asked),
         Err(error) => Plan::Settled(Answer::Refused(error)),
     }
@@ -262,12 +266,13 @@ fn open<'a>(
 
 fn open_or_refuse<'a>(
     core: &'a Core,
+    law: &InForce,
     job: &'a Job,
     request: &'a CallRequest,
     people: &HashMap<NumberKey, Vec<PartyId>>,
     read: Reading,
 ) -> Result<Asked<'a>, GateError> {
-    let (campaign, caller_id) = core.admits(request)?;
+    let (campaign, caller_id) = core.admits(law, request)?;
     let over = |end: Option<Micros>| end.is_some_and(|end| end <= read.wall);
     if over(request.expire_time) || over(request.answer_by) {
         return Err(GateError::RequestExpired);
@@ -300,6 +305,7 @@ fn open_or_refuse<'a>(
 /// A claim's question; a call whose time has passed is ended instead, and is never dialed.
 async fn claim_plan<'a>(
     core: &'a Core,
+    law: &InForce,
     tx: &mut Tx,
     job: &'a Job,
     claim: &'a ClaimRequest,
@@ -327,7 +333,7 @@ async fn claim_plan<'a>(
     let about =
         match call.to {
             None => Err("the person's data was erased"),
-            Some(to) => match place::dialable(core.pack.tables(), &to.reveal()) {
+            Some(to) => match place::dialable(law.pack.tables(), &to.reveal()) {
                 // The law refuses it too, with the floor's own code; the country only matters to the campaign.
                 Err(_) => Err("the number is no longer a dialable destination"),
                 Ok(number) => core.campaigns.admits_still(call, &number.country).map(
@@ -377,8 +383,12 @@ fn refused(problem: &str) -> Judgement {
 
 impl Core {
     /// Whether the campaign lets the request ask at all. The floor comes first: what is no destination is no question.
-    fn admits(&self, request: &CallRequest) -> Result<(&Campaign, Option<CallerId>), GateError> {
-        let number = place::dialable(self.pack.tables(), &request.to.reveal())
+    fn admits(
+        &self,
+        law: &InForce,
+        request: &CallRequest,
+    ) -> Result<(&Campaign, Option<CallerId>), GateError> {
+        let number = place::dialable(law.pack.tables(), &request.to.reveal())
             .map_err(|why| GateError::NotDialable { field: "to", why })?;
         self.campaigns.admit(request, &number.country)
     }

@@ -15,7 +15,8 @@ mod effects;
 mod error;
 mod job;
 mod judge;
-
+mod law;
+mod policy;
 mod records;
 mod suppress;
 
@@ -28,7 +29,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::domain::access::Principal;
 use crate::domain::call::{Call, CallRequest};
 use crate::domain::decision::Decision;
-use crate::domain::ids::{CallId, RequestId};
+use crate::domain::ids::{CallId, RequestId, TenantId};
 use crate::domain::time::{Micros, Reading};
 use crate::policy::Pack;
 use crate::store::Store;
@@ -40,6 +41,7 @@ pub use config::{CampaignConfig, GateConfig};
 pub use contacts::ContactDraft;
 pub use dispositions::NewDisposition;
 pub use error::GateError;
+pub use policy::{Activated, NewRegionStop, PackSource};
 pub use records::NewConsent;
 pub use suppress::{BARRIER_WAIT, NewLift, NewSuppression};
 
@@ -80,7 +82,7 @@ pub struct Gate {
 /// What the tasks of the gate share.
 struct Core {
     store: Store,
-    pack: Arc<Pack>,
+    law: law::Law,
     campaigns: Campaigns,
     config: GateConfig,
     read: ReadClocks,
@@ -90,7 +92,8 @@ struct Core {
 }
 
 impl Gate {
-    /// Starts the task that decides. It ends when the last clone of the gate is dropped.
+    /// Starts the task that decides. It ends when the last clone of the gate is dropped. The pack is what the configuration
+    /// brings; which one decides is in the store.
     #[must_use]
     pub fn start(
         store: Store,
@@ -102,8 +105,8 @@ impl Gate {
         let (changes, _) = broadcast::channel(1024);
         let (queue, jobs) = mpsc::channel(config.queue_max.max(1));
         let core = Arc::new(Core {
+            law: law::Law::new(pack, config.emergency_regions.clone()),
             store,
-            pack,
             campaigns,
             config,
             read,
@@ -120,10 +123,24 @@ impl Gate {
         &self.core.store
     }
 
-    /// The rule pack that decides.
+    /// The rule pack by which this node judged last: for reading numbers and places, never for a verdict.
     #[must_use]
-    pub fn pack(&self) -> &Pack {
-        &self.core.pack
+    pub fn pack(&self) -> Arc<Pack> {
+        self.core.law.latest()
+    }
+
+    /// Settles what this node's configuration brings, and loads the pack in force; a node that cannot does not start.
+    pub async fn settle(&self) -> Result<(), GateError> {
+        self.policy_now(&TenantId::default()).await.map(drop)
+    }
+
+    async fn settled(&self, tenant: &TenantId) -> Result<(), GateError> {
+        let at = self.read().wall;
+        let law = &self.core.law;
+        if law.is_settled(tenant) {
+            return Ok(());
+        }
+        law.prepare(self.store(), tenant, law::Look::Unsettled, at).await
     }
 
     /// The campaigns that calls are placed under.

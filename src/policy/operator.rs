@@ -154,8 +154,9 @@ impl Pack {
         }
     }
 
-    /// Says what is wrong with a closed day under this law.
-    pub(super) fn closed_day_problem(&self, day: &ClosedDay) -> Option<String> {
+    /// Says what is wrong with a closed day under this law; nothing if it can be closed.
+    #[must_use]
+    pub fn closed_day_problem(&self, day: &ClosedDay) -> Option<String> {
         let place = &day.jurisdiction;
         if !self.knows_jurisdiction(place) {
             return Some(format!(
@@ -185,8 +186,9 @@ impl Pack {
         (over.into_iter()).any(|name| self.rules_of(name).any(|rule| rule.is_window_on(day.date)))
     }
 
-    /// Says why a rule cannot be switched off.
-    pub(super) fn disabled_rule_problem(&self, row: &DisabledRule) -> Option<String> {
+    /// Says why a rule cannot be switched off; nothing if it can.
+    #[must_use]
+    pub fn disabled_rule_problem(&self, row: &DisabledRule) -> Option<String> {
         let id = &row.id;
         let Some(rule) = self.rules().iter().find(|rule| rule.common.id == *id) else {
             return Some(format!("there is no rule `{id}`; `dialgate policy list` names them"));

@@ -113,6 +113,12 @@ impl Pack {
         Ok(pack)
     }
 
+    /// The hash of the same pack without the operator's layer.
+    #[must_use]
+    pub fn base_sha256(&self) -> String {
+        digest(&self.files.up_to(Layer::Added), &self.tables)
+    }
+
     /// The files it was made of.
     #[must_use]
     pub fn files(&self) -> &PackFiles {

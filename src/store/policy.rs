@@ -93,7 +93,7 @@ row!(StopRow {
     stop_id: Uuid,
     region: String,
     reason: String,
-    start_time: i64,
+    start_time: Option<i64>,
     expire_time: i64,
     actor: String,
     create_time: i64,
@@ -143,7 +143,7 @@ impl Tx {
         const SQL: &str = "SELECT a.epoch, a.sha256, s.region FROM (
                 SELECT tenant_id, epoch, sha256 FROM activations WHERE tenant_id = $1 ORDER BY epoch DESC LIMIT 1
             ) AS a LEFT JOIN region_stops AS s ON s.tenant_id = a.tenant_id AND s.lift_time IS NULL
-                AND s.start_time <= $2 AND s.expire_time > $2 ORDER BY s.region";
+                AND (s.start_time IS NULL OR s.start_time <= $2) AND s.expire_time > $2 ORDER BY s.region";
         let rows: Vec<InForceRow> = on!(self, |conn| sqlx::query_as(SQL)
             .bind(&tenant.0)
             .bind(at.0)
@@ -310,7 +310,7 @@ impl Tx {
             tenant_id: "text" = tenant.0.as_str(),
             region: "text" = row.region.as_str(),
             reason: "text" = row.reason.as_str(),
-            start_time: "bigint" = row.starts_at.0,
+            start_time: "bigint" = row.starts_at.map(|at| at.0),
             expire_time: "bigint" = row.expires_at.0,
             actor: "text" = row.actor.as_str(),
             create_time: "bigint" = row.recorded_at.0,
@@ -418,7 +418,7 @@ impl From<StopRow> for RegionStop {
             stop_id: RegionStopId(row.stop_id),
             region: row.region,
             reason: row.reason,
-            starts_at: Micros(row.start_time),
+            starts_at: row.start_time.map(Micros),
             expires_at: Micros(row.expire_time),
             actor: row.actor,
             recorded_at: Micros(row.create_time),
