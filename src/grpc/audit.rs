@@ -10,7 +10,7 @@ use super::paging::{self, Filterable, Listing};
 use super::pb::audit_service_server::AuditService;
 use super::{Api, Asked, convert, pb, status};
 
-const FILTERABLE: Filterable = Filterable {
+pub(super) const FILTERABLE: Filterable = Filterable {
     fields: DECISION_FIELDS,
     renamed: &[("decided_time", "create_time"), ("campaign", "campaign_id")],
 };

@@ -131,6 +131,27 @@ impl Pack {
         &self.vectors
     }
 
+    /// The kinds of rule, in order of report.
+    #[must_use]
+    pub fn kinds() -> &'static [&'static str] {
+        Kind::NAMES
+    }
+
+    /// Whether the rule may be in play for calls into this place: it is the place's own, its country's, its group's or the
+    /// product's.
+    #[must_use]
+    pub fn may_hold_in(&self, rule: &Rule, place: &str) -> bool {
+        let country = place.split_once('-').map_or(place, |(country, _)| country);
+        let law = self.law_of(country);
+        let own = rule.common.jurisdiction.as_str();
+        own == place
+            || own == country
+            || own == law
+            || own == Self::POLICY
+            || own == format!("{law}-{country}")
+            || self.groups_of(law).any(|group| group == own)
+    }
+
     /// The rule of this id.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<&Rule> {
