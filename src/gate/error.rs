@@ -93,7 +93,9 @@ pub enum GateError {
     #[error("{0}")]
     PackRefused(PackProblems),
     /// The rule pack in force cannot be used by this node: it does not judge by another.
-    #[error("this node cannot use the rule pack in force (`{sha256}`); ask another node, or start a release that can")]
+    #[error(
+        "this node cannot use the rule pack in force (`{sha256}`); ask another node, or start a release that can"
+    )]
     PackUnusable {
         /// Its hash.
         sha256: String,

@@ -99,7 +99,9 @@ impl Law {
         }
         tx.share_policy(tenant).await?;
         let Some(policy) = tx.policy_in_force(tenant, at).await? else {
-            return Err(StoreError::Damaged { what: "activations" });
+            return Err(StoreError::Damaged {
+                what: "activations",
+            });
         };
         let mut state = self.state();
         let Some(pack) = state.held.get(&policy.sha256).cloned() else {
@@ -150,7 +152,9 @@ impl Law {
         let pack = build(PackFiles::of(files)).await?;
         let pack = pack.map_err(|problems| unusable(&problems))?;
         if pack.version().sha256 != sha256 {
-            return Err(unusable(&"its files have another hash: they were changed in the database"));
+            return Err(unusable(
+                &"its files have another hash: they were changed in the database",
+            ));
         }
         Ok(self.hold(pack))
     }
@@ -280,7 +284,9 @@ impl Law {
             problem.is_none()
         });
         let stopped = tx.stopped_regions(tenant, at).await?;
-        let composed = self.compose(self.configured.files(), layer, &stopped).await?;
+        let composed = self
+            .compose(self.configured.files(), layer, &stopped)
+            .await?;
         let pack = composed.map_err(GateError::PackRefused)?;
         Ok(self.hold(pack))
     }

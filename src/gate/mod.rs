@@ -140,7 +140,8 @@ impl Gate {
         if law.is_settled(tenant) {
             return Ok(());
         }
-        law.prepare(self.store(), tenant, law::Look::Unsettled, at).await
+        law.prepare(self.store(), tenant, law::Look::Unsettled, at)
+            .await
     }
 
     /// The campaigns that calls are placed under.

@@ -138,7 +138,10 @@ impl Gate {
                     unchanged: true,
                 });
             }
-            if let Some(done) = self.take_effect(ask, &now, Some((pack, origin)), said, None).await? {
+            if let Some(done) = self
+                .take_effect(ask, &now, Some((pack, origin)), said, None)
+                .await?
+            {
                 return Ok(Activated { diff, ..done });
             }
         }
@@ -149,7 +152,10 @@ impl Gate {
     pub async fn add_closed_day(&self, ask: &Ask, day: ClosedDay) -> Result<Activated, GateError> {
         let said = || Said {
             kind: "policy.closed_day_added",
-            reason: format!("closed {} in {}: {}", day.date, day.jurisdiction, day.reason),
+            reason: format!(
+                "closed {} in {}: {}",
+                day.date, day.jurisdiction, day.reason
+            ),
             payload: json!({ "jurisdiction": day.jurisdiction, "date": day.date.to_string(), "reason": day.reason }),
         };
         self.edit(ask, said, |pack, layer| {
@@ -182,7 +188,9 @@ impl Gate {
         };
         self.edit(ask, said, |_, layer| {
             let before = layer.closed_days.len();
-            layer.closed_days.retain(|day| day.jurisdiction != jurisdiction || day.date != date);
+            layer
+                .closed_days
+                .retain(|day| day.jurisdiction != jurisdiction || day.date != date);
             match layer.closed_days.len() < before {
                 true => Ok(()),
                 false => Err(GateError::NotFound { what: "closed day" }),
@@ -199,7 +207,9 @@ impl Gate {
             payload: json!({ "rule": row.id, "reason": row.reason }),
         };
         self.edit(ask, said, |pack, layer| {
-            let rule = pack.find(&row.id).ok_or(GateError::NotFound { what: "rule" })?;
+            let rule = pack
+                .find(&row.id)
+                .ok_or(GateError::NotFound { what: "rule" })?;
             if let Some(problem) = pack.disabled_rule_problem(&row) {
                 return Err(GateError::RuleNotDisablable { problem });
             }
@@ -241,7 +251,11 @@ impl Gate {
 
     /// Stops a region: once this answers, no call into it is begun. Where no rule listens to stops of the region, one is
     /// laid over the pack.
-    pub async fn stop_region(&self, ask: &Ask, new: NewRegionStop) -> Result<RegionStop, GateError> {
+    pub async fn stop_region(
+        &self,
+        ask: &Ask,
+        new: NewRegionStop,
+    ) -> Result<RegionStop, GateError> {
         let tenant = &ask.principal.tenant;
         for _ in 0..ATTEMPTS {
             if let Some(stop) = self.repeated_stop(ask).await? {
@@ -282,7 +296,11 @@ impl Gate {
                     "start_time": stop.starts_at, "expire_time": stop.expires_at,
                 }),
             };
-            if self.take_effect(ask, &now, pack, said, Some(&stop)).await?.is_some() {
+            if self
+                .take_effect(ask, &now, pack, said, Some(&stop))
+                .await?
+                .is_some()
+            {
                 return Ok(stop);
             }
         }
@@ -299,7 +317,9 @@ impl Gate {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         tx.own_policy(tenant).await?;
-        let missing = || GateError::NotFound { what: "region stop" };
+        let missing = || GateError::NotFound {
+            what: "region stop",
+        };
         let found = tx.region_stop(tenant, id).await?.ok_or_else(missing)?;
         if repeated.is_some() || found.lift.is_some() {
             return Ok(found);
@@ -315,7 +335,8 @@ impl Gate {
         });
         let entry = ask.entry("policy.region_stop_lifted", None, payload);
         tx.insert_audit(tenant, &[entry]).await?;
-        tx.insert_requests(tenant, &[ask.stored(id.to_string(), true)]).await?;
+        tx.insert_requests(tenant, &[ask.stored(id.to_string(), true)])
+            .await?;
         tx.commit().await?;
         Ok(RegionStop {
             lift: Some(lift),
@@ -359,7 +380,9 @@ impl Gate {
         self.settled(tenant).await?;
         let mut tx = self.store().read().await?;
         let activation = tx.latest_activation(tenant).await?;
-        let activation = activation.ok_or(StoreError::Damaged { what: "activations" })?;
+        let activation = activation.ok_or(StoreError::Damaged {
+            what: "activations",
+        })?;
         let stopped = tx.stopped_regions(tenant, at).await?;
         drop(tx);
         let pack = self.pack_of(tenant, &activation.sha256).await?;
@@ -448,10 +471,14 @@ impl Gate {
         let unchanged = change.is_none() && stop.is_none();
         if !unchanged {
             let payload = entry_payload(ask, now, &activation, said.payload);
-            tx.insert_audit(tenant, &[ask.entry(said.kind, None, payload)]).await?;
+            tx.insert_audit(tenant, &[ask.entry(said.kind, None, payload)])
+                .await?;
         }
-        let subject = stop.map_or(activation.activation_id.to_string(), |stop| stop.stop_id.to_string());
-        tx.insert_requests(tenant, &[ask.stored(subject, unchanged)]).await?;
+        let subject = stop.map_or(activation.activation_id.to_string(), |stop| {
+            stop.stop_id.to_string()
+        });
+        tx.insert_requests(tenant, &[ask.stored(subject, unchanged)])
+            .await?;
         if let Some((pack, _)) = change {
             // Before the commit, so that no decision of this node has to load it.
             self.core.law.hold(pack);
@@ -471,7 +498,8 @@ impl Gate {
     async fn wait_out_permits(&self, ask: &Ask) -> Result<(), GateError> {
         tokio::time::sleep(BARRIER_WAIT).await;
         let mut tx = self.store().write(Urgency::Ordinary).await?;
-        tx.pass_request(&ask.principal.tenant, ask.request_id).await?;
+        tx.pass_request(&ask.principal.tenant, ask.request_id)
+            .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -522,10 +550,16 @@ fn stop_problem(pack: &Pack, new: &NewRegionStop, now: Micros) -> Option<GateErr
         );
     }
     if new.expires_at <= now || new.starts_at.is_some_and(|start| start >= new.expires_at) {
-        return invalid("expire_time", "has passed, or lies before the start; name a later instant");
+        return invalid(
+            "expire_time",
+            "has passed, or lies before the start; name a later instant",
+        );
     }
     if new.expires_at > now.plus(days_max) {
-        return invalid("expire_time", "lies more than 366 days ahead; stop it for less, and again when that is over");
+        return invalid(
+            "expire_time",
+            "lies more than 366 days ahead; stop it for less, and again when that is over",
+        );
     }
     None
 }

@@ -108,9 +108,15 @@ pub const METHODS: &[Method] = &[
     ),
     method("/dialgate.v1.PolicyService/ActivatePack", &[Administrator]),
     method("/dialgate.v1.PolicyService/SetRegionStop", &[Administrator]),
-    method("/dialgate.v1.PolicyService/LiftRegionStop", &[Administrator]),
+    method(
+        "/dialgate.v1.PolicyService/LiftRegionStop",
+        &[Administrator],
+    ),
     method("/dialgate.v1.PolicyService/AddClosedDay", &[Administrator]),
-    method("/dialgate.v1.PolicyService/RemoveClosedDay", &[Administrator]),
+    method(
+        "/dialgate.v1.PolicyService/RemoveClosedDay",
+        &[Administrator],
+    ),
     method("/dialgate.v1.PolicyService/DisableRule", &[Administrator]),
     method("/dialgate.v1.PolicyService/EnableRule", &[Administrator]),
 ];

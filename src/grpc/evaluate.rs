@@ -48,7 +48,13 @@ pub(super) async fn evaluate(
 ) -> Result<Response<pb::EvaluateResponse>, Status> {
     let Asked { who, message, .. } = api.open(request)?;
     let mut fields = Fields::default();
-    let samples = count(&mut fields, "samples_max", message.samples_max, SAMPLES_DEFAULT, SAMPLES_MAX);
+    let samples = count(
+        &mut fields,
+        "samples_max",
+        message.samples_max,
+        SAMPLES_DEFAULT,
+        SAMPLES_MAX,
+    );
     let source = match message.pack {
         None => Ok(None),
         Some(Wanted::Sha256(hash)) => show::stored(&mut fields, hash).map(Some),
@@ -59,7 +65,13 @@ pub(super) async fn evaluate(
         None => fields.wrong("cases", "are missing; set cases or decisions"),
         Some(Input::Cases(list)) => cases(&mut fields, list.cases_json).map(Ok),
         Some(Input::Decisions(stored)) => {
-            let max = count(&mut fields, "decisions.decisions_max", stored.decisions_max, DECISIONS_DEFAULT, DECISIONS_MAX);
+            let max = count(
+                &mut fields,
+                "decisions.decisions_max",
+                stored.decisions_max,
+                DECISIONS_DEFAULT,
+                DECISIONS_MAX,
+            );
             max.map(|max| Err((stored.filter, max)))
         }
     };
@@ -67,7 +79,9 @@ pub(super) async fn evaluate(
     let active = api.pack_asked(&who.tenant, None).await?;
     let pack = match source? {
         None => Arc::clone(&active),
-        Some(crate::gate::PackSource::Stored(hash)) => api.pack_asked(&who.tenant, Some(&hash)).await?,
+        Some(crate::gate::PackSource::Stored(hash)) => {
+            api.pack_asked(&who.tenant, Some(&hash)).await?
+        }
         Some(source) => {
             let made = api.gate.pack_from(&who.tenant, source).await;
             made.map_err(|error| status::from_gate(&error))?
@@ -77,10 +91,13 @@ pub(super) async fn evaluate(
     match input? {
         Ok(asked) => tally = run(tally, Arc::clone(&pack), active, asked).await?,
         Err((filter, max)) => {
-            let filter = Listing::read("Evaluate", &(), "", &filter, FILTERABLE)?.query(1).filter;
+            let filter = Listing::read("Evaluate", &(), "", &filter, FILTERABLE)?
+                .query(1)
+                .filter;
             let (mut left, mut after) = (max, None);
             while left > 0 {
-                let (asked, skipped, next) = stored(api, &who.tenant, &filter, left.min(PAGE), after).await?;
+                let (asked, skipped, next) =
+                    stored(api, &who.tenant, &filter, left.min(PAGE), after).await?;
                 left -= left.min(PAGE);
                 tally.skipped += skipped;
                 tally = run(tally, Arc::clone(&pack), Arc::clone(&active), asked).await?;
@@ -108,7 +125,9 @@ async fn run(
         }
         tally
     });
-    judging.await.map_err(|_| status::internal("an evaluation ended early"))
+    judging
+        .await
+        .map_err(|_| status::internal("an evaluation ended early"))
 }
 
 fn said(pack: &Pack, case: &Case) -> Said {
@@ -192,7 +211,10 @@ fn count(
     match u32::try_from(asked) {
         Ok(0) => Ok(default),
         Ok(count) => Ok(count.min(max)),
-        Err(_) => fields.wrong(field, format!("is negative; send 0 for the default of {default}")),
+        Err(_) => fields.wrong(
+            field,
+            format!("is negative; send 0 for the default of {default}"),
+        ),
     }
 }
 
@@ -223,7 +245,10 @@ impl Tally {
     }
 
     fn take(&mut self, id: String, before: &Said, after: Said) {
-        let (was, is) = (before.verdict == Verdict::Allow, after.verdict == Verdict::Allow);
+        let (was, is) = (
+            before.verdict == Verdict::Allow,
+            after.verdict == Verdict::Allow,
+        );
         self.evaluated += 1;
         self.allowed += i64::from(is);
         self.newly_allowed += i64::from(!was && is);

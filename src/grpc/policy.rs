@@ -23,7 +23,10 @@ const ACTIVATIONS: Filterable = Filterable {
 
 const STOPS: Filterable = Filterable {
     fields: REGION_STOP_FIELDS,
-    renamed: &[("record_time", "create_time"), ("region_stop_id", "stop_id")],
+    renamed: &[
+        ("record_time", "create_time"),
+        ("region_stop_id", "stop_id"),
+    ],
 };
 
 /// Lists that are narrowed by fields of their own.
@@ -38,7 +41,9 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::ListRulesRequest>,
     ) -> Result<Response<pb::ListRulesResponse>, Status> {
-        let Asked { who, mut message, .. } = self.open(request)?;
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let size = paging::page_size(&mut fields, message.page_size);
         let place = show::word(&mut fields, "place", message.place.clone());
@@ -48,13 +53,23 @@ impl PolicyService for Api {
         let pack = self.pack_asked(&who.tenant, hash?.as_deref()).await?;
         let (place, kind) = (place?, kind?);
         let mut fields = Fields::default();
-        if let Some(place) = place.as_deref().filter(|place| !pack.knows_jurisdiction(place)) {
-            let problem = format!("no law and no table knows `{place}`; write an ISO code such as `US-FL`");
+        if let Some(place) = place
+            .as_deref()
+            .filter(|place| !pack.knows_jurisdiction(place))
+        {
+            let problem =
+                format!("no law and no table knows `{place}`; write an ISO code such as `US-FL`");
             // The answer to the client is made by `done`.
             let _ = fields.wrong::<()>("place", problem);
         }
-        if kind.as_deref().is_some_and(|kind| !Pack::kinds().contains(&kind)) {
-            let problem = format!("is no kind of rule, expected one of {}", Pack::kinds().join(", "));
+        if kind
+            .as_deref()
+            .is_some_and(|kind| !Pack::kinds().contains(&kind))
+        {
+            let problem = format!(
+                "is no kind of rule, expected one of {}",
+                Pack::kinds().join(", ")
+            );
             let _ = fields.wrong::<()>("kind", problem);
         }
         fields.done()?;
@@ -65,7 +80,9 @@ impl PolicyService for Api {
         let listing = Listing::read("ListRules", &message, &token, "", UNFILTERED)?;
         let wanted = pack.rules().iter().filter(|rule| {
             kind.as_deref().is_none_or(|kind| rule.common.kind == kind)
-                && place.as_deref().is_none_or(|place| pack.may_hold_in(rule, place))
+                && place
+                    .as_deref()
+                    .is_none_or(|place| pack.may_hold_in(rule, place))
                 && (!message.disabled_only || rule.disabled.is_some())
         });
         let rules = wanted.map(show::rule).collect();
@@ -106,7 +123,12 @@ impl PolicyService for Api {
         request: Request<pb::ActivatePackRequest>,
     ) -> Result<Response<pb::ActivatePackResponse>, Status> {
         use pb::activate_pack_request::Pack as Wanted;
-        let Asked { who, message, digest, at } = self.open(request)?;
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
         let reason = show::reason(&mut fields, message.reason);
@@ -134,13 +156,21 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::ListActivationsRequest>,
     ) -> Result<Response<pb::ListActivationsResponse>, Status> {
-        let Asked { who, mut message, .. } = self.open(request)?;
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let size = paging::page_size(&mut fields, message.page_size);
         fields.done()?;
         let token = std::mem::take(&mut message.page_token);
         message.page_size = 0;
-        let listing = Listing::read("ListActivations", &message, &token, &message.filter, ACTIVATIONS)?;
+        let listing = Listing::read(
+            "ListActivations",
+            &message,
+            &token,
+            &message.filter,
+            ACTIVATIONS,
+        )?;
         let mut tx = self.read().await?;
         let page = tx.activations(&who.tenant, &listing.query(size?)).await;
         let page = page.map_err(|error| status::from_store(&error))?;
@@ -159,7 +189,12 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::SetRegionStopRequest>,
     ) -> Result<Response<pb::SetRegionStopResponse>, Status> {
-        let Asked { who, message, digest, at } = self.open(request)?;
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
         let region = show::required_word(&mut fields, "region", message.region);
@@ -188,7 +223,12 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::LiftRegionStopRequest>,
     ) -> Result<Response<pb::LiftRegionStopResponse>, Status> {
-        let Asked { who, message, digest, at } = self.open(request)?;
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
         let id = fields.id::<RegionStopId>("region_stop_id", &message.region_stop_id);
@@ -210,7 +250,9 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::ListRegionStopsRequest>,
     ) -> Result<Response<pb::ListRegionStopsResponse>, Status> {
-        let Asked { who, mut message, .. } = self.open(request)?;
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let size = paging::page_size(&mut fields, message.page_size);
         fields.done()?;
@@ -235,7 +277,12 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::AddClosedDayRequest>,
     ) -> Result<Response<pb::AddClosedDayResponse>, Status> {
-        let Asked { who, message, digest, at } = self.open(request)?;
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
         let jurisdiction = show::required_word(&mut fields, "jurisdiction", message.jurisdiction);
@@ -264,7 +311,12 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::RemoveClosedDayRequest>,
     ) -> Result<Response<pb::RemoveClosedDayResponse>, Status> {
-        let Asked { who, message, digest, at } = self.open(request)?;
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
         let place = show::required_word(&mut fields, "jurisdiction", message.jurisdiction);
@@ -286,7 +338,9 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::ListClosedDaysRequest>,
     ) -> Result<Response<pb::ListClosedDaysResponse>, Status> {
-        let Asked { who, mut message, .. } = self.open(request)?;
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let size = paging::page_size(&mut fields, message.page_size);
         let place = show::word(&mut fields, "jurisdiction", message.jurisdiction.clone());
@@ -296,7 +350,11 @@ impl PolicyService for Api {
         message.page_size = 0;
         let listing = Listing::read("ListClosedDays", &message, &token, "", UNFILTERED)?;
         let days = pack.closed_days().iter();
-        let wanted = days.filter(|day| place.as_ref().is_none_or(|place| day.jurisdiction == *place));
+        let wanted = days.filter(|day| {
+            place
+                .as_ref()
+                .is_none_or(|place| day.jurisdiction == *place)
+        });
         let days = wanted.map(show::closed_day).collect();
         let (closed_days, next_page_token) = page_of(&listing, days, size?);
         Ok(Response::new(pb::ListClosedDaysResponse {
@@ -309,7 +367,12 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::DisableRuleRequest>,
     ) -> Result<Response<pb::DisableRuleResponse>, Status> {
-        let Asked { who, message, digest, at } = self.open(request)?;
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
         let id = show::required_word(&mut fields, "rule", message.rule);
@@ -326,7 +389,9 @@ impl PolicyService for Api {
         let done = self
             .carry_through(async move { gate.disable_rule(&ask, row).await })
             .await?;
-        let pack = self.pack_asked(&tenant, Some(&done.activation.sha256)).await?;
+        let pack = self
+            .pack_asked(&tenant, Some(&done.activation.sha256))
+            .await?;
         Ok(Response::new(pb::DisableRuleResponse {
             rule: show::written_rule(&pack, &id),
             activation: Some(show::activation(done.activation, true)),
@@ -337,7 +402,12 @@ impl PolicyService for Api {
         &self,
         request: Request<pb::EnableRuleRequest>,
     ) -> Result<Response<pb::EnableRuleResponse>, Status> {
-        let Asked { who, message, digest, at } = self.open(request)?;
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
         let id = show::required_word(&mut fields, "rule", message.rule);
@@ -349,7 +419,9 @@ impl PolicyService for Api {
         let done = self
             .carry_through(async move { gate.enable_rule(&ask, &rule, &reason).await })
             .await?;
-        let pack = self.pack_asked(&tenant, Some(&done.activation.sha256)).await?;
+        let pack = self
+            .pack_asked(&tenant, Some(&done.activation.sha256))
+            .await?;
         Ok(Response::new(pb::EnableRuleResponse {
             rule: show::written_rule(&pack, &id),
             activation: Some(show::activation(done.activation, true)),
@@ -387,5 +459,9 @@ fn page_of<M: prost::Message>(listing: &Listing, rows: Vec<M>, size: u32) -> (Ve
         id: Uuid::nil(),
     });
     let page = Page { rows, next };
-    listing.answer(page, |(place, _)| (Micros(*place), Uuid::nil()), |(_, row)| row)
+    listing.answer(
+        page,
+        |(place, _)| (Micros(*place), Uuid::nil()),
+        |(_, row)| row,
+    )
 }

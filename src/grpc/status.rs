@@ -341,7 +341,9 @@ fn pack_refused(problems: &PackProblems) -> Status {
     }
     let refusal = Refusal::new(Code::InvalidArgument, "PACK_INVALID", text);
     shown
-        .fold(refusal, |refusal, at| refusal.field(&place(at), &at.problem))
+        .fold(refusal, |refusal, at| {
+            refusal.field(&place(at), &at.problem)
+        })
         .with("problems", all.len().to_string())
         .status()
 }

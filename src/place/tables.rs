@@ -219,9 +219,7 @@ impl Tables {
 
     /// An operator's tables, each text by the name of its file. They may add emergency and short numbers to the built-in
     /// ones but take none away: no configuration opens those.
-    pub fn of<'t>(
-        text_of: impl Fn(&str) -> Option<&'t str>,
-    ) -> Result<Arc<Self>, TableProblems> {
+    pub fn of<'t>(text_of: impl Fn(&str) -> Option<&'t str>) -> Result<Arc<Self>, TableProblems> {
         let is_built_in = |(name, text): &(&str, &str)| text_of(name) == Some(text);
         if EMBEDDED.iter().all(is_built_in) {
             return Self::shared();

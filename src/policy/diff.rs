@@ -97,7 +97,9 @@ impl Pack {
             let keys = row.as_table()?.iter();
             Some(WrittenRow {
                 file: file.to_owned(),
-                keys: keys.map(|(key, value)| (key.clone(), value.to_string())).collect(),
+                keys: keys
+                    .map(|(key, value)| (key.clone(), value.to_string()))
+                    .collect(),
             })
         })
     }
@@ -105,7 +107,15 @@ impl Pack {
     /// What another pack says otherwise.
     #[must_use]
     pub fn diff(&self, after: &Self) -> PackDiff {
-        let (old, new) = (rows(self.files()), rows(after.files()));
+        self.files().diff(after.files())
+    }
+}
+
+impl PackFiles {
+    /// What other files say otherwise. Rule files that are no TOML say nothing.
+    #[must_use]
+    pub fn diff(&self, after: &Self) -> PackDiff {
+        let (old, new) = (rows(self), rows(after));
         let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
         let mut diff = PackDiff::default();
         for name in names {
@@ -127,7 +137,7 @@ impl Pack {
             known.unwrap_or(order.len())
         };
         diff.rows.sort_by_key(place);
-        diff.files = files_changed(self.files(), after.files());
+        diff.files = files_changed(self, after);
         diff
     }
 }
@@ -138,24 +148,30 @@ type Row = BTreeMap<String, String>;
 fn rows(files: &PackFiles) -> BTreeMap<(String, String), Row> {
     let mut rows = BTreeMap::new();
     for (_, file, text) in files.layered(Content::Rules) {
-        // A pack was loaded before it is compared, so it is TOML.
-        let Ok(table) = text.parse::<toml::Table>() else { continue };
+        let Ok(table) = text.parse::<toml::Table>() else {
+            continue;
+        };
         for (name, value) in &table {
             match value {
                 Value::Array(list) => {
                     for (index, row) in list.iter().enumerate() {
-                        let id = name_of(name, row).unwrap_or_else(|| format!("{file} {}", index + 1));
+                        let id =
+                            name_of(name, row).unwrap_or_else(|| format!("{file} {}", index + 1));
                         let keys = row.as_table().into_iter().flatten();
                         let keys = keys.map(|(key, value)| (key.clone(), value.to_string()));
                         rows.insert((name.clone(), id), keys.collect());
                     }
                 }
                 Value::Table(table) => {
-                    let keys = table.iter().map(|(key, value)| (key.clone(), value.to_string()));
+                    let keys = table
+                        .iter()
+                        .map(|(key, value)| (key.clone(), value.to_string()));
                     rows.insert((name.clone(), file.to_owned()), keys.collect());
                 }
                 other => {
-                    let entry: &mut Row = rows.entry(("file".to_owned(), file.to_owned())).or_default();
+                    let entry: &mut Row = rows
+                        .entry(("file".to_owned(), file.to_owned()))
+                        .or_default();
                     entry.insert(name.clone(), other.to_string());
                 }
             }
@@ -188,20 +204,30 @@ fn became(before: bool, after: bool, same: bool) -> Option<Became> {
 }
 
 fn keys_changed(before: Option<&Row>, after: Option<&Row>) -> Vec<KeyChange> {
-    let keys: BTreeSet<_> = before.into_iter().chain(after).flat_map(BTreeMap::keys).collect();
+    let keys: BTreeSet<_> = before
+        .into_iter()
+        .chain(after)
+        .flat_map(BTreeMap::keys)
+        .collect();
     let changes = keys.into_iter().map(|key| KeyChange {
         key: key.clone(),
         before: before.and_then(|row| row.get(key)).cloned(),
         after: after.and_then(|row| row.get(key)).cloned(),
     });
-    changes.filter(|change| change.before != change.after).collect()
+    changes
+        .filter(|change| change.before != change.after)
+        .collect()
 }
 
 fn files_changed(old: &PackFiles, new: &PackFiles) -> Vec<FileChange> {
     let tables = |files: &PackFiles| -> BTreeMap<String, String> {
         let wanted = [Content::Holidays, Content::Numbering, Content::Vectors];
-        let found = wanted.into_iter().flat_map(|content| files.layered(content));
-        found.map(|(_, file, text)| (file.to_owned(), text.to_owned())).collect()
+        let found = wanted
+            .into_iter()
+            .flat_map(|content| files.layered(content));
+        found
+            .map(|(_, file, text)| (file.to_owned(), text.to_owned()))
+            .collect()
     };
     let (old, new) = (tables(old), tables(new));
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
@@ -252,13 +278,18 @@ mod tests {
             "holidays.csv" => format!("{text}US,,Another day,0,2026-12-26\n"),
             _ => text.to_owned(),
         };
-        let parts = pack().files().iter().map(|(name, text)| (name.to_owned(), change(name, text)));
+        let parts = pack()
+            .files()
+            .iter()
+            .map(|(name, text)| (name.to_owned(), change(name, text)));
         let other = Pack::of(PackFiles::of(parts.collect::<Vec<_>>())).unwrap();
         let diff = pack().diff(&other);
         let row = |id: &str| diff.rows.iter().find(|row| row.id == id).unwrap();
         assert_eq!(row("US-WY-window").became, Became::Removed);
         assert_eq!(row("US-WY-hours").became, Became::Added);
-        let changed: Vec<_> = (diff.rows.iter()).filter(|row| row.became == Became::Changed).collect();
+        let changed: Vec<_> = (diff.rows.iter())
+            .filter(|row| row.became == Became::Changed)
+            .collect();
         assert_eq!(changed.len(), 1, "{changed:?}");
         let key = KeyChange {
             key: "max_age_days".to_owned(),
@@ -266,11 +297,20 @@ mod tests {
             after: Some("30".to_owned()),
         };
         assert_eq!(changed[0].keys, [key]);
-        let holidays = diff.files.iter().find(|file| file.file == "holidays.csv").unwrap();
+        let holidays = diff
+            .files
+            .iter()
+            .find(|file| file.file == "holidays.csv")
+            .unwrap();
         assert_eq!((holidays.lines_added, holidays.lines_removed), (1, 0));
         assert!(pack().diff(pack()).is_empty());
         let written = pack().written("US-window").unwrap();
         assert_eq!(written.file, "us.toml");
-        assert!(written.keys.iter().any(|(key, value)| key == "kind" && value == "\"calling_window\""));
+        assert!(
+            written
+                .keys
+                .iter()
+                .any(|(key, value)| key == "kind" && value == "\"calling_window\"")
+        );
     }
 }

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::files::OPERATOR_FILE;
 use super::holidays::{CalendarRow, Holidays};
 use super::kinds::Names;
 use super::kinds::restriction::missing_occasions;
-use super::files::OPERATOR_FILE;
 use super::operator::{ClosedDay, DisabledRule};
 use super::pack::{Pack, PackProblem};
 use super::read::Reader;
@@ -228,7 +228,8 @@ impl Draft {
                 )));
             }
             if row.id.trim().is_empty() || row.name.trim().is_empty() {
-                problems.push(origin.fault("register: `id` and `name` must not be empty".to_owned()));
+                problems
+                    .push(origin.fault("register: `id` and `name` must not be empty".to_owned()));
             }
         }
         let ready = holidays.calendars().map(str::to_owned);

@@ -65,6 +65,15 @@ impl PackFiles {
         files
     }
 
+    /// One rule file alone, to compare it with another.
+    #[must_use]
+    pub fn one(text: String) -> Self {
+        Self {
+            files: BTreeMap::from([("rules.toml".to_owned(), Cow::Owned(text))]),
+            problems: Vec::new(),
+        }
+    }
+
     /// Files as somebody sends or keeps them. Numbering tables may be left out: the built-in ones are taken.
     #[must_use]
     pub fn of(parts: impl IntoIterator<Item = (String, String)>) -> Self {
@@ -74,11 +83,7 @@ impl PackFiles {
             bytes = bytes.saturating_add(text.len());
             if content(&name).is_none() {
                 files.problem(&name, "no file of a pack has this name; a pack holds *.toml, holidays.csv, tests/*.jsonl and numbering/*.csv");
-            } else if files
-                .files
-                .insert(name.clone(), Cow::Owned(text))
-                .is_some()
-            {
+            } else if files.files.insert(name.clone(), Cow::Owned(text)).is_some() {
                 files.problem(&name, "the file is there twice");
             }
         }
@@ -135,7 +140,10 @@ impl PackFiles {
     #[must_use]
     pub fn with_operator(mut self, layer: Option<String>) -> Self {
         match layer {
-            Some(text) => drop(self.files.insert(OPERATOR_FILE.to_owned(), Cow::Owned(text))),
+            Some(text) => drop(
+                self.files
+                    .insert(OPERATOR_FILE.to_owned(), Cow::Owned(text)),
+            ),
             None => drop(self.files.remove(OPERATOR_FILE)),
         }
         self
@@ -155,7 +163,9 @@ impl PackFiles {
 
     /// Every file, name and text, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().map(|(name, text)| (name.as_str(), &**text))
+        self.files
+            .iter()
+            .map(|(name, text)| (name.as_str(), &**text))
     }
 
     /// The files of one content, layer by layer.
@@ -183,9 +193,7 @@ impl PackFiles {
     }
 
     /// The numbering tables of the pack, each by its name in the folder.
-    pub(super) fn tables(
-        &self,
-    ) -> Result<std::sync::Arc<Tables>, crate::place::TableProblems> {
+    pub(super) fn tables(&self) -> Result<std::sync::Arc<Tables>, crate::place::TableProblems> {
         Tables::of(|file| self.text(&format!("{NUMBERING}{file}")))
     }
 

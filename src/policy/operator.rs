@@ -82,7 +82,11 @@ impl OperatorLayer {
         Ok(Self {
             closed_days: written.closed_day,
             disabled_rules: written.disabled_rule,
-            stop_rows: written.rule.into_iter().map(|row| row.jurisdiction).collect(),
+            stop_rows: written
+                .rule
+                .into_iter()
+                .map(|row| row.jurisdiction)
+                .collect(),
         })
     }
 
@@ -98,15 +102,27 @@ impl OperatorLayer {
         // Writing to a string cannot fail.
         let mut days: Vec<&ClosedDay> = self.closed_days.iter().collect();
         days.sort_by_key(|day| (day.date, &day.jurisdiction));
-        for ClosedDay { jurisdiction, date, reason, by } in days {
+        for ClosedDay {
+            jurisdiction,
+            date,
+            reason,
+            by,
+        } in days
+        {
             let (jurisdiction, reason, by) = (quoted(jurisdiction), quoted(reason), quoted(by));
-            let _ = write!(text, "\n[[closed_day]]\njurisdiction = {jurisdiction}\ndate = \"{date}\"\nreason = {reason}\nby = {by}\n");
+            let _ = write!(
+                text,
+                "\n[[closed_day]]\njurisdiction = {jurisdiction}\ndate = \"{date}\"\nreason = {reason}\nby = {by}\n"
+            );
         }
         let mut rules: Vec<&DisabledRule> = self.disabled_rules.iter().collect();
         rules.sort_by_key(|rule| &rule.id);
         for DisabledRule { id, reason, by } in rules {
             let (id, reason, by) = (quoted(id), quoted(reason), quoted(by));
-            let _ = write!(text, "\n[[disabled_rule]]\nid = {id}\nreason = {reason}\nby = {by}\n");
+            let _ = write!(
+                text,
+                "\n[[disabled_rule]]\nid = {id}\nreason = {reason}\nby = {by}\n"
+            );
         }
         let mut regions: Vec<&String> = self.stop_rows.iter().collect();
         regions.sort_unstable();
@@ -146,9 +162,9 @@ impl Pack {
         match name.split_once('-') {
             None => ruled || self.tables().knows_country(name),
             Some(_) => {
-                let shaped = name.bytes().all(|byte| {
-                    byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-'
-                });
+                let shaped = name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-');
                 shaped && (ruled || knows_region(self.tables(), name))
             }
         }
@@ -191,7 +207,9 @@ impl Pack {
     pub fn disabled_rule_problem(&self, row: &DisabledRule) -> Option<String> {
         let id = &row.id;
         let Some(rule) = self.rules().iter().find(|rule| rule.common.id == *id) else {
-            return Some(format!("there is no rule `{id}`; `dialgate policy list` names them"));
+            return Some(format!(
+                "there is no rule `{id}`; `dialgate policy list` names them"
+            ));
         };
         if row.reason.trim().is_empty() {
             return Some("`reason` is empty; say why the rule is switched off".to_owned());
@@ -227,7 +245,10 @@ mod tests {
         };
         let text = layer.file().unwrap();
         assert_eq!(OperatorLayer::parse(Some(&text)).unwrap(), layer);
-        assert_eq!(OperatorLayer::parse(Some(&text)).unwrap().file().unwrap(), text);
+        assert_eq!(
+            OperatorLayer::parse(Some(&text)).unwrap().file().unwrap(),
+            text
+        );
         assert_eq!(OperatorLayer::default().file(), None);
         assert!(OperatorLayer::parse(Some("closed_day = 3")).is_err());
     }

@@ -329,15 +329,15 @@ impl Pack {
                 None => pack.closed_days.push(day),
             }
         }
-        pack.closed_days.sort_by(|one, two| {
-            (one.date, &one.jurisdiction).cmp(&(two.date, &two.jurisdiction))
-        });
+        pack.closed_days
+            .sort_by(|one, two| (one.date, &one.jurisdiction).cmp(&(two.date, &two.jurisdiction)));
         for (row, origin) in draft.disabled_rules {
             match pack.disabled_rule_problem(&row) {
                 Some(problem) => problems.push(origin.fault(format!("disabled rule: {problem}"))),
                 None => {
                     let rule = pack.rules.iter_mut().find(|rule| rule.common.id == row.id);
-                    rule.into_iter().for_each(|rule| rule.disabled = Some(row.clone()));
+                    rule.into_iter()
+                        .for_each(|rule| rule.disabled = Some(row.clone()));
                 }
             }
         }
@@ -369,7 +369,11 @@ fn check_places(draft: &Draft, tables: &Tables, problems: &mut Vec<PackProblem>)
         }
     };
     for (rule, origin) in &draft.rules {
-        check(&format!("rule `{}`", rule.common.id), &rule.common.jurisdiction, origin);
+        check(
+            &format!("rule `{}`", rule.common.id),
+            &rule.common.jurisdiction,
+            origin,
+        );
     }
     for (row, origin) in &draft.registers {
         check(&format!("register `{}`", row.id), &row.jurisdiction, origin);

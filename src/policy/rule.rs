@@ -140,13 +140,22 @@ impl Common {
             problems.push("`id` takes letters, digits, `-`, `_` and `.` only".to_owned());
         }
         let sectors = self.sectors.iter().flatten();
-        if sectors.chain(&self.exempt_sectors).any(|sector| sector.trim().is_empty()) {
+        if sectors
+            .chain(&self.exempt_sectors)
+            .any(|sector| sector.trim().is_empty())
+        {
             problems.push("a sector has an empty name".to_owned());
         }
         for (key, is_empty) in [
-            ("line_types", self.line_types.as_ref().is_some_and(Vec::is_empty)),
+            (
+                "line_types",
+                self.line_types.as_ref().is_some_and(Vec::is_empty),
+            ),
             ("sectors", self.sectors.as_ref().is_some_and(Vec::is_empty)),
-            ("purposes", self.purposes.as_ref().is_some_and(Vec::is_empty)),
+            (
+                "purposes",
+                self.purposes.as_ref().is_some_and(Vec::is_empty),
+            ),
         ] {
             if is_empty {
                 problems.push(format!(

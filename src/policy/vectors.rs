@@ -84,7 +84,9 @@ pub(super) fn run(pack: &Pack, vectors: &[Vector], problems: &mut Vec<PackProble
 fn denying(judgement: &Judgement) -> impl Iterator<Item = &str> {
     let counts = |outcome| matches!(outcome, RuleOutcome::Fail | RuleOutcome::Void);
     let rules = judgement.rules.iter();
-    rules.filter(move |rule| counts(rule.outcome)).map(|rule| rule.rule.as_str())
+    rules
+        .filter(move |rule| counts(rule.outcome))
+        .map(|rule| rule.rule.as_str())
 }
 
 fn listed<'a>(rules: impl Iterator<Item = &'a str>) -> String {

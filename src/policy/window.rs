@@ -223,10 +223,12 @@ mod tests {
         ] {
             assert!(week(bad).unwrap_err().contains(says), "{bad:?}");
         }
-        let hours = |list: &[&str]| -> Vec<Span> { list.iter().map(|s| span(s).unwrap()).collect() };
+        let hours =
+            |list: &[&str]| -> Vec<Span> { list.iter().map(|s| span(s).unwrap()).collect() };
         assert_eq!(overlap(&hours(&["08:00-12:00", "12:00-20:00"])), None);
         assert!(overlap(&hours(&["14:00-20:00", "08:00-12:00", "11:59-13:00"])).is_some());
-        let twice = BTreeMap::from([("mon-sun".to_owned(), hours(&["08:00-12:00", "10:00-11:00"]))]);
+        let twice =
+            BTreeMap::from([("mon-sun".to_owned(), hours(&["08:00-12:00", "10:00-11:00"]))]);
         assert!(Week::try_from(twice).unwrap_err().contains("overlap"));
     }
 }

@@ -219,7 +219,10 @@ impl Tx {
             .bind(sha256)
             .fetch_all(conn)
             .await)?;
-        Ok(rows.into_iter().map(|row| (row.name, row.content)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.name, row.content))
+            .collect())
     }
 
     /// Adds to the history. The caller owns the policy, and the epoch is one above the latest.
@@ -325,7 +328,8 @@ impl Tx {
         id: RegionStopId,
         lift: &RegionStopLift,
     ) -> Result<bool> {
-        const SQL: &str = "UPDATE region_stops SET lift_time = $3, lift_reason = $4, lift_actor = $5
+        const SQL: &str =
+            "UPDATE region_stops SET lift_time = $3, lift_reason = $4, lift_actor = $5
             WHERE tenant_id = $1 AND stop_id = $2 AND lift_time IS NULL";
         let done = on!(self, |conn| sqlx::query(SQL)
             .bind(&tenant.0)

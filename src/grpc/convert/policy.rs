@@ -56,7 +56,10 @@ pub(in crate::grpc) fn hash(
     match value.as_str() {
         "" => Ok(None),
         _ if is_hash => Ok(Some(value)),
-        _ => fields.wrong(field, "is no hash of a pack: 64 hexadecimal digits in lower case"),
+        _ => fields.wrong(
+            field,
+            "is no hash of a pack: 64 hexadecimal digits in lower case",
+        ),
     }
 }
 
@@ -82,7 +85,10 @@ pub(in crate::grpc) fn upload(
 pub(in crate::grpc) fn configured(fields: &mut Fields, is_set: bool) -> Result<PackSource, Noted> {
     match is_set {
         true => Ok(PackSource::Configured),
-        false => fields.wrong("configured", "is false; set it to true, or choose another pack"),
+        false => fields.wrong(
+            "configured",
+            "is false; set it to true, or choose another pack",
+        ),
     }
 }
 
@@ -126,7 +132,9 @@ pub(in crate::grpc) fn written_rule(pack: &Pack, id: &str) -> Option<pb::Rule> {
     let keys = written.keys.into_iter();
     Some(pb::Rule {
         file: written.file,
-        keys: keys.map(|(key, value)| pb::RuleKey { key, value }).collect(),
+        keys: keys
+            .map(|(key, value)| pb::RuleKey { key, value })
+            .collect(),
         ..shown
     })
 }
@@ -149,7 +157,11 @@ pub(in crate::grpc) fn version(version: &PackVersion) -> pb::PackVersion {
 
 /// An entry of the history; `is_recorded` is false for one that was only tried.
 pub(in crate::grpc) fn activation(entry: Activation, is_recorded: bool) -> pb::Activation {
-    let id = if is_recorded { entry.activation_id.to_string() } else { String::new() };
+    let id = if is_recorded {
+        entry.activation_id.to_string()
+    } else {
+        String::new()
+    };
     pb::Activation {
         activation_id: id,
         epoch: entry.epoch,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::Serialize;
 
 use crate::domain::decision::{Judgement, RuleResult, Verdict};
@@ -16,13 +16,6 @@ use crate::policy::{Pack, judge};
 
 /// A case is a few kilobytes; a longer line is no case.
 const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-
-/// Judge cases on this machine.
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Judge cases, one JSON object a line, and print a decision for each
-    Eval(EvalArgs),
-}
 
 /// Judge cases, one JSON object a line, and print a decision for each.
 ///
@@ -43,8 +36,7 @@ pub struct EvalArgs {
 }
 
 /// Runs the command; every line of input has been answered or complained about by then.
-pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
-    let PolicyCommand::Eval(args) = command;
+pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let pack = match &args.rules {
         Some(folder) => Pack::load(folder),
         None => Pack::embedded(),
