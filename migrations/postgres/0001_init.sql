@@ -396,3 +396,8 @@ CREATE VIEW region_stops_readable AS SELECT
     to_timestamp(start_time / 1000000.0) AS start_time, to_timestamp(expire_time / 1000000.0) AS expire_time,
     to_timestamp(lift_time / 1000000.0) AS lift_time, lift_reason, lift_actor
 FROM region_stops;
+CREATE VIEW packs_readable AS SELECT
+    p.tenant_id, p.sha256, p.version, p.actor, to_timestamp(p.create_time / 1000000.0) AS create_time, f.name, t.content
+FROM packs AS p
+    JOIN pack_files AS f ON f.tenant_id = p.tenant_id AND f.sha256 = p.sha256
+    JOIN pack_texts AS t ON t.tenant_id = f.tenant_id AND t.text_sha256 = f.text_sha256;

@@ -37,6 +37,14 @@ pub struct Activation {
     pub at: Micros,
 }
 
+impl Activation {
+    /// The time of the next entry: later than this one's, whatever the clocks of two nodes say, so that the history sorts.
+    #[must_use]
+    pub fn followed_by(&self, at: Micros) -> Micros {
+        at.max(self.at.plus(std::time::Duration::from_micros(1)))
+    }
+}
+
 /// A region in which nobody is called while it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionStop {

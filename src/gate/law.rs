@@ -229,8 +229,9 @@ impl Law {
             }
         };
         if let Some(pack) = pack {
+            let since = latest.as_ref().map_or(at, |latest| latest.followed_by(at));
             let activation = Activation {
-                activation_id: ActivationId::new(at),
+                activation_id: ActivationId::new(since),
                 epoch: latest.as_ref().map_or(1, |latest| latest.epoch + 1),
                 sha256: pack.version().sha256.clone(),
                 base_sha256: base,
@@ -241,7 +242,7 @@ impl Law {
                     Some(_) => "a node started with another rule pack".to_owned(),
                 },
                 actor: SYSTEM.to_owned(),
-                at,
+                at: since,
             };
             keep(&mut tx, tenant, &pack, SYSTEM, at).await?;
             tx.insert_activation(tenant, &activation).await?;

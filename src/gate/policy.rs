@@ -160,7 +160,7 @@ impl Gate {
         };
         self.edit(ask, said, |pack, layer| {
             if let Some(problem) = pack.closed_day_problem(&day) {
-                return Err(GateError::invalid("closed_day", problem));
+                return Err(GateError::invalid("jurisdiction", problem));
             }
             let same = |known: &ClosedDay| {
                 known.jurisdiction == day.jurisdiction && known.date == day.date
@@ -566,8 +566,9 @@ fn stop_problem(pack: &Pack, new: &NewRegionStop, now: Micros) -> Option<GateErr
 
 /// The entry that a change adds to the history.
 fn next(ask: &Ask, now: &Current, pack: &Pack, origin: PackOrigin, said: &Said) -> Activation {
+    let at = now.activation.followed_by(ask.at);
     Activation {
-        activation_id: ActivationId::new(ask.at),
+        activation_id: ActivationId::new(at),
         epoch: now.activation.epoch + 1,
         sha256: pack.version().sha256.clone(),
         base_sha256: pack.base_sha256(),
@@ -575,7 +576,7 @@ fn next(ask: &Ask, now: &Current, pack: &Pack, origin: PackOrigin, said: &Said) 
         origin,
         reason: said.reason.clone(),
         actor: ask.principal.actor(),
-        at: ask.at,
+        at,
     }
 }
 

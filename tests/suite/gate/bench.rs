@@ -104,15 +104,29 @@ impl Bench {
         Self::gate(&self.store, &self.clock, campaigns)
     }
 
+    /// Another node, whose configuration brings this pack.
+    pub fn bringing(&self, pack: Arc<Pack>) -> Gate {
+        let campaigns = vec![campaign("us", "US", "seller")];
+        Self::gate_of(&self.store, &self.clock, campaigns, pack)
+    }
+
     fn gate(store: &TestStore, clock: &Arc<ManualClock>, campaigns: Vec<Campaign>) -> Gate {
+        static PACK: std::sync::LazyLock<Arc<Pack>> =
+            std::sync::LazyLock::new(|| Arc::new(Pack::embedded().unwrap()));
+        Self::gate_of(store, clock, campaigns, Arc::clone(&PACK))
+    }
+
+    fn gate_of(
+        store: &TestStore,
+        clock: &Arc<ManualClock>,
+        campaigns: Vec<Campaign>,
+        pack: Arc<Pack>,
+    ) -> Gate {
         let config = GateConfig {
             trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(),
             ..GateConfig::default()
         };
         let clock = Clock::Manual(Arc::clone(clock));
-        static PACK: std::sync::LazyLock<Arc<Pack>> =
-            std::sync::LazyLock::new(|| Arc::new(Pack::embedded().unwrap()));
-        let pack = Arc::clone(&PACK);
         Gate::start(
             store.store.clone(),
             pack,
@@ -314,6 +328,8 @@ impl Bench {
             .into_iter()
             .rev()
             .map(|entry| entry.kind)
+            // Every store begins with it.
+            .filter(|kind| kind != "policy.activated")
             .collect()
     }
 
