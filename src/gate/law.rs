@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -204,18 +205,17 @@ impl Law {
     /// pack which was never in force by configuration activates it, unless somebody activated another by name; one that
     /// brings a pack which was superseded does not take the law back.
     async fn settle(&self, store: &Store, tenant: &TenantId, at: Micros) -> Result<(), GateError> {
-        let mut tx = store.write(Urgency::Ordinary).await?;
-        tx.own_policy(tenant).await?;
         let base = self.configured.base_sha256();
-        let latest = tx.latest_activation(tenant).await?;
-        let pack = match &latest {
-            None => Some(Arc::clone(&self.configured)),
-            Some(latest) if latest.base_sha256 == base => None,
-            Some(latest) => {
-                keep(&mut tx, tenant, &self.configured, SYSTEM, at).await?;
-                let stands = latest.origin == PackOrigin::Uploaded
-                    || tx.was_configured(tenant, &base).await?;
-                if stands {
+        for _ in 0..ATTEMPTS {
+            let mut tx = store.read().await?;
+            let latest = tx.latest_activation(tenant).await?;
+            let was_in_force = tx.was_configured(tenant, &base).await?;
+            drop(tx);
+            // Made before anything is locked: a pack takes a while.
+            let pack = match &latest {
+                None => Some(Arc::clone(&self.configured)),
+                Some(latest) if latest.base_sha256 == base => None,
+                Some(latest) if latest.origin == PackOrigin::Uploaded || was_in_force => {
                     tracing::warn!(
                         pack.configured = %self.configured.version().sha256, pack.active = %latest.sha256,
                         activated.by = %latest.actor,
@@ -223,59 +223,92 @@ impl Law {
                          `dialgate policy activate --configured` changes that"
                     );
                     None
-                } else {
-                    Some(self.succeed(&mut tx, tenant, latest, at).await?)
                 }
+                Some(latest) => Some(self.succeed(store, tenant, latest, at).await?),
+            };
+            let done = match pack {
+                None => true,
+                Some(pack) => {
+                    self.bring(store, tenant, latest.as_ref(), &pack, at)
+                        .await?
+                }
+            };
+            if done {
+                self.state().settled.insert(tenant.clone());
+                return Ok(());
             }
-        };
-        if let Some(pack) = pack {
-            let since = latest.as_ref().map_or(at, |latest| latest.followed_by(at));
-            let activation = Activation {
-                activation_id: ActivationId::new(since),
-                epoch: latest.as_ref().map_or(1, |latest| latest.epoch + 1),
-                sha256: pack.version().sha256.clone(),
-                base_sha256: base,
-                version: pack.version().version.clone(),
-                origin: PackOrigin::Configured,
-                reason: match &latest {
-                    None => "first start".to_owned(),
-                    Some(_) => "a node started with another rule pack".to_owned(),
-                },
-                actor: SYSTEM.to_owned(),
-                at: since,
-            };
-            keep(&mut tx, tenant, &pack, SYSTEM, at).await?;
-            tx.insert_activation(tenant, &activation).await?;
-            let before = latest.map(|latest| latest.sha256);
-            let payload = json!({
-                "activation_id": activation.activation_id, "epoch": activation.epoch, "pack": pack.version(),
-                "before": before, "origin": activation.origin, "reason": activation.reason,
-            });
-            let entry = AuditEntry {
-                entry_id: AuditEntryId::new(at),
-                kind: "policy.activated".to_owned(),
-                actor: SYSTEM.to_owned(),
-                subject_key: None,
-                payload,
-                at,
-            };
-            tx.insert_audit(tenant, &[entry]).await?;
         }
+        Err(GateError::Busy {
+            retry_after: Duration::from_millis(500),
+        })
+    }
+
+    /// Activates what the configuration brings, if nobody activated anything meanwhile.
+    async fn bring(
+        &self,
+        store: &Store,
+        tenant: &TenantId,
+        latest: Option<&Activation>,
+        pack: &Pack,
+        at: Micros,
+    ) -> Result<bool, GateError> {
+        let mut tx = store.write(Urgency::Ordinary).await?;
+        match tx.own_policy(tenant).await {
+            Err(StoreError::LockTimeout) => return Ok(false),
+            owned => owned?,
+        }
+        let now = tx.latest_activation(tenant).await?;
+        if now.map(|now| now.epoch) != latest.map(|latest| latest.epoch) {
+            return Ok(false);
+        }
+        let since = latest.map_or(at, |latest| latest.followed_by(at));
+        let activation = Activation {
+            activation_id: ActivationId::new(since),
+            epoch: latest.map_or(1, |latest| latest.epoch + 1),
+            sha256: pack.version().sha256.clone(),
+            base_sha256: pack.base_sha256(),
+            version: pack.version().version.clone(),
+            origin: PackOrigin::Configured,
+            reason: match latest {
+                None => "first start".to_owned(),
+                Some(_) => "a node started with another rule pack".to_owned(),
+            },
+            actor: SYSTEM.to_owned(),
+            at: since,
+        };
+        keep(&mut tx, tenant, pack, SYSTEM, at).await?;
+        tx.insert_activation(tenant, &activation).await?;
+        let payload = json!({
+            "activation_id": activation.activation_id, "epoch": activation.epoch,
+            "before": latest.map(|latest| &latest.sha256), "after": activation.sha256,
+            "version": activation.version, "origin": activation.origin, "change": activation.reason,
+        });
+        let entry = AuditEntry {
+            entry_id: AuditEntryId::new(at),
+            kind: "policy.activated".to_owned(),
+            actor: SYSTEM.to_owned(),
+            subject_key: None,
+            payload,
+            at,
+        };
+        tx.insert_audit(tenant, &[entry]).await?;
         tx.commit().await?;
-        self.state().settled.insert(tenant.clone());
-        Ok(())
+        Ok(true)
     }
 
     /// The configured pack with the operator's layer of the one before it. A rule that can no longer be switched off
     /// decides again; closed days stay closed.
     async fn succeed(
         &self,
-        tx: &mut Tx,
+        store: &Store,
         tenant: &TenantId,
         before: &Activation,
         at: Micros,
     ) -> Result<Arc<Pack>, GateError> {
+        let mut tx = store.read().await?;
         let files = PackFiles::of(tx.pack_files(tenant, &before.sha256).await?);
+        let stopped = tx.stopped_regions(tenant, at).await?;
+        drop(tx);
         let mut layer = layer_of(&files)?;
         layer.disabled_rules.retain(|row| {
             let problem = self.configured.disabled_rule_problem(row);
@@ -284,7 +317,6 @@ impl Law {
             }
             problem.is_none()
         });
-        let stopped = tx.stopped_regions(tenant, at).await?;
         let composed = self
             .compose(self.configured.files(), layer, &stopped)
             .await?;
