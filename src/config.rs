@@ -378,6 +378,42 @@ caller_ids = [{ number = \"+14045550100\" }, { number = \"+19005550100\" }]
 ";
 
     #[test]
+    fn a_folder_of_rules_replaces_or_adds() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |id: &str| {
+            format!(
+                "schema = 2\nas_of = \"2026-11-22\"\n[[register]]\nid = \"{id}\"\njurisdiction = \"US\"\nname = \"ours\"\n"
+            )
+        };
+        let with = |mode: &str| {
+            let rules = format!("[rules]\nfolder = \"{}\"\n{mode}", folder.path().display());
+            parse(&EXAMPLE.replace("[rules]", &rules))
+        };
+        let told = |mode: &str| with(mode).unwrap_err().to_string();
+        std::fs::write(folder.path().join("own.toml"), row("own")).unwrap();
+        let config = with("mode = \"add\"").unwrap();
+        assert!(config.pack.registers().contains(&"own".to_owned()));
+        assert!(config.pack.find("US-window").is_some());
+        assert!(told("").contains("is loaded with `--add`"), "{}", told(""));
+        assert!(told("mode = \"merge\"").contains("[rules]"));
+        std::fs::write(folder.path().join("own.toml"), row("us-dnc")).unwrap();
+        let taken = told("mode = \"add\"");
+        assert!(
+            taken.contains("added/own.toml:3: register `us-dnc`: the id is taken by us.toml:"),
+            "{taken}"
+        );
+        std::fs::write(folder.path().join("operator.toml"), row("x")).unwrap();
+        assert!(told("mode = \"add\"").contains("the server's own"));
+        let text = EXAMPLE.replace("[rules]", "[rules]\nmode = \"add\"");
+        assert!(
+            parse(&text)
+                .unwrap_err()
+                .to_string()
+                .contains("`add` needs a folder")
+        );
+    }
+
+    #[test]
     fn the_environment_wins_over_the_file() {
         let mut source = ::config::Map::new();
         source.insert(

@@ -214,6 +214,12 @@ impl Pack {
         if row.reason.trim().is_empty() {
             return Some("`reason` is empty; say why the rule is switched off".to_owned());
         }
+        // They are what stands where no law is known: without them an opt-out or an unknown clock would not deny.
+        if rule.common.jurisdiction == Self::POLICY {
+            return Some(format!(
+                "rule `{id}` is the product's own; it stands where no law does and cannot be switched off"
+            ));
+        }
         (rule.common.certainty != Certainty::Recall).then(|| {
             format!(
                 "rule `{id}` has certainty `{}`; only rules of certainty `recall` can be switched off",

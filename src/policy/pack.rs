@@ -248,7 +248,9 @@ impl Pack {
             draft.problems.push(PackProblem {
                 file: HOLIDAYS.to_owned(),
                 line: None,
-                problem: "the file cannot be read: there is none".to_owned(),
+                problem: "the file cannot be read: there is none; a folder that only adds to the built-in rules is loaded with `--add` \
+                          (in the configuration: `mode = \"add\"`)"
+                    .to_owned(),
             });
         }
         for (_, file, text) in files.layered(Content::Holidays) {

@@ -140,20 +140,27 @@ pub fn diff(args: &DiffArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The files of one side; a folder must be a pack that can be used, or the comparison would be of something else.
+/// The files of one side. Whether they can be used is the business of `policy test`; here they need only be readable.
 fn files(side: &str) -> Result<Result<PackFiles, PackProblems>> {
     if side == BUILT_IN {
         return Ok(Ok(PackFiles::embedded()));
     }
     let path = Path::new(side);
-    if path.is_dir() {
-        return Ok(Pack::load(path).map(|pack| pack.files().clone()));
+    let files = if path.is_dir() {
+        match PackFiles::read(path) {
+            Ok(files) => files,
+            Err(problems) => return Ok(Err(problems)),
+        }
+    } else {
+        PackFiles::one(std::fs::read_to_string(path).with_context(|| {
+            format!("cannot read `{side}`; name a folder, a rule file, or `{BUILT_IN}`")
+        })?)
+    };
+    for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".toml")) {
+        let _: toml::Table =
+            (text.parse()).with_context(|| format!("`{side}`: {name} is no rule file"))?;
     }
-    let text = std::fs::read_to_string(path).with_context(|| {
-        format!("cannot read `{side}`; name a folder, a rule file, or `{BUILT_IN}`")
-    })?;
-    let _: toml::Table = (text.parse()).with_context(|| format!("`{side}` is no rule file"))?;
-    Ok(Ok(PackFiles::one(text)))
+    Ok(Ok(files))
 }
 
 /// Prints what differs.

@@ -79,7 +79,8 @@ pub struct ShowArgs {
 /// Arguments of `policy disable` and `policy enable`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  dialgate policy disable US-WY-window-prerecorded --reason \"repealed, says counsel, file 12/26\""
+    after_help = "Examples:\n  dialgate policy disable BE-robocall --reason \"repealed, says counsel, file 12/26\"\n  \
+                  dialgate policy enable BE-robocall --reason \"in force after all\""
 )]
 pub struct SwitchArgs {
     /// The rule's id

@@ -97,7 +97,8 @@ pub struct ListArgs {
 /// Arguments of `policy closed-day add` and `remove`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  dialgate policy closed-day add US-LA 2027-02-08 --reason \"Lundi Gras, proclamation 3\""
+    after_help = "Examples:\n  dialgate policy closed-day add US-LA 2027-02-08 --reason \"Lundi Gras, proclamation 3\"\n  \
+                  dialgate policy closed-day remove US-LA 2027-02-08 --reason \"mistyped\""
 )]
 pub struct DayArgs {
     /// ISO country or region, a group of the pack, or ZZ for every place

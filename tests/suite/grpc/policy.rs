@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dialgate::domain::ids::TenantId;
+use dialgate::domain::ids::{RegionStopId, TenantId};
 use dialgate::grpc::pb::activate_pack_request::Pack as Wanted;
 use dialgate::grpc::pb::{self, evaluate_request};
 use dialgate::policy::PackFiles;
@@ -481,7 +481,7 @@ async fn a_stopped_region_is_not_called_until_the_stop_is_over() {
     }
     let nothing = pb::LiftRegionStopRequest {
         request_id: request_id(),
-        region_stop_id: uuid::Uuid::now_v7().to_string(),
+        region_stop_id: RegionStopId::new(house.now()).to_string(),
         reason: "over".to_owned(),
     };
     let refused = admin.policy().lift_region_stop(nothing).await;

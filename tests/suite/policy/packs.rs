@@ -299,10 +299,11 @@ fn a_closed_day_closes_its_own_hours_and_the_next_day_is_named() {
 
 #[test]
 fn a_disabled_rule_is_shown_and_has_no_effect() {
-    let recall = pack()
-        .rules()
-        .iter()
-        .filter(|rule| rule.common.certainty.as_str() == "recall" && rule.decides());
+    let recall = pack().rules().iter().filter(|rule| {
+        rule.common.certainty.as_str() == "recall"
+            && rule.decides()
+            && rule.common.jurisdiction != "ZZ"
+    });
     let ids: Vec<&str> = recall.map(|rule| rule.common.id.as_str()).collect();
     // The first vector that one of them denies.
     let (case, id) = (pack().vectors().iter())
@@ -339,6 +340,18 @@ fn a_disabled_rule_is_shown_and_has_no_effect() {
         problems[0].contains("only rules of certainty `recall` can be switched off"),
         "{problems:#?}"
     );
+    let problems = told(with(&layer("POLICY-opt-out")));
+    assert!(
+        problems[0].contains("is the product's own"),
+        "{problems:#?}"
+    );
+    // Without its own row on opt-outs a country has the product's: nobody who opted out is called by a switch.
+    let less = with(&layer("CH-objection")).unwrap();
+    let mut swiss = crate::policy::packs::case("+41442345678", "2026-10-14T10:00:00Z");
+    swiss.facts.opt_outs =
+        vec![serde_json::from_str(r#"{"at":"2026-10-01T00:00:00Z","kind":"objection"}"#).unwrap()];
+    let denied = judge(&less, &swiss).denied_by;
+    assert!(denied.contains(&"POLICY-opt-out".to_owned()), "{denied:?}");
     let problems = told(with(&layer("US-nothing")));
     assert!(
         problems[0].contains("there is no rule `US-nothing`"),
