@@ -114,7 +114,10 @@ fn heading(decision: &Decision, paint: Paint) -> String {
         Verdict::Allow => paint.good("ALLOWED"),
         Verdict::Deny | Verdict::Unspecified => paint.bad("DENIED"),
     };
-    let mut text = format!("{verdict}  campaign {}", plain(&decision.campaign));
+    let mut text = verdict;
+    if !decision.campaign.is_empty() {
+        let _ = write!(text, "  campaign {}", plain(&decision.campaign));
+    }
     let stage = word!(DecisionStage, decision.stage);
     if !stage.is_empty() {
         let _ = write!(text, ", stage {stage}");
@@ -172,7 +175,10 @@ fn next_allowed(decision: &Decision, paint: Paint) -> String {
 }
 
 fn origin(decision: &Decision) -> String {
-    let mut parts = vec![format!("decision {}", plain(&decision.decision_id))];
+    let mut parts = Vec::new();
+    if !decision.decision_id.is_empty() {
+        parts.push(format!("decision {}", plain(&decision.decision_id)));
+    }
     if let Some(pack) = &decision.pack {
         let hash: String = pack.sha256.chars().take(12).collect();
         parts.push(format!(

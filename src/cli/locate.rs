@@ -1,42 +1,65 @@
-//! `dialgate locate NUMBER`: where a called person may be and what time it is there, without asking a server.
+//! `dialgate locate`: where a called person may be and what time it is there, without asking a server. One number for
+//! people; for programs a stream of questions, one JSON object a line.
 
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use super::lines::{self, LINE_BYTES_MAX, Line};
 
 use super::output::{Output, bare_table, pad, plain, width};
 use crate::clock::Clock;
 use crate::domain::party::{LineType, Location};
 use crate::domain::time::Micros;
-use crate::place::{Dialable, NotDialable, Place, Tables, dialable, locate, zone_data_version};
+use crate::place::{Dialable, NotDialable, Place, dialable, locate, zone_data_version};
+use crate::policy::{Pack, jurisdictions};
 
 /// Show the countries, regions and clocks that count for a call.
+///
+/// Without a number, questions are read from standard input, one JSON object a line: `{"to", "location"?: {"country"?,
+/// "region"?, "postal_code"?, "timezone"?}}`. Each gets one line, in the same order: `{"to", "zones", "jurisdictions",
+/// "reason"?}`, where `reason` says why the number is never dialed. A line that is no question is answered with `{"line",
+/// "error"}`, and the exit code is 1.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: dialgate locate +17015550145 --zip 58102")]
+#[command(after_help = "Examples:\n  \
+                        dialgate locate +17015550145 --zip 58102\n  \
+                        echo '{\"to\":\"+17015550145\"}' | dialgate locate")]
 pub struct LocateArgs {
-    /// Number to call, such as +14045550141.
-    number: String,
+    /// Number to call, such as +14045550141; questions on standard input when absent.
+    number: Option<String>,
     /// Country where the person is, two letters, such as US.
-    #[arg(long, value_name = "CC")]
+    #[arg(long, value_name = "CC", requires = "number")]
     country: Option<String>,
     /// State or province where the person is, such as US-FL.
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", requires = "number")]
     region: Option<String>,
     /// ZIP or postal code where the person is.
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", requires = "number")]
     zip: Option<String>,
     /// Time zone that the person stated, such as America/Chicago.
-    #[arg(long, value_name = "TZ")]
+    #[arg(long, value_name = "TZ", requires = "number")]
     timezone: Option<String>,
     /// Print one line of JSON.
-    #[arg(long)]
+    #[arg(long, requires = "number")]
     json: bool,
 }
 
 /// Prints what is known of the place; ends with 1 when the number may never be dialed.
 pub fn run(args: LocateArgs) -> anyhow::Result<ExitCode> {
-    let tables = Tables::embedded()?;
+    let pack = Pack::embedded()?;
+    let Some(number) = args.number else {
+        let input = BufReader::with_capacity(1024 * 1024, io::stdin());
+        let no_questions = stream(&pack, input, &mut BufWriter::new(io::stdout().lock()))?;
+        return Ok(if no_questions == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
+    };
+    let tables = pack.tables();
     let now = Clock::Real.read().wall;
     let location = Location {
         country: args.country,
@@ -45,9 +68,9 @@ pub fn run(args: LocateArgs) -> anyhow::Result<ExitCode> {
         timezone: args.timezone,
     };
     let output = Output::new(args.json);
-    match dialable(&tables, &args.number) {
+    match dialable(tables, &number) {
         Ok(number) => {
-            let place = locate(&tables, &number, Some(&location));
+            let place = locate(tables, &number, Some(&location));
             output.answer(
                 || Ok(found_object(&number, &place, now)),
                 || found_table(&number, &place, now, usize::from(width())),
@@ -60,6 +83,97 @@ pub fn run(args: LocateArgs) -> anyhow::Result<ExitCode> {
                 || format!("never dialed: {why} ({})", why.code()),
             )?;
             Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// One line of the stream.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    to: String,
+    #[serde(default)]
+    location: Option<Location>,
+}
+
+/// Its answer.
+#[derive(Serialize)]
+struct Answer<'a> {
+    to: &'a str,
+    zones: Vec<&'a str>,
+    jurisdictions: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// Answers line by line; tells how many lines were no question.
+fn stream(
+    pack: &Pack,
+    input: impl BufRead + Send,
+    output: &mut impl Write,
+) -> anyhow::Result<usize> {
+    let mut no_questions = 0;
+    let answer_line = |line: Line<'_>, out: &mut Vec<u8>| {
+        let read = read_question(line);
+        let written = match &read {
+            Ok(question) => answer(pack, question, out),
+            Err(error) => {
+                let object = json!({ "line": line.number, "error": error });
+                serde_json::to_writer(&mut *out, &object)
+            }
+        };
+        // INVARIANT: plain data with text for keys always becomes JSON, and memory takes every write.
+        debug_assert!(written.is_ok(), "{written:?}");
+        out.push(b'\n');
+        read.is_err()
+    };
+    lines::answer(input, output, answer_line, |failed| {
+        no_questions += usize::from(failed);
+    })?;
+    Ok(no_questions)
+}
+
+fn read_question(line: Line<'_>) -> Result<Question, String> {
+    if line.is_cut {
+        return Err(format!(
+            "longer than {LINE_BYTES_MAX} bytes, which no question is"
+        ));
+    }
+    if line.bytes.trim_ascii().is_empty() {
+        return Err("the line is empty: write {\"to\": \"+14045550141\"}".to_owned());
+    }
+    // What serde quotes may be a number; its place within the line is enough to find it.
+    serde_json::from_slice(line.bytes).map_err(|error| {
+        let column = error.column();
+        format!(
+            "not a question, see column {column}: write {{\"to\": NUMBER, \"location\": {{\"country\", \"region\", \
+             \"postal_code\", \"timezone\"}}}}, where the location and each of its keys may be left out"
+        )
+    })
+}
+
+fn answer(pack: &Pack, question: &Question, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    let to = question.to.as_str();
+    let location = question.location.as_ref();
+    match dialable(pack.tables(), to) {
+        Ok(number) => {
+            let place = locate(pack.tables(), &number, location);
+            let answer = Answer {
+                to,
+                zones: place.zones.iter().map(|zone| zone.name.as_str()).collect(),
+                jurisdictions: jurisdictions(pack, &number, location, &place),
+                reason: None,
+            };
+            serde_json::to_writer(out, &answer)
+        }
+        Err(why) => {
+            let answer = Answer {
+                to,
+                zones: Vec::new(),
+                jurisdictions: Vec::new(),
+                reason: Some(why.code()),
+            };
+            serde_json::to_writer(out, &answer)
         }
     }
 }
@@ -122,6 +236,44 @@ fn found_table(number: &Dialable, place: &Place, now: Micros, width: usize) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::place::Tables;
+
+    #[test]
+    fn programs_ask_line_by_line() {
+        let questions = r#"{"to":"+17015550145"}
+{"to":"+17015550145","location":{"postal_code":"58102"}}
+{"to":"911"}
+{"too":"+17015550145"}
+
+{"to":"+12395550147","location":{"region":"US-GA"}}"#;
+        let mut output = Vec::new();
+        let pack = Pack::embedded().unwrap();
+        let failed = stream(&pack, questions.as_bytes(), &mut output).unwrap();
+        assert_eq!(failed, 2);
+        let output = String::from_utf8(output).unwrap();
+        let lines: Vec<serde_json::Value> = output
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(
+            lines[0],
+            json!({"to": "+17015550145", "zones": ["America/Chicago", "America/Denver"], "jurisdictions": ["US", "US-ND"]})
+        );
+        assert_eq!(lines[1]["zones"], json!(["America/Chicago"]));
+        assert_eq!(
+            lines[2],
+            json!({"to": "911", "zones": [], "jurisdictions": [], "reason": "EMERGENCY_OR_SHORT_NUMBER"})
+        );
+        for (at, line) in [(3, 4), (4, 5)] {
+            assert_eq!(lines[at]["line"], line);
+            let error = lines[at]["error"].as_str().unwrap();
+            assert!(
+                error.contains("to") && !error.contains("5550145"),
+                "{error}"
+            );
+        }
+        assert_eq!(lines[5]["jurisdictions"], json!(["US", "US-GA", "US-FL"]));
+    }
 
     fn shown(number: &str, zip: Option<&str>) -> (String, serde_json::Value) {
         let tables = Tables::embedded().unwrap();

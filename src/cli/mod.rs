@@ -5,8 +5,11 @@
 //! 3 denied.
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
+
+use crate::place::zone_data_version;
 
 pub mod admin;
 pub mod arguments;
@@ -20,6 +23,7 @@ pub mod consent;
 pub mod contact;
 pub mod demo;
 pub mod failure;
+pub mod lines;
 pub mod locate;
 pub mod node;
 pub mod optout;
@@ -29,6 +33,12 @@ pub mod policy;
 pub mod serve;
 pub mod wire;
 
+/// The zone data decide where and when, so they are part of what this program is.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let (program, zones) = (env!("CARGO_PKG_VERSION"), zone_data_version());
+    format!("{program} (zone data {zones})")
+});
+
 /// Compliance-gated outbound dialer: no call without a stored, explained allow
 ///
 /// A softphone asks for a call; the gate decides on consent, opt-outs, registers, hours, caps and legal basis, and
@@ -36,7 +46,7 @@ pub mod wire;
 #[derive(Debug, Parser)]
 #[command(
     name = "dialgate",
-    version,
+    version = VERSION.as_str(),
     max_term_width = 110,
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 denied (check, call).\n\n\
                   A first look, without any set-up:\n  dialgate demo"

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{CallId, DecisionId, PartyId};
 use super::phone::NumberKey;
-use super::text::words;
+use super::text::{Text, words};
 use super::time::Micros;
 
 words! {
@@ -49,15 +49,15 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleResult {
     /// Stable id of the rule.
-    pub rule: String,
+    pub rule: Text,
     /// What it says.
     pub outcome: RuleOutcome,
     /// A sentence for people.
-    pub reason: String,
+    pub reason: Text,
     /// The law.
-    pub citation: String,
+    pub citation: Text,
     /// Ids and values used, `name=value` each; never a phone number.
-    pub evidence: Vec<String>,
+    pub evidence: Vec<Text>,
 }
 
 /// The answer of the law, before anybody stored it.
@@ -66,13 +66,13 @@ pub struct Judgement {
     /// Allow or deny.
     pub verdict: Verdict,
     /// Ids of the rules that deny, in order of report.
-    pub denied_by: Vec<String>,
+    pub denied_by: Vec<Text>,
     /// Every rule in play.
     pub rules: Vec<RuleResult>,
     /// Whose law was in play.
-    pub jurisdictions: Vec<String>,
+    pub jurisdictions: Vec<Text>,
     /// Clocks that were asked.
-    pub zones: Vec<String>,
+    pub zones: Vec<Text>,
     /// Earliest later instant at which the same facts would allow the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_allowed_time: Option<Micros>,

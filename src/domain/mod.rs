@@ -21,4 +21,4 @@ pub mod suppression;
 mod text;
 pub mod time;
 
-pub use text::UnknownWord;
+pub use text::{Text, UnknownWord};

@@ -1,4 +1,8 @@
 //! One text form for each closed set of words: the same in the database, in JSON, in rule files and on the command line.
+//! And [`Text`], which many may hold at once: a judgement repeats the law's own words for each of its rules.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// A word that is not in the set it was looked up in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,6 +14,173 @@ pub struct UnknownWord {
     pub word: String,
     /// The words that would have been understood.
     pub expected: String,
+}
+
+/// A text that is not copied where it is the same for many: the id and the citation of a rule, the name of a zone, a
+/// sentence that is always the same. A judgement holds some hundred of them, and copying each took most of its time.
+#[derive(Clone)]
+pub enum Text {
+    /// Written in the program.
+    Fixed(&'static str),
+    /// Held by many.
+    Shared(Arc<str>),
+    /// Made for this one place.
+    Own(String),
+}
+
+impl Text {
+    /// The text itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Fixed(text) => text,
+            Self::Shared(text) => text,
+            Self::Own(text) => text,
+        }
+    }
+}
+
+impl Text {
+    /// The same text, to be held by many.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        match self {
+            Self::Own(text) => Self::Shared(text.into()),
+            other => other,
+        }
+    }
+}
+
+impl std::ops::Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl std::borrow::Borrow<str> for Text {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl std::fmt::Display for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self)
+    }
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other)
+    }
+}
+
+impl std::hash::Hash for Text {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl PartialEq<String> for Text {
+    fn eq(&self, other: &String) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl From<&'static str> for Text {
+    fn from(text: &'static str) -> Self {
+        Self::Fixed(text)
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::Own(text)
+    }
+}
+
+impl From<Arc<str>> for Text {
+    fn from(text: Arc<str>) -> Self {
+        Self::Shared(text)
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        match text {
+            Text::Own(text) => text,
+            other => other.as_str().to_owned(),
+        }
+    }
+}
+
+/// Text that is always the same is not copied.
+impl From<std::fmt::Arguments<'_>> for Text {
+    fn from(text: std::fmt::Arguments<'_>) -> Self {
+        match text.as_str() {
+            Some(text) => Self::Fixed(text),
+            None => {
+                // Most sentences fit; growing by and by costs as much as the writing.
+                let mut own = String::with_capacity(64);
+                // Writing to memory does not fail; a Display that does leaves its text short.
+                let _ = own.write_fmt(text);
+                Self::Own(own)
+            }
+        }
+    }
+}
+
+impl serde::Serialize for Text {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+/// What is read is held by many: rules are read once and named by every judgement.
+impl<'de> serde::Deserialize<'de> for Text {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self::Shared(text.into()))
+    }
 }
 
 /// Declares an enum with its one text form, used by serde, the store and the command line alike.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::Text;
 use crate::domain::call::{Call, CallRequest};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
@@ -93,8 +94,8 @@ impl Campaigns {
 }
 
 /// Denies by the campaign, in the words of a rule, so that the answer still names its reason.
-pub(super) fn refuse(judgement: &mut Judgement, problem: &str) {
-    let rule = "POLICY-campaign".to_owned();
+pub(super) fn refuse(judgement: &mut Judgement, problem: &'static str) {
+    let rule = Text::from("POLICY-campaign");
     judgement.verdict = Verdict::Deny;
     judgement.next_allowed_time = None;
     judgement.denied_by.insert(0, rule.clone());
@@ -103,8 +104,8 @@ pub(super) fn refuse(judgement: &mut Judgement, problem: &str) {
         RuleResult {
             rule,
             outcome: RuleOutcome::Fail,
-            reason: problem.to_owned(),
-            citation: "operator's configuration, section `campaign`".to_owned(),
+            reason: problem.into(),
+            citation: "operator's configuration, section `campaign`".into(),
             evidence: Vec::new(),
         },
     );

@@ -367,7 +367,7 @@ fn facts_wanted(plan: &Plan<'_>, read: Reading) -> Option<FactsWanted> {
     })
 }
 
-fn refused(problem: &str) -> Judgement {
+fn refused(problem: &'static str) -> Judgement {
     let mut judgement = Judgement {
         verdict: Verdict::Deny,
         denied_by: Vec::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use crate::domain::Text;
 use crate::domain::decision::Verdict;
 use crate::domain::filter::Filter;
 use crate::domain::ids::TenantId;
@@ -134,8 +135,12 @@ fn said(pack: &Pack, case: &Case) -> Said {
     let judgement = judge(pack, case);
     Said {
         verdict: judgement.verdict,
-        denied_by: judgement.denied_by,
+        denied_by: names(judgement.denied_by),
     }
+}
+
+fn names(rules: Vec<Text>) -> Vec<String> {
+    rules.into_iter().map(String::from).collect()
 }
 
 /// A page of stored decisions, how many of it cannot be made again, and where the next one begins.
@@ -164,7 +169,7 @@ async fn stored(
                 case,
                 before: Some(Said {
                     verdict: decision.judgement.verdict,
-                    denied_by: decision.judgement.denied_by,
+                    denied_by: names(decision.judgement.denied_by),
                 }),
             }),
             None => skipped += 1,

@@ -1,7 +1,10 @@
 //! A clock on the wall of some place, held as a handle so that judging an instant needs no look-up by name.
 
+use std::sync::Arc;
+
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use crate::domain::Text;
 use crate::domain::time::Micros;
 
 /// The oldest zone data that is right for a call of today: Canada and Morocco changed their clocks in 2026.
@@ -11,7 +14,7 @@ pub(super) const OLDEST_ZONE_DATA: &str = "2026e";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
     /// The IANA name, as the bundled database spells it.
-    pub name: String,
+    pub name: Text,
     rules: TimeZone,
 }
 
@@ -24,7 +27,7 @@ impl Zone {
         if rules.is_unknown() {
             return None;
         }
-        let name = rules.iana_name()?.to_owned();
+        let name = Text::from(Arc::from(rules.iana_name()?));
         Some(Self { name, rules })
     }
 

@@ -2,6 +2,7 @@
 //! look at more than one row.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::OnceLock;
 
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use super::operator::{ClosedDay, DisabledRule};
 use super::pack::{Pack, PackProblem};
 use super::read::Reader;
 use super::rule::{Certainty, Rank, Rule};
+use crate::domain::Text;
 use crate::domain::party::LineType;
 
 /// The version of the schema that this program reads.
@@ -170,6 +172,7 @@ impl Draft {
                     rank: Rank::Country,
                     disabled: None,
                     consumer_lines: Vec::new(),
+                    always: OnceLock::new(),
                 });
                 self.rules.extend(rule.map(|rule| (rule, origin)));
             }
@@ -272,7 +275,7 @@ impl Draft {
 
     fn check_rules(&mut self, names: &Names, problems: &mut Vec<PackProblem>) {
         let groups: HashSet<String> = self.groups.values().flatten().cloned().collect();
-        let mut ids: HashMap<String, Origin> = HashMap::new();
+        let mut ids: HashMap<Text, Origin> = HashMap::new();
         for (rule, origin) in &mut self.rules {
             let common = &rule.common;
             let mut faults = Vec::new();

@@ -315,7 +315,7 @@ impl Expect {
     /// Whether the judgement's rules are those expected, whatever its verdict.
     #[must_use]
     pub fn rules_agree_with(&self, judgement: &Judgement) -> bool {
-        let wanted = |rule: &RuleResult| self.rules.contains(&rule.rule);
+        let wanted = |rule: &RuleResult| self.rules.iter().any(|id| rule.rule == *id);
         let having = |outcomes: [RuleOutcome; 2]| {
             let rules = judgement.rules.iter();
             rules.filter(move |rule| outcomes.contains(&rule.outcome))

@@ -32,12 +32,14 @@ pub use diff::{Became, FileChange, KeyChange, PackDiff, RowChange, WrittenRow};
 pub use files::{OPERATOR_FILE, PackFiles};
 pub use ground::Ground;
 pub use listing::rules_markdown;
+pub use moment::jurisdictions;
 pub use operator::{ClosedDay, DisabledRule, OperatorLayer, STOP_RULE};
 pub use pack::{Pack, PackProblem, PackProblems};
 pub use permit::{Permit, PermitExpired};
 pub use rule::{Certainty, Common, Flag, Reach, RowAudience, Rule};
 pub use vectors::Vector;
 
+use crate::domain::Text;
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
 use crate::domain::phone::Phone;
 use crate::domain::time::Reading;
@@ -126,12 +128,12 @@ fn severity(finding: &Finding) -> u8 {
 }
 
 fn result(rule: &Rule, finding: Finding, moment: &Moment<'_>) -> RuleResult {
-    let (reason, mut evidence) = finding
-        .text
-        .map(|text| (text.reason, text.evidence))
-        .unwrap_or_default();
+    let (reason, mut evidence) = match finding.words {
+        Some(words) => (words.reason, words.evidence),
+        None => (Text::Fixed(""), Vec::new()),
+    };
     if let Some(zone) = moment.zone.filter(|_| finding.outcome != RuleOutcome::Info) {
-        evidence.push(format!("zone={}", zone.name));
+        evidence.push(moment.named(zone));
     }
     RuleResult {
         rule: rule.common.id.clone(),
@@ -146,12 +148,12 @@ fn result(rule: &Rule, finding: Finding, moment: &Moment<'_>) -> RuleResult {
 fn refused(why: NotDialable) -> Judgement {
     Judgement {
         verdict: Verdict::Deny,
-        denied_by: vec![NOT_DIALABLE.to_owned()],
+        denied_by: vec![NOT_DIALABLE.into()],
         rules: vec![RuleResult {
-            rule: NOT_DIALABLE.to_owned(),
+            rule: NOT_DIALABLE.into(),
             outcome: RuleOutcome::Fail,
-            reason: why.code().to_owned(),
-            citation: "built in".to_owned(),
+            reason: why.code().into(),
+            citation: "built in".into(),
             evidence: Vec::new(),
         }],
         jurisdictions: Vec::new(),
@@ -227,9 +229,7 @@ mod tests {
         let reported = said(&case, "US-window").unwrap();
         assert_eq!(reported.outcome, RuleOutcome::Fail);
         assert!(
-            reported
-                .evidence
-                .contains(&"zone=America/Denver".to_owned()),
+            reported.evidence.contains(&"zone=America/Denver".into()),
             "{:?}",
             reported.evidence
         );
@@ -271,7 +271,7 @@ mod tests {
         assert!(
             ["US-FL", "US-GA"]
                 .iter()
-                .all(|state| found.contains(&(*state).to_owned())),
+                .all(|state| found.contains(&(*state).into())),
             "{found:?}"
         );
 
@@ -292,7 +292,7 @@ mod tests {
         let reunion = case("RE", "2026-04-21T13:00:00Z");
         let found = jurisdictions(&reunion);
         assert!(
-            found.contains(&"FR".to_owned()) && found.contains(&"EEA".to_owned()),
+            found.contains(&"FR".into()) && found.contains(&"EEA".into()),
             "{found:?}"
         );
     }
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_country_without_rules_is_not_called() {
         let judgement = judge(pack(), &case("BR", "2026-10-14T15:00:00Z"));
-        assert!(judgement.denied_by.contains(&"POLICY-no-rules".to_owned()));
+        assert!(judgement.denied_by.contains(&"POLICY-no-rules".into()));
         assert_eq!(judgement.next_allowed_time, None);
     }
 

@@ -15,8 +15,9 @@ use super::kinds::Kind;
 use super::operator::{ClosedDay, DisabledRule};
 use super::pack::Pack;
 use super::rule::{Rank, Reach, Rule};
+use crate::domain::Text;
 use crate::domain::decision::RuleOutcome;
-use crate::domain::party::RegisterCheck;
+use crate::domain::party::{Location, RegisterCheck};
 use crate::domain::phone::Phone;
 use crate::domain::time::Micros;
 use crate::place::{Dialable, Place, Zone, locate};
@@ -31,7 +32,7 @@ pub(super) struct Scene<'a> {
     /// Countries whose law may hold, territories mapped to the law they are under.
     pub countries: Vec<String>,
     /// Every jurisdiction in play.
-    pub jurisdictions: Vec<String>,
+    pub jurisdictions: Vec<Text>,
     /// Rows in play that speak of this call, in order of report; dates are looked at by each moment.
     pub candidates: Vec<&'a Rule>,
     /// The latest opt-out that binds this seller.
@@ -42,40 +43,44 @@ impl<'a> Scene<'a> {
     /// Gathers the law in play (README 1.5).
     pub fn open(pack: &'a Pack, case: &'a Case, number: &Dialable) -> Self {
         let place = locate(pack.tables(), number, case.facts.location.as_ref());
-        let countries = law_countries(pack, case, number, &place);
-        let mut entries: Vec<(String, bool)> = Vec::new();
-        let mut add = |name: &str, called: bool| {
-            if !entries.iter().any(|(n, c)| n == name && *c == called) {
-                entries.push((name.to_owned(), called));
+        let countries = law_countries(pack, number, case.facts.location.as_ref(), &place);
+        let regions = regions(pack, &place);
+        let mut entries: Vec<(&str, bool)> = Vec::new();
+        let mut add = |name, called| {
+            if !entries.contains(&(name, called)) {
+                entries.push((name, called));
             }
         };
         for country in &countries {
             add(country, true);
         }
-        for region in regions(pack, &place) {
-            add(&region, true);
+        for region in &regions {
+            add(region, true);
         }
         for country in &countries {
             pack.groups_of(country).for_each(|group| add(group, true));
         }
-        if let Some(controller) = &case.call.controller_country {
-            let law = pack.law_of(&controller.to_ascii_uppercase()).to_owned();
-            pack.groups_of(&law).for_each(|group| add(group, false));
+        let controller = case.call.controller_country.as_deref();
+        let controller = controller.map(str::to_ascii_uppercase);
+        if let Some(controller) = &controller {
+            let law = pack.law_of(controller);
+            pack.groups_of(law).for_each(|group| add(group, false));
         }
         add(Pack::POLICY, true);
 
         let mut indexes: Vec<usize> = Vec::new();
-        for (name, called) in &entries {
+        let mut jurisdictions: Vec<Text> = Vec::with_capacity(entries.len());
+        for (name, called) in entries {
             indexes.extend(pack.indexes_of(name).iter().copied().filter(|index| {
                 pack.rule(*index)
-                    .is_some_and(|rule| reaches(rule, *called) && rule.speaks_of(case))
+                    .is_some_and(|rule| reaches(rule, called) && rule.speaks_of(case))
             }));
+            if jurisdictions.iter().all(|known| *known != name) {
+                jurisdictions.push(pack.name_of(name));
+            }
         }
         indexes.sort_unstable();
         indexes.dedup();
-        let mut jurisdictions: Vec<String> = entries.into_iter().map(|(name, _)| name).collect();
-        let mut seen = std::collections::HashSet::new();
-        jurisdictions.retain(|name| seen.insert(name.clone()));
         Self {
             candidates: indexes.into_iter().filter_map(|i| pack.rule(i)).collect(),
             last_opt_out: last_opt_out(case),
@@ -130,11 +135,13 @@ fn reaches(rule: &Rule, called: bool) -> bool {
 
 /// A union: the place that the best evidence names, the countries the number may belong to unless the person's stated
 /// country settles which, and the countries of all regions.
-fn law_countries(pack: &Pack, case: &Case, number: &Dialable, place: &Place) -> Vec<String> {
-    let stated = case
-        .facts
-        .location
-        .as_ref()
+fn law_countries(
+    pack: &Pack,
+    number: &Dialable,
+    location: Option<&Location>,
+    place: &Place,
+) -> Vec<String> {
+    let stated = location
         .and_then(|location| location.country.as_deref())
         .is_some_and(|stated| {
             let named = number.candidates.iter().chain([&number.country]);
@@ -154,6 +161,24 @@ fn law_countries(pack: &Pack, case: &Case, number: &Dialable, place: &Place) -> 
         }
     }
     countries
+}
+
+/// The countries and regions whose law may hold where the person is, most general first; groups of countries and the
+/// product's own policy are no places.
+#[must_use]
+pub fn jurisdictions(
+    pack: &Pack,
+    number: &Dialable,
+    location: Option<&Location>,
+    place: &Place,
+) -> Vec<String> {
+    let mut all = law_countries(pack, number, location, place);
+    for region in regions(pack, place) {
+        if !all.contains(&region) {
+            all.push(region);
+        }
+    }
+    all
 }
 
 /// Known regions and those of the area code: both laws apply. A territory is a region of the law it is under.
@@ -196,6 +221,8 @@ pub(super) struct Moment<'a> {
     pub local: DateTime,
     in_play: Vec<bool>,
     standing: OnceCell<Standing<'a>>,
+    /// The zone as evidence; most rows name it.
+    zone_named: OnceCell<Text>,
     explain: bool,
 }
 
@@ -206,6 +233,7 @@ impl<'a> Moment<'a> {
             local: local(zone, now),
             in_play: Vec::new(),
             standing: OnceCell::new(),
+            zone_named: OnceCell::new(),
             scene,
             now,
             zone,
@@ -251,6 +279,8 @@ impl<'a> Moment<'a> {
             let DisabledRule { reason, by, .. } = disabled;
             self.info(format_args!("disabled: switched off by {by}: {reason}"))
                 .with(format_args!("disabled_by={by}"))
+        } else if rule.common.enforced && rule.kind.is_constant() {
+            self.always(rule)
         } else if rule.common.enforced {
             rule.kind.judge(rule, self)
         } else {
@@ -273,6 +303,28 @@ impl<'a> Moment<'a> {
             let has_own = || self.rows().any(|row| own(row) && row.is_window_on(date));
             scene.is_within(place) && (own(rule) || !has_own())
         })
+    }
+
+    /// What a row says that says the same of every call: put into words once.
+    fn always(&self, rule: &Rule) -> Finding {
+        let Some(words) = rule.always.get() else {
+            let finding = rule.kind.judge(rule, self);
+            if let Some(words) = &finding.words {
+                // Another thread may have been faster, and says the same.
+                let _ = rule.always.set(words.clone().shared());
+            }
+            return finding;
+        };
+        Finding {
+            outcome: RuleOutcome::Info,
+            words: self.explain.then(|| words.clone()),
+        }
+    }
+
+    /// The zone as evidence.
+    pub fn named(&self, zone: &Zone) -> Text {
+        let named = || Text::from(format_args!("zone={}", zone.name)).shared();
+        self.zone_named.get_or_init(named).clone()
     }
 
     /// The local date.
@@ -383,9 +435,10 @@ impl<'a> Moment<'a> {
     fn finding(&self, outcome: RuleOutcome, reason: Arguments<'_>) -> Finding {
         Finding {
             outcome,
-            text: self.explain.then(|| Text {
-                reason: reason.to_string(),
-                evidence: Vec::new(),
+            words: self.explain.then(|| Words {
+                reason: reason.into(),
+                // Its own, and the zone.
+                evidence: Vec::with_capacity(4),
             }),
         }
     }
@@ -402,21 +455,30 @@ fn local(zone: Option<&Zone>, at: Micros) -> DateTime {
 #[derive(Debug)]
 pub(super) struct Finding {
     pub outcome: RuleOutcome,
-    pub text: Option<Text>,
+    pub words: Option<Words>,
 }
 
 /// The words to a finding.
-#[derive(Debug)]
-pub(super) struct Text {
-    pub reason: String,
-    pub evidence: Vec<String>,
+#[derive(Debug, Clone)]
+pub(super) struct Words {
+    pub reason: Text,
+    pub evidence: Vec<Text>,
+}
+
+impl Words {
+    fn shared(self) -> Self {
+        Self {
+            reason: self.reason.shared(),
+            evidence: self.evidence.into_iter().map(Text::shared).collect(),
+        }
+    }
 }
 
 impl Finding {
     /// Adds an id or a value that was used, `name=value`; never a phone number.
     pub fn with(mut self, evidence: Arguments<'_>) -> Self {
-        if let Some(text) = &mut self.text {
-            text.evidence.push(evidence.to_string());
+        if let Some(words) = &mut self.words {
+            words.evidence.push(evidence.into());
         }
         self
     }

@@ -14,6 +14,7 @@ use super::kinds::Kind;
 use super::operator::ClosedDay;
 use super::rule::Rule;
 use super::vectors::{self, Vector};
+use crate::domain::Text;
 use crate::domain::decision::PackVersion;
 use crate::place::{Tables, zone_data_version};
 
@@ -24,7 +25,7 @@ pub struct Pack {
     tables: Arc<Tables>,
     /// In order of report.
     rules: Vec<Rule>,
-    by_jurisdiction: HashMap<String, Vec<usize>>,
+    by_jurisdiction: HashMap<Text, Vec<usize>>,
     /// Countries and the groups they belong to.
     groups: HashMap<String, Vec<String>>,
     /// Territories and the country whose law they are under.
@@ -205,6 +206,12 @@ impl Pack {
         (self.by_jurisdiction.get(jurisdiction)).map_or(&[], Vec::as_slice)
     }
 
+    /// The name of a jurisdiction, shared with its rules where it has any.
+    pub(super) fn name_of(&self, jurisdiction: &str) -> Text {
+        let shared = self.by_jurisdiction.get_key_value(jurisdiction);
+        shared.map_or_else(|| jurisdiction.to_owned().into(), |(name, _)| name.clone())
+    }
+
     /// The rules of a jurisdiction.
     pub(super) fn rules_of(&self, jurisdiction: &str) -> impl Iterator<Item = &Rule> {
         let indexes = self.indexes_of(jurisdiction).iter();
@@ -350,8 +357,8 @@ impl Pack {
     }
 }
 
-fn by_jurisdiction(rules: &[Rule]) -> HashMap<String, Vec<usize>> {
-    let mut indexes: HashMap<String, Vec<usize>> = HashMap::new();
+fn by_jurisdiction(rules: &[Rule]) -> HashMap<Text, Vec<usize>> {
+    let mut indexes: HashMap<Text, Vec<usize>> = HashMap::new();
     for (index, rule) in rules.iter().enumerate() {
         let jurisdiction = rule.common.jurisdiction.clone();
         indexes.entry(jurisdiction).or_default().push(index);

@@ -1,12 +1,16 @@
 //! One row of the law: the keys that every row has, and the keys of its kind.
 
+use std::sync::OnceLock;
+
 use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::facts::Case;
 use super::ground::Ground;
 use super::kinds::Kind;
+use super::moment::Words;
 use super::operator::DisabledRule;
+use crate::domain::Text;
 use crate::domain::call::{CallKind, Purpose};
 use crate::domain::party::{Audience, LineType};
 
@@ -23,6 +27,8 @@ pub struct Rule {
     pub(super) consumer_lines: Vec<LineType>,
     /// Switched off by the operator: shown, without any effect.
     pub disabled: Option<DisabledRule>,
+    /// The words of a row that says the same of every call.
+    pub(super) always: OnceLock<Words>,
 }
 
 /// The keys that every row has.
@@ -30,9 +36,9 @@ pub struct Rule {
 #[serde(deny_unknown_fields)]
 pub struct Common {
     /// Unique, stable, never used again.
-    pub id: String,
+    pub id: Text,
     /// ISO country, ISO region, name of a group, or `ZZ` for the product's own policy.
-    pub jurisdiction: String,
+    pub jurisdiction: Text,
     /// Name of its kind.
     pub kind: String,
     /// Kinds of call that it speaks of.
@@ -78,7 +84,7 @@ pub struct Common {
     /// Parameter of the ground `contract_in_force_related`.
     pub contract_grace_days: Option<i64>,
     /// The law.
-    pub citation: String,
+    pub citation: Text,
     /// How well the source is known.
     pub certainty: Certainty,
     /// Sources disagree; the row holds the stricter reading.
@@ -122,7 +128,7 @@ impl Common {
     pub(super) fn country(&self) -> &str {
         self.jurisdiction
             .split_once('-')
-            .map_or(self.jurisdiction.as_str(), |(country, _)| country)
+            .map_or(&*self.jurisdiction, |(country, _)| country)
     }
 
     /// Says what is wrong with the common keys beyond their shape.

@@ -148,7 +148,7 @@ fn an_operators_folder_takes_the_place_of_the_built_in_pack() {
     let denies = |pack| {
         judge(pack, &case)
             .denied_by
-            .contains(&"US-LA-window".to_owned())
+            .contains(&"US-LA-window".into())
     };
     assert!(denies(&changed) && !denies(pack()));
 }

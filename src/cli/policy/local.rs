@@ -71,7 +71,7 @@ pub fn test(args: &TestArgs) -> Result<ExitCode> {
             judge(&pack, &vector.case)
                 .rules
                 .into_iter()
-                .map(|said| said.rule),
+                .map(|said| said.rule.into()),
         );
     }
     let places = |wanted: &dyn Fn(&str) -> bool| -> BTreeSet<&str> {

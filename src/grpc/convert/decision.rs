@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::domain::Text;
 use crate::domain::access::Role;
 use crate::domain::decision::{Decision, PackVersion, RuleResult};
 use crate::domain::phone::Phone;
@@ -17,10 +18,10 @@ pub(in crate::grpc) fn decision(decision: Decision, role: Role) -> pb::Decision 
         decision_id: decision.decision_id.to_string(),
         stage: wire(decision.stage),
         verdict: wire(judgement.verdict),
-        denied_by: judgement.denied_by,
+        denied_by: strings(judgement.denied_by),
         rule_results: judgement.rules.into_iter().map(rule_result).collect(),
-        jurisdictions: judgement.jurisdictions,
-        zones: judgement.zones,
+        jurisdictions: strings(judgement.jurisdictions),
+        zones: strings(judgement.zones),
         next_allowed_time: time_option(judgement.next_allowed_time),
         warnings: judgement.warnings,
         pack: Some(pack(decision.pack)),
@@ -43,13 +44,17 @@ pub(in crate::grpc) fn basic(mut made: Decision, role: Role) -> pb::Decision {
     decision(made, role)
 }
 
+fn strings(texts: Vec<Text>) -> Vec<String> {
+    texts.into_iter().map(String::from).collect()
+}
+
 fn rule_result(result: RuleResult) -> pb::RuleResult {
     pb::RuleResult {
-        rule: result.rule,
+        rule: result.rule.into(),
         outcome: wire(result.outcome),
-        reason: result.reason,
-        citation: result.citation,
-        evidence: result.evidence,
+        reason: result.reason.into(),
+        citation: result.citation.into(),
+        evidence: strings(result.evidence),
     }
 }
 

@@ -96,8 +96,8 @@ pub(in crate::grpc) fn configured(fields: &mut Fields, is_set: bool) -> Result<P
 pub(in crate::grpc) fn rule(rule: &Rule) -> pb::Rule {
     let row = &rule.common;
     pb::Rule {
-        rule: row.id.clone(),
-        jurisdiction: row.jurisdiction.clone(),
+        rule: row.id.to_string(),
+        jurisdiction: row.jurisdiction.to_string(),
         kind: row.kind.clone(),
         call_kinds: wire_all(&row.call_kinds),
         audience: match row.audience {
@@ -110,7 +110,7 @@ pub(in crate::grpc) fn rule(rule: &Rule) -> pb::Rule {
         statutory: row.statutory,
         effective_from_date: row.effective_from.map(date),
         effective_to_date: row.effective_to.map(date),
-        citation: row.citation.clone(),
+        citation: row.citation.to_string(),
         certainty: match row.certainty {
             Certainty::Primary => pb::RuleCertainty::Primary,
             Certainty::Secondary => pb::RuleCertainty::Secondary,

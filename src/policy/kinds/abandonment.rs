@@ -43,6 +43,10 @@ impl RuleKind for Abandonment {
         false
     }
 
+    fn is_constant(&self) -> bool {
+        true
+    }
+
     fn judge(&self, _: &Rule, moment: &Moment<'_>) -> Finding {
         moment
             .info(format_args!("limits the share of calls without an agent"))

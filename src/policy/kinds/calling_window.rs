@@ -65,6 +65,10 @@ impl RuleKind for CallingWindow {
         !self.no_own_hours
     }
 
+    fn is_constant(&self) -> bool {
+        self.windows.is_none()
+    }
+
     fn judge(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
         let Some(week) = &self.windows else {
             return moment.info(format_args!("this jurisdiction sets no hours of its own"));

@@ -28,6 +28,10 @@ impl RuleKind for Disclosure {
         self.requires_notice
     }
 
+    fn is_constant(&self) -> bool {
+        !self.requires_notice
+    }
+
     fn judge(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
         if !self.requires_notice {
             let items = self.items.join(", ");

@@ -38,6 +38,11 @@ pub(super) trait RuleKind: DeserializeOwned {
     /// What the row says at this moment.
     fn judge(&self, rule: &Rule, moment: &Moment<'_>) -> Finding;
 
+    /// Whether the row informs, and says the same of every call at every time.
+    fn is_constant(&self) -> bool {
+        false
+    }
+
     /// Whether a row that fails may be met later with the same facts, by nothing but the passing of time.
     fn heals(&self) -> bool {
         false
@@ -91,6 +96,11 @@ macro_rules! kinds {
             /// What the row says at this moment.
             pub fn judge(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
                 match self { $(Self::$Variant(row) => row.judge(rule, moment),)+ }
+            }
+
+            /// Whether the row says the same of every call.
+            pub fn is_constant(&self) -> bool {
+                match self { $(Self::$Variant(row) => row.is_constant(),)+ }
             }
 
             /// Whether time alone may heal the row's failing.

@@ -47,6 +47,10 @@ impl RuleKind for Retention {
         false
     }
 
+    fn is_constant(&self) -> bool {
+        true
+    }
+
     fn judge(&self, _: &Rule, moment: &Moment<'_>) -> Finding {
         let record = match self.record {
             Record::Call => "call",

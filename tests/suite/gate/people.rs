@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(reopened.verdict, Verdict::Allow, "{:?}", reopened.denied_by);
         opt_out().await;
         let denied = bench.place(ANNA).await.decision.judgement.denied_by;
-        assert!(denied.contains(&"US-internal-dnc".to_owned()), "{denied:?}");
+        assert!(denied.contains(&"US-internal-dnc".into()), "{denied:?}");
     }
 
     pub async fn consent_is_recorded_and_withdrawn(bench: Bench) {
@@ -451,7 +451,7 @@ mod tests {
         }
         drop(stuck);
         let denied = bench.place(ANNA).await.decision.judgement.denied_by;
-        assert!(denied.contains(&"US-internal-dnc".to_owned()), "{denied:?}");
+        assert!(denied.contains(&"US-internal-dnc".into()), "{denied:?}");
     }
 
     pub async fn a_correction_may_add_an_opt_out_and_never_removes_one(bench: Bench) {

@@ -130,7 +130,7 @@ mod tests {
                     decision
                         .judgement
                         .denied_by
-                        .contains(&"HOUSE-closed".to_owned())
+                        .contains(&"HOUSE-closed".into())
                 );
                 assert!(
                     new || asked < acknowledged,
@@ -198,7 +198,7 @@ mod tests {
             decision
                 .judgement
                 .denied_by
-                .contains(&"HOUSE-closed".to_owned())
+                .contains(&"HOUSE-closed".into())
         );
     }
 
@@ -269,7 +269,7 @@ mod tests {
         };
         let rule = recall(&bench.gate.policy_now(&TenantId::default()).await.unwrap().1);
         let row = DisabledRule {
-            id: rule.clone(),
+            id: rule.to_string(),
             reason: "repealed".to_owned(),
             by: "key:anna".to_owned(),
         };

@@ -123,7 +123,7 @@ async fn rules_are_listed_by_place_and_kind_and_read_one_by_one() {
         }
     }
     let wanted: Vec<String> = (house.gate.pack().rules().iter())
-        .map(|rule| rule.common.id.clone())
+        .map(|rule| rule.common.id.to_string())
         .collect();
     assert_eq!(all, wanted);
 

@@ -69,7 +69,7 @@ certainty = "primary"
 fn every_jurisdiction_of_the_built_in_pack_has_a_vector() {
     let met: BTreeSet<String> = (pack().vectors().iter())
         .flat_map(|vector| judge(pack(), &vector.case).rules)
-        .map(|said| said.rule)
+        .map(|said| said.rule.into())
         .collect();
     let places = |wanted: &dyn Fn(&str) -> bool| -> BTreeSet<&str> {
         let rules = pack().rules().iter().filter(|rule| wanted(&rule.common.id));
@@ -220,7 +220,7 @@ fn a_closed_day_closes_its_own_hours_and_the_next_day_is_named() {
     assert!(
         window
             .evidence
-            .contains(&"closed_day=US-LA 2026-05-19".to_owned()),
+            .contains(&"closed_day=US-LA 2026-05-19".into()),
         "{:?}",
         window.evidence
     );
@@ -332,7 +332,7 @@ fn a_disabled_rule_is_shown_and_has_no_effect() {
             .diff(&less)
             .rows
             .iter()
-            .any(|row| row.table == "disabled_rule" && row.id == id)
+            .any(|row| row.table == "disabled_rule" && id == row.id)
     );
 
     let problems = told(with(&layer("US-national-dnc")));
@@ -351,7 +351,7 @@ fn a_disabled_rule_is_shown_and_has_no_effect() {
     swiss.facts.opt_outs =
         vec![serde_json::from_str(r#"{"at":"2026-10-01T00:00:00Z","kind":"objection"}"#).unwrap()];
     let denied = judge(&less, &swiss).denied_by;
-    assert!(denied.contains(&"POLICY-opt-out".to_owned()), "{denied:?}");
+    assert!(denied.contains(&"POLICY-opt-out".into()), "{denied:?}");
     let problems = told(with(&layer("US-nothing")));
     assert!(
         problems[0].contains("there is no rule `US-nothing`"),

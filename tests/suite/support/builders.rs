@@ -172,16 +172,19 @@ pub fn judgement(denied_by: &[&str]) -> Judgement {
         } else {
             Verdict::Deny
         },
-        denied_by: denied_by.iter().map(|rule| (*rule).to_owned()).collect(),
+        denied_by: denied_by
+            .iter()
+            .map(|rule| (*rule).to_owned().into())
+            .collect(),
         rules: vec![RuleResult {
-            rule: "US-calling-hours".to_owned(),
+            rule: "US-calling-hours".into(),
             outcome: RuleOutcome::Pass,
-            reason: "it is 12:00 there".to_owned(),
-            citation: "47 CFR 64.1200(c)(1)".to_owned(),
-            evidence: vec!["zone=America/New_York".to_owned()],
+            reason: "it is 12:00 there".into(),
+            citation: "47 CFR 64.1200(c)(1)".into(),
+            evidence: vec!["zone=America/New_York".into()],
         }],
-        jurisdictions: vec!["US".to_owned()],
-        zones: vec!["America/New_York".to_owned()],
+        jurisdictions: vec!["US".into()],
+        zones: vec!["America/New_York".into()],
         next_allowed_time: None,
         warnings: Vec::new(),
     }
