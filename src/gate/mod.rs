@@ -18,6 +18,7 @@ mod judge;
 mod law;
 mod policy;
 mod records;
+mod stops;
 mod suppress;
 
 use std::sync::Arc;
@@ -41,8 +42,9 @@ pub use config::{CampaignConfig, GateConfig};
 pub use contacts::ContactDraft;
 pub use dispositions::NewDisposition;
 pub use error::GateError;
-pub use policy::{Activated, NewRegionStop, PackSource};
+pub use policy::{Activated, PackSource};
 pub use records::NewConsent;
+pub use stops::NewRegionStop;
 pub use suppress::{BARRIER_WAIT, NewLift, NewSuppression};
 
 /// Reads both clocks together.

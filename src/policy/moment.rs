@@ -12,7 +12,7 @@ use super::facts::{Case, OptOutScope};
 use super::ground::Ground;
 use super::holidays::Holidays;
 use super::kinds::Kind;
-use super::operator::{ClosedDay, DisabledRule};
+use super::operator::DisabledRule;
 use super::pack::Pack;
 use super::rule::{Rank, Reach, Rule};
 use crate::domain::Text;
@@ -102,18 +102,6 @@ impl<'a> Scene<'a> {
         zones
             .map(|zone| Moment::new(self, now, Some(zone), explain))
             .collect()
-    }
-
-    /// Whether the person is, or may be, where this jurisdiction is.
-    fn is_within(&self, place: &str) -> bool {
-        if self.jurisdictions.iter().any(|name| name == place) {
-            return true;
-        }
-        let Some((country, _)) = place.split_once('-') else {
-            return false;
-        };
-        let of_country = |region: &str| region.split_once('-').is_some_and(|(c, _)| c == country);
-        self.countries.iter().any(|c| c == country) && !self.regions().any(of_country)
     }
 
     /// Regions that are known or presumed, for calendars of holidays.
@@ -286,23 +274,6 @@ impl<'a> Moment<'a> {
         } else {
             self.info(format_args!("shown only: this rule is not enforced"))
         }
-    }
-
-    /// The day closed by the operator that today is for this row of calling hours. A closed day closes the hours of its own
-    /// jurisdiction; where that sets none that are in play, all hours that are. Where the region is not known, a day of
-    /// any region of the country closes: unknown is not open.
-    pub fn closed_day(&self, rule: &Rule) -> Option<&'a ClosedDay> {
-        let scene = self.scene;
-        let date = self.date();
-        let all = &scene.pack.closed_days;
-        let first = all.partition_point(|day| day.date < date);
-        let today = (all.get(first..).into_iter().flatten()).take_while(|day| day.date == date);
-        today.into_iter().find(|day| {
-            let place = day.jurisdiction.as_str();
-            let own = |row: &Rule| row.common.jurisdiction == place;
-            let has_own = || self.rows().any(|row| own(row) && row.is_window_on(date));
-            scene.is_within(place) && (own(rule) || !has_own())
-        })
     }
 
     /// What a row says that says the same of every call: put into words once.

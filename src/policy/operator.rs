@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use jiff::civil::Date;
 use serde::Deserialize;
 
+use super::moment::{Moment, Scene};
 use super::pack::Pack;
-use super::rule::Certainty;
+use super::rule::{Certainty, Rule};
 use crate::place::knows_region;
 
 /// What begins the id of a row that was made so that a region can be stopped.
@@ -226,6 +227,39 @@ impl Pack {
                 rule.common.certainty.as_str()
             )
         })
+    }
+}
+
+impl<'a> Moment<'a> {
+    /// The day closed by the operator that today is for this row of calling hours. A closed day closes the hours of its own
+    /// jurisdiction; where that sets none that are in play, all hours that are. Where the region is not known, a day of
+    /// any region of the country closes: unknown is not open.
+    pub fn closed_day(&self, rule: &Rule) -> Option<&'a ClosedDay> {
+        let scene = self.scene;
+        let date = self.date();
+        let all = &scene.pack.closed_days;
+        let first = all.partition_point(|day| day.date < date);
+        let today = (all.get(first..).into_iter().flatten()).take_while(|day| day.date == date);
+        today.into_iter().find(|day| {
+            let place = day.jurisdiction.as_str();
+            let own = |row: &Rule| row.common.jurisdiction == place;
+            let has_own = || self.rows().any(|row| own(row) && row.is_window_on(date));
+            scene.is_within(place) && (own(rule) || !has_own())
+        })
+    }
+}
+
+impl Scene<'_> {
+    /// Whether the person is, or may be, where this jurisdiction is.
+    fn is_within(&self, place: &str) -> bool {
+        if self.jurisdictions.iter().any(|name| name == place) {
+            return true;
+        }
+        let Some((country, _)) = place.split_once('-') else {
+            return false;
+        };
+        let of_country = |region: &str| region.split_once('-').is_some_and(|(c, _)| c == country);
+        self.countries.iter().any(|c| c == country) && !self.regions().any(of_country)
     }
 }
 
