@@ -2,7 +2,7 @@
 //! deadline counts from one known point and a test can hold time in its hand.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::domain::time::{Micros, Mono, Reading};
@@ -33,6 +33,8 @@ impl Clock {
 pub struct ManualClock {
     wall_micros: AtomicI64,
     mono_nanos: AtomicU64,
+    /// Readings that are left until so much time passes.
+    jump: Mutex<Option<(u32, Duration)>>,
 }
 
 impl ManualClock {
@@ -42,6 +44,7 @@ impl ManualClock {
         Arc::new(Self {
             wall_micros: AtomicI64::new(wall.0),
             mono_nanos: AtomicU64::new(0),
+            jump: Mutex::new(None),
         })
     }
 
@@ -59,11 +62,25 @@ impl ManualClock {
         self.wall_micros.fetch_add(micros, Ordering::SeqCst);
     }
 
+    /// Lets time pass right after so many more readings, at least one: what a thread that is frozen between two of them
+    /// sees.
+    pub fn advance_after(&self, readings: u32, span: Duration) {
+        *self.jump.lock().unwrap_or_else(PoisonError::into_inner) = Some((readings, span));
+    }
+
     fn read(&self) -> Reading {
-        Reading {
+        let reading = Reading {
             wall: Micros(self.wall_micros.load(Ordering::SeqCst)),
             mono: Mono(Duration::from_nanos(self.mono_nanos.load(Ordering::SeqCst))),
+        };
+        let mut jump = self.jump.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((left, span)) = jump.take() {
+            match left.saturating_sub(1) {
+                0 => self.advance(span),
+                left => *jump = Some((left, span)),
+            }
         }
+        reading
     }
 }
 

@@ -199,6 +199,14 @@ CREATE INDEX attempts_by_call ON attempts (call_id);
 CREATE INDEX attempts_unended ON attempts (owner) WHERE outcome IS NULL;
 CREATE INDEX attempts_open ON attempts (attempt_id) WHERE permit_open;
 
+-- Opt-outs that a claim saw, a newer permission having opened again what they closed: no reason to cancel its attempt.
+CREATE TABLE attempt_opt_outs (
+    tenant_id TEXT NOT NULL,
+    attempt_id BLOB NOT NULL REFERENCES attempts (attempt_id),
+    suppression_id BLOB NOT NULL,
+    PRIMARY KEY (attempt_id, suppression_id)
+) STRICT;
+
 -- The history of calls.
 CREATE TABLE call_events (
     call_id BLOB NOT NULL REFERENCES calls (call_id),

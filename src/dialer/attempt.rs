@@ -51,9 +51,11 @@ pub(super) async fn run(
         Ok(Claimed::Denied(decision)) => {
             tracing::info!(call.id = %call_id, decision.id = %decision.decision_id, denied_by = ?decision.judgement.denied_by,
                 "the gate refused the call at dial time");
+            shared.tell(call_id).await;
         }
         Ok(Claimed::Expired) => {
-            tracing::info!(call.id = %call_id, "the call's time ran out in the queue")
+            tracing::info!(call.id = %call_id, "the call's time ran out in the queue");
+            shared.tell(call_id).await;
         }
         Ok(Claimed::Lost) => tracing::info!(call.id = %call_id, "another worker has the call"),
         Err(error) => undecided(&shared, &leased, &error).await,
@@ -69,9 +71,7 @@ struct Known<'a> {
 
 impl Drop for Known<'_> {
     fn drop(&mut self) {
-        let call_id = self.leased.call.call_id;
-        self.shared.active().remove(&call_id);
-        self.shared.gate.changed(call_id);
+        self.shared.active().remove(&self.leased.call.call_id);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome, Retr
 use crate::domain::ids::{AttemptId, AuditEntryId};
 use crate::domain::time::Micros;
 use crate::sip::Ending;
-use crate::store::{AttemptEnd, AuditEntry, Leased, NewEvent, Notice, Store, StoreError, Urgency};
+use crate::store::{AttemptEnd, AuditEntry, Leased, NewEvent, Store, StoreError, Urgency};
 
 use super::Shared;
 
@@ -124,14 +124,7 @@ impl<'a> Journal<'a> {
     }
 
     async fn tell(&self) {
-        self.shared.gate.changed(self.call.call_id);
-        // Other nodes' clients look by themselves if this is lost.
-        let _ = self
-            .shared
-            .gate
-            .store()
-            .notify(&Notice::CallChanged(self.call.call_id))
-            .await;
+        self.shared.tell(self.call.call_id).await;
     }
 }
 

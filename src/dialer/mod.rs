@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::domain::ids::{CallId, Incarnation, TenantId};
 use crate::gate::{Gate, vital};
 use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
+use crate::store::Notice;
 
 pub use config::{DialerConfig, TrunkConfig};
 
@@ -167,6 +168,15 @@ impl Shared {
     fn active(&self) -> MutexGuard<'_, HashMap<CallId, Active>> {
         // A task that panicked while it held the map left it whole: every change is one insertion or removal.
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells those who follow this call, on every node, that its history grew; they look by themselves if this is lost.
+    async fn tell(&self, call_id: CallId) {
+        let _ = self
+            .gate
+            .store()
+            .notify(&Notice::CallChanged(call_id))
+            .await;
     }
 
     /// Tells a call under way to end; once is enough.

@@ -80,7 +80,7 @@ async fn bury(shared: &Shared, dead: Incarnation, now: Reading) -> Result<(), St
     let orphans = store.read().await?.orphans(dead).await?;
     tracing::warn!(owner = %dead, attempts = orphans.len(), "a worker is gone; closing what it left");
     for (attempt_id, call_id, tenant) in orphans.into_iter().take(BURIED_MAX) {
-        let Some(call) = store.read().await?.call(&tenant, call_id).await? else {
+        let Some(call) = store.read().await?.call_to_end(&tenant, call_id).await? else {
             continue;
         };
         let outcome = Outcome::InterruptedUnknown;
@@ -102,7 +102,7 @@ async fn bury(shared: &Shared, dead: Incarnation, now: Reading) -> Result<(), St
             },
         )
         .await?;
-        shared.gate.changed(call_id);
+        shared.tell(call_id).await;
     }
     let mut tx = store.write(Urgency::Ordinary).await?;
     tx.requeue_leases_of(dead).await?;
@@ -120,9 +120,13 @@ async fn expire(shared: &Shared, now: Reading) -> Result<(), StoreError> {
         tx.insert_audit(&call.tenant, &[entry]).await?;
     }
     tx.commit().await?;
-    for call in expired {
-        shared.gate.changed(call.call_id);
-    }
+    let tell = async {
+        for call in &expired {
+            shared.tell(call.call_id).await;
+        }
+    };
+    // Who is not told looks by themselves; our own heart must beat.
+    let _ = tokio::time::timeout(BEAT_EVERY, tell).await;
     Ok(())
 }
 

@@ -88,6 +88,7 @@ async fn cancel_covered(shared: &Arc<Shared>) -> Result<(), StoreError> {
                     let why = note(&shared, &tenant, call_id, EventKind::OptOut);
                     let _ = tokio::time::timeout(LOOK_EVERY, why).await;
                     shared.hang_up(call_id, HangUpCause::OptOut);
+                    let _ = tokio::time::timeout(LOOK_EVERY, shared.tell(call_id)).await;
                 });
             }
         }
@@ -114,7 +115,6 @@ async fn note(shared: &Shared, tenant: &TenantId, call_id: CallId, kind: EventKi
     if let Err(error) = written.await {
         tracing::warn!(call.id = %call_id, %error, "the reason for ending the call was not stored");
     }
-    shared.gate.changed(call_id);
 }
 
 /// An attempt of ours that is on record and not known here was committed without our hearing of it: nothing was sent
@@ -137,7 +137,7 @@ async fn end_unsent(
             continue;
         }
         let store = shared.gate.store();
-        let Some(call) = store.read().await?.call(&tenant, call_id).await? else {
+        let Some(call) = store.read().await?.call_to_end(&tenant, call_id).await? else {
             continue;
         };
         let outcome = Outcome::PermitExpired;
@@ -158,7 +158,7 @@ async fn end_unsent(
             },
         )
         .await?;
-        shared.gate.changed(call_id);
+        shared.tell(call_id).await;
     }
     Ok(())
 }

@@ -25,12 +25,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::access::Principal;
 use crate::domain::call::{Call, CallRequest};
 use crate::domain::decision::Decision;
-use crate::domain::ids::{CallId, RequestId, TenantId};
+use crate::domain::ids::{RequestId, TenantId};
 use crate::domain::time::{Micros, Reading};
 use crate::policy::Pack;
 use crate::store::Store;
@@ -88,7 +88,6 @@ struct Core {
     campaigns: Campaigns,
     config: GateConfig,
     read: ReadClocks,
-    changes: broadcast::Sender<CallId>,
     /// No call is queued any more: the node is about to stop.
     closing: AtomicBool,
 }
@@ -104,7 +103,6 @@ impl Gate {
         config: GateConfig,
         read: ReadClocks,
     ) -> Self {
-        let (changes, _) = broadcast::channel(1024);
         let (queue, jobs) = mpsc::channel(config.queue_max.max(1));
         let core = Arc::new(Core {
             law: law::Law::new(pack, config.emergency_regions.clone()),
@@ -112,7 +110,6 @@ impl Gate {
             campaigns,
             config,
             read,
-            changes,
             closing: AtomicBool::new(false),
         });
         tokio::spawn(vital("gate", batch::run(Arc::clone(&core), jobs)));
@@ -156,18 +153,6 @@ impl Gate {
     #[must_use]
     pub fn read(&self) -> Reading {
         (self.core.read)()
-    }
-
-    /// Names calls whose history grew on this node. A hint: whoever follows a call looks by itself now and then too.
-    #[must_use]
-    pub fn changes(&self) -> broadcast::Receiver<CallId> {
-        self.core.changes.subscribe()
-    }
-
-    /// Tells those who follow this call to look.
-    pub fn changed(&self, call_id: CallId) {
-        // Nobody listening is no error.
-        let _ = self.core.changes.send(call_id);
     }
 
     /// Queues no call any more; what else is asked is still answered. The node is about to stop.

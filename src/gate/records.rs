@@ -193,7 +193,6 @@ impl Gate {
         if let Err(error) = self.store().notify(&Notice::CallChanged(call_id)).await {
             tracing::debug!(call.id = %call_id, %error, "the worker was not told; it looks by itself");
         }
-        self.changed(call_id);
         Ok(call)
     }
 

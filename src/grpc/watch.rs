@@ -1,5 +1,5 @@
 //! Following a call: its events in order, from any point on, until the last one. The history is read from the store, so
-//! that any node can go on where another stopped; hints from the gate only make it quick.
+//! that any node can go on where another stopped; notices, from this node and every other, only make it quick.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use uuid::Uuid;
 use crate::domain::access::Principal;
 use crate::domain::call::{CallEvent, EventKind};
 use crate::domain::ids::CallId;
+use crate::store::Notice;
 
 use super::pb::watch_call_response::Content;
 use super::{Api, convert, pb, status};
 
-/// Looks that often by itself: another node may be the one that dials.
-const LOOK: Duration = Duration::from_millis(150);
+/// Looks that often by itself: a notice may be lost, and what a dead node's sweeper writes is in no hurry.
+const LOOK: Duration = Duration::from_secs(2);
 /// Tells that it is alive that often.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Events read at once.
@@ -72,7 +73,7 @@ pub(super) async fn follow(
         )
     })?;
     // Before the first look, so that nothing falls between.
-    let changes = api.gate.changes();
+    let notices = api.gate.store().notices();
     let call = api
         .read()
         .await?
@@ -90,19 +91,19 @@ pub(super) async fn follow(
         out,
         _place: place,
     };
-    tokio::spawn(watch.run(changes, over));
+    tokio::spawn(watch.run(notices, over));
     Ok(ReceiverStream::new(events))
 }
 
 impl Watch {
     /// Until the last event was sent, the client left, or the server goes down.
-    async fn run(mut self, mut changes: broadcast::Receiver<CallId>, over: bool) {
+    async fn run(mut self, mut notices: broadcast::Receiver<Notice>, over: bool) {
         let closing = self.api.closing.clone();
         let out = self.out.clone();
         tokio::select! {
             () = closing.cancelled() => drop(out.send(Err(status::closing())).await),
             () = out.closed() => {}
-            result = self.events(&mut changes, over) => {
+            result = self.events(&mut notices, over) => {
                 if let Err(status) = result {
                     drop(out.send(Err(status)).await);
                 }
@@ -112,30 +113,28 @@ impl Watch {
 
     async fn events(
         &mut self,
-        changes: &mut broadcast::Receiver<CallId>,
+        notices: &mut broadcast::Receiver<Notice>,
         over: bool,
     ) -> Result<(), Status> {
-        let mut silent = Duration::ZERO;
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.reset();
         loop {
             let before = self.sent;
             if let Next::Over = self.send_new().await? {
                 return Ok(());
             }
             if self.sent > before {
-                silent = Duration::ZERO;
+                heartbeat.reset();
                 continue;
             }
             // All that there was is sent, and the call had ended before.
             if over {
                 return Ok(());
             }
-            if silent >= HEARTBEAT {
-                silent = Duration::ZERO;
-                self.send(Content::Heartbeat(pb::Heartbeat {})).await;
-            }
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => silent += LOOK,
-                () = named(changes, self.call_id) => {}
+                () = tokio::time::sleep(LOOK) => {}
+                () = named(notices, self.call_id) => {}
+                _ = heartbeat.tick() => self.send(Content::Heartbeat(pb::Heartbeat {})).await,
             }
         }
     }
@@ -178,14 +177,15 @@ fn is_last(event: &CallEvent) -> bool {
     )
 }
 
-/// Until this call is named, or hints were lost and anything may have happened.
-async fn named(changes: &mut broadcast::Receiver<CallId>, call_id: CallId) {
+/// Until this call is named, or notices were lost and anything may have happened.
+async fn named(notices: &mut broadcast::Receiver<Notice>, call_id: CallId) {
     loop {
-        match changes.recv().await {
-            Ok(changed) if changed == call_id => return,
+        match notices.recv().await {
+            Ok(Notice::CallChanged(changed)) if changed == call_id => return,
+            // Also said when the database's notices were interrupted.
+            Ok(Notice::OptOutWide) | Err(broadcast::error::RecvError::Lagged(_)) => return,
             Ok(_) => {}
-            Err(broadcast::error::RecvError::Lagged(_)) => return,
-            // The gate is gone; the timer goes on.
+            // The store is gone; the timer goes on.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }

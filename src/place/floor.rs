@@ -139,6 +139,9 @@ pub fn dialable(tables: &Tables, text: &str) -> Result<Dialable, NotDialable> {
     if !is_valid && begins_short(tables, code, national) {
         return Err(NotDialable::EmergencyOrShortNumber);
     }
+    if let Some(why) = refused_twice(tables, code, national).filter(|_| !is_valid) {
+        return Err(why);
+    }
     ordinary_type(kind, rate.map(|rate| rate.class))?;
     describe_elsewhere(tables, phone, code, (&parsed, kind))
 }
@@ -206,6 +209,18 @@ fn begins_short(tables: &Tables, code: u16, national: &str) -> bool {
     (2..national.len())
         .filter_map(|end| national.get(..end))
         .any(|head| tables.short.anywhere.contains(head) || is_short_in(tables, code, head))
+}
+
+/// What is wrong with the number inside, if the calling code stands there twice.
+fn refused_twice(tables: &Tables, code: u16, national: &str) -> Option<NotDialable> {
+    let inner = national.strip_prefix(&code.to_string())?;
+    if uncovered(inner).any(|rest| is_short_in(tables, code, rest))
+        || may_be_short(tables, code, inner)
+    {
+        return Some(NotDialable::EmergencyOrShortNumber);
+    }
+    let why = dialable(tables, &format!("+{national}")).err()?;
+    (why != NotDialable::NotPossible).then_some(why)
 }
 
 /// The area code of a +1 number, if the number can be a person's line.
@@ -406,6 +421,19 @@ mod tests {
         ] {
             check(text, Err(NotDialable::NotE164));
         }
+    }
+
+    #[test]
+    fn a_calling_code_written_twice_hides_nothing() {
+        for (text, why) in [
+            ("+3131999", NotDialable::EmergencyOrShortNumber),
+            ("+689689911", NotDialable::EmergencyOrShortNumber),
+            ("+381381900123456", NotDialable::PremiumRate),
+        ] {
+            check(text, Err(why));
+        }
+        // A line that the plan knows to begin like that is a line.
+        check("+597597999", Ok("SR"));
     }
 
     #[test]

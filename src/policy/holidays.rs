@@ -277,12 +277,13 @@ impl Holidays {
         self.computed.get(calendar).map(Computed)
     }
 
-    /// The name of the public holiday that this date is in the country. Without data the day counts as one.
+    /// The name of the public holiday that this date is in the country, in these regions or in any. Without data the day
+    /// counts as one.
     pub fn public<'r>(
         &self,
         country: &str,
         regions: impl Iterator<Item = &'r str> + Clone,
-        strict: bool,
+        any_region: bool,
         date: Date,
     ) -> Option<&str> {
         let Some(data) = self.public.get(country) else {
@@ -292,9 +293,7 @@ impl Holidays {
             return Some(NO_DATA);
         }
         let within = |region: &&str| region.split_once('-').is_some_and(|(c, _)| c == country);
-        let mut known = regions.filter(within).peekable();
-        let any_region = strict && known.peek().is_none();
-        let known: Vec<&str> = known.collect();
+        let known: Vec<&str> = regions.filter(within).collect();
         let named = data.days.get(&date)?.iter().find(|(region, _)| {
             region.is_empty() || any_region || known.contains(&region.as_str())
         });

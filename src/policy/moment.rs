@@ -43,8 +43,9 @@ impl<'a> Scene<'a> {
     /// Gathers the law in play (README 1.5).
     pub fn open(pack: &'a Pack, case: &'a Case, number: &Dialable) -> Self {
         let place = locate(pack.tables(), number, case.facts.location.as_ref());
-        let countries = law_countries(pack, number, case.facts.location.as_ref(), &place);
-        let regions = regions(pack, &place);
+        let called = called_countries(number, case.facts.location.as_ref(), &place);
+        let countries = laws_of(pack, &called);
+        let regions = regions(pack, &place, &called);
         let mut entries: Vec<(&str, bool)> = Vec::new();
         let mut add = |name, called| {
             if !entries.contains(&(name, called)) {
@@ -123,12 +124,11 @@ fn reaches(rule: &Rule, called: bool) -> bool {
 
 /// A union: the place that the best evidence names, the countries the number may belong to unless the person's stated
 /// country settles which, and the countries of all regions.
-fn law_countries(
-    pack: &Pack,
-    number: &Dialable,
+fn called_countries<'p>(
+    number: &'p Dialable,
     location: Option<&Location>,
-    place: &Place,
-) -> Vec<String> {
+    place: &'p Place,
+) -> Vec<&'p str> {
     let stated = location
         .and_then(|location| location.country.as_deref())
         .is_some_and(|stated| {
@@ -141,8 +141,13 @@ fn law_countries(
     }
     let known = place.known_regions.iter().chain(&place.number_regions);
     all.extend(known.filter_map(|region| region.split_once('-').map(|(country, _)| country)));
+    all
+}
+
+/// The countries whose law holds in these, each once.
+fn laws_of(pack: &Pack, called: &[&str]) -> Vec<String> {
     let mut countries: Vec<String> = Vec::new();
-    for country in all {
+    for country in called {
         let law = pack.law_of(country);
         if !countries.iter().any(|known| known == law) {
             countries.push(law.to_owned());
@@ -160,8 +165,9 @@ pub fn jurisdictions(
     location: Option<&Location>,
     place: &Place,
 ) -> Vec<String> {
-    let mut all = law_countries(pack, number, location, place);
-    for region in regions(pack, place) {
+    let called = called_countries(number, location, place);
+    let mut all = laws_of(pack, &called);
+    for region in regions(pack, place, &called) {
         if !all.contains(&region) {
             all.push(region);
         }
@@ -170,11 +176,11 @@ pub fn jurisdictions(
 }
 
 /// Known regions and those of the area code: both laws apply. A territory is a region of the law it is under.
-fn regions(pack: &Pack, place: &Place) -> Vec<String> {
+fn regions(pack: &Pack, place: &Place, called: &[&str]) -> Vec<String> {
     let mut regions: Vec<String> = Vec::new();
     regions.extend(place.known_regions.iter().cloned());
     regions.extend(place.number_regions.iter().cloned());
-    if let Some(country) = &place.country {
+    for country in called {
         let as_region = format!("{}-{country}", pack.law_of(country));
         if !pack.indexes_of(&as_region).is_empty() {
             regions.push(as_region);
@@ -239,11 +245,16 @@ impl<'a> Moment<'a> {
         moment
     }
 
-    /// A fallback gives way to a row of its kind from a more special jurisdiction. Rows that cannot decide displace none.
+    /// A fallback gives way to a row of its kind from a more special jurisdiction. Rows that cannot decide displace none
+    /// that can, and rows without hours of their own no hours.
     fn is_displaced(&self, fallback: &Rule) -> bool {
         self.rows().any(|rule| {
+            let tells = || match rule.kind {
+                Kind::CallingWindow(_) => false,
+                _ => rule.common.enforced && !fallback.kind.decides(),
+            };
             !rule.common.fallback
-                && rule.decides()
+                && (rule.decides() || tells())
                 && rule.rank > fallback.rank
                 && rule.kind.is_like(&fallback.kind)
         })
@@ -358,7 +369,16 @@ impl<'a> Moment<'a> {
             return calendar.holiday(date);
         }
         let strict = calendar == Holidays::PUBLIC_STRICT;
-        let public = |country: &str| holidays.public(country, scene.regions(), strict, date);
+        // An area code's region closes its own days too, but proves nothing: only a known region spares the others'.
+        let known = |country: &str| {
+            let regions = scene.place.known_regions.iter();
+            regions
+                .filter_map(|region| region.split_once('-'))
+                .any(|(of, _)| of == country)
+        };
+        let public = |country: &str| {
+            holidays.public(country, scene.regions(), strict && !known(country), date)
+        };
         match rule.rank {
             Rank::Country | Rank::State => public(rule.common.country()),
             // Policy and groups have no days of their own: those of every called country.

@@ -229,3 +229,6 @@ fn local(config: &SipConfig, bound: SocketAddr) -> Local {
         port: bound.port(),
     }
 }
+
+#[cfg(test)]
+mod tests;

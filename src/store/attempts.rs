@@ -14,6 +14,7 @@ use crate::domain::call::{CallKind, CallState, EventDetail, EventKind, Outcome};
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{AttemptId, CallId, DecisionId, Incarnation, PartyId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
+use crate::domain::suppression::SuppressionSubject;
 use crate::domain::time::Micros;
 
 /// An attempt about to be made.
@@ -73,10 +74,6 @@ pub enum CancelCause {
     /// Somebody asked to end the call.
     HangUp,
 }
-
-/// How far the clocks of two nodes may lie apart, for telling an opt-out recorded after a claim from one that the claim
-/// saw and that a newer permission reopened.
-const CLOCK_SKEW_MICROS: i64 = 5_000_000;
 
 row!(SequenceRow {
     call_id: Uuid,
@@ -158,7 +155,28 @@ impl Tx {
             cancel_requested: "boolean" = false,
             create_time: "bigint" = row.0.at.0,
         })?;
+        self.insert_opt_outs_seen(tenant, rows).await?;
         self.insert_events(&events).await
+    }
+
+    /// What the claims of this transaction saw and were allowed in spite of. Only what they did not see may cancel them, and
+    /// of two nodes' clocks none can tell which that is.
+    async fn insert_opt_outs_seen(&mut self, tenant: &TenantId, rows: &[NewAttempt]) -> Result<()> {
+        let mut seen = Vec::new();
+        for row in rows {
+            let about = [
+                SuppressionSubject::Number(row.number_key),
+                SuppressionSubject::Party(row.party_id),
+            ];
+            let covering = self.seen.iter().filter(|(_, it)| about.contains(it));
+            seen.extend(covering.map(|(id, _)| (row.attempt_id, *id)));
+        }
+        insert_rows!(self, "attempt_opt_outs", &seen, |row| {
+            tenant_id: "text" = tenant.0.as_str(),
+            attempt_id: "uuid" = row.0.0,
+            suppression_id: "uuid" = row.1.0,
+        })?;
+        Ok(())
     }
 
     /// Ends an attempt that has no outcome yet, and its call with it (claim-11, sweep-1); false = it had one, and nothing
@@ -301,15 +319,16 @@ impl Tx {
         }
     }
 
-    /// What this owner must cancel (claim-12): unanswered attempts that an opt-out covers, and calls that somebody asked
-    /// to end.
+    /// What this owner must cancel (claim-12): unanswered attempts that an opt-out covers which their claim did not see, and
+    /// calls that somebody asked to end.
     pub async fn cancels_for(
         &mut self,
         owner: Incarnation,
         at: Micros,
     ) -> Result<Vec<(AttemptId, CallId, CancelCause)>> {
         // An attempt of a living owner that a sweeper ended by mistake is to end: no opt-out would find it any more.
-        // An opt-out that the claim itself saw was reopened by a newer permission, or there would be no attempt.
+        // An opt-out that the claim itself saw was reopened by a newer permission, or there would be no attempt. Any other
+        // came later, whatever time of day the node that recorded it believed it was.
         const SQL: &str = "SELECT a.attempt_id, a.call_id, c.hang_up_requested AS hang_up
             FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id
             WHERE a.owner = $1 AND (a.outcome IS NULL AND c.hang_up_requested OR (c.answer_time IS NULL
@@ -317,14 +336,14 @@ impl Tx {
                 AND (a.outcome IS NOT NULL OR a.cancel_requested OR EXISTS (SELECT 1 FROM suppressions AS s WHERE s.tenant_id = a.tenant_id
                     AND (s.number_key = a.number_key OR s.party_id = a.party_id)
                     AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
-                    AND s.create_time >= a.create_time - $3
+                    AND NOT EXISTS (SELECT 1 FROM attempt_opt_outs AS o
+                        WHERE o.attempt_id = a.attempt_id AND o.suppression_id = s.suppression_id)
                     AND (s.seller IS NULL OR s.seller = a.seller)
                     AND (s.channels = '' OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))))))
             ORDER BY a.attempt_id";
         let rows: Vec<CancelRow> = on!(self, |conn| sqlx::query_as(SQL)
             .bind(owner.0)
             .bind(at.0)
-            .bind(CLOCK_SKEW_MICROS)
             .fetch_all(conn)
             .await)?;
         let cause = |hang_up| {

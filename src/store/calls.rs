@@ -153,7 +153,15 @@ impl Tx {
 
     /// One call.
     pub async fn call(&mut self, tenant: &TenantId, id: CallId) -> Result<Option<Call>> {
-        let row: Option<CallRow> = on!(self, |conn| {
+        let Some(row) = self.call_row(tenant, id).await? else {
+            return Ok(None);
+        };
+        self.load_keys(tenant, &[PartyId(row.party_id)]).await?;
+        self.read_call(row).map(Some)
+    }
+
+    async fn call_row(&mut self, tenant: &TenantId, id: CallId) -> Result<Option<CallRow>> {
+        on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
                 .text(CallRow::COLUMNS)
@@ -161,10 +169,20 @@ impl Tx {
                 .bind_text(&tenant.0);
             query.text(" AND call_id = ").bind_uuid(id.0);
             query.build_query_as().fetch_optional(conn).await
-        })?;
-        let Some(row) = row else { return Ok(None) };
-        self.load_keys(tenant, &[PartyId(row.party_id)]).await?;
-        self.read_call(row).map(Some)
+        })
+    }
+
+    /// One call, for whoever must end it: without its numbers, which it may no longer be possible to read.
+    pub async fn call_to_end(&mut self, tenant: &TenantId, id: CallId) -> Result<Option<Call>> {
+        let row = self.call_row(tenant, id).await?;
+        row.map(|row| {
+            self.read_call(CallRow {
+                sealed_number: None,
+                sealed_from: None,
+                ..row
+            })
+        })
+        .transpose()
     }
 
     /// Calls, newest first.

@@ -10,7 +10,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::notice::Notices;
 use super::vault::{Vault, make_key_file, read_key_file};
@@ -295,23 +295,19 @@ async fn assert_server(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Sets what every connection needs and reads it back.
+/// Sets what every connection needs and reads it back, all in one statement: when a node that stood still makes its
+/// connections anew, everybody waits for this.
 async fn set_session(conn: &mut PgConnection) -> sqlx::Result<()> {
-    let over_tcp: bool = sqlx::query_scalar("SELECT inet_client_addr() IS NOT NULL")
-        .fetch_one(&mut *conn)
+    // A Unix socket has no keep-alive and always reads back 0.
+    const SQL: &str = r"SELECT name, wanted, set_config(name, wanted, FALSE) FROM UNNEST($1::text[], $2::text[]) AS t (name, wanted)
+        WHERE inet_client_addr() IS NOT NULL OR name NOT LIKE 'tcp\_%'";
+    let (names, wanted): (Vec<&str>, Vec<&str>) = SESSION.into_iter().unzip();
+    let set: Vec<(String, String, String)> = sqlx::query_as(SQL)
+        .bind(names)
+        .bind(wanted)
+        .fetch_all(&mut *conn)
         .await?;
-    for (name, wanted) in SESSION {
-        // A Unix socket has no keep-alive and always reads back 0.
-        if name.starts_with("tcp_") && !over_tcp {
-            continue;
-        }
-        let set = "SELECT set_config($1, $2, FALSE)";
-        conn.execute(sqlx::query(set).bind(name).bind(wanted))
-            .await?;
-        let got: String = sqlx::query_scalar("SELECT current_setting($1)")
-            .bind(name)
-            .fetch_one(&mut *conn)
-            .await?;
+    for (name, wanted, got) in set {
         if got != wanted {
             let told = format!("PostgreSQL did not take {name}={wanted} and stays with {got}");
             return Err(sqlx::Error::Configuration(told.into()));

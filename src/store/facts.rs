@@ -147,6 +147,9 @@ impl Tx {
                 .load_attempts(tenant, &ids, &keys, earliest.minus(ATTEMPTS_LOOK_BACK))
                 .await?,
         };
+        let seen = known.suppressions.iter();
+        self.seen
+            .extend(seen.map(|each| (each.suppression_id, each.subject)));
         Ok(wanted.iter().map(|wanted| known.facts(wanted)).collect())
     }
 

@@ -11,9 +11,11 @@ use super::events::EventRow;
 use super::parties::number_key;
 use super::sql::Text as _;
 use super::vault::Label;
-use super::{Result, Tx, on, row};
+use super::{AuditEntry, Result, StoreError, Tx, on, row};
 use crate::domain::call::{Call, EventDetail, EventKind};
-use crate::domain::ids::{AttemptId, CallId, DecisionId, Incarnation, PartyId, TenantId};
+use crate::domain::ids::{
+    AttemptId, AuditEntryId, CallId, DecisionId, Incarnation, PartyId, TenantId,
+};
 use crate::domain::phone::NumberKey;
 use crate::domain::time::Micros;
 
@@ -43,6 +45,36 @@ pub struct ExpiredCall {
     pub actor: String,
 }
 
+/// What is known of a call of which something cannot be read.
+struct DamagedCall {
+    tenant: TenantId,
+    call_id: CallId,
+    number_key: NumberKey,
+    actor: String,
+}
+
+impl DamagedCall {
+    fn of(row: &CallRow) -> Result<Self> {
+        Ok(Self {
+            tenant: TenantId(row.tenant_id.clone()),
+            call_id: CallId(row.call_id),
+            number_key: number_key(&row.number_key)?,
+            actor: row.actor.clone(),
+        })
+    }
+
+    fn entry(&self, why: &str, at: Micros) -> AuditEntry {
+        AuditEntry {
+            entry_id: AuditEntryId::new(at),
+            kind: "call.unreadable".to_owned(),
+            actor: self.actor.clone(),
+            subject_key: Some(self.number_key.0),
+            payload: serde_json::json!({ "call_id": self.call_id, "why": why }),
+            at,
+        }
+    }
+}
+
 row!(ExpiredRow {
     call_id: Uuid,
     tenant_id: String,
@@ -58,7 +90,8 @@ row!(DeniedRow {
 });
 
 impl Tx {
-    /// Leases the oldest queued calls of a trunk that nobody else is taking (lease-1).
+    /// Leases the oldest queued calls of a trunk that nobody else is taking (lease-1). One of which something cannot be
+    /// read ends right there, and holds up no other.
     pub async fn lease_calls(
         &mut self,
         owner: Incarnation,
@@ -92,24 +125,77 @@ impl Tx {
         .into_iter()
         .collect();
         let tenants: BTreeSet<&str> = rows.iter().map(|row| row.tenant_id.as_str()).collect();
+        let mut unreadable = Vec::new();
         for tenant in tenants {
             let of_tenant = rows.iter().filter(|row| row.tenant_id == tenant);
             let parties: Vec<PartyId> = of_tenant.map(|row| PartyId(row.party_id)).collect();
-            self.load_keys(&TenantId(tenant.to_owned()), &parties)
-                .await?;
+            unreadable.extend(
+                self.load_sound_keys(&TenantId(tenant.to_owned()), &parties)
+                    .await?,
+            );
         }
-        rows.into_iter()
-            .map(|mut row| {
-                let sealed = offers.remove(&row.call_id).flatten();
-                let offer = self.open_for(PartyId(row.party_id), Label::Sdp, sealed.as_deref())?;
-                Ok(Leased {
-                    lease_epoch: row.lease_epoch,
-                    subject: row.subject.take(),
-                    sdp_offer: offer.unwrap_or_default(),
-                    call: self.read_call(row)?,
-                })
-            })
-            .collect()
+        let unreadable: HashMap<PartyId, StoreError> = unreadable.into_iter().collect();
+        let (mut leased, mut damaged) = (Vec::new(), Vec::new());
+        for row in rows {
+            let sealed = offers.remove(&row.call_id).flatten();
+            let known = DamagedCall::of(&row);
+            let opened = match unreadable.get(&PartyId(row.party_id)) {
+                Some(error) => Err(error.to_string()),
+                None => self
+                    .open_lease(row, sealed.as_deref())
+                    .map_err(|error| error.to_string()),
+            };
+            match opened {
+                Ok(opened) => leased.push(opened),
+                Err(why) => damaged.push((known?, why)),
+            }
+        }
+        self.set_aside(&damaged, at).await?;
+        Ok(leased)
+    }
+
+    fn open_lease(&self, mut row: CallRow, sealed_offer: Option<&[u8]>) -> Result<Leased> {
+        let offer = self.open_for(PartyId(row.party_id), Label::Sdp, sealed_offer)?;
+        Ok(Leased {
+            lease_epoch: row.lease_epoch,
+            subject: row.subject.take(),
+            sdp_offer: offer.unwrap_or_default(),
+            call: self.read_call(row)?,
+        })
+    }
+
+    /// Ends calls that cannot be read, undialed: whoever leased them again would fail again, and with them all that wait
+    /// for the same trunk.
+    async fn set_aside(&mut self, damaged: &[(DamagedCall, String)], at: Micros) -> Result<()> {
+        const SQL: &str = "UPDATE calls SET queue_state = 'done', state = 'failed', end_time = $2,
+                last_sequence = last_sequence + 1
+            WHERE call_id = $1 AND queue_state = 'leased' RETURNING last_sequence";
+        for (call, why) in damaged {
+            tracing::error!(call.id = %call.call_id, why, "a queued call cannot be read; it is ended and not dialed");
+            let sequence: i64 = on!(self, |conn| sqlx::query_scalar(SQL)
+                .bind(call.call_id.0)
+                .bind(at.0)
+                .fetch_one(conn)
+                .await)?;
+            let detail = EventDetail {
+                note: Some(
+                    "what is stored of the call cannot be read, so it was not dialed".to_owned(),
+                ),
+                ..EventDetail::default()
+            };
+            let (tenant, kind) = (&call.tenant, EventKind::Ended);
+            self.insert_events(&[EventRow::new(
+                tenant,
+                call.call_id,
+                sequence,
+                at,
+                kind,
+                &detail,
+            )?])
+            .await?;
+            self.insert_audit(tenant, &[call.entry(why, at)]).await?;
+        }
+        Ok(())
     }
 
     /// Gives a lease back (lease-2); false = it was not ours any more.

@@ -41,8 +41,9 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
 
-use crate::domain::ids::PartyId;
+use crate::domain::ids::{PartyId, SuppressionId};
 use crate::domain::phone::NumberHasher;
+use crate::domain::suppression::SuppressionSubject;
 use notice::Notices;
 use sql::{insert_rows, on, row};
 use vault::{DataKey, Vault};
@@ -180,6 +181,8 @@ pub struct Tx {
     vault: Arc<Vault>,
     /// The data keys met so far; none for an erased person. They live no longer than the transaction.
     keys: HashMap<PartyId, Option<DataKey>>,
+    /// Opt-outs among the facts that were loaded here, and whom they are about.
+    seen: HashMap<SuppressionId, SuppressionSubject>,
     /// A statement failed, so nothing here may be taken for done: PostgreSQL answers such a COMMIT with a silent rollback.
     failed: bool,
     writing: bool,
@@ -290,6 +293,7 @@ impl Store {
             inner,
             vault: Arc::clone(&self.shared.vault),
             keys: HashMap::new(),
+            seen: HashMap::new(),
             failed: false,
             writing,
             _turn: turn,

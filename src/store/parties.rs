@@ -296,6 +296,19 @@ impl Tx {
 
     /// Brings the data keys of these people into [`Tx::key_of`]. A person nobody recorded is an error.
     pub(super) async fn load_keys(&mut self, tenant: &TenantId, ids: &[PartyId]) -> Result<()> {
+        match self.load_sound_keys(tenant, ids).await?.pop() {
+            None => Ok(()),
+            Some((_, error)) => Err(error),
+        }
+    }
+
+    /// The same for those whose keys can be unwrapped; answers the others, and why.
+    pub(super) async fn load_sound_keys(
+        &mut self,
+        tenant: &TenantId,
+        ids: &[PartyId],
+    ) -> Result<Vec<(PartyId, StoreError)>> {
+        let mut damaged = Vec::new();
         let mut wanted: Vec<Uuid> = ids
             .iter()
             .filter(|id| !self.keys.contains_key(id))
@@ -304,7 +317,7 @@ impl Tx {
         wanted.sort_unstable();
         wanted.dedup();
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(damaged);
         }
         let rows: Vec<KeyRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new(
@@ -326,10 +339,13 @@ impl Tx {
             let key = row
                 .wrapped_key
                 .map(|wrapped| self.vault.unwrap(party, &wrapped))
-                .transpose()?;
-            self.keys.insert(party, key);
+                .transpose();
+            match key {
+                Ok(key) => drop(self.keys.insert(party, key)),
+                Err(error) => damaged.push((party, error)),
+            }
         }
-        Ok(())
+        Ok(damaged)
     }
 
     /// A key that was loaded; none for an erased person.

@@ -16,7 +16,7 @@ use crate::support::builders::TestStore;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Moves the clock with the machine's, but never by much: a machine that stalls must not eat up a permit's life.
-async fn tick(clock: Arc<ManualClock>) {
+pub async fn tick(clock: Arc<ManualClock>) {
     let mut last = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(Duration::from_millis(2)).await;

@@ -14,6 +14,7 @@ mod dialer;
 mod gate;
 mod grpc;
 mod joints;
+mod law;
 mod policy;
 mod sip;
 mod store;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dialgate::domain::access::{ApiKey, Role};
-use dialgate::domain::call::{CallKind, CallState, EventDetail, EventKind, Outcome};
+use dialgate::domain::call::{Call, CallKind, CallState, EventDetail, EventKind, Outcome};
 use dialgate::domain::consent::ConsentAction;
 use dialgate::domain::disposition::{AttemptResult, Disposition, DispositionCode};
 use dialgate::domain::filter::{Field, Filter};
@@ -16,7 +16,7 @@ use dialgate::domain::ids::{
     Incarnation, PartyId, RequestId, SuppressionId, TenantId,
 };
 use dialgate::domain::party::{Audience, LineType};
-use dialgate::domain::phone::NumberKey;
+use dialgate::domain::phone::{NumberKey, Phone};
 use dialgate::domain::suppression::{
     Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSubject,
 };
@@ -24,7 +24,7 @@ use dialgate::domain::time::Micros;
 use dialgate::policy::facts::{OptOutKind, OptOutScope};
 use dialgate::store::{
     AUDIT_FIELDS, AttemptEnd, AuditEntry, CALL_FIELDS, CONSENT_FIELDS, CancelCause,
-    DECISION_FIELDS, Engine, FactsWanted, ListQuery, NewEvent, Notice, Page, PageKey,
+    DECISION_FIELDS, Engine, FactsWanted, ListQuery, NewAttempt, NewEvent, Notice, Page, PageKey,
     SUPPRESSION_FIELDS, Store, StoreConfig, StoreError, StoredRequest, Tx, Urgency, party_lock_key,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnection};
@@ -75,6 +75,7 @@ contract![
     requests_are_remembered,
     a_call_runs_from_queue_to_outcome,
     leases_are_given_once,
+    a_call_that_cannot_be_read_holds_up_no_other,
     a_double_claim_is_impossible,
     a_further_claim_supersedes_the_old_one,
     an_outcome_is_fixed_once,
@@ -1279,10 +1280,96 @@ async fn permits_longer_than_the_proof_are_refused(store: TestStore) {
     }
 }
 
+/// Of four calls three are damaged, each in another place.
+async fn a_call_that_cannot_be_read_holds_up_no_other(store: TestStore) {
+    let mut calls = Vec::new();
+    for number in 1..=4 {
+        calls.push(store.queued(phone(number)).await.call);
+    }
+    store
+        .damage(
+            "UPDATE calls SET sealed_number = $1 WHERE call_id = $2",
+            calls[0].call_id.0,
+        )
+        .await;
+    store
+        .damage(
+            "UPDATE parties SET wrapped_key = $1 WHERE party_id = $2",
+            calls[1].party_id.0,
+        )
+        .await;
+    store
+        .damage(
+            "UPDATE calls SET sealed_offer = $1 WHERE call_id = $2",
+            calls[2].call_id.0,
+        )
+        .await;
+    let mut tx = store.write().await;
+    let leased = tx
+        .lease_calls(Incarnation::new(NOON), "main", 9, after(1))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let leased: Vec<CallId> = leased.iter().map(|leased| leased.call.call_id).collect();
+    assert_eq!(leased, [calls[3].call_id]);
+
+    let mut tx = store.read().await;
+    assert!(matches!(
+        tx.call(&tenant(), calls[0].call_id).await,
+        Err(StoreError::Damaged { .. })
+    ));
+    for call in &calls[..3] {
+        let ended = tx
+            .call_to_end(&tenant(), call.call_id)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!((ended.state, ended.outcome), (CallState::Failed, None));
+        assert_eq!(
+            (ended.end_time, ended.actor),
+            (Some(after(1)), call.actor.clone())
+        );
+    }
+    assert!(
+        tx.call_to_end(&tenant(), CallId::new(NOON))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let events = tx
+        .events_after(&tenant(), calls[0].call_id, 0, 10)
+        .await
+        .unwrap();
+    let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Queued, EventKind::Ended]);
+    assert!(
+        events[1]
+            .detail
+            .note
+            .as_ref()
+            .unwrap()
+            .contains("cannot be read")
+    );
+    let filter = list("kind = \"call.unreadable\"", AUDIT_FIELDS);
+    let entries = tx.audit_entries(&tenant(), &filter).await.unwrap().rows;
+    assert_eq!(entries.len(), 3);
+    drop(tx);
+    // And they stay ended: the next lease does not meet them again.
+    let mut tx = store.write().await;
+    assert!(
+        tx.lease_calls(Incarnation::new(NOON), "main", 9, after(2))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
 async fn cancels_are_found_by_their_owner(store: TestStore) {
     let owner = Incarnation::new(NOON);
     let mut made = BTreeMap::new();
-    for number in 1..=9 {
+    let claim_that_saw = claimed_in_spite_of_an_opt_out(&store, phone(6), owner).await;
+    made.insert(6, claim_that_saw);
+    for number in [1, 2, 3, 4, 5, 7, 8, 9, 10] {
         made.insert(number, store.claimed(phone(number), owner).await);
     }
     let id = |number: u32| (made[&number].1.attempt_id, made[&number].0.call_id);
@@ -1314,14 +1401,15 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
         new.channels = vec![CallKind::Prerecorded, CallKind::LiveManual];
     })
     .await;
-    // Not these: another seller, another kind, expired, recorded long before the claim that saw it.
+    // 10: recorded after the claim by a node whose clock is an hour behind.
+    add(subject(10), &|new| new.recorded_at = after(-3600)).await;
+    // Not these: another seller, another kind, expired; and 6, whose claim saw it.
     add(subject(5), &|new| new.seller = Some("other".to_owned())).await;
     add(subject(5), &|new| new.channels = vec![CallKind::Autodialed]).await;
     add(subject(5), &|new| {
         (new.reason, new.expires_at) = (SuppressionReason::Internal, Some(NOON))
     })
     .await;
-    add(subject(6), &|new| new.recorded_at = after(-3600)).await;
     // 7: answered, so an opt-out does not cut it. 8: answered, and somebody hangs up. 9: over.
     add(subject(7), &|_| {}).await;
     for number in [7, 8] {
@@ -1339,7 +1427,7 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
         .unwrap();
     assert_eq!(state, Some(CallState::Answered));
     add_end(&mut tx, id(9)).await;
-    let mut expected: Vec<_> = [1, 2, 3, 4]
+    let mut expected: Vec<_> = [1, 2, 3, 4, 10]
         .map(|number| (id(number).0, id(number).1, CancelCause::OptOut))
         .into_iter()
         .chain([(id(8).0, id(8).1, CancelCause::HangUp)])
@@ -1354,6 +1442,42 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
         "another process"
     );
     tx.commit().await.unwrap();
+}
+
+/// A claim whose facts had an opt-out among them.
+async fn claimed_in_spite_of_an_opt_out(
+    store: &TestStore,
+    number: Phone,
+    owner: Incarnation,
+) -> (Call, NewAttempt) {
+    let call = store.queued(number).await.call;
+    let mut tx = store.write().await;
+    let mut opt_out = suppression(SuppressionSubject::Number(call.number_key));
+    // By a node whose clock is an hour ahead.
+    opt_out.recorded_at = after(3600);
+    tx.insert_suppression(&tenant(), &opt_out).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = store.write().await;
+    let leased = tx.lease_calls(owner, "main", 1, NOON).await.unwrap();
+    let asked = FactsWanted {
+        number,
+        number_key: call.number_key,
+        party_id: call.party_id,
+        seller: call.seller.clone(),
+        call_kind: call.call_kind,
+        call_id: Some(call.call_id),
+        at: NOON,
+    };
+    let facts = tx.load_facts(&tenant(), &[asked]).await.unwrap();
+    assert_eq!(facts[0].opt_outs.len(), 1);
+    let made = attempt(&leased[0].call, owner);
+    let fence = [(call.call_id, leased[0].lease_epoch, made.attempt_id)];
+    tx.fence_claims(&fence).await.unwrap();
+    tx.insert_attempts(&tenant(), std::slice::from_ref(&made))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    (leased[0].call.clone(), made)
 }
 
 async fn add_end(tx: &mut Tx, (attempt, call): (AttemptId, CallId)) {

@@ -62,7 +62,12 @@ enum Period {
 }
 
 impl RuleKind for GroundValidity {
-    fn check(&self, _: &Common, _: &Names, problems: &mut Vec<String>) {
+    fn check(&self, common: &Common, _: &Names, problems: &mut Vec<String>) {
+        if !common.lifted_by.is_empty() {
+            problems.push(
+                "`lifted_by` on a row that denies nothing by itself; leave it out".to_owned(),
+            );
+        }
         if self.max_age_months.is_none() && (self.only_period.is_some() || self.end_exclusive) {
             problems.push("`only_period` and `end_exclusive` need `max_age_months`".to_owned());
         }

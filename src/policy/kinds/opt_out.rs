@@ -35,7 +35,12 @@ enum Scope {
 }
 
 impl RuleKind for OptOut {
-    fn check(&self, _: &Common, _: &Names, problems: &mut Vec<String>) {
+    fn check(&self, common: &Common, _: &Names, problems: &mut Vec<String>) {
+        if !common.lifted_by.is_empty() {
+            problems.push(
+                "`lifted_by` on an opt-out; name in `reopened_by` what opens the line when given after it".to_owned(),
+            );
+        }
         // Only an act of consent has a time of its own that can lie after the opt-out.
         if !self.reopened_by.iter().all(|ground| ground.is_consent()) {
             problems.push("`reopened_by` takes forms of consent only".to_owned());

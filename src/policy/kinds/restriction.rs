@@ -31,7 +31,13 @@ pub(in super::super) enum When {
 }
 
 impl RuleKind for Restriction {
-    fn check(&self, _: &Common, _: &Names, problems: &mut Vec<String>) {
+    fn check(&self, common: &Common, _: &Names, problems: &mut Vec<String>) {
+        let person = matches!(self.when, When::RestrictionActive | When::KnownMinor);
+        if !person && !common.lifted_by.is_empty() {
+            problems.push(
+                "`lifted_by` on a row that denies what nobody knows; nothing lifts that".to_owned(),
+            );
+        }
         let only_consent = self.reopened_by.iter().all(|g| *g == Ground::Consent);
         let may_reopen = self.when == When::RestrictionActive || self.reopened_by.is_empty();
         if !only_consent || !may_reopen {
@@ -42,12 +48,12 @@ impl RuleKind for Restriction {
         }
     }
 
-    fn judge(&self, _: &Rule, moment: &Moment<'_>) -> Finding {
+    fn judge(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
         let scene = moment.scene;
         match self.when {
-            When::RestrictionActive => self.restricted(moment),
+            When::RestrictionActive => self.restricted(rule, moment),
             When::KnownMinor if scene.case.facts.minor == Some(true) => {
-                moment.fail(format_args!("the person is known to be under 18"))
+                moment.fail_unless_lifted(rule, format_args!("the person is known to be under 18"))
             }
             When::KnownMinor => moment.pass(format_args!("the person is not known to be under 18")),
             When::NoCandidateZone => {
@@ -80,7 +86,7 @@ impl RuleKind for Restriction {
 }
 
 impl Restriction {
-    fn restricted(&self, moment: &Moment<'_>) -> Finding {
+    fn restricted(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
         let Some(restriction) = &moment.scene.case.facts.restriction else {
             return moment.pass(format_args!("use of the record is not restricted"));
         };
@@ -93,7 +99,7 @@ impl Restriction {
                     format_args!("use of the record is restricted"),
                 )
                 .with(format_args!("consent.at={}", given.at)),
-            _ => moment.fail(format_args!("use of the record is restricted")),
+            _ => moment.fail_unless_lifted(rule, format_args!("use of the record is restricted")),
         }
         .with(format_args!("restriction.since={since}"))
     }

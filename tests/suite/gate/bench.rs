@@ -15,10 +15,10 @@ use dialgate::domain::party::{
 };
 use dialgate::domain::phone::Phone;
 use dialgate::domain::suppression::{SuppressionReason, SuppressionSource};
-use dialgate::domain::time::Micros;
+use dialgate::domain::time::{Micros, Reading};
 use dialgate::gate::{
     Ask, Campaigns, ClaimRequest, Claimed, ContactDraft, Gate, GateConfig, GateError,
-    NewSuppression, Placed,
+    NewSuppression, Placed, ReadClocks,
 };
 use dialgate::policy::{Pack, Permit};
 use dialgate::store::{Leased, Urgency};
@@ -107,18 +107,41 @@ impl Bench {
     /// Another node, whose configuration brings this pack.
     pub fn bringing(&self, pack: Arc<Pack>) -> Gate {
         let campaigns = vec![campaign("us", "US", "seller")];
-        Self::gate_of(&self.store, &self.clock, campaigns, pack)
+        let clock = Clock::Manual(Arc::clone(&self.clock));
+        Self::gate_of(&self.store, Arc::new(move || clock.read()), campaigns, pack)
+    }
+
+    /// Another node, whose time of day is so many seconds off.
+    pub fn elsewhere(&self, seconds_off: i64) -> Gate {
+        let clock = Clock::Manual(Arc::clone(&self.clock));
+        let read = move || {
+            let reading = clock.read();
+            Reading {
+                wall: Micros(reading.wall.0 + seconds_off * 1_000_000),
+                ..reading
+            }
+        };
+        Self::gate_with(
+            &self.store,
+            Arc::new(read),
+            vec![campaign("us", "US", "seller")],
+        )
     }
 
     fn gate(store: &TestStore, clock: &Arc<ManualClock>, campaigns: Vec<Campaign>) -> Gate {
+        let clock = Clock::Manual(Arc::clone(clock));
+        Self::gate_with(store, Arc::new(move || clock.read()), campaigns)
+    }
+
+    fn gate_with(store: &TestStore, read: ReadClocks, campaigns: Vec<Campaign>) -> Gate {
         static PACK: std::sync::LazyLock<Arc<Pack>> =
             std::sync::LazyLock::new(|| Arc::new(Pack::embedded().unwrap()));
-        Self::gate_of(store, clock, campaigns, Arc::clone(&PACK))
+        Self::gate_of(store, read, campaigns, Arc::clone(&PACK))
     }
 
     fn gate_of(
         store: &TestStore,
-        clock: &Arc<ManualClock>,
+        read: ReadClocks,
         campaigns: Vec<Campaign>,
         pack: Arc<Pack>,
     ) -> Gate {
@@ -126,13 +149,12 @@ impl Bench {
             trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(),
             ..GateConfig::default()
         };
-        let clock = Clock::Manual(Arc::clone(clock));
         Gate::start(
             store.store.clone(),
             pack,
             Campaigns::new(campaigns),
             config,
-            Arc::new(move || clock.read()),
+            read,
         )
     }
 

@@ -12,6 +12,7 @@ on_both! {
     what_the_campaign_does_not_allow_is_refused_before_the_law,
     p05_no_emergency_or_premium_number_is_decided_on,
     a_placement_that_nobody_waits_for_is_not_dialed,
+    p07_a_placement_committed_too_late_is_taken_back,
     a_node_that_stops_places_no_calls,
     a_full_trunk_says_when_to_come_again,
     many_are_decided_together_and_each_gets_its_own_answer,
@@ -20,10 +21,13 @@ on_both! {
 mod tests {
     use std::time::Duration;
 
-    use dialgate::domain::call::{CallKind, CallState};
+    use dialgate::domain::call::{CallKind, CallState, Outcome};
     use dialgate::domain::decision::{Decision, Stage, Verdict};
+    use dialgate::domain::filter::Filter;
+    use dialgate::domain::ids::TenantId;
     use dialgate::gate::GateError;
     use dialgate::policy::facts::Case;
+    use dialgate::store::{CALL_FIELDS, ListQuery};
 
     use crate::gate::bench::{Bench, QUEUE_MAX, campaign, phone};
 
@@ -204,6 +208,36 @@ mod tests {
         request.answer_by = Some(bench.now().plus(Duration::from_secs(1)));
         assert!(bench.gate.place(request).await.unwrap().call.is_some());
         assert_eq!(bench.lease().await.len(), 1);
+    }
+
+    /// The commit came when the client had given up: what it placed is ended before a worker leases it.
+    pub async fn p07_a_placement_committed_too_late_is_taken_back(bench: Bench) {
+        bench.callable(ANNA).await;
+        let mut request = bench.request(ANNA);
+        request.answer_by = Some(bench.now().plus(Duration::from_secs(1)));
+        // Between the gate's first look at the clock, which is in time, and its next, after COMMIT.
+        bench.clock.advance_after(1, Duration::from_secs(5));
+        let late = bench.gate.place(request.clone()).await.unwrap_err();
+        assert!(matches!(late, GateError::RequestExpired), "{late}");
+        assert!(bench.lease().await.is_empty());
+        let all = ListQuery {
+            filter: Filter::parse("", CALL_FIELDS).unwrap(),
+            page_size: 10,
+            after: None,
+        };
+        let mut tx = bench.store.read().await;
+        let calls = tx.list_calls(&TenantId::default(), &all).await;
+        drop(tx);
+        let call = calls.unwrap().rows.remove(0);
+        assert_eq!(
+            (call.state, call.outcome),
+            (CallState::Canceled, Some(Outcome::Canceled))
+        );
+        // The same request with more patience is answered as it was decided, and still is no call.
+        request.answer_by = None;
+        let again = bench.gate.place(request).await.unwrap();
+        assert_eq!(again.call.unwrap().call_id, call.call_id);
+        assert!(bench.lease().await.is_empty());
     }
 
     pub async fn a_node_that_stops_places_no_calls(bench: Bench) {

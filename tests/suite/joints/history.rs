@@ -77,6 +77,13 @@ fn entry(kind: &str, about: &str) -> Entry {
     }
 }
 
+fn wish() -> Wish {
+    Wish::Place {
+        to: TO.to_owned(),
+        from: FROM.to_owned(),
+    }
+}
+
 /// A call placed at 10, claimed at 20, sent at 30, busy at 40.
 fn one_call() -> History {
     let decision = |id: &str, stage: &str| Decision {
@@ -92,13 +99,7 @@ fn one_call() -> History {
         call: Some("c1".to_owned()),
     };
     History {
-        operations: vec![operation(
-            "agent",
-            "r1",
-            Wish::Place { to: TO.to_owned() },
-            10,
-            end,
-        )],
+        operations: vec![operation("agent", "r1", wish(), 10, end)],
         packets: vec![packet(30, "INVITE"), packet(40, "486"), packet(45, "ACK")],
         stored: Stored {
             decisions: vec![decision("d1", "place"), decision("d2", "claim")],
@@ -307,9 +308,8 @@ fn good_histories_that_look_bad_pass() {
     // The same answer twice, an error that says that nothing was done, and a lift that was one already.
     passes(&but(lifted(), |it| {
         it.operations.push(it.operations[0].clone());
-        let wish = Wish::Place { to: TO.to_owned() };
         it.operations
-            .push(operation("agent", "r9", wish, 200, End::Refused(at(201))));
+            .push(operation("agent", "r9", wish(), 200, End::Refused(at(201))));
         it.operations.push(lift("third", 300, ok(310, "s1")));
     }));
 }
@@ -343,6 +343,29 @@ fn p01_an_invite_without_its_allow_is_seen() {
         &[],
         &but(one_call(), |it| {
             it.packets[0].from = "+61255500002".to_owned()
+        }),
+    );
+    // Sent as it was stored, and stored as nobody asked for it.
+    breaks(
+        "P-01",
+        &[],
+        &but(one_call(), |it| {
+            it.packets[0].from = "+61255500002".to_owned();
+            it.stored.calls[0].from = "+61255500002".to_owned();
+        }),
+    );
+    breaks(
+        "P-01",
+        &[],
+        &but(one_call(), |it| {
+            let to = "+61255500042";
+            it.packets[0].to = to.to_owned();
+            it.stored.calls[0].number = to.to_owned();
+            it.stored.attempts[0].number = to.to_owned();
+            it.stored
+                .decisions
+                .iter_mut()
+                .for_each(|each| each.number = to.to_owned());
         }),
     );
     // Denied; decided about another number; decided, but not at dial time; not there at all.
@@ -620,7 +643,7 @@ fn p07_a_request_that_counts_twice_is_seen() {
     // Answered, and forgotten by the store.
     breaks(
         "P-07",
-        &[],
+        &["P-01"],
         &but(one_call(), |it| it.stored.requests.clear()),
     );
     // A repeated opt-out that names another row.
@@ -739,20 +762,26 @@ fn p16_an_effect_without_its_entry_is_seen() {
 
 #[test]
 fn a_ringing_call_that_an_opt_out_leaves_ringing_is_seen() {
-    let delays = |packets: Vec<Packet>| {
-        cancel_delays(&but(opted_out(), |it| it.packets = packets), |_, _| false)
-    };
+    let found =
+        |packets: Vec<Packet>| cancels(&but(opted_out(), |it| it.packets = packets), |_, _| false);
     let ringing = || vec![packet(30, "INVITE"), packet(35, "180")];
-    let with = |more: Packet| delays(ringing().into_iter().chain([more]).collect());
-    assert_eq!(with(packet(75, "CANCEL")), [Some(at(15))]);
-    assert_eq!(delays(ringing()), [None]);
+    let with = |more: Packet| found(ringing().into_iter().chain([more]).collect());
+    // Asked for at 50, acknowledged at 60.
+    let after = |acknowledged, asked| {
+        Some(Cancel {
+            acknowledged: at(acknowledged),
+            asked: at(asked),
+        })
+    };
+    assert_eq!(with(packet(75, "CANCEL")), [after(15, 25)]);
+    assert_eq!(found(ringing()), [None]);
     assert_eq!(with(packet(5_000, "487")), [None]);
     assert_eq!(
         with(packet(55, "CANCEL")),
-        [Some(at(0))],
+        [after(0, 5)],
         "while the opt-out waited"
     );
     assert_eq!(with(packet(45, "CANCEL")), [], "it was cancelled before");
     assert_eq!(with(packet(55, "486")), [], "it was over before");
-    assert_eq!(delays(vec![packet(30, "INVITE")]), [], "it did not ring");
+    assert_eq!(found(vec![packet(30, "INVITE")]), [], "it did not ring");
 }

@@ -13,7 +13,7 @@ use super::load::{Load, Mix};
 use super::rng::{Rng, seed, size};
 use super::sink::{Part, now};
 use super::world::{Home, World};
-use crate::support::history::{History, check};
+use crate::support::history::{At, History, check};
 
 const MIX: Mix = Mix {
     opt_outs: 14,
@@ -21,6 +21,7 @@ const MIX: Mix = Mix {
     consents: 6,
     checks: 6,
     doubled: 15,
+    aimed: 0,
 };
 const CLIENTS: usize = 8;
 const PEOPLE: usize = 40;
@@ -48,6 +49,7 @@ async fn p07_a_request_that_is_made_again_and_again_counts_once() {
         consents: 0,
         checks: 0,
         doubled: 100,
+        aimed: 0,
     };
     /// Tries that one request takes on average, nearly.
     const TRIES: usize = 3;
@@ -56,7 +58,9 @@ async fn p07_a_request_that_is_made_again_and_again_counts_once() {
     };
     let (seed, budget) = (seed(), size("DIALGATE_DUPLICATES", 600) / TRIES);
     let kills = (budget / 60).clamp(2, 500);
-    let mut world = World::build(Home::Postgres(database), 2, PEOPLE).await;
+    // Many for many calls: it is not the count of one person's attempts that is to be tried.
+    let people = PEOPLE.max(budget / 30);
+    let mut world = World::build(Home::Postgres(database), 2, people).await;
     // Those whose calls are over soon: the queue is not to fill.
     world.people.retain(|(number, _)| {
         matches!(
@@ -68,14 +72,16 @@ async fn p07_a_request_that_is_made_again_and_again_counts_once() {
     let load = Load::of(&world, MIX, Duration::from_secs(120), budget).await;
     let mut clients = load.run(seed, CLIENTS);
     let mut rng = Rng::new(seed, 3);
+    let begun = now();
     for kill in 0..kills {
+        tell_progress(kill, kills, "kills", begun);
         progress(&load, &mut clients, budget * TRIES / kills).await;
         tokio::time::sleep(rng.millis(0, 100)).await;
         block_in_place(|| strike(&mut world, kill));
     }
     finish(&mut clients).await;
-    eprintln!("{kills} kills");
-    conclude(&mut world, &load, true).await;
+    let told = format!("{kills} kills in {:.1?}", now() - begun);
+    conclude(&mut world, &load, true, &told).await;
 }
 
 async fn run(home: Home, nodes: usize) {
@@ -93,7 +99,8 @@ async fn run(home: Home, nodes: usize) {
     let mut rng = Rng::new(seed, 1);
     let begun = now();
     for kill in 0..kills {
-        let operations = 10 + rng.below(120);
+        tell_progress(kill, kills, "kills", begun);
+        let operations = 10 + rng.below(80);
         progress(&load, &mut clients, operations).await;
         tokio::time::sleep(rng.millis(0, 300)).await;
         block_in_place(|| strike(&mut world, kill));
@@ -103,8 +110,15 @@ async fn run(home: Home, nodes: usize) {
     load.stop();
     finish(&mut clients).await;
     let per_kill = spent / u32::try_from(kills.max(1)).unwrap();
-    eprintln!("{kills} kills in {spent:?}, {per_kill:?} each");
-    conclude(&mut world, &load, true).await;
+    let told = format!("{kills} kills in {spent:.1?}, {per_kill:.2?} each");
+    conclude(&mut world, &load, true, &told).await;
+}
+
+/// Says every now and then how far a long run has come.
+pub fn tell_progress(done: usize, of: usize, what: &str, begun: At) {
+    if of >= 50 && done > 0 && done.is_multiple_of(of / 20) {
+        eprintln!("{done} of {of} {what} after {:.0?}", now() - begun);
+    }
 }
 
 /// Kills the next in turn, and starts it again.
@@ -144,19 +158,30 @@ pub async fn finish(clients: &mut JoinSet<()>) {
 }
 
 /// Waits for the end of everything, stops the nodes, and checks what is left.
-pub async fn conclude(world: &mut World, load: &Arc<Load>, honest: bool) -> History {
+pub async fn conclude(world: &mut World, load: &Arc<Load>, honest: bool, told: &str) -> History {
     let ledger = Ledger::open(world).await;
     let waited = ledger.settled(RECOVERY_MAX).await;
     block_in_place(|| world.nodes.iter_mut().for_each(super::world::Node::stop));
-    let stored = ledger.read(world, honest).await;
+    let read = now();
     let history = History {
-        operations: load.operations(),
-        packets: world.sink.packets(),
-        stored,
+        operations: load.take(),
+        packets: world.sink.take(),
+        stored: ledger.read(world, honest).await,
     };
-    eprintln!("settled in {waited:?};{}", ledger.outcomes().await);
-    eprintln!("{}", figures(&history));
-    let wrong = check(&history);
+    let checked = now();
+    let wrong = block_in_place(|| check(&history));
+    let store = match &world.home {
+        Home::Sqlite => "SQLite",
+        Home::Postgres(_) => "PostgreSQL",
+    };
+    eprintln!(
+        "figures: {store}, {told}; {}; settled in {waited:.1?}:{}; {} violations (read in {:.1?}, checked in {:.1?})",
+        figures(&history),
+        ledger.outcomes().await,
+        wrong.len(),
+        checked - read,
+        now() - checked,
+    );
     if !wrong.is_empty() {
         let kept = world.keep_logs();
         let told: Vec<String> = wrong.iter().take(20).map(ToString::to_string).collect();

@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use dialgate::clock::Clock;
-use dialgate::domain::ids::{CallId, TenantId};
+use dialgate::domain::filter::Filter;
+use dialgate::domain::ids::TenantId;
 use dialgate::domain::phone::Phone;
+use dialgate::store::{CALL_FIELDS, ListQuery, Store};
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use uuid::Uuid;
@@ -142,7 +144,8 @@ impl Ledger {
             "SELECT attempt_id, call_id, decision_id, sip_call_id, number_key, party_id,
             seller, create_time, permit_open, outcome FROM attempts"
         );
-        let calls: Vec<(Uuid, String)> = rows!(self, "SELECT call_id, queue_state FROM calls");
+        let states: Vec<(Uuid, String)> = rows!(self, "SELECT call_id, queue_state FROM calls");
+        let states: HashMap<Uuid, String> = states.into_iter().collect();
         let ends: Vec<(Uuid, i64)> = rows!(
             self,
             "SELECT call_id, COUNT(*) FROM call_events
@@ -161,25 +164,17 @@ impl Ledger {
         );
         let entries: Vec<(String, String)> = rows!(self, "SELECT kind, payload FROM audit_entries");
 
-        let mut told = Vec::new();
-        for (id, state) in calls {
-            let call = store
-                .read()
-                .await
-                .unwrap()
-                .call(&tenant, CallId(id))
-                .await
-                .unwrap()
-                .unwrap();
-            told.push(Call {
-                id: id.to_string(),
-                place_decision: call.place_decision_id.to_string(),
-                number: call.to.map(Phone::reveal).unwrap_or_default(),
-                from: call.from.map(Phone::reveal).unwrap_or_default(),
-                done: state == "done",
-                ends: usize::try_from(ends.get(&id).copied().unwrap_or(0)).unwrap(),
-            });
-        }
+        let told = calls_of(&store).await;
+        let told = told.into_iter().map(|call| Call {
+            id: call.call_id.to_string(),
+            place_decision: call.place_decision_id.to_string(),
+            number: call.to.map(Phone::reveal).unwrap_or_default(),
+            from: call.from.map(Phone::reveal).unwrap_or_default(),
+            done: states
+                .get(&call.call_id.0)
+                .is_some_and(|state| state == "done"),
+            ends: usize::try_from(ends.get(&call.call_id.0).copied().unwrap_or(0)).unwrap(),
+        });
         Stored {
             decisions: decisions
                 .iter()
@@ -210,7 +205,7 @@ impl Ledger {
                     },
                 )
                 .collect(),
-            calls: told,
+            calls: told.collect(),
             requests: requests
                 .iter()
                 .map(|(id, method, subject)| Request {
@@ -232,6 +227,25 @@ impl Ledger {
                 .iter()
                 .filter_map(|(kind, payload)| entry(kind, payload))
                 .collect(),
+        }
+    }
+}
+
+/// All calls, by the store's own reader.
+async fn calls_of(store: &Store) -> Vec<dialgate::domain::call::Call> {
+    let mut query = ListQuery {
+        filter: Filter::parse("", CALL_FIELDS).unwrap(),
+        page_size: 1_000,
+        after: None,
+    };
+    let mut calls = Vec::new();
+    loop {
+        let mut tx = store.read().await.unwrap();
+        let page = tx.list_calls(&TenantId::default(), &query).await.unwrap();
+        calls.extend(page.rows);
+        match page.next {
+            None => return calls,
+            next => query.after = next,
         }
     }
 }

@@ -11,7 +11,7 @@ use dialgate::grpc::pb;
 use tokio::task::JoinSet;
 
 use super::rng::Rng;
-use super::sink::{Sink, now};
+use super::sink::{Part, Sink, now};
 use super::world::{AGENT, CALLER_IDS, FIRST, SECOND, SELLER, World, consent, place};
 use crate::support::history::{End, Operation, Subject, Wish};
 
@@ -31,6 +31,8 @@ pub struct Mix {
     pub checks: usize,
     /// Of the calls and opt-outs: how many are asked for several times at once.
     pub doubled: usize,
+    /// Of the opt-outs: how many are for somebody whose phone rings at that moment.
+    pub aimed: usize,
 }
 
 /// What the clients share.
@@ -108,9 +110,9 @@ impl Load {
         self.stop.store(true, Ordering::SeqCst);
     }
 
-    /// What was asked and told.
-    pub fn operations(&self) -> Vec<Operation> {
-        self.operations.lock().unwrap().clone()
+    /// What was asked and told, for good: a large run's is not copied.
+    pub fn take(&self) -> Vec<Operation> {
+        std::mem::take(&mut self.operations.lock().unwrap())
     }
 
     async fn step(&self, rng: &mut Rng) {
@@ -132,15 +134,18 @@ impl Load {
     }
 
     async fn opt_out(&self, rng: &mut Rng) {
-        let (number, party) = rng.pick(&self.people).clone();
-        if rng.percent(60) {
-            // On the heels of a call: while it is claimed, sent, sent again or ringing.
-            let request = place(&number, "", rng.uuid(), self.good_for);
-            self.place_once(&request, rng.below(self.clients.len()))
-                .await;
-            let longest = *rng.pick(&[10, 60, 1_500]);
-            tokio::time::sleep(rng.millis(0, longest)).await;
-        }
+        let (number, party) = match rng.percent(self.mix.aimed) {
+            true => {
+                let person = rng.pick(&self.who_rings()).to_owned();
+                self.ring(&person.0, rng).await;
+                person
+            }
+            false => self.anybody(rng).await,
+        };
+        self.suppress(number, party, rng).await;
+    }
+
+    async fn suppress(&self, number: String, party: String, rng: &mut Rng) {
         let wide = rng.percent(8);
         let seller = if rng.percent(30) { SELLER } else { "" };
         let (told, subject) = match wide {
@@ -192,6 +197,53 @@ impl Load {
             .lock()
             .unwrap()
             .extend(recorded.into_inner().unwrap());
+    }
+
+    /// Somebody; and for most, on the heels of a call: while it is claimed, sent, sent again or ringing.
+    async fn anybody(&self, rng: &mut Rng) -> (String, String) {
+        let (number, party) = rng.pick(&self.people).clone();
+        if rng.percent(60) {
+            let request = place(&number, "", rng.uuid(), self.good_for);
+            self.place_once(&request, rng.below(self.clients.len()))
+                .await;
+            let longest = *rng.pick(&[10, 60, 1_500]);
+            tokio::time::sleep(rng.millis(0, longest)).await;
+        }
+        (number, party)
+    }
+
+    /// Those whose phones go on ringing.
+    fn who_rings(&self) -> Vec<(String, String)> {
+        let lets_ring =
+            |number: &str| matches!(Part::of(number), Part::Rings | Part::AnswersCancelled);
+        let people = self.people.iter();
+        people
+            .filter(|(number, _)| lets_ring(number))
+            .cloned()
+            .collect()
+    }
+
+    /// Lets this phone ring, if it may be called at all.
+    async fn ring(&self, number: &str, rng: &mut Rng) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let before = self.sink.rings(number);
+        let request = place(number, "", rng.uuid(), self.good_for);
+        let node = rng.below(self.clients.len());
+        if self.place_once(&request, node).await {
+            let give_up = now() + PATIENCE;
+            while self.sink.rings(number) == before && now() < give_up {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            tokio::time::sleep(rng.millis(0, 40)).await;
+        }
+    }
+
+    /// Lets each phone ring that goes on to, and opts its owner out: nothing else happens meanwhile.
+    pub async fn opt_out_who_rings(&self, rng: &mut Rng) {
+        for (number, party) in self.who_rings() {
+            self.ring(&number, rng).await;
+            self.suppress(number, party, rng).await;
+        }
     }
 
     /// How often the same request is made at once.
@@ -309,7 +361,9 @@ impl Load {
         let request = place(&number, caller_id, rng.uuid(), self.good_for);
         let times = self.times(rng);
         let first = rng.below(self.clients.len());
-        let tries = (0..times).map(|index| self.place_once(&request, first + index));
+        let tries = (0..times).map(async |index| {
+            self.place_once(&request, first + index).await;
+        });
         futures_join(tries).await;
         if times > 1 && rng.percent(50) {
             // Once more when the first answer is old.
@@ -317,15 +371,22 @@ impl Load {
         }
     }
 
-    async fn place_once(&self, request: &pb::PlaceCallRequest, node: usize) {
+    /// Tells whether the call was allowed.
+    async fn place_once(&self, request: &pb::PlaceCallRequest, node: usize) -> bool {
+        let shown = match request.caller_id.as_str() {
+            "" => CALLER_IDS[0],
+            named => named,
+        };
         let wish = Wish::Place {
             to: request.to.clone(),
+            from: shown.to_owned(),
         };
         let this = Try {
             actor: 0,
             request_id: &request.request_id,
             wish,
         };
+        let allowed = AtomicBool::new(false);
         self.persist(
             &this,
             node % self.clients.len(),
@@ -334,11 +395,13 @@ impl Load {
                 async move { client.calls().place_call(request).await }
             },
             |answer| {
+                allowed.store(answer.call.is_some(), Ordering::SeqCst);
                 let decision = answer.decision.clone().unwrap_or_default().decision_id;
                 (decision, answer.call.clone().map(|call| call.call_id))
             },
         )
         .await;
+        allowed.into_inner()
     }
 
     /// Asks until there is an answer that tells, from node to node. `None`: refused.

@@ -1,17 +1,29 @@
 //! The joints between store, gate, worker and wire: real processes under load, killed, stopped and cut off, and a checker
 //! that reads what is left.
 //!
-//! `DIALGATE_SEED` repeats a run's choices, though not the machine's own chance; `DIALGATE_KILLS`, `DIALGATE_BARRIER_FAULTS`
-//! and `DIALGATE_DUPLICATES` make runs larger. Each run prints its seed and its figures.
+//! `DIALGATE_SEED` repeats a run's choices, though not the machine's own chance; `DIALGATE_KILLS`, `DIALGATE_BARRIER_FAULTS`,
+//! `DIALGATE_DUPLICATES` and `DIALGATE_FOLLOWERS` make runs larger. Each run prints its seed, how far it has come, and its
+//! figures in one line:
+//!
+//! ```text
+//! DIALGATE_KILLS=500 cargo test --test suite joints::kill_loop::p01 -- --nocapture
+//! DIALGATE_DUPLICATES=100000 cargo test --test suite joints::kill_loop::p07 -- --nocapture
+//! DIALGATE_BARRIER_FAULTS=100 cargo test --test suite joints::barrier -- --nocapture
+//! ```
 
 mod barrier;
 mod database;
+mod endings;
+mod followers;
 mod history;
 mod kill_loop;
+mod late;
 mod leases;
 mod ledger;
 mod link;
 mod load;
-mod rng;
+pub mod rng;
 mod sink;
+mod stall;
+mod worker;
 mod world;

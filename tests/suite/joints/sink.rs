@@ -63,11 +63,14 @@ pub fn now() -> At {
 }
 
 type Marks = Mutex<HashMap<u64, oneshot::Sender<At>>>;
+/// How often a number rang.
+type Rings = Mutex<HashMap<String, usize>>;
 
 pub struct Sink {
     pub addr: SocketAddr,
     marker: tokio::net::UdpSocket,
     packets: Arc<Mutex<Vec<Packet>>>,
+    rings: Arc<Rings>,
     marks: Arc<Marks>,
     next_mark: AtomicU64,
     stop: Arc<AtomicBool>,
@@ -87,6 +90,7 @@ impl Sink {
             addr,
             marker: tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap(),
             packets: Arc::default(),
+            rings: Arc::default(),
             marks: Arc::default(),
             next_mark: AtomicU64::new(0),
             stop: Arc::default(),
@@ -95,6 +99,7 @@ impl Sink {
             socket,
             addr,
             packets: Arc::clone(&sink.packets),
+            rings: Arc::clone(&sink.rings),
             marks: Arc::clone(&sink.marks),
             calls: HashMap::new(),
             due: BTreeMap::new(),
@@ -126,6 +131,17 @@ impl Sink {
 
     pub fn packets(&self) -> Vec<Packet> {
         self.packets.lock().unwrap().clone()
+    }
+
+    /// What was written down, for good: a large run's is not copied.
+    pub fn take(&self) -> Vec<Packet> {
+        std::mem::take(&mut self.packets.lock().unwrap())
+    }
+
+    /// How often this number has begun to ring.
+    pub fn rings(&self, number: &str) -> usize {
+        let rings = self.rings.lock().unwrap();
+        rings.get(number).copied().unwrap_or(0)
     }
 }
 
@@ -211,6 +227,7 @@ struct Callee {
     socket: UdpSocket,
     addr: SocketAddr,
     packets: Arc<Mutex<Vec<Packet>>>,
+    rings: Arc<Rings>,
     marks: Arc<Marks>,
     calls: HashMap<String, Leg>,
     due: BTreeMap<(At, u64), (String, Next)>,
@@ -325,6 +342,8 @@ impl Callee {
     fn ring(&mut self, call_id: &str) {
         self.respond(call_id, 100, "Trying");
         self.respond(call_id, 180, "Ringing");
+        let number = self.calls[call_id].invite.number("to");
+        *self.rings.lock().unwrap().entry(number).or_default() += 1;
     }
 
     fn acknowledged(&mut self, message: &Message, at: At) {

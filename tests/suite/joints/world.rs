@@ -91,6 +91,22 @@ impl Node {
             .to_vec();
     }
 
+    /// Stops by itself right before it sends an INVITE, once this file is there.
+    pub fn under_freeze(&mut self, library: &Path, once: &Path) {
+        let pairs = [("LD_PRELOAD", library), ("FREEZE_ONCE", once)];
+        self.environment = pairs
+            .map(|(name, path)| (name.to_owned(), path.to_str().unwrap().to_owned()))
+            .to_vec();
+    }
+
+    /// Whether a signal has stopped it.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with('T'))
+    }
+
     pub fn start(&mut self) {
         assert!(self.process.is_none());
         let log = std::fs::OpenOptions::new()

@@ -16,8 +16,10 @@ use dialgate::domain::suppression::{
 };
 use dialgate::domain::time::Micros;
 use dialgate::store::{
-    AuditEntry, NewAttempt, NewCall, PartyDraft, Store, StoreConfig, Tx, Urgency,
+    AuditEntry, Engine, NewAttempt, NewCall, PartyDraft, Store, StoreConfig, Tx, Urgency,
 };
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use super::postgres;
 
@@ -81,6 +83,26 @@ impl TestStore {
 
     pub async fn read(&self) -> Tx {
         self.store.read().await.unwrap()
+    }
+
+    /// Overwrites a sealed value (`$1`) of this row (`$2`) behind the store's back.
+    pub async fn damage(&self, sql: &'static str, id: uuid::Uuid) {
+        let broken = vec![7_u8; 40];
+        let url = &self.config.url;
+        match self.store.engine() {
+            Engine::Postgres => {
+                let mut conn = PgConnection::connect(url).await.unwrap();
+                let done = sqlx::query(sql).bind(broken).bind(id).execute(&mut conn);
+                assert_eq!(done.await.unwrap().rows_affected(), 1);
+            }
+            Engine::Sqlite => {
+                let file = url.trim_start_matches("sqlite://");
+                let options = SqliteConnectOptions::new().filename(file);
+                let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+                let done = sqlx::query(sql).bind(broken).bind(id).execute(&mut conn);
+                assert_eq!(done.await.unwrap().rows_affected(), 1);
+            }
+        }
     }
 
     pub fn key(&self, number: Phone) -> NumberKey {

@@ -42,6 +42,8 @@ pub enum Wish {
     },
     Place {
         to: String,
+        /// The number to show: the one named, or the campaign's own.
+        from: String,
     },
     Consent {
         number: String,
@@ -213,6 +215,7 @@ fn every_invite_was_allowed(history: &History) -> Vec<String> {
         .iter()
         .map(|each| (each.id.as_str(), each))
         .collect();
+    let asked = numbers_asked_for(history);
     let permits = |attempt: &Attempt, packet: &Packet| {
         let decision = decisions.get(attempt.decision.as_str());
         let allowed = decision.is_some_and(|decision| {
@@ -221,8 +224,11 @@ fn every_invite_was_allowed(history: &History) -> Vec<String> {
                 && decision.number == packet.to
                 && decision.call.as_ref() == Some(&attempt.call)
         });
-        let call = calls.get(attempt.call.as_str());
-        let shown = call.is_some_and(|call| call.from == packet.from && call.number == packet.to);
+        // What was stored and, whatever was stored, what the client asked for.
+        let shown = calls.get(attempt.call.as_str()).is_some_and(|call| {
+            (&call.number, &call.from) == (&packet.to, &packet.from)
+                && asked.get(call.place_decision.as_str()) == Some(&(&packet.to, &packet.from))
+        });
         let before = attempt
             .claimed
             .is_none_or(|claimed| claimed <= packet.at + CLOCK_GRAIN);
@@ -243,6 +249,21 @@ fn every_invite_was_allowed(history: &History) -> Vec<String> {
     wrong
 }
 
+/// The number to call and the number to show, as the client said them, by the decision on its request.
+fn numbers_asked_for(history: &History) -> HashMap<&str, (&String, &String)> {
+    let mut wishes = HashMap::new();
+    for operation in &history.operations {
+        if let Wish::Place { to, from } = &operation.wish {
+            wishes.insert(operation.request_id.as_str(), (to, from));
+        }
+    }
+    let requests = history.stored.requests.iter();
+    let placed = requests.filter(|row| row.method == "PlaceCall");
+    placed
+        .filter_map(|row| Some((row.subject.as_str(), *wishes.get(row.id.as_str())?)))
+        .collect()
+}
+
 fn no_opt_out_is_lost(history: &History) -> Vec<String> {
     let rows: HashMap<&str, &Suppression> = history
         .stored
@@ -250,6 +271,7 @@ fn no_opt_out_is_lost(history: &History) -> Vec<String> {
         .iter()
         .map(|row| (row.id.as_str(), row))
         .collect();
+    let lifts = Lifts::of(history);
     let mut wrong = Vec::new();
     for operation in &history.operations {
         let (Wish::OptOut { .. }, End::Ok { id, .. }) = (&operation.wish, &operation.end) else {
@@ -257,7 +279,7 @@ fn no_opt_out_is_lost(history: &History) -> Vec<String> {
         };
         match rows.get(id.as_str()) {
             None => wrong.push(format!("acknowledged and gone: {operation:?}")),
-            Some(row) if row.lifted && lift_possible(history, id, None).is_none() => {
+            Some(row) if row.lifted && lifts.possible(id, None).is_none() => {
                 wrong.push(format!(
                     "lifted though no two people asked for it: {operation:?}"
                 ));
@@ -268,101 +290,138 @@ fn no_opt_out_is_lost(history: &History) -> Vec<String> {
     wrong
 }
 
-/// From when on a lift of this suppression may have taken effect: the second of two people has asked. A try that had
-/// ended before `since` no longer can.
-fn lift_possible(history: &History, suppression: &str, since: Option<At>) -> Option<At> {
-    let mut asked: Vec<&Operation> = history
-        .operations
-        .iter()
-        .filter(|each| matches!(&each.wish, Wish::Lift { suppression: id } if id == suppression))
-        .collect();
-    asked.sort_by_key(|each| each.invoked);
-    let mut people = BTreeSet::new();
-    let mut possible = None;
-    for each in asked {
-        people.insert(&each.actor);
-        let over = match (&each.end, since) {
-            (End::Ok { at, .. } | End::Refused(at), Some(since)) => *at < since,
-            _ => false,
-        };
-        if people.len() > 1 && !over {
-            possible = possible.or(Some(each.invoked));
+/// The wishes to lift, by suppression, in the order in which they were made.
+struct Lifts<'a>(HashMap<&'a str, Vec<&'a Operation>>);
+
+impl<'a> Lifts<'a> {
+    fn of(history: &'a History) -> Self {
+        let mut lifts: HashMap<&str, Vec<&Operation>> = HashMap::new();
+        for each in &history.operations {
+            if let Wish::Lift { suppression } = &each.wish {
+                lifts.entry(suppression).or_default().push(each);
+            }
         }
+        for asked in lifts.values_mut() {
+            asked.sort_by_key(|each| each.invoked);
+        }
+        Self(lifts)
     }
-    possible
+
+    /// From when on a lift of this suppression may have taken effect: the second of two people has asked. A try that had
+    /// ended before `since` no longer can.
+    fn possible(&self, suppression: &str, since: Option<At>) -> Option<At> {
+        let mut people = BTreeSet::new();
+        let mut possible = None;
+        for each in self.0.get(suppression).into_iter().flatten() {
+            people.insert(&each.actor);
+            let over = match (&each.end, since) {
+                (End::Ok { at, .. } | End::Refused(at), Some(since)) => *at < since,
+                _ => false,
+            };
+            if people.len() > 1 && !over {
+                possible = possible.or(Some(each.invoked));
+            }
+        }
+        possible
+    }
 }
 
 /// An acknowledged opt-out: what it covers, and between which instants.
 struct Barrier<'a> {
     operation: &'a Operation,
-    subject: &'a Subject,
     seller: Option<&'a str>,
     from: At,
     until: Option<At>,
 }
 
-fn barriers(history: &History) -> Vec<Barrier<'_>> {
-    // A request that was tried again was made when it was first tried.
-    let mut first: HashMap<&str, At> = HashMap::new();
-    for each in &history.operations {
-        let invoked = first.entry(&each.request_id).or_insert(each.invoked);
-        *invoked = each.invoked.min(*invoked);
-    }
-    let barrier = |operation: &'_ Operation| -> Option<(At, Option<At>)> {
-        let (Wish::OptOut { subject, seller }, End::Ok { at, id, .. }) =
-            (&operation.wish, &operation.end)
-        else {
-            return None;
-        };
-        let invoked = first[operation.request_id.as_str()];
-        let lift = lift_possible(history, id, Some(invoked));
-        let reopened = history.operations.iter().filter(|each| {
-            let over = match each.end {
-                End::Ok { at, .. } | End::Refused(at) => at < invoked,
-                End::Unknown => false,
+/// The barriers of a history, to be found by what they cover.
+#[derive(Default)]
+struct Barriers<'a> {
+    of_numbers: HashMap<&'a str, Vec<Barrier<'a>>>,
+    of_parties: HashMap<&'a str, Vec<Barrier<'a>>>,
+}
+
+impl<'a> Barriers<'a> {
+    fn of(history: &'a History) -> Self {
+        // A request that was tried again was made when it was first tried.
+        let mut first: HashMap<&str, At> = HashMap::new();
+        for each in &history.operations {
+            let invoked = first.entry(&each.request_id).or_insert(each.invoked);
+            *invoked = each.invoked.min(*invoked);
+        }
+        let lifts = Lifts::of(history);
+        let consents: Vec<&Operation> = history
+            .operations
+            .iter()
+            .filter(|each| matches!(each.wish, Wish::Consent { reopens: true, .. }))
+            .collect();
+        let mut barriers = Self::default();
+        for operation in &history.operations {
+            let (Wish::OptOut { subject, seller }, End::Ok { at, id, .. }) =
+                (&operation.wish, &operation.end)
+            else {
+                continue;
             };
-            // Who holds which number is not known here, so a consent may reopen any person.
-            let same = |number: &String| match subject {
-                Subject::Number(opted) => opted == number,
-                Subject::Party(_) => true,
+            let (invoked, seller) = (first[operation.request_id.as_str()], seller.as_deref());
+            let lift = lifts.possible(id, Some(invoked));
+            let consents = consents.iter();
+            let reopened = consents
+                .filter(|consent| reopens(consent, subject, seller, invoked))
+                .map(|consent| consent.invoked)
+                .min();
+            let found = match subject {
+                Subject::Number(number) => barriers.of_numbers.entry(number),
+                Subject::Party(party) => barriers.of_parties.entry(party),
             };
-            matches!(&each.wish, Wish::Consent { number, seller: given, reopens: true }
-                if same(number) && seller.as_ref().is_none_or(|seller| seller == given))
-                && !over
-        });
-        let reopened = reopened.map(|each| each.invoked).min();
-        Some((*at, [lift, reopened].into_iter().flatten().min()))
-    };
-    let operations = history.operations.iter();
-    operations
-        .filter_map(|operation| {
-            let (from, until) = barrier(operation)?;
-            let Wish::OptOut { subject, seller } = &operation.wish else {
-                return None;
-            };
-            let seller = seller.as_deref();
-            Some(Barrier {
+            found.or_default().push(Barrier {
                 operation,
-                subject,
                 seller,
-                from,
-                until,
-            })
+                from: *at,
+                until: [lift, reopened].into_iter().flatten().min(),
+            });
+        }
+        barriers
+    }
+
+    /// Those that cover this INVITE; one whose attempt is not known is judged by its number alone.
+    fn covering<'b>(
+        &'b self,
+        packet: &Packet,
+        attempt: Option<&'b Attempt>,
+    ) -> impl Iterator<Item = &'b Barrier<'a>> {
+        let number = self.of_numbers.get(packet.to.as_str());
+        let party = attempt.and_then(|attempt| self.of_parties.get(attempt.party.as_str()));
+        let found = [number, party].into_iter().flatten().flatten();
+        found.filter(move |barrier| match (barrier.seller, attempt) {
+            (Some(seller), Some(attempt)) => attempt.seller == seller,
+            _ => true,
         })
-        .collect()
+    }
+}
+
+/// Whether this permission may have opened again what an opt-out asked for at `invoked` had closed.
+fn reopens(consent: &Operation, subject: &Subject, seller: Option<&str>, invoked: At) -> bool {
+    let Wish::Consent {
+        number,
+        seller: given,
+        ..
+    } = &consent.wish
+    else {
+        return false;
+    };
+    // Who holds which number is not known here, so a consent may reopen any person.
+    let same = match subject {
+        Subject::Number(opted) => opted == number,
+        Subject::Party(_) => true,
+    };
+    let over = match consent.end {
+        End::Ok { at, .. } | End::Refused(at) => at < invoked,
+        End::Unknown => false,
+    };
+    same && seller.is_none_or(|seller| seller == given) && !over
 }
 
 impl Barrier<'_> {
-    /// An INVITE whose attempt is not known is judged by its number alone.
-    fn covers(&self, packet: &Packet, attempt: Option<&Attempt>) -> bool {
-        let about = match self.subject {
-            Subject::Number(number) => *number == packet.to,
-            Subject::Party(party) => attempt.is_some_and(|attempt| attempt.party == *party),
-        };
-        let seller = |seller: &str| attempt.is_none_or(|attempt| attempt.seller == seller);
-        about && self.seller.is_none_or(seller)
-    }
-
     fn stands_at(&self, at: At) -> bool {
         at > self.from && self.until.is_none_or(|until| at < until)
     }
@@ -370,12 +429,12 @@ impl Barrier<'_> {
 
 fn no_invite_passes_an_opt_out(history: &History) -> Vec<String> {
     let attempts = attempts_by_call_id(&history.stored);
-    let barriers = barriers(history);
+    let barriers = Barriers::of(history);
     let mut wrong = Vec::new();
     for packet in requests(history, "INVITE") {
         let attempt = attempts.get(packet.call_id.as_str()).map(|chain| chain[0]);
-        for barrier in &barriers {
-            if barrier.stands_at(packet.at) && barrier.covers(packet, attempt) {
+        for barrier in barriers.covering(packet, attempt) {
+            if barrier.stands_at(packet.at) {
                 let after = packet.at - barrier.from;
                 let told = barrier.operation;
                 wrong.push(format!(
@@ -604,35 +663,42 @@ fn every_effect_has_its_entry(history: &History) -> Vec<String> {
     wrong
 }
 
-/// How long after each acknowledged opt-out the calls were cancelled that rang when it was asked for; zero if before the
-/// acknowledgement. Calls that `excused` speaks for are left out, and those that ended by themselves. `None`: never.
-pub fn cancel_delays(
-    history: &History,
-    excused: impl Fn(&Packet, At) -> bool,
-) -> Vec<Option<Duration>> {
+/// How long it took until a call was cancelled that rang when an opt-out was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cancel {
+    /// From the acknowledgement; zero if it was cancelled before.
+    pub acknowledged: Duration,
+    /// From when the opt-out was asked for.
+    pub asked: Duration,
+}
+
+/// For each acknowledged opt-out, the calls that rang when it was asked for. Those that `excused` speaks for are left out,
+/// and those that ended by themselves. `None`: never cancelled.
+pub fn cancels(history: &History, excused: impl Fn(&Packet, At) -> bool) -> Vec<Option<Cancel>> {
     let attempts = attempts_by_call_id(&history.stored);
+    let barriers = Barriers::of(history);
     let mut calls: BTreeMap<&str, Vec<&Packet>> = BTreeMap::new();
     for packet in &history.packets {
         calls.entry(&packet.call_id).or_default().push(packet);
     }
-    let mut delays = Vec::new();
-    for barrier in barriers(history) {
-        for (call_id, packets) in &calls {
-            let Some(invite) = packets.iter().find(|packet| packet.what == "INVITE") else {
-                continue;
-            };
-            let attempt = attempts.get(call_id).map(|chain| chain[0]);
-            if barrier.covers(invite, attempt) && !excused(invite, barrier.from) {
-                delays.extend(cancel_delay(&barrier, packets));
+    let mut found = Vec::new();
+    for (call_id, packets) in &calls {
+        let Some(invite) = packets.iter().find(|packet| packet.what == "INVITE") else {
+            continue;
+        };
+        let attempt = attempts.get(call_id).map(|chain| chain[0]);
+        for barrier in barriers.covering(invite, attempt) {
+            if !excused(invite, barrier.from) {
+                found.extend(cancel(barrier, packets));
             }
         }
     }
-    delays.sort();
-    delays
+    found.sort();
+    found
 }
 
 /// What became of one call that an opt-out covers; nothing if it did not ring then.
-fn cancel_delay(barrier: &Barrier<'_>, packets: &[&Packet]) -> Option<Option<Duration>> {
+fn cancel(barrier: &Barrier<'_>, packets: &[&Packet]) -> Option<Option<Cancel>> {
     /// What ends by itself so soon need not be cancelled.
     const SOON: Duration = Duration::from_secs(1);
     let asked = barrier.operation.invoked;
@@ -645,16 +711,17 @@ fn cancel_delay(barrier: &Barrier<'_>, packets: &[&Packet]) -> Option<Option<Dur
     let rang = first(&|packet| packet.sent && packet.what == "180")?;
     let cancel = first(&|packet| !packet.sent && packet.what == "CANCEL");
     let end = first(&|packet| {
-        packet.sent
-            && ("200".."700").contains(&packet.what.as_str())
-            && !matches!(packet.what.as_str(), "401" | "407")
+        packet.sent && ("200".."700").contains(&packet.what.as_str()) && packet.at > rang
     });
     let over = |at: Option<At>| at.is_some_and(|at| at < asked);
     if rang >= asked || over(cancel) || over(end) {
         return None;
     }
     match (cancel, end) {
-        (Some(cancel), _) => Some(Some(cancel.saturating_sub(barrier.from))),
+        (Some(cancel), _) => Some(Some(Cancel {
+            acknowledged: cancel.saturating_sub(barrier.from),
+            asked: cancel - asked,
+        })),
         (None, Some(end)) if end < barrier.from + SOON => None,
         (None, _) => Some(None),
     }

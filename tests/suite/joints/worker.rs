@@ -1,0 +1,297 @@
+//! A running worker in this process, with a carrier that lets every phone ring, and what must end such a call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dialgate::clock::Clock;
+use dialgate::dialer::{Dialer, DialerConfig, Lane, TrunkConfig};
+use dialgate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome};
+use dialgate::domain::consent::{ConsentAction, ConsentForm};
+use dialgate::domain::ids::TenantId;
+use dialgate::gate::{Ask, Gate, NewConsent};
+use dialgate::sip::{Behaviour, Endpoint, SimulatedCarrier, SipConfig};
+use dialgate::store::{AttemptEnd, Engine};
+use tokio::task::JoinHandle;
+
+use super::sink::now;
+use crate::dialer::tick;
+use crate::gate::bench::{Bench, phone};
+use crate::gate::on_both;
+
+on_both! {
+    p03_an_opt_out_by_a_node_whose_clock_is_off_cancels_what_rings,
+    p03_an_opt_out_that_the_claim_saw_reopened_cancels_nothing,
+    p04_a_worker_ends_what_a_sweeper_ended_by_mistake,
+    p04_a_call_that_cannot_be_read_ends_and_the_next_is_dialed,
+    p31_a_call_on_its_way_to_the_wire_is_hung_up_when_draining,
+}
+
+const ANNA: &str = "+14045550141";
+
+struct Worker {
+    bench: Bench,
+    carrier: SimulatedCarrier,
+    dialer: Dialer,
+    ticking: JoinHandle<()>,
+}
+
+impl Worker {
+    async fn start(bench: Bench, config: &DialerConfig) -> Self {
+        let ticking = tokio::spawn(tick(Arc::clone(&bench.clock)));
+        let carrier = SimulatedCarrier::start(|_: &str| Behaviour::RingForever)
+            .await
+            .unwrap();
+        let clock = Clock::Manual(Arc::clone(&bench.clock));
+        let sip = SipConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            ..SipConfig::default()
+        };
+        let endpoint = Endpoint::bind(&sip, clock.clone()).await.unwrap();
+        let trunk = TrunkConfig::towards(carrier.addr());
+        let lane = Lane {
+            trunk: trunk.trunk("carrier").unwrap(),
+            config: trunk,
+        };
+        let dialer = Dialer::start(bench.gate.clone(), endpoint, vec![lane], config, clock);
+        Self {
+            bench,
+            carrier,
+            dialer,
+            ticking,
+        }
+    }
+
+    /// Somebody in Atlanta whose phone rings.
+    async fn ringing(bench: Bench) -> (Self, Call) {
+        let worker = Self::start(bench, &DialerConfig::default()).await;
+        let call = worker.bench.queued(ANNA).await;
+        let call = worker.until(&call, CallState::Ringing).await;
+        (worker, call)
+    }
+
+    async fn until(&self, call: &Call, state: CallState) -> Call {
+        let give_up = now() + Duration::from_secs(30);
+        loop {
+            let call = self.bench.call(call.call_id).await;
+            if call.state == state {
+                return call;
+            }
+            assert!(now() < give_up, "still {:?}", call.state);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Until the carrier was told to cancel.
+    async fn cancelled(&self) {
+        let give_up = now() + Duration::from_secs(10);
+        while self.carrier.received(ANNA).cancels == 0 {
+            assert!(now() < give_up, "it rings on");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn history(&self, call: &Call) -> Vec<EventKind> {
+        let mut tx = self.bench.store.read().await;
+        let tenant = TenantId::default();
+        let events = tx.events_after(&tenant, call.call_id, 0, 100).await;
+        events.unwrap().iter().map(|event| event.kind).collect()
+    }
+
+    async fn stop(self) {
+        self.dialer.drain().await;
+        self.ticking.abort();
+    }
+}
+
+/// An opt-out of the person, at whatever time that node believes it is.
+fn opting_out(bench: &Bench, gate: Gate, call: &Call) -> JoinHandle<()> {
+    let ask = Ask {
+        at: gate.read().wall,
+        ..bench.ask("admin")
+    };
+    let mut new = bench.opt_out(ANNA);
+    (new.number, new.party_id) = (None, Some(call.party_id));
+    tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) })
+}
+
+mod tests {
+    use super::*;
+
+    pub async fn p03_an_opt_out_by_a_node_whose_clock_is_off_cancels_what_rings(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (worker, call) = Worker::ringing(bench).await;
+        let elsewhere = worker.bench.elsewhere(-300);
+        let opt_out = opting_out(&worker.bench, elsewhere, &call);
+        worker.cancelled().await;
+        let over = worker.until(&call, CallState::Canceled).await;
+        assert_eq!(over.outcome, Some(Outcome::Canceled));
+        assert!(worker.history(&call).await.contains(&EventKind::OptOut));
+        tokio::time::timeout(Duration::from_secs(30), opt_out)
+            .await
+            .unwrap()
+            .unwrap();
+        worker.stop().await;
+    }
+
+    /// Recorded a moment before the call, by a node whose clock is ahead: it looks newer than the claim, and is not.
+    pub async fn p03_an_opt_out_that_the_claim_saw_reopened_cancels_nothing(bench: Bench) {
+        bench.callable(ANNA).await;
+        let elsewhere = bench.elsewhere(120);
+        let ask = Ask {
+            at: elsewhere.read().wall,
+            ..bench.ask("admin")
+        };
+        let mut new = bench.opt_out(ANNA);
+        new.received_at = Some(bench.now());
+        elsewhere.suppress(&ask, new).await.unwrap();
+        let signed = NewConsent {
+            number: phone(ANNA),
+            party_id: None,
+            seller: "seller".to_owned(),
+            action: ConsentAction::Given,
+            at: None,
+            channels: Vec::new(),
+            form: Some(ConsentForm::Written),
+            explicit: None,
+            documented: None,
+            out_of_hours: None,
+            period: None,
+            initiated_by: None,
+            source: None,
+            evidence_ref: None,
+            wording_ref: None,
+        };
+        bench
+            .gate
+            .record_consent(&bench.ask("admin"), signed)
+            .await
+            .unwrap();
+        let (worker, call) = Worker::ringing(bench).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            worker.bench.call(call.call_id).await.state,
+            CallState::Ringing
+        );
+        assert_eq!(worker.carrier.received(ANNA).cancels, 0);
+        worker.ticking.abort();
+    }
+
+    /// The log says that the call is over and it still rings: its owner must end it, and leaves the outcome as it is.
+    pub async fn p04_a_worker_ends_what_a_sweeper_ended_by_mistake(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (worker, call) = Worker::ringing(bench).await;
+        let end = AttemptEnd {
+            attempt_id: call.attempt_id.unwrap(),
+            call_id: call.call_id,
+            outcome: Outcome::InterruptedUnknown,
+            detail: EventDetail::default(),
+            at: worker.bench.now(),
+            permit_gone: false,
+        };
+        let mut tx = worker.bench.store.write().await;
+        assert!(tx.end_attempt(&TenantId::default(), &end).await.unwrap());
+        tx.commit().await.unwrap();
+        worker.cancelled().await;
+        let give_up = now() + Duration::from_secs(10);
+        while worker.history(&call).await.last() != Some(&EventKind::Note) {
+            assert!(now() < give_up, "{:?}", worker.history(&call).await);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let kinds = worker.history(&call).await;
+        assert_eq!(
+            kinds
+                .iter()
+                .filter(|kind| **kind == EventKind::Ended)
+                .count(),
+            1,
+            "{kinds:?}"
+        );
+        let over = worker.bench.call(call.call_id).await;
+        assert_eq!(over.outcome, Some(Outcome::InterruptedUnknown));
+        worker.stop().await;
+    }
+
+    pub async fn p04_a_call_that_cannot_be_read_ends_and_the_next_is_dialed(bench: Bench) {
+        const BERTA: &str = "+14045550142";
+        bench.callable(BERTA).await;
+        let damaged = bench.queued(BERTA).await;
+        let sql = "UPDATE calls SET sealed_number = $1 WHERE call_id = $2";
+        bench.store.damage(sql, damaged.call_id.0).await;
+        bench.callable(ANNA).await;
+        let (worker, _) = Worker::ringing(bench).await;
+        assert_eq!(
+            worker.history(&damaged).await.last(),
+            Some(&EventKind::Ended)
+        );
+        let entries = worker.bench.audit().await;
+        assert!(
+            entries.contains(&"call.unreadable".to_owned()),
+            "{entries:?}"
+        );
+        assert_eq!(worker.carrier.received(BERTA).invites, 0);
+        worker.ticking.abort();
+    }
+
+    /// It is just being claimed when everything is told to end: whoever is told once would miss it.
+    pub async fn p31_a_call_on_its_way_to_the_wire_is_hung_up_when_draining(bench: Bench) {
+        // Only there can a test hold up a claim and nothing else.
+        if bench.store.store.engine() == Engine::Sqlite {
+            return;
+        }
+        bench.callable(ANNA).await;
+        let call = bench.queued(ANNA).await;
+        let mut holding = bench.store.write().await;
+        holding
+            .lock_numbers(&TenantId::default(), &[call.number_key.0])
+            .await
+            .unwrap();
+        let at_once = DialerConfig {
+            drain_seconds: 0,
+            ..DialerConfig::default()
+        };
+        let worker = Worker::start(bench, &at_once).await;
+        let mut reader = worker.bench.store.read().await;
+        let give_up = now() + Duration::from_millis(900);
+        loop {
+            let hearts = reader.heartbeats().await.unwrap();
+            let mut leases = 0;
+            for (owner, _) in hearts {
+                leases += reader.leases_of(owner).await.unwrap().len();
+            }
+            if leases > 0 {
+                break;
+            }
+            assert!(now() < give_up, "nothing was leased");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(reader);
+        let Worker {
+            bench,
+            carrier,
+            dialer,
+            ticking,
+        } = worker;
+        let begun = now();
+        let draining = tokio::spawn(dialer.drain());
+        // The first word to end has been said by now.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        holding.commit().await.unwrap();
+        draining.await.unwrap();
+        assert!(
+            now() - begun < Duration::from_secs(10),
+            "it waited for the phone to stop ringing"
+        );
+        let over = bench.call(call.call_id).await;
+        assert_eq!(
+            (over.state, over.outcome),
+            (CallState::Canceled, Some(Outcome::Canceled))
+        );
+        let received = carrier.received(ANNA);
+        assert_eq!(
+            (received.invites > 0, received.cancels > 0),
+            (true, true),
+            "{received:?}"
+        );
+        ticking.abort();
+    }
+}
