@@ -91,6 +91,8 @@ impl Bench {
     pub async fn with(store: TestStore, campaigns: Vec<Campaign>) -> Self {
         let clock = ManualClock::at(at(OPEN));
         let gate = Self::gate(&store, &clock, campaigns);
+        // As a node does at its start; a first question would read the clock once more.
+        gate.settle().await.unwrap();
         Self {
             gate,
             me: Incarnation::new(at(OPEN)),
