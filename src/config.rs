@@ -15,7 +15,7 @@ use crate::dialer::{DialerConfig, Lane, TrunkConfig};
 use crate::domain::campaign::Campaign;
 use crate::gate::{CampaignConfig, GateConfig};
 use crate::grpc::GrpcConfig;
-use crate::policy::{Pack, PackProblems};
+use crate::policy::{OPERATOR_FILE, Pack, PackFiles, PackProblem, PackProblems};
 use crate::sip::SipConfig;
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
@@ -33,7 +33,7 @@ pub struct Config {
     pub dialer: DialerConfig,
     /// Bounds of the gate.
     pub gate: GateConfig,
-    /// The law, under which campaigns and regions were checked.
+    /// The law that the configuration brings, under which campaigns and regions were checked.
     pub pack: Arc<Pack>,
     /// What is logged.
     pub log: LogConfig,
@@ -47,17 +47,41 @@ pub struct Config {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RulesConfig {
-    /// A folder that replaces the rules and numbering tables of the binary; absent = those of the binary.
+    /// A folder of rules; absent = those of the binary.
     pub folder: Option<PathBuf>,
+    /// What the folder does to the rules of the binary.
+    pub mode: RulesMode,
+}
+
+/// What an operator's folder does to the rules of the binary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RulesMode {
+    /// Takes their place.
+    #[default]
+    Replace,
+    /// Adds to them; nothing of theirs can be said anew.
+    Add,
 }
 
 impl RulesConfig {
-    /// The rule pack of the folder, or of the binary.
+    /// The rule pack of the folder, of the binary, or of both.
     pub fn load(&self) -> Result<Pack, PackProblems> {
-        match &self.folder {
-            Some(folder) => Pack::load(folder),
-            None => Pack::embedded(),
+        let Some(folder) = &self.folder else {
+            return Pack::embedded();
+        };
+        let files = PackFiles::read(folder)?;
+        if files.operator().is_some() {
+            return Err(PackProblems(vec![PackProblem {
+                file: OPERATOR_FILE.to_owned(),
+                line: None,
+                problem: "this name is the server's own; give the file another one".to_owned(),
+            }]));
         }
+        Pack::of(match self.mode {
+            RulesMode::Replace => files,
+            RulesMode::Add => PackFiles::embedded().with_added(files),
+        })
     }
 }
 
@@ -210,6 +234,10 @@ impl Sections {
     }
 
     fn pack(&mut self, rules: &RulesConfig) -> Option<Arc<Pack>> {
+        if rules.folder.is_none() && rules.mode == RulesMode::Add {
+            let problem = "[rules] mode: `add` needs a folder; set `folder`, or leave `mode` out";
+            self.problems.push(problem.to_owned());
+        }
         rules
             .load()
             .map_err(|error| self.problems.push(format!("[rules] {error}")))
@@ -348,6 +376,42 @@ destinations = [\"US\", \"XX\"]
 controller_country = \"QQ\"
 caller_ids = [{ number = \"+14045550100\" }, { number = \"+19005550100\" }]
 ";
+
+    #[test]
+    fn a_folder_of_rules_replaces_or_adds() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |id: &str| {
+            format!(
+                "schema = 2\nas_of = \"2026-11-22\"\n[[register]]\nid = \"{id}\"\njurisdiction = \"US\"\nname = \"ours\"\n"
+            )
+        };
+        let with = |mode: &str| {
+            let rules = format!("[rules]\nfolder = \"{}\"\n{mode}", folder.path().display());
+            parse(&EXAMPLE.replace("[rules]", &rules))
+        };
+        let told = |mode: &str| with(mode).unwrap_err().to_string();
+        std::fs::write(folder.path().join("own.toml"), row("own")).unwrap();
+        let config = with("mode = \"add\"").unwrap();
+        assert!(config.pack.registers().contains(&"own".to_owned()));
+        assert!(config.pack.find("US-window").is_some());
+        assert!(told("").contains("is loaded with `--add`"), "{}", told(""));
+        assert!(told("mode = \"merge\"").contains("[rules]"));
+        std::fs::write(folder.path().join("own.toml"), row("us-dnc")).unwrap();
+        let taken = told("mode = \"add\"");
+        assert!(
+            taken.contains("added/own.toml:3: register `us-dnc`: the id is taken by us.toml:"),
+            "{taken}"
+        );
+        std::fs::write(folder.path().join("operator.toml"), row("x")).unwrap();
+        assert!(told("mode = \"add\"").contains("the server's own"));
+        let text = EXAMPLE.replace("[rules]", "[rules]\nmode = \"add\"");
+        assert!(
+            parse(&text)
+                .unwrap_err()
+                .to_string()
+                .contains("`add` needs a folder")
+        );
+    }
 
     #[test]
     fn the_environment_wins_over_the_file() {

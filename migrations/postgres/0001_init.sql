@@ -258,6 +258,64 @@ CREATE TABLE number_locks (
     PRIMARY KEY (tenant_id, number_key)
 );
 
+-- Rule packs by the hash that decisions name, each text kept once, so that an old decision can be made again.
+CREATE TABLE packs (
+    tenant_id TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    version TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    create_time BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, sha256)
+);
+CREATE TABLE pack_files (
+    tenant_id TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    name TEXT NOT NULL,
+    text_sha256 TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, sha256, name)
+);
+CREATE TABLE pack_texts (
+    tenant_id TEXT NOT NULL,
+    text_sha256 TEXT NOT NULL,
+    content TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, text_sha256)
+);
+
+-- Which pack decides since when; the highest epoch is in force. Append-only.
+CREATE TABLE activations (
+    activation_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    sha256 TEXT NOT NULL,
+    base_sha256 TEXT NOT NULL,
+    version TEXT NOT NULL,
+    origin TEXT NOT NULL CHECK (origin IN ('configured', 'uploaded')),
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    create_time BIGINT NOT NULL,
+    UNIQUE (tenant_id, epoch)
+);
+CREATE INDEX activations_by_time ON activations (tenant_id, create_time, activation_id);
+
+-- Regions in which nobody is called for a time.
+CREATE TABLE region_stops (
+    stop_id UUID PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    start_time BIGINT,
+    expire_time BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    create_time BIGINT NOT NULL,
+    lift_time BIGINT,
+    lift_reason TEXT,
+    lift_actor TEXT,
+    CHECK (start_time < expire_time),
+    CHECK (lift_time IS NULL OR lift_reason IS NOT NULL AND lift_actor IS NOT NULL)
+);
+CREATE INDEX region_stops_in_force ON region_stops (tenant_id, expire_time) WHERE lift_time IS NULL;
+CREATE INDEX region_stops_by_time ON region_stops (tenant_id, create_time, stop_id);
+
 -- Credentials, as hashes.
 CREATE TABLE api_keys (
     api_key_id UUID PRIMARY KEY,
@@ -337,3 +395,17 @@ CREATE VIEW nodes_readable AS SELECT
     incarnation, node, beats, to_timestamp(create_time / 1000000.0) AS create_time,
     to_timestamp(update_time / 1000000.0) AS update_time
 FROM nodes;
+CREATE VIEW activations_readable AS SELECT
+    activation_id, tenant_id, epoch, version, sha256, base_sha256, origin, reason, actor,
+    to_timestamp(create_time / 1000000.0) AS create_time
+FROM activations;
+CREATE VIEW region_stops_readable AS SELECT
+    stop_id, tenant_id, region, reason, actor, to_timestamp(create_time / 1000000.0) AS create_time,
+    to_timestamp(start_time / 1000000.0) AS start_time, to_timestamp(expire_time / 1000000.0) AS expire_time,
+    to_timestamp(lift_time / 1000000.0) AS lift_time, lift_reason, lift_actor
+FROM region_stops;
+CREATE VIEW packs_readable AS SELECT
+    p.tenant_id, p.sha256, p.version, p.actor, to_timestamp(p.create_time / 1000000.0) AS create_time, f.name, t.content
+FROM packs AS p
+    JOIN pack_files AS f ON f.tenant_id = p.tenant_id AND f.sha256 = p.sha256
+    JOIN pack_texts AS t ON t.tenant_id = f.tenant_id AND t.text_sha256 = f.text_sha256;

@@ -258,6 +258,64 @@ CREATE TABLE number_locks (
     PRIMARY KEY (tenant_id, number_key)
 ) STRICT;
 
+-- Rule packs by the hash that decisions name, each text kept once, so that an old decision can be made again.
+CREATE TABLE packs (
+    tenant_id TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    version TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    create_time INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, sha256)
+) STRICT;
+CREATE TABLE pack_files (
+    tenant_id TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    name TEXT NOT NULL,
+    text_sha256 TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, sha256, name)
+) STRICT;
+CREATE TABLE pack_texts (
+    tenant_id TEXT NOT NULL,
+    text_sha256 TEXT NOT NULL,
+    content TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, text_sha256)
+) STRICT;
+
+-- Which pack decides since when; the highest epoch is in force. Append-only.
+CREATE TABLE activations (
+    activation_id BLOB PRIMARY KEY NOT NULL,
+    tenant_id TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    base_sha256 TEXT NOT NULL,
+    version TEXT NOT NULL,
+    origin TEXT NOT NULL CHECK (origin IN ('configured', 'uploaded')),
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    create_time INTEGER NOT NULL,
+    UNIQUE (tenant_id, epoch)
+) STRICT;
+CREATE INDEX activations_by_time ON activations (tenant_id, create_time, activation_id);
+
+-- Regions in which nobody is called for a time.
+CREATE TABLE region_stops (
+    stop_id BLOB PRIMARY KEY NOT NULL,
+    tenant_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    start_time INTEGER,
+    expire_time INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    create_time INTEGER NOT NULL,
+    lift_time INTEGER,
+    lift_reason TEXT,
+    lift_actor TEXT,
+    CHECK (start_time < expire_time),
+    CHECK (lift_time IS NULL OR lift_reason IS NOT NULL AND lift_actor IS NOT NULL)
+) STRICT;
+CREATE INDEX region_stops_in_force ON region_stops (tenant_id, expire_time) WHERE lift_time IS NULL;
+CREATE INDEX region_stops_by_time ON region_stops (tenant_id, create_time, stop_id);
+
 -- Credentials, as hashes.
 CREATE TABLE api_keys (
     api_key_id BLOB PRIMARY KEY NOT NULL,

@@ -80,7 +80,7 @@ pub enum Command {
     /// Look into the decisions on record
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Judge cases on this machine, without a server
+    /// See, try, compare and change the rules that decide
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Show where a number may be and what time it is there
@@ -105,7 +105,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Consent(command) => consent::run(command).await,
         Command::Contact(command) => contact::run(command).await,
         Command::Audit(command) => audit::run(command).await,
-        Command::Policy(command) => policy::run(command),
+        Command::Policy(command) => policy::run(command).await,
         Command::Locate(args) => locate::run(args),
         Command::Admin(command) => admin::run(command).await,
         Command::Config(command) => config::run(command),
@@ -123,12 +123,13 @@ impl Command {
             Self::Consent(command) => command.remote(),
             Self::Contact(command) => command.remote(),
             Self::Audit(command) => command.remote(),
-            Self::Demo(_)
-            | Self::Serve(_)
-            | Self::Policy(_)
-            | Self::Locate(_)
-            | Self::Admin(_)
-            | Self::Config(_) => return false,
+            Self::Policy(command) => match command.remote() {
+                Some(remote) => remote,
+                None => return false,
+            },
+            Self::Demo(_) | Self::Serve(_) | Self::Locate(_) | Self::Admin(_) | Self::Config(_) => {
+                return false;
+            }
         };
         remote.json
     }

@@ -42,6 +42,9 @@ impl Node {
             config.gate,
             Arc::new(move || reader.read()),
         );
+        gate.settle()
+            .await
+            .context("the rule pack in force cannot be used")?;
         let check_offer =
             Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
         let server = grpc::serve(&config.grpc, gate.clone(), check_offer, clock.clone()).await?;

@@ -59,6 +59,10 @@ ids! {
     Incarnation,
     /// An API key (the public half).
     ApiKeyId,
+    /// One activation of a rule pack.
+    ActivationId,
+    /// One stop of a region.
+    RegionStopId,
     /// The caller's name for one mutating request; repeating it repeats the answer.
     RequestId,
 }

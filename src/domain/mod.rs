@@ -16,6 +16,7 @@ pub mod filter;
 pub mod ids;
 pub mod party;
 pub mod phone;
+pub mod policy;
 pub mod suppression;
 mod text;
 pub mod time;

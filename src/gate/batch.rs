@@ -13,6 +13,7 @@ use super::Core;
 use super::error::GateError;
 use super::job::{Answer, Job};
 use super::judge::{self, Judged, Plan};
+use super::law::{ATTEMPTS, Look};
 
 /// Questions that one transaction decides at most; more gain little and cost the slowest of them time.
 pub const BATCH_MAX: usize = 256;
@@ -21,6 +22,8 @@ pub const BATCH_MAX: usize = 256;
 enum Failure {
     BeforeCommit(StoreError),
     AtCommit(StoreError),
+    /// The law could not be had; nothing happened.
+    Law(GateError),
 }
 
 impl From<StoreError> for Failure {
@@ -82,7 +85,7 @@ async fn decide(core: &Core, jobs: Vec<Job>) {
             }
         }
         Err(failure) => {
-            let error = GateError::from(failure.into_error());
+            let error = failure.into_error();
             let refuse = |job: Job| job.reply(Answer::Refused(error.clone()));
             jobs.into_iter().for_each(refuse);
         }
@@ -100,16 +103,32 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
         return Ok(Vec::new());
     };
     let tenant = first.tenant();
-    // claim-1: every permit of the batch counts its life from here, before BEGIN (claim-2).
-    let read = (core.read)();
-    let sights = judge::sights(core, jobs);
-    let mut tx = core.store.write(Urgency::Ordinary).await?;
-    let plans: Vec<Plan<'_>> = judge::plan(core, &mut tx, tenant, (jobs, sights), read).await?;
-    let judged: Vec<Judged<'_>> = judge::judge(core, &mut tx, tenant, plans, read).await?;
-    let answers = super::effects::record(core, &mut tx, tenant, judged, read).await?;
-    // claim-7: no positive answer to COMMIT, no permit leaves.
-    tx.commit().await.map_err(Failure::AtCommit)?;
-    Ok(answers)
+    for _ in 0..ATTEMPTS {
+        // claim-1: every permit of the batch counts its life from here, before BEGIN (claim-2).
+        let read = (core.read)();
+        let mut tx = core.store.write(Urgency::Ordinary).await?;
+        let law = match core.law.look(&mut tx, tenant, read.wall).await? {
+            Look::Ready(law) => law,
+            missing => {
+                // Another law than this node holds. Loading it takes a while, so this transaction ends and another begins.
+                drop(tx);
+                let ready = core.law.prepare(&core.store, tenant, missing, read.wall);
+                ready.await.map_err(Failure::Law)?;
+                continue;
+            }
+        };
+        let sights = judge::sights(core, &law, jobs);
+        let plans: Vec<Plan<'_>> =
+            judge::plan(core, &law, &mut tx, tenant, (jobs, sights), read).await?;
+        let judged: Vec<Judged<'_>> = judge::judge(&law, &mut tx, tenant, plans, read).await?;
+        let answers = super::effects::record(core, &mut tx, tenant, judged, read).await?;
+        // claim-7: no positive answer to COMMIT, no permit leaves.
+        tx.commit().await.map_err(Failure::AtCommit)?;
+        return Ok(answers);
+    }
+    Err(Failure::Law(GateError::Busy {
+        retry_after: std::time::Duration::from_millis(500),
+    }))
 }
 
 /// Answers first, for permits' lives are running; then takes back what nobody waits for any more, and wakes the workers.
@@ -156,13 +175,14 @@ async fn take_back(core: &Core, job: &Job, answer: &Answer, now: Micros) {
 }
 
 fn failed(failure: Failure) -> Answer {
-    Answer::Refused(failure.into_error().into())
+    Answer::Refused(failure.into_error())
 }
 
 impl Failure {
-    fn into_error(self) -> StoreError {
+    fn into_error(self) -> GateError {
         match self {
-            Self::BeforeCommit(error) | Self::AtCommit(error) => error,
+            Self::BeforeCommit(error) | Self::AtCommit(error) => error.into(),
+            Self::Law(error) => error,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::place::NotDialable;
+use crate::policy::PackProblems;
 use crate::store::StoreError;
 
 /// The gate could not decide, or could not do what was asked. Nothing was dialed.
@@ -88,6 +89,23 @@ pub enum GateError {
         "this node is stopping and places no calls; ask another one, or this one again in a moment"
     )]
     Closing,
+    /// A rule pack is at fault; all that is wrong with it.
+    #[error("{0}")]
+    PackRefused(PackProblems),
+    /// The rule pack in force cannot be used by this node: it does not judge by another.
+    #[error(
+        "this node cannot use the rule pack in force (`{sha256}`); ask another node, or start a release that can"
+    )]
+    PackUnusable {
+        /// Its hash.
+        sha256: String,
+    },
+    /// The rule is too certain to be switched off.
+    #[error("rule: {problem}")]
+    RuleNotDisablable {
+        /// Why not.
+        problem: String,
+    },
     /// The store could not be read or written.
     #[error("the store could not be read or written")]
     Store(#[source] std::sync::Arc<StoreError>),

@@ -18,6 +18,7 @@ use super::claim::{ClaimRequest, Claimed};
 use super::cores::on_all_cores;
 use super::error::GateError;
 use super::job::{Answer, Job};
+use super::law::InForce;
 use super::{Core, Placed, campaigns};
 
 /// A job that is answered already, or the question it puts.
@@ -55,7 +56,7 @@ pub(super) struct About<'a> {
 /// The campaign and the number to show, or why the question may not be put.
 type Admitted<'a> = Result<(&'a Campaign, Option<CallerId>), GateError>;
 
-/// A job at first sight, before the store is asked anything.
+/// A job at first sight, before the store is asked anything about it.
 pub(super) enum Sight<'a> {
     /// A question about a number, and whether its campaign lets it be put.
     Asked {
@@ -66,13 +67,13 @@ pub(super) enum Sight<'a> {
     Claimed(&'a ClaimRequest),
 }
 
-/// Looks at the batch before its transaction begins: others may write meanwhile.
-pub(super) fn sights<'a>(core: &'a Core, jobs: &'a [Job]) -> Vec<Sight<'a>> {
+/// Looks at the batch before anything is locked: others may write meanwhile.
+pub(super) fn sights<'a>(core: &'a Core, law: &InForce, jobs: &'a [Job]) -> Vec<Sight<'a>> {
     let sight = |job: &'a Job| match job {
         Job::Check { request, .. } | Job::Place { request, .. } => Sight::Asked {
             request,
             number_key: core.store.hasher().key(&request.tenant, request.to),
-            admitted: core.admits(request),
+            admitted: core.admits(law, request),
         },
         Job::Claim { claim, .. } => Sight::Claimed(claim),
     };
@@ -82,6 +83,7 @@ pub(super) fn sights<'a>(core: &'a Core, jobs: &'a [Job]) -> Vec<Sight<'a>> {
 /// Locks what the batch is about (claim-3), answers what was asked before, and finds the people.
 pub(super) async fn plan<'a>(
     core: &'a Core,
+    law: &InForce,
     tx: &mut Tx,
     tenant: &TenantId,
     (jobs, sights): (&'a [Job], Vec<Sight<'a>>),
@@ -111,7 +113,7 @@ pub(super) async fn plan<'a>(
                 },
                 None,
             ) => open(job, request, (number_key, admitted), &people, read),
-            (Sight::Claimed(claim), _) => claim_plan(core, tx, job, claim, read).await?,
+            (Sight::Claimed(claim), _) => claim_plan(core, law, tx, job, claim, read).await?,
         });
     }
     Ok(plans)
@@ -119,7 +121,7 @@ pub(super) async fn plan<'a>(
 
 /// Loads the facts of all open questions and asks the law (claim-4).
 pub(super) async fn judge<'a>(
-    core: &Core,
+    law: &InForce,
     tx: &mut Tx,
     tenant: &TenantId,
     plans: Vec<Plan<'a>>,
@@ -137,14 +139,14 @@ pub(super) async fn judge<'a>(
     });
     let judged = on_all_cores(plans.collect(), |(facts, plan)| match plan {
         Plan::Settled(answer) => Ok(Judged::Settled(answer)),
-        Plan::Open(asked) => decide(core, asked, facts, read),
+        Plan::Open(asked) => decide(law, asked, facts, read),
     });
     judged.into_iter().collect()
 }
 
 /// The decision on one question, from what is known.
 fn decide<'a>(
-    core: &Core,
+    law: &InForce,
     asked: Asked<'a>,
     facts: Facts,
     read: Reading,
@@ -159,10 +161,10 @@ fn decide<'a>(
                 call_kind: asked.call_kind(),
                 campaign: about.campaign,
                 caller_id: about.caller_id,
-                emergency_regions: &core.config.emergency_regions,
+                emergency_regions: &law.stops,
             };
             let case = case::build(&question, facts);
-            let (judgement, permit) = policy::evaluate(&core.pack, &case, read);
+            let (judgement, permit) = policy::evaluate(&law.pack, &case, read);
             let case_json = serde_json::to_string(&case)
                 .map_err(|error| StoreError::Other(error.to_string()))?;
             (judgement, permit, Some(case_json))
@@ -177,7 +179,7 @@ fn decide<'a>(
         number_key: asked.number_key,
         campaign_id: asked.campaign_id().to_owned(),
         decided_at: read.wall,
-        pack: core.pack.version().clone(),
+        pack: law.pack.version().clone(),
         judgement,
         case_json,
         actor: asked.actor().to_owned(),
@@ -342,6 +344,7 @@ fn open_or_refuse<'a>(
 /// A claim's question; a call whose time has passed is ended instead, and is never dialed.
 async fn claim_plan<'a>(
     core: &'a Core,
+    law: &InForce,
     tx: &mut Tx,
     job: &'a Job,
     claim: &'a ClaimRequest,
@@ -369,7 +372,7 @@ async fn claim_plan<'a>(
     let about =
         match call.to {
             None => Err("the person's data was erased"),
-            Some(to) => match place::dialable(core.pack.tables(), &to.reveal()) {
+            Some(to) => match place::dialable(law.pack.tables(), &to.reveal()) {
                 // The law refuses it too, with the floor's own code; the country only matters to the campaign.
                 Err(_) => Err("the number is no longer a dialable destination"),
                 Ok(number) => core.campaigns.admits_still(call, &number.country).map(
@@ -419,8 +422,8 @@ fn refused(problem: &'static str) -> Judgement {
 
 impl Core {
     /// Whether the campaign lets the request ask at all. The floor comes first: what is no destination is no question.
-    fn admits(&self, request: &CallRequest) -> Admitted<'_> {
-        let number = place::dialable(self.pack.tables(), &request.to.reveal())
+    fn admits(&self, law: &InForce, request: &CallRequest) -> Admitted<'_> {
+        let number = place::dialable(law.pack.tables(), &request.to.reveal())
             .map_err(|why| GateError::NotDialable { field: "to", why })?;
         self.campaigns.admit(request, &number.country)
     }

@@ -16,8 +16,10 @@ mod effects;
 mod error;
 mod job;
 mod judge;
-
+mod law;
+mod policy;
 mod records;
+mod stops;
 mod suppress;
 
 use std::sync::Arc;
@@ -29,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::domain::access::Principal;
 use crate::domain::call::{Call, CallRequest};
 use crate::domain::decision::Decision;
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{RequestId, TenantId};
 use crate::domain::time::{Micros, Reading};
 use crate::policy::Pack;
 use crate::store::Store;
@@ -41,7 +43,9 @@ pub use config::{CampaignConfig, GateConfig};
 pub use contacts::ContactDraft;
 pub use dispositions::NewDisposition;
 pub use error::GateError;
+pub use policy::{Activated, PackSource};
 pub use records::NewConsent;
+pub use stops::NewRegionStop;
 pub use suppress::{BARRIER_WAIT, NewLift, NewSuppression};
 
 /// Reads both clocks together.
@@ -81,7 +85,7 @@ pub struct Gate {
 /// What the tasks of the gate share.
 struct Core {
     store: Store,
-    pack: Arc<Pack>,
+    law: law::Law,
     campaigns: Campaigns,
     config: GateConfig,
     read: ReadClocks,
@@ -90,7 +94,8 @@ struct Core {
 }
 
 impl Gate {
-    /// Starts the task that decides. It ends when the last clone of the gate is dropped.
+    /// Starts the task that decides. It ends when the last clone of the gate is dropped. The pack is what the configuration
+    /// brings; which one decides is in the store.
     #[must_use]
     pub fn start(
         store: Store,
@@ -101,8 +106,8 @@ impl Gate {
     ) -> Self {
         let (queue, jobs) = mpsc::channel(config.queue_max.max(1));
         let core = Arc::new(Core {
+            law: law::Law::new(pack, config.emergency_regions.clone()),
             store,
-            pack,
             campaigns,
             config,
             read,
@@ -118,10 +123,25 @@ impl Gate {
         &self.core.store
     }
 
-    /// The rule pack that decides.
+    /// The rule pack by which this node judged last: for reading numbers and places, never for a verdict.
     #[must_use]
-    pub fn pack(&self) -> &Pack {
-        &self.core.pack
+    pub fn pack(&self) -> Arc<Pack> {
+        self.core.law.latest()
+    }
+
+    /// Settles what this node's configuration brings, and loads the pack in force; a node that cannot does not start.
+    pub async fn settle(&self) -> Result<(), GateError> {
+        self.policy_now(&TenantId::default()).await.map(drop)
+    }
+
+    async fn settled(&self, tenant: &TenantId) -> Result<(), GateError> {
+        let at = self.read().wall;
+        let law = &self.core.law;
+        if law.is_settled(tenant) {
+            return Ok(());
+        }
+        law.prepare(self.store(), tenant, law::Look::Unsettled, at)
+            .await
     }
 
     /// The campaigns that calls are placed under.

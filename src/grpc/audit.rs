@@ -10,7 +10,7 @@ use super::paging::{self, Filterable, Listing};
 use super::pb::audit_service_server::AuditService;
 use super::{Api, Asked, convert, pb, status};
 
-const FILTERABLE: Filterable = Filterable {
+pub(super) const FILTERABLE: Filterable = Filterable {
     fields: DECISION_FIELDS,
     renamed: &[("decided_time", "create_time"), ("campaign", "campaign_id")],
 };
@@ -27,7 +27,7 @@ impl AuditService for Api {
         let mut fields = Fields::default();
         let size = paging::page_size(&mut fields, message.page_size);
         let full = is_full(&mut fields, message.view);
-        let number = fields.any_number(self.tables(), "number", &message.number);
+        let number = fields.any_number(self.pack().tables(), "number", &message.number);
         fields.done()?;
         let token = std::mem::take(&mut message.page_token);
         message.page_size = 0;

@@ -95,6 +95,30 @@ pub const METHODS: &[Method] = &[
         &[Administrator, Auditor],
     ),
     method("/dialgate.v1.AuditService/GetDecision", EVERYBODY),
+    // The law is no secret.
+    method("/dialgate.v1.PolicyService/ListRules", EVERYBODY),
+    method("/dialgate.v1.PolicyService/GetRule", EVERYBODY),
+    method("/dialgate.v1.PolicyService/ListActivations", EVERYBODY),
+    method("/dialgate.v1.PolicyService/ListRegionStops", EVERYBODY),
+    method("/dialgate.v1.PolicyService/ListClosedDays", EVERYBODY),
+    // What another law would have said is asked by who changes it and by who looks back; who changes it is one.
+    method(
+        "/dialgate.v1.PolicyService/Evaluate",
+        &[Administrator, Auditor],
+    ),
+    method("/dialgate.v1.PolicyService/ActivatePack", &[Administrator]),
+    method("/dialgate.v1.PolicyService/SetRegionStop", &[Administrator]),
+    method(
+        "/dialgate.v1.PolicyService/LiftRegionStop",
+        &[Administrator],
+    ),
+    method("/dialgate.v1.PolicyService/AddClosedDay", &[Administrator]),
+    method(
+        "/dialgate.v1.PolicyService/RemoveClosedDay",
+        &[Administrator],
+    ),
+    method("/dialgate.v1.PolicyService/DisableRule", &[Administrator]),
+    method("/dialgate.v1.PolicyService/EnableRule", &[Administrator]),
 ];
 
 const EVERYBODY: &[Role] = &[Agent, Administrator, Auditor];

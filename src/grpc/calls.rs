@@ -27,7 +27,7 @@ impl CallService for Api {
             digest,
             ..
         } = self.open(request)?;
-        let question = convert::call::check_request(message, self.tables(), &who, digest)?;
+        let question = convert::call::check_request(message, self.pack().tables(), &who, digest)?;
         let decision = self.gate.check(question).await;
         let decision = decision.map_err(|error| status::from_gate(&error))?;
         Ok(Response::new(pb::CheckCallResponse {
@@ -48,7 +48,7 @@ impl CallService for Api {
         } = self.open(request)?;
         let question = convert::call::place_request(
             message,
-            self.tables(),
+            self.pack().tables(),
             &self.check_offer,
             &who,
             digest,
@@ -99,7 +99,7 @@ impl CallService for Api {
         } = self.open(request)?;
         let mut fields = Fields::default();
         let size = paging::page_size(&mut fields, message.page_size);
-        let number = fields.any_number(self.tables(), "number", &message.number);
+        let number = fields.any_number(self.pack().tables(), "number", &message.number);
         fields.done()?;
         let token = std::mem::take(&mut message.page_token);
         message.page_size = 0;

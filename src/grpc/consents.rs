@@ -27,7 +27,7 @@ impl ConsentService for Api {
         let mut fields = Fields::default();
         let request_id = fields.request_id(&asked.message.request_id);
         let message = asked.message.clone();
-        let new = convert::consent::given(&mut fields, message, self.tables(), asked.at);
+        let new = convert::consent::given(&mut fields, message, self.pack().tables(), asked.at);
         let role = asked.who.role;
         let event = self.record(fields, asked, "RecordConsent", request_id, new);
         Ok(Response::new(pb::RecordConsentResponse {
@@ -43,7 +43,7 @@ impl ConsentService for Api {
         let mut fields = Fields::default();
         let request_id = fields.request_id(&asked.message.request_id);
         let message = asked.message.clone();
-        let new = convert::consent::withdrawn(&mut fields, message, self.tables(), asked.at);
+        let new = convert::consent::withdrawn(&mut fields, message, self.pack().tables(), asked.at);
         let role = asked.who.role;
         let event = self.record(fields, asked, "WithdrawConsent", request_id, new);
         Ok(Response::new(pb::WithdrawConsentResponse {
@@ -60,7 +60,7 @@ impl ConsentService for Api {
         } = self.open(request)?;
         let mut fields = Fields::default();
         let size = paging::page_size(&mut fields, message.page_size);
-        let number = fields.any_number(self.tables(), "number", &message.number);
+        let number = fields.any_number(self.pack().tables(), "number", &message.number);
         let party_id = fields.id::<PartyId>("party_id", &message.party_id);
         fields.done()?;
         let token = std::mem::take(&mut message.page_token);

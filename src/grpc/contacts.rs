@@ -23,7 +23,7 @@ impl ContactService for Api {
         } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
-        let draft = convert::contact::draft(&mut fields, message, self.gate.pack());
+        let draft = convert::contact::draft(&mut fields, message, &self.gate.pack());
         fields.done()?;
         let draft = draft?;
         let ask = ask(who, request_id?, "UpsertContact", digest, at);
@@ -49,7 +49,7 @@ impl ContactService for Api {
                 named = fields.required("party_id", id).map(Some);
             }
             Some(Key::Number(text)) => {
-                let read = fields.any_number(self.tables(), "number", text);
+                let read = fields.any_number(self.pack().tables(), "number", text);
                 number = fields.required("number", read).map(Some);
             }
             None => number = fields.wrong("number", "is missing; set party_id or number"),

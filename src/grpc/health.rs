@@ -15,6 +15,7 @@ use super::pb::audit_service_server::AuditServiceServer;
 use super::pb::call_service_server::CallServiceServer;
 use super::pb::consent_service_server::ConsentServiceServer;
 use super::pb::contact_service_server::ContactServiceServer;
+use super::pb::policy_service_server::PolicyServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
 
 /// How often the store is asked.
@@ -23,13 +24,14 @@ const EVERY: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// What health is told for: the server as a whole, and each service by its name.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "",
     <CallServiceServer<Api> as NamedService>::NAME,
     <ConsentServiceServer<Api> as NamedService>::NAME,
     <SuppressionServiceServer<Api> as NamedService>::NAME,
     <ContactServiceServer<Api> as NamedService>::NAME,
     <AuditServiceServer<Api> as NamedService>::NAME,
+    <PolicyServiceServer<Api> as NamedService>::NAME,
 ];
 
 /// The service, after a first look at the store, and a task behind it that looks on until the server goes down.

@@ -13,9 +13,11 @@ mod contacts;
 mod convert;
 mod credential;
 mod deadline;
+mod evaluate;
 mod health;
 mod hex;
 mod paging;
+mod policy;
 mod server;
 mod status;
 mod suppressions;
@@ -36,7 +38,7 @@ use crate::domain::ids::RequestId;
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::Micros;
 use crate::gate::{Ask, Gate, GateError};
-use crate::place::Tables;
+use crate::policy::Pack;
 use crate::store::Tx;
 
 pub use config::{GrpcConfig, TlsConfig};
@@ -108,8 +110,9 @@ impl Api {
         })
     }
 
-    fn tables(&self) -> &Tables {
-        self.gate.pack().tables()
+    /// The rule pack by which this node judged last; the floor of its tables is looked at again where it decides.
+    fn pack(&self) -> Arc<Pack> {
+        self.gate.pack()
     }
 
     async fn read(&self) -> Result<Tx, Status> {

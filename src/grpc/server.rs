@@ -23,6 +23,7 @@ use super::pb::audit_service_server::AuditServiceServer;
 use super::pb::call_service_server::CallServiceServer;
 use super::pb::consent_service_server::ConsentServiceServer;
 use super::pb::contact_service_server::ContactServiceServer;
+use super::pb::policy_service_server::PolicyServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
 use super::{Api, CHANGES_MAX, CheckOffer, health, pb};
 
@@ -184,6 +185,7 @@ async fn router(
         .add_service(ConsentServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(SuppressionServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(ContactServiceServer::new(api.clone()).max_decoding_message_size(bytes))
+        .add_service(PolicyServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(AuditServiceServer::new(api).max_decoding_message_size(bytes)))
 }
 

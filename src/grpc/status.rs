@@ -10,6 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 use crate::gate::GateError;
+use crate::policy::{PackProblem, PackProblems};
 use crate::store::StoreError;
 
 /// Whose reasons these are.
@@ -292,6 +293,12 @@ pub(super) fn from_gate(error: &GateError) -> Status {
             Refusal::new(Code::Unavailable, "SHUTTING_DOWN", error.to_string()).status()
         }
         GateError::Store(error) => from_store(error),
+        GateError::PackRefused(problems) => pack_refused(problems),
+        GateError::PackUnusable { sha256 } => {
+            Refusal::new(Code::Unavailable, "PACK_NOT_ACTIVE", error.to_string())
+                .with("sha256", sha256)
+                .status()
+        }
         GateError::RequestIdReused => {
             let problem =
                 "was used for a request with another content or by another API key; take a new one";
@@ -317,6 +324,33 @@ pub(super) fn from_gate(error: &GateError) -> Status {
     }
 }
 
+/// Every fault of a pack, each with the file and line it stands at.
+fn pack_refused(problems: &PackProblems) -> Status {
+    let PackProblems(all) = problems;
+    let shown = all.iter().take(PACK_PROBLEMS_MAX);
+    let place = |at: &PackProblem| match at.line {
+        Some(line) => format!("upload.files[{}]:{line}", at.file),
+        None => format!("upload.files[{}]", at.file),
+    };
+    let mut text = format!("the rule pack cannot be used; faults: {}", all.len());
+    for problem in shown.clone() {
+        text.push_str(&format!("\n  {problem}"));
+    }
+    if all.len() > PACK_PROBLEMS_MAX {
+        text.push_str("\n  and more; `dialgate policy test DIR` tells them all");
+    }
+    let refusal = Refusal::new(Code::InvalidArgument, "PACK_INVALID", text);
+    shown
+        .fold(refusal, |refusal, at| {
+            refusal.field(&place(at), &at.problem)
+        })
+        .with("problems", all.len().to_string())
+        .status()
+}
+
+/// Trailers are small; a pack with more faults than this is tried on the machine where it was written.
+const PACK_PROBLEMS_MAX: usize = 20;
+
 /// Those that a change of the configuration, of a record or of the time would cure.
 fn as_things_stand(error: &GateError) -> Refusal {
     let about = Refusal::precondition;
@@ -335,6 +369,7 @@ fn as_things_stand(error: &GateError) -> Refusal {
             "campaign",
             "the campaign is not active",
         ),
+        GateError::RuleNotDisablable { problem } => about("RULE_NOT_DISABLABLE", "rule", problem),
         GateError::CallerIdNotAllowed => about(
             "CALLER_ID_NOT_ALLOWED",
             "caller_id",

@@ -36,7 +36,7 @@ impl SuppressionService for Api {
         } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
-        let new = convert::suppression::new(&mut fields, message, self.tables(), at);
+        let new = convert::suppression::new(&mut fields, message, self.pack().tables(), at);
         fields.done()?;
         let new = new?;
         let role = who.role;
@@ -105,7 +105,7 @@ impl SuppressionService for Api {
         } = self.open(request)?;
         let mut fields = Fields::default();
         let size = paging::page_size(&mut fields, message.page_size);
-        let number = fields.any_number(self.tables(), "number", &message.number);
+        let number = fields.any_number(self.pack().tables(), "number", &message.number);
         let party_id = fields.id::<PartyId>("party_id", &message.party_id);
         fields.done()?;
         let token = std::mem::take(&mut message.page_token);
@@ -154,7 +154,7 @@ impl SuppressionService for Api {
         let mut asked: Vec<(String, NumberKey)> = Vec::with_capacity(message.numbers.len());
         for (index, text) in message.numbers.into_iter().enumerate() {
             let field = format!("numbers[{index}]");
-            let number = fields.any_number(self.tables(), &field, &text);
+            let number = fields.any_number(self.pack().tables(), &field, &text);
             if let Ok(number) = fields.required(&field, number) {
                 asked.push((text, self.key(&who, number)));
             }

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
@@ -201,15 +201,35 @@ impl Tables {
         })
     }
 
-    /// The tables of an operator's rules folder: `folder/numbering/*.csv`. They may add emergency and short numbers to the
-    /// built-in ones but take none away: no configuration opens those.
-    pub fn load(folder: &Path) -> Result<Self, TableProblems> {
+    /// The built-in tables, read once in the life of the process.
+    pub fn shared() -> Result<Arc<Self>, TableProblems> {
+        static SHARED: OnceLock<Arc<Tables>> = OnceLock::new();
+        if let Some(tables) = SHARED.get() {
+            return Ok(Arc::clone(tables));
+        }
+        let read = Arc::new(Self::embedded()?);
+        Ok(Arc::clone(SHARED.get_or_init(|| read)))
+    }
+
+    /// The built-in files, name and text.
+    #[must_use]
+    pub fn embedded_files() -> &'static [(&'static str, &'static str)] {
+        EMBEDDED
+    }
+
+    /// An operator's tables, each text by the name of its file. They may add emergency and short numbers to the built-in
+    /// ones but take none away: no configuration opens those.
+    pub fn of<'t>(text_of: impl Fn(&str) -> Option<&'t str>) -> Result<Arc<Self>, TableProblems> {
+        let is_built_in = |(name, text): &(&str, &str)| text_of(name) == Some(text);
+        if EMBEDDED.iter().all(is_built_in) {
+            return Self::shared();
+        }
         let mut tables = Self::read(&|file| {
-            std::fs::read_to_string(folder.join("numbering").join(file))
-                .map_err(|error| format!("cannot be read: {error}"))
+            let text = text_of(file).map(str::to_owned);
+            text.ok_or_else(|| "the file is missing".to_owned())
         })?;
         tables.short.extend(Self::embedded()?.short);
-        Ok(tables)
+        Ok(Arc::new(tables))
     }
 
     /// Reads all tables from wherever this function finds their text.
@@ -315,8 +335,6 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::OnceLock;
-
     use super::*;
 
     /// The embedded tables, read once for all tests.
@@ -540,47 +558,42 @@ pub(super) mod tests {
 
     #[test]
     fn all_faults_are_reported_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let TableProblems(problems) = Tables::load(folder.path()).unwrap_err();
+        let TableProblems(problems) = Tables::of(|_| None).unwrap_err();
         assert_eq!(problems.len(), EMBEDDED.len());
-        std::fs::create_dir(folder.path().join("numbering")).unwrap();
-        for (file, text) in EMBEDDED {
-            std::fs::write(folder.path().join("numbering").join(file), text).unwrap();
-        }
-        assert!(Tables::load(folder.path()).is_ok());
-        std::fs::write(
-            folder.path().join("numbering/us_zip_zones.csv"),
-            "prefix,kind,regions,zones\n",
-        )
-        .unwrap();
-        std::fs::remove_file(folder.path().join("numbering/country_zones.csv")).unwrap();
-        let problems = Tables::load(folder.path()).unwrap_err().to_string();
+        let built_in = |file: &str| {
+            let (_, text) = EMBEDDED.iter().find(|(name, _)| *name == file)?;
+            Some(*text)
+        };
+        assert!(Tables::of(built_in).is_ok());
+        let damaged = |file: &str| match file {
+            "us_zip_zones.csv" => Some("prefix,kind,regions,zones\n"),
+            "country_zones.csv" => None,
+            other => built_in(other),
+        };
+        let problems = Tables::of(damaged).unwrap_err().to_string();
         assert!(
             problems.contains("us_zip_zones.csv: the table has no rows"),
             "{problems}"
         );
         assert!(
-            problems.contains("country_zones.csv: cannot be read"),
+            problems.contains("country_zones.csv: the file is missing"),
             "{problems}"
         );
     }
 
     #[test]
     fn no_folder_opens_an_emergency_number() {
-        let folder = tempfile::tempdir().unwrap();
-        let numbering = folder.path().join("numbering");
-        std::fs::create_dir(&numbering).unwrap();
-        for (file, text) in EMBEDDED {
-            let text = match *file {
-                "emergency_numbers.csv" => {
-                    "iso2,calling_code,emergency,short_lengths\nAC,247,555,3\n"
-                }
-                "never_dial_short.csv" => "scope,digits,meaning\nUS,933,test\n",
-                _ => text,
-            };
-            std::fs::write(numbering.join(file), text).unwrap();
-        }
-        let tables = Tables::load(folder.path()).unwrap();
+        let emptied = |file: &str| match file {
+            "emergency_numbers.csv" => {
+                Some("iso2,calling_code,emergency,short_lengths\nAC,247,555,3\n")
+            }
+            "never_dial_short.csv" => Some("scope,digits,meaning\nUS,933,test\n"),
+            other => {
+                let (_, text) = EMBEDDED.iter().find(|(name, _)| *name == other)?;
+                Some(*text)
+            }
+        };
+        let tables = Tables::of(emptied).unwrap();
         for text in ["911", "+291124422", "+49116117", "+2470555", "0114400112"] {
             let judged = super::super::dialable(&tables, text);
             assert_eq!(

@@ -9,9 +9,11 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::files::OPERATOR_FILE;
 use super::holidays::{CalendarRow, Holidays};
 use super::kinds::Names;
 use super::kinds::restriction::missing_occasions;
+use super::operator::{ClosedDay, DisabledRule};
 use super::pack::{Pack, PackProblem};
 use super::read::Reader;
 use super::rule::{Certainty, Rank, Rule};
@@ -30,6 +32,8 @@ pub(super) struct Draft {
     pub registers: Vec<(RegisterRow, Origin)>,
     pub groups: HashMap<String, Vec<String>>,
     pub territories: HashMap<String, String>,
+    pub closed_days: Vec<(ClosedDay, Origin)>,
+    pub disabled_rules: Vec<(DisabledRule, Origin)>,
     pub problems: Vec<PackProblem>,
 }
 
@@ -44,10 +48,8 @@ pub(super) struct Origin {
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterRow {
     pub id: String,
-    #[serde(rename = "jurisdiction")]
-    _jurisdiction: String,
-    #[serde(rename = "name")]
-    _name: String,
+    pub jurisdiction: String,
+    pub name: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -92,7 +94,10 @@ impl Draft {
                 "conventions" => conventions = reader.value(value).unwrap_or_default(),
                 "territories" => {
                     for (country, law) in members(reader.value(value)) {
-                        self.territories.insert(country, law);
+                        let taken = self.territories.insert(country.clone(), law.clone());
+                        if let Some(taken) = taken.filter(|taken| *taken != law) {
+                            reader.problem(at, format!("territory `{country}` is under `{law}` here and under `{taken}` elsewhere"));
+                        }
                     }
                 }
                 "groups" => {
@@ -100,7 +105,8 @@ impl Draft {
                         self.groups.entry(country).or_default().push(group);
                     }
                 }
-                "register" | "rule" | "holiday_calendar" | "split_area_code" => {
+                "register" | "rule" | "holiday_calendar" | "split_area_code" | "closed_day"
+                | "disabled_rule" => {
                     for row in reader.tables(&key, value) {
                         self.read_row(&key, row, file, &mut reader);
                     }
@@ -114,7 +120,8 @@ impl Draft {
                 format!("`schema = {SCHEMA}` is missing; this program reads no other"),
             );
         }
-        if as_of.is_none() {
+        // The layer that the server writes has no date: it is as old as its last row.
+        if as_of.is_none() && file != OPERATOR_FILE {
             reader.problem(
                 0,
                 "`as_of` is missing; write the date of the file".to_owned(),
@@ -147,6 +154,14 @@ impl Draft {
                 self.calendars
                     .extend(reader.value(row).map(|row| (row, origin)));
             }
+            "closed_day" => {
+                self.closed_days
+                    .extend(reader.value(row).map(|row| (row, origin)));
+            }
+            "disabled_rule" => {
+                self.disabled_rules
+                    .extend(reader.value(row).map(|row| (row, origin)));
+            }
             "split_area_code" => {
                 let _: Option<SplitAreaCode> = reader.value(row);
             }
@@ -155,6 +170,7 @@ impl Draft {
                     common,
                     kind,
                     rank: Rank::Country,
+                    disabled: None,
                     consumer_lines: Vec::new(),
                     always: OnceLock::new(),
                 });
@@ -169,6 +185,7 @@ impl Draft {
         let names = self.check_names(holidays, &mut problems);
         self.check_countries(&mut problems);
         self.check_rules(&names, &mut problems);
+        self.check_operator(&mut problems);
         for missing in missing_occasions(self.rules.iter().map(|(rule, _)| rule)) {
             problems.push(everywhere(format!(
                 "no enforced restriction of jurisdiction `ZZ` says `when = \"{missing}\"` for every call; \
@@ -178,12 +195,44 @@ impl Draft {
         self.problems = problems;
     }
 
+    /// Two rows that say the same are one that somebody will forget to take back.
+    fn check_operator(&self, problems: &mut Vec<PackProblem>) {
+        let mut days = HashMap::new();
+        for (day, origin) in &self.closed_days {
+            let twice = days.insert((&day.jurisdiction, day.date), origin);
+            if let Some(Origin { file, line }) = twice {
+                problems.push(origin.fault(format!(
+                    "closed day: {} is closed in `{}` by {file}:{line} already",
+                    day.date, day.jurisdiction
+                )));
+            }
+        }
+        let mut rules = HashMap::new();
+        for (row, origin) in &self.disabled_rules {
+            if let Some(Origin { file, line }) = rules.insert(&row.id, origin) {
+                problems.push(origin.fault(format!(
+                    "disabled rule: `{}` is switched off by {file}:{line} already",
+                    row.id
+                )));
+            }
+        }
+    }
+
     /// Gathers what rows may refer to.
     fn check_names(&self, holidays: &mut Holidays, problems: &mut Vec<PackProblem>) -> Names {
         let mut names = Names::default();
+        let mut declared: HashMap<&str, &Origin> = HashMap::new();
         for (row, origin) in &self.registers {
-            if !names.registers.insert(row.id.clone()) {
-                problems.push(origin.fault(format!("register `{}` is declared twice", row.id)));
+            names.registers.insert(row.id.clone());
+            if let Some(Origin { file, line }) = declared.insert(&row.id, origin) {
+                problems.push(origin.fault(format!(
+                    "register `{}`: the id is taken by {file}:{line}",
+                    row.id
+                )));
+            }
+            if row.id.trim().is_empty() || row.name.trim().is_empty() {
+                problems
+                    .push(origin.fault("register: `id` and `name` must not be empty".to_owned()));
             }
         }
         let ready = holidays.calendars().map(str::to_owned);
@@ -260,7 +309,8 @@ fn members(table: Option<BTreeMap<String, Vec<String>>>) -> impl Iterator<Item =
 }
 
 impl Origin {
-    fn fault(&self, problem: String) -> PackProblem {
+    /// A fault of this row.
+    pub(super) fn fault(&self, problem: String) -> PackProblem {
         PackProblem {
             file: self.file.clone(),
             line: Some(self.line),

@@ -8,28 +8,36 @@
 #![deny(missing_docs)]
 
 mod consent;
+mod diff;
 mod draft;
 pub mod facts;
+mod files;
 mod ground;
 mod holidays;
 mod kinds;
 mod listing;
 mod moment;
 mod next;
+mod operator;
 mod pack;
 mod permit;
 mod read;
 mod rule;
 #[cfg(test)]
 mod testing;
+mod vectors;
 mod window;
 
+pub use diff::{Became, FileChange, KeyChange, PackDiff, RowChange, WrittenRow};
+pub use files::{OPERATOR_FILE, PackFiles};
 pub use ground::Ground;
 pub use listing::rules_markdown;
 pub use moment::jurisdictions;
+pub use operator::{ClosedDay, DisabledRule, OperatorLayer, STOP_RULE};
 pub use pack::{Pack, PackProblem, PackProblems};
 pub use permit::{Permit, PermitExpired};
 pub use rule::{Certainty, Common, Flag, Reach, RowAudience, Rule};
+pub use vectors::Vector;
 
 use crate::domain::Text;
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};

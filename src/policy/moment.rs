@@ -12,6 +12,7 @@ use super::facts::{Case, OptOutScope};
 use super::ground::Ground;
 use super::holidays::Holidays;
 use super::kinds::Kind;
+use super::operator::DisabledRule;
 use super::pack::Pack;
 use super::rule::{Rank, Reach, Rule};
 use crate::domain::Text;
@@ -259,10 +260,11 @@ impl<'a> Moment<'a> {
         })
     }
 
-    /// The rows that hold here and now.
+    /// The rows that hold here and now; those that were switched off have no effect on others.
     pub fn rows(&self) -> impl Iterator<Item = &'a Rule> {
         let rows = self.scene.candidates.iter().zip(&self.in_play);
-        rows.filter(|(_, in_play)| **in_play).map(|(rule, _)| *rule)
+        rows.filter(|(rule, in_play)| **in_play && rule.disabled.is_none())
+            .map(|(rule, _)| *rule)
     }
 
     /// Whether the candidate of this index holds here and now.
@@ -272,7 +274,11 @@ impl<'a> Moment<'a> {
 
     /// What the row says here and now.
     pub fn judge(&self, rule: &Rule) -> Finding {
-        if rule.common.enforced && rule.kind.is_constant() {
+        if let Some(disabled) = &rule.disabled {
+            let DisabledRule { reason, by, .. } = disabled;
+            self.info(format_args!("disabled: switched off by {by}: {reason}"))
+                .with(format_args!("disabled_by={by}"))
+        } else if rule.common.enforced && rule.kind.is_constant() {
             self.always(rule)
         } else if rule.common.enforced {
             rule.kind.judge(rule, self)

@@ -1,15 +1,19 @@
-//! The rule pack: `rules/*.toml` and its neighbours, read once, checked and indexed. All faults are told at once, with
-//! file and line. The pack of the binary is embedded; an operator's folder of the same shape may take its place.
+//! The rule pack: the law as files, read once, checked and indexed. All faults are told at once, with file and line, those
+//! of its own test vectors too. The pack of the binary is embedded; an operator's folder may replace it or add to it.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::draft::Draft;
+use super::draft::{Draft, Origin};
+use super::files::{Content, HOLIDAYS, Layer, PackFiles};
 use super::holidays::Holidays;
 use super::kinds::Kind;
+use super::operator::ClosedDay;
 use super::rule::Rule;
+use super::vectors::{self, Vector};
 use crate::domain::Text;
 use crate::domain::decision::PackVersion;
 use crate::place::{Tables, zone_data_version};
@@ -18,7 +22,7 @@ use crate::place::{Tables, zone_data_version};
 #[derive(Debug)]
 pub struct Pack {
     version: PackVersion,
-    tables: Tables,
+    tables: Arc<Tables>,
     /// In order of report.
     rules: Vec<Rule>,
     by_jurisdiction: HashMap<Text, Vec<usize>>,
@@ -29,6 +33,10 @@ pub struct Pack {
     holidays: Holidays,
     /// Ids of registers, sorted.
     registers: Vec<String>,
+    /// In order of date.
+    pub(super) closed_days: Vec<ClosedDay>,
+    vectors: Vec<Vector>,
+    files: PackFiles,
 }
 
 /// One fault of a pack.
@@ -66,34 +74,89 @@ impl std::fmt::Display for PackProblems {
 
 impl std::error::Error for PackProblems {}
 
-/// One file of a pack.
-struct Source {
-    name: String,
-    text: String,
-}
-
 impl Pack {
     /// The jurisdiction of the product's own policy.
     pub(super) const POLICY: &'static str = "ZZ";
 
     /// The pack built into the program.
     pub fn embedded() -> Result<Self, PackProblems> {
-        let file = |name: &str, text: &str| Source {
-            name: name.to_owned(),
-            text: text.to_owned(),
-        };
-        let sources = vec![
-            file("holidays.csv", include_str!("../../rules/holidays.csv")),
-            file("us.toml", include_str!("../../rules/us.toml")),
-            file("world.toml", include_str!("../../rules/world.toml")),
-        ];
-        Self::build(&sources, Vec::new(), Tables::embedded())
+        Self::of(PackFiles::embedded())
     }
 
-    /// An operator's pack: `folder/*.toml`, `folder/holidays.csv` and `folder/numbering/*.csv`.
+    /// An operator's pack: `folder/*.toml`, `folder/holidays.csv`, `folder/tests/*.jsonl` and `folder/numbering/*.csv`.
     pub fn load(folder: &Path) -> Result<Self, PackProblems> {
-        let (sources, problems) = read_folder(folder)?;
-        Self::build(&sources, problems, Tables::load(folder))
+        Self::of(PackFiles::read(folder)?)
+    }
+
+    /// The pack that these files are. The vectors of a layer hold for that layer and those below it: what is added above
+    /// them may well change what comes out.
+    pub fn of(files: PackFiles) -> Result<Self, PackProblems> {
+        let mut problems = files.problems.clone();
+        let mut vectors = vectors::read(&files, Layer::Base, &mut problems);
+        let added = vectors::read(&files, Layer::Added, &mut problems);
+        let mut pack = Self::build(&files, problems)?;
+        let mut problems = Vec::new();
+        for (layer, cases) in [(Layer::Base, &vectors), (Layer::Added, &added)] {
+            if cases.is_empty() {
+            } else if files.has_above(layer) {
+                let below = Self::build(&files.up_to(layer), Vec::new())?;
+                vectors::run(&below, cases, &mut problems);
+            } else {
+                vectors::run(&pack, cases, &mut problems);
+            }
+        }
+        if !problems.is_empty() {
+            return Err(PackProblems(problems));
+        }
+        vectors.extend(added);
+        pack.vectors = vectors;
+        pack.files = files;
+        Ok(pack)
+    }
+
+    /// The hash of the same pack without the operator's layer.
+    #[must_use]
+    pub fn base_sha256(&self) -> String {
+        digest(&self.files.up_to(Layer::Added), &self.tables)
+    }
+
+    /// The files it was made of.
+    #[must_use]
+    pub fn files(&self) -> &PackFiles {
+        &self.files
+    }
+
+    /// The worked cases that it carries and that it was tried with.
+    #[must_use]
+    pub fn vectors(&self) -> &[Vector] {
+        &self.vectors
+    }
+
+    /// The kinds of rule, in order of report.
+    #[must_use]
+    pub fn kinds() -> &'static [&'static str] {
+        Kind::NAMES
+    }
+
+    /// Whether the rule may be in play for calls into this place: it is the place's own, its country's, its group's or the
+    /// product's.
+    #[must_use]
+    pub fn may_hold_in(&self, rule: &Rule, place: &str) -> bool {
+        let country = place.split_once('-').map_or(place, |(country, _)| country);
+        let law = self.law_of(country);
+        let own = rule.common.jurisdiction.as_str();
+        own == place
+            || own == country
+            || own == law
+            || own == Self::POLICY
+            || own == format!("{law}-{country}")
+            || self.groups_of(law).any(|group| group == own)
+    }
+
+    /// The rule of this id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.common.id == id)
     }
 
     /// Which law this is: every decision names it.
@@ -177,31 +240,41 @@ impl Pack {
         &self.holidays
     }
 
-    fn build(
-        sources: &[Source],
-        problems: Vec<PackProblem>,
-        tables: Result<Tables, crate::place::TableProblems>,
-    ) -> Result<Self, PackProblems> {
+    /// Whether this is the name of a group of countries.
+    pub(super) fn is_group(&self, name: &str) -> bool {
+        self.groups.values().flatten().any(|group| group == name)
+    }
+
+    fn build(files: &PackFiles, problems: Vec<PackProblem>) -> Result<Self, PackProblems> {
         let mut draft = Draft {
             problems,
             ..Draft::default()
         };
         let mut holidays = Holidays::default();
-        for source in sources {
-            if source.name == HOLIDAYS {
-                holidays.add_table(&source.text, |line, problem| {
-                    draft.problems.push(PackProblem {
-                        file: HOLIDAYS.to_owned(),
-                        line,
-                        problem,
-                    });
+        if files.text(HOLIDAYS).is_none() {
+            draft.problems.push(PackProblem {
+                file: HOLIDAYS.to_owned(),
+                line: None,
+                problem: "the file cannot be read: there is none; a folder that only adds to the built-in rules is loaded with `--add` \
+                          (in the configuration: `mode = \"add\"`)"
+                    .to_owned(),
+            });
+        }
+        for (_, file, text) in files.layered(Content::Holidays) {
+            holidays.add_table(text, |line, problem| {
+                draft.problems.push(PackProblem {
+                    file: file.to_owned(),
+                    line,
+                    problem,
                 });
-            } else {
-                draft.read(&source.name, &source.text);
-            }
+            });
+        }
+        for (_, file, text) in files.layered(Content::Rules) {
+            draft.read(file, text);
         }
         draft.check(&mut holidays);
-        let tables = tables
+        let tables = files
+            .tables()
             .map_err(|faults| {
                 let faults = faults.0.into_iter().map(|fault| PackProblem {
                     file: format!("numbering/{}", fault.file),
@@ -212,85 +285,122 @@ impl Pack {
             })
             .ok();
         let as_of = draft.as_of.map(|date| date.to_string());
-        match (tables, as_of) {
-            (Some(tables), Some(as_of)) if draft.problems.is_empty() => {
+        let mut problems = std::mem::take(&mut draft.problems);
+        if let Some(tables) = tables {
+            check_places(&draft, &tables, &mut problems);
+            if let (Some(as_of), true) = (as_of, problems.is_empty()) {
                 let version = PackVersion {
                     version: as_of,
-                    sha256: digest(sources, &tables),
+                    sha256: digest(files, &tables),
                     zone_data: zone_data_version().to_owned(),
                 };
-                Ok(Self::of(draft, version, tables, holidays))
-            }
-            _ => {
-                let mut problems = draft.problems;
-                problems.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
-                Err(PackProblems(problems))
+                let pack = Self::index(draft, version, tables, holidays, &mut problems);
+                if problems.is_empty() {
+                    return Ok(pack);
+                }
             }
         }
+        problems.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
+        Err(PackProblems(problems))
     }
 
-    /// Sorts and indexes what was read and found good.
-    fn of(draft: Draft, version: PackVersion, tables: Tables, holidays: Holidays) -> Self {
+    /// Sorts and indexes what was read and found good, and lays the operator's wishes over it, which may be at fault yet.
+    fn index(
+        draft: Draft,
+        version: PackVersion,
+        tables: Arc<Tables>,
+        holidays: Holidays,
+        problems: &mut Vec<PackProblem>,
+    ) -> Self {
         let mut rules: Vec<Rule> = draft.rules.into_iter().map(|(rule, _)| rule).collect();
         // Rows for information come last; within a kind the order of the files stands.
-        rules.sort_by_key(|rule| (!rule.decides(), rule.kind.order()));
-        let mut by_jurisdiction: HashMap<Text, Vec<usize>> = HashMap::new();
-        for (index, rule) in rules.iter().enumerate() {
-            let jurisdiction = rule.common.jurisdiction.clone();
-            by_jurisdiction.entry(jurisdiction).or_default().push(index);
-        }
+        let order = |rule: &Rule| (!rule.decides(), rule.kind.order());
+        rules.sort_by_key(order);
         let registers = draft.registers.into_iter().map(|(row, _)| row.id);
         let mut registers: Vec<String> = registers.collect();
         registers.sort_unstable();
-        Self {
+        let mut pack = Self {
             registers,
             version,
             tables,
+            by_jurisdiction: by_jurisdiction(&rules),
             rules,
-            by_jurisdiction,
             groups: draft.groups,
             territories: draft.territories,
             holidays,
+            closed_days: Vec::new(),
+            vectors: Vec::new(),
+            files: PackFiles::default(),
+        };
+        for (day, origin) in draft.closed_days {
+            match pack.closed_day_problem(&day) {
+                Some(problem) => problems.push(origin.fault(format!("closed day: {problem}"))),
+                None => pack.closed_days.push(day),
+            }
         }
+        pack.closed_days
+            .sort_by(|one, two| (one.date, &one.jurisdiction).cmp(&(two.date, &two.jurisdiction)));
+        for (row, origin) in draft.disabled_rules {
+            match pack.disabled_rule_problem(&row) {
+                Some(problem) => problems.push(origin.fault(format!("disabled rule: {problem}"))),
+                None => {
+                    let rule = pack.rules.iter_mut().find(|rule| rule.common.id == row.id);
+                    rule.into_iter()
+                        .for_each(|rule| rule.disabled = Some(row.clone()));
+                }
+            }
+        }
+        // What was switched off informs only, and goes to the end.
+        pack.rules.sort_by_key(order);
+        pack.by_jurisdiction = by_jurisdiction(&pack.rules);
+        pack
     }
 }
 
-/// The table of observed holidays.
-const HOLIDAYS: &str = "holidays.csv";
-
-/// Reads the rule files of a folder, in the order of their names, and tells which could not be read.
-fn read_folder(folder: &Path) -> Result<(Vec<Source>, Vec<PackProblem>), PackProblems> {
-    let fault = |file: String, problem: String| PackProblem {
-        file,
-        line: None,
-        problem,
-    };
-    let entries = std::fs::read_dir(folder).map_err(|error| {
-        let problem = format!("the folder cannot be read: {error}");
-        PackProblems(vec![fault(folder.display().to_string(), problem)])
-    })?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".toml"))
-        .collect();
-    names.push(HOLIDAYS.to_owned());
-    names.sort_unstable();
-    let (mut sources, mut problems) = (Vec::new(), Vec::new());
-    for name in names {
-        match std::fs::read_to_string(folder.join(&name)) {
-            Ok(text) => sources.push(Source { name, text }),
-            Err(error) => problems.push(fault(name, format!("the file cannot be read: {error}"))),
-        }
+fn by_jurisdiction(rules: &[Rule]) -> HashMap<Text, Vec<usize>> {
+    let mut indexes: HashMap<Text, Vec<usize>> = HashMap::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let jurisdiction = rule.common.jurisdiction.clone();
+        indexes.entry(jurisdiction).or_default().push(index);
     }
-    Ok((sources, problems))
+    indexes
+}
+
+/// A misspelt country is no fault of shape, and its rules would never be asked.
+fn check_places(draft: &Draft, tables: &Tables, problems: &mut Vec<PackProblem>) {
+    let mut check = |what: &str, place: &str, origin: &Origin| {
+        let country = place.split_once('-').map_or(place, |(country, _)| country);
+        let is_code = country.len() == 2 && country != Pack::POLICY;
+        if is_code && !tables.knows_country(country) {
+            problems.push(origin.fault(format!(
+                "{what}: the numbering tables know no country `{country}`; write an ISO 3166-1 code such as `US`"
+            )));
+        }
+    };
+    for (rule, origin) in &draft.rules {
+        check(
+            &format!("rule `{}`", rule.common.id),
+            &rule.common.jurisdiction,
+            origin,
+        );
+    }
+    for (row, origin) in &draft.registers {
+        check(&format!("register `{}`", row.id), &row.jurisdiction, origin);
+    }
+    for (row, origin) in &draft.calendars {
+        check(&format!("calendar `{}`", row.id), &row.jurisdiction, origin);
+    }
 }
 
 /// SHA-256 over names and contents, each with its length so that no two packs share one text, and the numbering tables.
-fn digest(sources: &[Source], tables: &Tables) -> String {
+fn digest(files: &PackFiles, tables: &Tables) -> String {
     let mut hash = Sha256::new();
-    for part in sources.iter().flat_map(|s| [&s.name, &s.text]) {
-        hash.update(part.len().to_le_bytes());
-        hash.update(part.as_bytes());
+    let own = [Content::Holidays, Content::Rules, Content::Vectors];
+    for (_, name, text) in own.into_iter().flat_map(|content| files.layered(content)) {
+        for part in [name, text] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part.as_bytes());
+        }
     }
     hash.update(tables.digest());
     let bytes = hash.finalize();

@@ -9,6 +9,7 @@ use super::facts::Case;
 use super::ground::Ground;
 use super::kinds::Kind;
 use super::moment::Words;
+use super::operator::DisabledRule;
 use crate::domain::Text;
 use crate::domain::call::{CallKind, Purpose};
 use crate::domain::party::{Audience, LineType};
@@ -24,6 +25,8 @@ pub struct Rule {
     pub(super) rank: Rank,
     /// Lines that count as a consumer's here, whatever the record says.
     pub(super) consumer_lines: Vec<LineType>,
+    /// Switched off by the operator: shown, without any effect.
+    pub disabled: Option<DisabledRule>,
     /// The words of a row that says the same of every call.
     pub(super) always: OnceLock<Words>,
 }
@@ -133,6 +136,39 @@ impl Common {
         if self.id == super::NOT_DIALABLE {
             problems.push("the id belongs to the built-in rule".to_owned());
         }
+        for (key, text) in [("id", &self.id), ("citation", &self.citation)] {
+            if text.trim().is_empty() {
+                problems.push(format!("`{key}` is empty"));
+            }
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if !self.id.trim().is_empty() && !self.id.bytes().all(plain) {
+            problems.push("`id` takes letters, digits, `-`, `_` and `.` only".to_owned());
+        }
+        let sectors = self.sectors.iter().flatten();
+        if sectors
+            .chain(&self.exempt_sectors)
+            .any(|sector| sector.trim().is_empty())
+        {
+            problems.push("a sector has an empty name".to_owned());
+        }
+        for (key, is_empty) in [
+            (
+                "line_types",
+                self.line_types.as_ref().is_some_and(Vec::is_empty),
+            ),
+            ("sectors", self.sectors.as_ref().is_some_and(Vec::is_empty)),
+            (
+                "purposes",
+                self.purposes.as_ref().is_some_and(Vec::is_empty),
+            ),
+        ] {
+            if is_empty {
+                problems.push(format!(
+                    "`{key} = []` matches no call at all; leave the key out to match all"
+                ));
+            }
+        }
         if self.call_kinds.is_empty() {
             problems.push("`call_kinds` must name a kind of call".to_owned());
         }
@@ -234,7 +270,18 @@ impl Rule {
     /// Whether the row can deny a call; otherwise it is there for information.
     #[must_use]
     pub fn decides(&self) -> bool {
-        self.common.enforced && self.kind.decides()
+        self.has_effect() && self.kind.decides()
+    }
+
+    /// Whether the row is enforced and not switched off: rows that only define a word have an effect too.
+    #[must_use]
+    pub fn has_effect(&self) -> bool {
+        self.common.enforced && self.disabled.is_none()
+    }
+
+    /// Whether the row is one of calling hours that decide on this date.
+    pub(super) fn is_window_on(&self, date: Date) -> bool {
+        matches!(self.kind, Kind::CallingWindow(_)) && self.decides() && self.holds_on(date)
     }
 
     /// Whether the row speaks of this call, dates aside: those are the business of each zone.

@@ -49,6 +49,16 @@ impl std::fmt::Display for Span {
     }
 }
 
+/// Two spans of one list that share a minute: one of them is not what its writer meant.
+pub(super) fn overlap(spans: &[Span]) -> Option<(Span, Span)> {
+    let share = |one: Span, two: Span| one.start < two.end && two.start < one.end;
+    (spans.iter().enumerate()).find_map(|(index, one)| {
+        let others = spans.iter().skip(index + 1);
+        let other = others.copied().find(|other| share(*one, *other))?;
+        Some((*one, other))
+    })
+}
+
 fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     if hour.len() != 2 || minute.len() != 2 {
@@ -92,6 +102,9 @@ impl TryFrom<BTreeMap<String, Vec<Span>>> for Week {
     fn try_from(table: BTreeMap<String, Vec<Span>>) -> Result<Self, String> {
         let mut days: [Option<Vec<Span>>; 7] = Default::default();
         for (key, spans) in table {
+            if let Some((one, two)) = overlap(&spans) {
+                return Err(format!("`{key}`: the hours {one} and {two} overlap"));
+            }
             let (first, last) = key.split_once('-').unwrap_or((&key, &key));
             let index = |name: &str| DAYS.iter().position(|day| *day == name);
             let (Some(first), Some(last)) = (index(first), index(last)) else {
@@ -210,5 +223,12 @@ mod tests {
         ] {
             assert!(week(bad).unwrap_err().contains(says), "{bad:?}");
         }
+        let hours =
+            |list: &[&str]| -> Vec<Span> { list.iter().map(|s| span(s).unwrap()).collect() };
+        assert_eq!(overlap(&hours(&["08:00-12:00", "12:00-20:00"])), None);
+        assert!(overlap(&hours(&["14:00-20:00", "08:00-12:00", "11:59-13:00"])).is_some());
+        let twice =
+            BTreeMap::from([("mon-sun".to_owned(), hours(&["08:00-12:00", "10:00-11:00"]))]);
+        assert!(Week::try_from(twice).unwrap_err().contains("overlap"));
     }
 }

@@ -86,6 +86,7 @@ mod tests {
     use crate::domain::decision::{Stage, Verdict};
     use crate::domain::disposition::{AttemptResult, DispositionCode};
     use crate::domain::party::LineType;
+    use crate::domain::policy::PackOrigin;
     use crate::domain::suppression::{SuppressionReason, SuppressionSource};
 
     /// A word that Rust knows and a CHECK refuses would be found by a person being called.
@@ -126,6 +127,7 @@ mod tests {
             AttemptResult,
             DispositionCode,
             LineType,
+            PackOrigin,
             SuppressionReason,
             SuppressionSource
         );

@@ -26,6 +26,7 @@ mod nodes;
 mod notice;
 mod paging;
 mod parties;
+mod policy;
 mod requests;
 mod sql;
 mod suppressions;
@@ -61,6 +62,7 @@ pub use locks::party_lock_key;
 pub use notice::Notice;
 pub use paging::{ListQuery, Page, PageKey};
 pub use parties::PartyDraft;
+pub use policy::{ACTIVATION_FIELDS, NewPack, PolicyInForce, REGION_STOP_FIELDS};
 pub use requests::StoredRequest;
 pub use suppressions::SUPPRESSION_FIELDS;
 

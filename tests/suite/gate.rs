@@ -6,6 +6,7 @@ pub mod bench;
 mod claims;
 mod people;
 mod places;
+mod policy;
 
 /// Runs a test on SQLite always, and on PostgreSQL wherever its programs are installed.
 macro_rules! on_both {

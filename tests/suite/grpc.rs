@@ -7,4 +7,5 @@ mod house;
 mod input;
 mod lists;
 mod people;
+mod policy;
 mod surface;

@@ -5,6 +5,8 @@
     reason = "what helps a test fails as the test does"
 )]
 
+mod packs;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! The store's contract: one suite, run on SQLite always and on PostgreSQL wherever it is installed. Every public function
 //! of a transaction is named here (`tests/tidy.rs` looks).
 
+mod policy;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -31,6 +33,11 @@ use uuid::Uuid;
 use crate::support::builders::{
     NOON, TestStore, after, attempt, audit, consent, decision, draft, judgement, new_call, phone,
     suppression, tenant,
+};
+
+use policy::{
+    activations_are_only_added, judging_and_changing_are_kept_apart, packs_are_kept_by_their_hash,
+    regions_are_stopped_for_a_time,
 };
 
 macro_rules! contract {
@@ -90,6 +97,10 @@ contract![
     no_readable_number_is_stored,
     an_erased_person_leaves_no_error,
     notices_arrive,
+    packs_are_kept_by_their_hash,
+    activations_are_only_added,
+    regions_are_stopped_for_a_time,
+    judging_and_changing_are_kept_apart,
     tenants_are_apart,
 ];
 

@@ -22,6 +22,7 @@ use super::pb::audit_service_client::AuditServiceClient;
 use super::pb::call_service_client::CallServiceClient;
 use super::pb::consent_service_client::ConsentServiceClient;
 use super::pb::contact_service_client::ContactServiceClient;
+use super::pb::policy_service_client::PolicyServiceClient;
 use super::pb::suppression_service_client::SuppressionServiceClient;
 
 pub use follow::{Follower, Next};
@@ -123,6 +124,13 @@ impl Client {
     #[must_use]
     pub fn calls(&self) -> CallServiceClient<Wire> {
         CallServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// The law.
+    #[must_use]
+    pub fn policy(&self) -> PolicyServiceClient<Wire> {
+        PolicyServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(PAGE_BYTES_MAX)
     }
 
     /// Opt-outs.

@@ -6,6 +6,7 @@ pub(super) mod consent;
 pub(super) mod contact;
 pub(super) mod decision;
 mod fields;
+pub(super) mod policy;
 pub(super) mod suppression;
 mod words;
 

@@ -6,6 +6,7 @@ use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use crate::domain::decision::{RuleOutcome, Stage, Verdict};
 use crate::domain::disposition::DispositionCode;
 use crate::domain::party::{Audience, LineType, ReassignedAnswer};
+use crate::domain::policy::PackOrigin;
 use crate::domain::suppression::{SuppressionReason, SuppressionSource};
 use crate::grpc::pb;
 
@@ -63,6 +64,7 @@ mirror! {
         Complaint TechnicalFailure
     }
     Verdict = Verdict { Allow Deny }
+    PackOrigin = PackOrigin { Configured Uploaded }
     RuleOutcome = RuleOutcome { Pass Fail Lifted Void Info }
     Stage = DecisionStage { Check Place Claim }
     ConsentAction = ConsentAction { Given Withdrawn }
@@ -123,7 +125,7 @@ mod tests {
     fn every_word_goes_both_ways_under_the_same_name() {
         check! {
             CallKind CallKind CallState CallState Outcome Outcome Retry RetryClass EventKind CallEventKind
-            DispositionCode DispositionCode Verdict Verdict RuleOutcome RuleOutcome Stage DecisionStage
+            DispositionCode DispositionCode PackOrigin PackOrigin Verdict Verdict RuleOutcome RuleOutcome Stage DecisionStage
             ConsentAction ConsentAction ConsentForm ConsentForm InitiatedBy InitiatedBy
             SuppressionReason SuppressionReason SuppressionSource SuppressionSource
             Audience Audience LineType LineType ReassignedAnswer ReassignedAnswer

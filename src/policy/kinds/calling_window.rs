@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::super::moment::{Finding, Moment};
 use super::super::rule::{Common, Rule};
-use super::super::window::{MonthDay, Span, Week};
+use super::super::window::{MonthDay, Span, Week, overlap};
 use super::{Names, RuleKind};
 
 /// Keys of the kind.
@@ -51,6 +51,11 @@ impl RuleKind for CallingWindow {
                 .push("`on_holiday` and `on_holiday_eve` need a `holiday_calendar`".to_owned()),
             _ => {}
         }
+        let lists = self.date_windows.values();
+        let lists = lists.chain(&self.on_holiday).chain(&self.on_holiday_eve);
+        for (one, two) in lists.filter_map(|list| overlap(list)) {
+            problems.push(format!("the hours {one} and {two} overlap"));
+        }
         if self.lift_scope.is_some() && common.lifted_by.is_empty() {
             problems.push("`lift_scope` needs `lifted_by`".to_owned());
         }
@@ -74,11 +79,15 @@ impl RuleKind for CallingWindow {
         }
         let (date, time) = (moment.local.date(), moment.local.time());
         let holiday = self.holiday(rule, moment, date);
+        let closed = moment.closed_day(rule);
+        let mut hours = self.hours(week, holiday.is_some(), rule, moment);
+        hours.closed = closed.map(|_| [].as_slice());
         let day = Day {
             weekday: date.weekday(),
             time,
-            hours: self.hours(week, holiday.is_some(), rule, moment),
+            hours,
             holiday,
+            closed: closed.map(|day| day.reason.as_str()),
         };
         let may_lift = self.lift_scope.is_none() || day.hours.is_closed();
         if day.hours.contain(time) {
@@ -90,6 +99,10 @@ impl RuleKind for CallingWindow {
         }
         .with(format_args!("local_time={}", moment.local))
         .with_some("holiday", holiday)
+        .with_some(
+            "closed_day",
+            closed.map(|day| format!("{} {}", day.jurisdiction, day.date)),
+        )
     }
 
     fn heals(&self) -> bool {
@@ -130,6 +143,7 @@ impl CallingWindow {
             holiday: holiday.then(|| self.on_holiday.as_deref().unwrap_or_default()),
             eve: self.on_holiday_eve.as_deref().filter(|_| eve()),
             dated: (self.date_windows.get(&MonthDay::of(date))).map(Vec::as_slice),
+            closed: None,
         }
     }
 }
@@ -141,11 +155,13 @@ struct Hours<'a> {
     holiday: Option<&'a [Span]>,
     eve: Option<&'a [Span]>,
     dated: Option<&'a [Span]>,
+    /// An empty list where the operator closed the day.
+    closed: Option<&'a [Span]>,
 }
 
 impl Hours<'_> {
     fn lists(&self) -> impl Iterator<Item = &[Span]> {
-        let special = [self.holiday, self.eve, self.dated];
+        let special = [self.holiday, self.eve, self.dated, self.closed];
         std::iter::once(self.weekday).chain(special.into_iter().flatten())
     }
 
@@ -165,6 +181,8 @@ struct Day<'a> {
     time: Time,
     hours: Hours<'a>,
     holiday: Option<&'a str>,
+    /// Why the operator closed the day.
+    closed: Option<&'a str>,
 }
 
 impl std::fmt::Display for Day<'_> {
@@ -177,6 +195,9 @@ impl std::fmt::Display for Day<'_> {
         )?;
         if let Some(name) = self.holiday {
             write!(f, ", a holiday ({name})")?;
+        }
+        if let Some(reason) = self.closed {
+            write!(f, ", a day closed by the operator ({reason})")?;
         }
         if self.hours.is_closed() {
             return f.write_str("; no calls on this day");

@@ -71,7 +71,7 @@ pub(in super::super) fn stands(rule: &Rule, moment: &Moment<'_>, limb: Limb) -> 
                 .into_iter()
                 .flatten(),
         )
-        .filter(|row| row.common.enforced && row.holds_on(moment.date()))
+        .filter(|row| row.has_effect() && row.holds_on(moment.date()))
         .filter_map(|row| match &row.kind {
             Kind::Relationship(row) => Some(row),
             _ => None,

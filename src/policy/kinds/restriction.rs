@@ -116,7 +116,10 @@ pub(in super::super) fn missing_occasions<'a>(
     needed.into_iter().filter_map(move |(when, name)| {
         let stands = rules.clone().any(|rule| {
             let occasion = matches!(&rule.kind, Kind::Restriction(row) if row.when == when);
-            occasion && rule.rank == Rank::Policy && rule.common.is_unconditional()
+            occasion
+                && rule.has_effect()
+                && rule.rank == Rank::Policy
+                && rule.common.is_unconditional()
         });
         (!stands).then_some(name)
     })

@@ -91,6 +91,8 @@ impl Bench {
     pub async fn with(store: TestStore, campaigns: Vec<Campaign>) -> Self {
         let clock = ManualClock::at(at(OPEN));
         let gate = Self::gate(&store, &clock, campaigns);
+        // As a node does at its start; a first question would read the clock once more.
+        gate.settle().await.unwrap();
         Self {
             gate,
             me: Incarnation::new(at(OPEN)),
@@ -102,6 +104,13 @@ impl Bench {
     /// Another gate over the same store: another node, or the same one after a restart.
     pub fn again(&self, campaigns: Vec<Campaign>) -> Gate {
         Self::gate(&self.store, &self.clock, campaigns)
+    }
+
+    /// Another node, whose configuration brings this pack.
+    pub fn bringing(&self, pack: Arc<Pack>) -> Gate {
+        let campaigns = vec![campaign("us", "US", "seller")];
+        let clock = Clock::Manual(Arc::clone(&self.clock));
+        Self::gate_of(&self.store, Arc::new(move || clock.read()), campaigns, pack)
     }
 
     /// Another node, whose time of day is so many seconds off.
@@ -127,13 +136,21 @@ impl Bench {
     }
 
     fn gate_with(store: &TestStore, read: ReadClocks, campaigns: Vec<Campaign>) -> Gate {
+        static PACK: std::sync::LazyLock<Arc<Pack>> =
+            std::sync::LazyLock::new(|| Arc::new(Pack::embedded().unwrap()));
+        Self::gate_of(store, read, campaigns, Arc::clone(&PACK))
+    }
+
+    fn gate_of(
+        store: &TestStore,
+        read: ReadClocks,
+        campaigns: Vec<Campaign>,
+        pack: Arc<Pack>,
+    ) -> Gate {
         let config = GateConfig {
             trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(),
             ..GateConfig::default()
         };
-        static PACK: std::sync::LazyLock<Arc<Pack>> =
-            std::sync::LazyLock::new(|| Arc::new(Pack::embedded().unwrap()));
-        let pack = Arc::clone(&PACK);
         Gate::start(
             store.store.clone(),
             pack,
@@ -335,6 +352,8 @@ impl Bench {
             .into_iter()
             .rev()
             .map(|entry| entry.kind)
+            // Every store begins with it.
+            .filter(|kind| kind != "policy.activated")
             .collect()
     }
 

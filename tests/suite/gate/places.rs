@@ -69,7 +69,7 @@ mod tests {
         );
         // The very case, judged again, gives the very judgement.
         assert_eq!(
-            dialgate::policy::judge(bench.gate.pack(), &case),
+            dialgate::policy::judge(&bench.gate.pack(), &case),
             stored.judgement
         );
         assert_eq!(bench.audit().await, ["contact.upserted", "decision"]);

@@ -35,6 +35,19 @@ const WANTED: &[(&str, &str)] = &[
     ("ContactService/GetContact", "AD"),
     ("AuditService/ListDecisions", "DU"),
     ("AuditService/GetDecision", "ADU"),
+    ("PolicyService/ListRules", "ADU"),
+    ("PolicyService/GetRule", "ADU"),
+    ("PolicyService/Evaluate", "DU"),
+    ("PolicyService/ActivatePack", "D"),
+    ("PolicyService/ListActivations", "ADU"),
+    ("PolicyService/SetRegionStop", "D"),
+    ("PolicyService/LiftRegionStop", "D"),
+    ("PolicyService/ListRegionStops", "ADU"),
+    ("PolicyService/AddClosedDay", "D"),
+    ("PolicyService/RemoveClosedDay", "D"),
+    ("PolicyService/ListClosedDays", "ADU"),
+    ("PolicyService/DisableRule", "D"),
+    ("PolicyService/EnableRule", "D"),
 ];
 
 fn methods() -> Vec<MethodDescriptor> {
@@ -196,7 +209,7 @@ async fn what_is_not_in_the_contract_is_not_there() {
 fn every_method_that_changes_something_takes_a_request_id() {
     let mut changing = 0;
     for method in methods() {
-        let reads = ["Get", "List", "Check", "Watch"];
+        let reads = ["Get", "List", "Check", "Watch", "Evaluate"];
         let field = method.input().get_field_by_name("request_id");
         if reads.iter().any(|verb| method.name().starts_with(verb)) {
             assert!(
@@ -211,7 +224,7 @@ fn every_method_that_changes_something_takes_a_request_id() {
             changing += 1;
         }
     }
-    assert_eq!(changing, 9);
+    assert_eq!(changing, 16);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use dialgate::grpc::pb::audit_service_client::AuditServiceClient;
 use dialgate::grpc::pb::call_service_client::CallServiceClient;
 use dialgate::grpc::pb::consent_service_client::ConsentServiceClient;
 use dialgate::grpc::pb::contact_service_client::ContactServiceClient;
+use dialgate::grpc::pb::policy_service_client::PolicyServiceClient;
 use dialgate::grpc::pb::suppression_service_client::SuppressionServiceClient;
 use dialgate::grpc::{Credential, GrpcConfig, Server, pb, serve};
 use dialgate::policy::Pack;
@@ -62,18 +63,7 @@ impl House {
         let clock = ManualClock::at(NOW.parse::<jiff::Timestamp>().unwrap().into());
         let reader = Clock::Manual(Arc::clone(&clock));
         let read = reader.clone();
-        let gate_config = GateConfig {
-            trunk_queue_max: [("carrier".to_owned(), 2)].into(),
-            ..GateConfig::default()
-        };
-        let campaigns = Campaigns::new(vec![campaign("us-sales", true), campaign("asleep", false)]);
-        let gate = Gate::start(
-            store.clone(),
-            Arc::clone(&PACK),
-            campaigns,
-            gate_config,
-            Arc::new(move || read.read()),
-        );
+        let gate = gate(&store, read);
         let check_offer = Arc::new(|offer: &[u8]| {
             dialgate::sip::check_offer(offer).map_err(|problem| problem.to_string())
         });
@@ -90,6 +80,13 @@ impl House {
             server,
             _folder: folder,
         }
+    }
+
+    /// Another gate over the same store, as after a restart.
+    pub async fn again(&self) -> Gate {
+        let again = gate(&self.store, Clock::Manual(Arc::clone(&self.clock)));
+        again.settle().await.unwrap();
+        again
     }
 
     /// A new key of this role, as text.
@@ -183,6 +180,22 @@ impl House {
     }
 }
 
+fn gate(store: &Store, clock: Clock) -> Gate {
+    let config = GateConfig {
+        trunk_queue_max: [("carrier".to_owned(), 2)].into(),
+        ..GateConfig::default()
+    };
+    let campaigns = Campaigns::new(vec![campaign("us-sales", true), campaign("asleep", false)]);
+    let pack = Arc::clone(&PACK);
+    Gate::start(
+        store.clone(),
+        pack,
+        campaigns,
+        config,
+        Arc::new(move || clock.read()),
+    )
+}
+
 fn campaign(name: &str, active: bool) -> Campaign {
     Campaign {
         campaign_id: name.to_owned(),
@@ -274,6 +287,10 @@ impl Client {
 
     pub fn contacts(&self) -> ContactServiceClient<Wire> {
         ContactServiceClient::new(self.wire())
+    }
+
+    pub fn policy(&self) -> PolicyServiceClient<Wire> {
+        PolicyServiceClient::new(self.wire())
     }
 
     pub fn audit(&self) -> AuditServiceClient<Wire> {
