@@ -107,8 +107,9 @@ impl Lists {
     /// A number that must never be dialed.
     fn any(&self, rng: &mut Rng) -> Forbidden {
         let is_short = rng.percent(60);
+        let is_guess = is_short && rng.percent(15);
         let (code, number) = match rng.below(12) {
-            _ if is_short && rng.percent(85) => rng.pick(&self.short).clone(),
+            _ if is_short && !is_guess => rng.pick(&self.short).clone(),
             _ if is_short => {
                 // The longest of them may be subscribers too, in plans with short numbers.
                 let (code, length) = rng.pick(&self.short_lengths).clone();
@@ -131,6 +132,7 @@ impl Lists {
             code,
             number,
             is_short,
+            is_guess,
         }
     }
 
@@ -159,6 +161,8 @@ struct Forbidden {
     code: String,
     number: String,
     is_short: bool,
+    /// Only as long as the short codes there: behind an area code it may be somebody's line (Turin's is 011).
+    is_guess: bool,
 }
 
 /// The number with prefixes that a switch may take off, and in the clothes of a text that somebody copied. Also tells
@@ -168,6 +172,7 @@ fn disguise(rng: &mut Rng, forbidden: &Forbidden) -> (String, bool) {
         code,
         number,
         is_short,
+        is_guess,
     } = forbidden;
     let off = ["", "00", "011", "0", "9"];
     let way = rng.below(6);
@@ -175,7 +180,7 @@ fn disguise(rng: &mut Rng, forbidden: &Forbidden) -> (String, bool) {
     // What a switch may take off in front of the whole, and what it may take off behind the calling code.
     let (text, may_be_ordinary) = match (is_short, way) {
         (true, 0 | 1) => (format!("{}{}{number}", pick(5), pick(5)), false),
-        (true, 2 | 3) => (format!("{}{code}{}{number}", pick(4), pick(5)), false),
+        (true, 2 | 3) => (format!("{}{code}{}{number}", pick(4), pick(5)), *is_guess),
         (true, 4) => (format!("9{code}{number}"), true),
         (true, _) => (
             format!(
