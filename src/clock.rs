@@ -26,6 +26,16 @@ impl Clock {
             Self::Manual(clock) => clock.read(),
         }
     }
+
+    /// Whether whoever waits for a point on this clock has to look again and again: a hand may move it while the
+    /// runtime's timers know nothing of it.
+    #[must_use]
+    pub fn is_moved_unseen(&self) -> bool {
+        match self {
+            Self::Real => false,
+            Self::Manual(clock) => !clock.with_runtime,
+        }
+    }
 }
 
 /// A clock that stands still until moved. Its two hands move apart only when told to, as a stepped wall clock does.
@@ -35,16 +45,29 @@ pub struct ManualClock {
     mono_nanos: AtomicU64,
     /// Readings that are left until so much time passes.
     jump: Mutex<Option<(u32, Duration)>>,
+    with_runtime: bool,
 }
 
 impl ManualClock {
     /// A clock that shows this wall time.
     #[must_use]
     pub fn at(wall: Micros) -> Arc<Self> {
+        Self::new(wall, false)
+    }
+
+    /// The same for a runtime whose own clock is moved by hand too: both are moved together, so that its timers end when
+    /// this clock says so.
+    #[must_use]
+    pub fn beside_runtime(wall: Micros) -> Arc<Self> {
+        Self::new(wall, true)
+    }
+
+    fn new(wall: Micros, with_runtime: bool) -> Arc<Self> {
         Arc::new(Self {
             wall_micros: AtomicI64::new(wall.0),
             mono_nanos: AtomicU64::new(0),
             jump: Mutex::new(None),
+            with_runtime,
         })
     }
 

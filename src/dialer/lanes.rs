@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::{Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::store::{Leased, Notice, StoreError, Urgency};
 
+use super::pace::Pace;
 use super::{Active, LOOK_EVERY, Lane, Phase, Shared, attempt, journal};
 
 /// Calls leased in one transaction at most: enough to keep a fast trunk busy, few enough to leave other nodes theirs.
@@ -22,24 +22,25 @@ pub(super) async fn run(
     calls: TaskTracker,
 ) {
     let channels = Arc::new(Semaphore::new(lane.config.channels.get() as usize));
-    let pace = RateLimiter::direct(
-        Quota::per_second(lane.config.calls_per_second).allow_burst(lane.config.burst),
-    );
+    let pace = Pace::of(&lane.config, shared.clock.clone());
     loop {
         let (free, leased) = tokio::select! {
-            taken = due(&shared, &lane, &channels) => taken,
+            biased;
             () = drained(&mut phase) => return,
+            taken = due(&shared, &lane, &channels) => taken,
         };
         let mut waiting = leased.into_iter().zip(free);
         while let Some((call, channel)) = waiting.next() {
             tokio::select! {
-                () = pace.until_ready() => {
-                    calls.spawn(attempt::run(Arc::clone(&shared), lane.clone(), call, channel));
-                }
+                // A stop goes first: no call is begun any more.
+                biased;
                 () = drained(&mut phase) => {
                     let rest = waiting.map(|(call, _)| call);
                     give_back(&shared, std::iter::once(call).chain(rest)).await;
                     return;
+                }
+                () = pace.token() => {
+                    calls.spawn(attempt::run(Arc::clone(&shared), lane.clone(), call, channel));
                 }
             }
         }

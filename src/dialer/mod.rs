@@ -2,17 +2,18 @@
 //! what happens.
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
-//! meanwhile. Files in the order of a call's life: `lanes` (lease, channel, pace), `attempt` (claim, dial, events),
+//! meanwhile. Files in the order of a call's life: `lanes` (lease, channel), `pace`, `attempt` (claim, dial, events),
 //! `journal` (writing them down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
 
 mod attempt;
 mod config;
 mod journal;
 mod lanes;
+mod pace;
 mod sweep;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ struct Shared {
     /// Which start of which process this is: the owner's name on leases, attempts and the heartbeat.
     me: Incarnation,
     /// Calls that this process leased, claims or has claimed.
-    active: Mutex<HashMap<CallId, Active>>,
+    active: Mutex<BTreeMap<CallId, Active>>,
 }
 
 /// A call under this process's care.
@@ -101,7 +102,7 @@ impl Dialer {
             clock,
             node: config.node.clone(),
             me,
-            active: Mutex::new(HashMap::new()),
+            active: Mutex::new(BTreeMap::new()),
         });
         let (stop, phase) = signal::channel(Phase::Working);
         let dialer = Self {
@@ -165,7 +166,7 @@ impl Dialer {
 }
 
 impl Shared {
-    fn active(&self) -> MutexGuard<'_, HashMap<CallId, Active>> {
+    fn active(&self) -> MutexGuard<'_, BTreeMap<CallId, Active>> {
         // A task that panicked while it held the map left it whole: every change is one insertion or removal.
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }

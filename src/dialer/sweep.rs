@@ -44,8 +44,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) 
             tracing::warn!(%error, "cannot beat or sweep; trying again");
         }
         tokio::select! {
-            () = tokio::time::sleep(BEAT_EVERY) => {}
+            biased;
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => break,
+            () = tokio::time::sleep(BEAT_EVERY) => {}
         }
     }
     // A process that stopped in order leaves nothing, and says so; if it cannot, the next sweeper finds out.

@@ -36,8 +36,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) 
             tracing::debug!(%error, "cannot look for unheard leases; trying again");
         }
         tokio::select! {
-            _ = tokio::time::timeout(LOOK_EVERY, concerns_us(&mut notices)) => {}
+            biased;
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => return,
+            _ = tokio::time::timeout(LOOK_EVERY, concerns_us(&mut notices)) => {}
         }
     }
 }

@@ -1,4 +1,7 @@
-//! Typed identifiers. UUIDs are version 7, so they sort by the time of their making.
+//! Typed identifiers. UUIDs are version 7, so they sort by the time of their making; those that one process makes at one
+//! instant sort in the order in which it made them (RFC 9562 section 6.2).
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,7 +16,8 @@ macro_rules! ids {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new identifier that sorts by `at`; the rest of it is random.
+            /// A new identifier that sorts by `at`, and among those of one instant by the order of making; the rest of it
+            /// is random.
             #[must_use]
             pub fn new(at: Micros) -> Self {
                 Self(new_v7(at))
@@ -67,14 +71,19 @@ ids! {
     RequestId,
 }
 
+/// After the milliseconds come the microseconds within them (method 3), a counter of this process (method 1), and 30
+/// random bits, which tell apart what two processes make at one instant.
 fn new_v7(at: Micros) -> Uuid {
+    static MADE: AtomicU32 = AtomicU32::new(0);
     let micros = u64::try_from(at.0).unwrap_or(0);
-    let nanos = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
-    Uuid::new_v7(uuid::Timestamp::from_unix(
-        uuid::NoContext,
-        micros / 1_000_000,
-        nanos,
-    ))
+    // Of these 80 bits the builder hides four behind the version and, 16 further on, two behind the variant.
+    let fraction = u128::from(micros % 1_000) << 64;
+    let count = u128::from(MADE.fetch_add(1, Ordering::Relaxed)) << 30;
+    let random = Uuid::new_v4().as_u128() & ((1 << 30) - 1);
+    let bytes = (fraction | count | random).to_be_bytes();
+    let mut rest = [0; 10];
+    rest.copy_from_slice(bytes.get(6..).unwrap_or(&[0; 10]));
+    uuid::Builder::from_unix_timestamp_millis(micros / 1_000, &rest).into_uuid()
 }
 
 /// Whose data this is. Every row carries it; there is one, `default`, at first.
@@ -91,5 +100,30 @@ impl Default for TenantId {
 impl std::fmt::Display for TenantId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_their_instant_and_then_by_the_order_of_making() {
+        let noon = Micros(1_795_262_400_000_999);
+        let mut ids: Vec<CallId> = (0..1_000).map(|_| CallId::new(noon)).collect();
+        ids.push(CallId::new(Micros(noon.0 + 1)));
+        ids.insert(0, CallId::new(Micros(noon.0 - 1)));
+        assert!(ids.is_sorted());
+        ids.dedup();
+        assert_eq!(ids.len(), 1_002);
+    }
+
+    #[test]
+    fn ids_are_uuids_of_version_7() {
+        let id = CallId::new(Micros(1_795_262_400_123_456)).0;
+        assert_eq!(id.get_version(), Some(uuid::Version::SortRand));
+        assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+        assert_eq!((seconds, nanos), (1_795_262_400, 123_000_000));
     }
 }

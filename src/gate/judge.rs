@@ -1,6 +1,6 @@
 //! The reading half of a batch: locks, repeated requests, people, facts, and the law's judgement of each question.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::call::{Call, CallRequest};
 use crate::domain::campaign::{CallerId, Campaign};
@@ -259,7 +259,8 @@ async fn people(
     sights: &[Sight<'_>],
     read: Reading,
 ) -> Result<HashMap<NumberKey, Vec<PartyId>>, StoreError> {
-    let mut asked: HashMap<NumberKey, Phone> = HashMap::new();
+    // In the order of their keys, so that the same questions leave the same rows.
+    let mut asked: BTreeMap<NumberKey, Phone> = BTreeMap::new();
     for sight in sights {
         if let Sight::Asked {
             request,

@@ -12,6 +12,7 @@ use super::api::{Control, Dialog, EndedBy, Ending, Happened, Invite, SipEvent};
 use super::call::Limits;
 use super::config::SipConfig;
 use super::message::{Identity, Local};
+use super::socket::Datagrams;
 use super::token::random;
 use super::transaction::Timers;
 use super::transport::Task;
@@ -78,10 +79,19 @@ impl Endpoint {
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
         }
         let socket = UdpSocket::bind(config.listen).await?;
-        let local_addr = socket.local_addr()?;
-        let local = Arc::new(local(config, local_addr));
         // The first non-blocking write needs to know that the socket takes one.
         socket.writable().await?;
+        Self::over(Box::new(socket), config, clock)
+    }
+
+    /// Starts the task over a socket that is there already.
+    pub fn over(
+        socket: Box<dyn Datagrams>,
+        config: &SipConfig,
+        clock: Clock,
+    ) -> std::io::Result<Self> {
+        let local_addr = socket.local_addr()?;
+        let local = Arc::new(local(config, local_addr));
         let shared = Arc::new(Shared {
             local_addr,
             local,

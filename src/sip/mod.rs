@@ -16,6 +16,7 @@ mod locked;
 mod message;
 mod outcome;
 mod sdp;
+mod socket;
 mod stray;
 mod token;
 mod transaction;
@@ -28,5 +29,5 @@ pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, S
 pub use config::{Secret, SipConfig, Trunk};
 pub use endpoint::Endpoint;
 pub use sdp::{OFFER_BYTES_MAX, OfferProblem, check_offer};
-
+pub use socket::Datagrams;
 pub use uas::{Behaviour, Received, SimulatedCarrier};

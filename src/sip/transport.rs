@@ -3,18 +3,19 @@
 //! Every queue has a bound. The permit is not looked at here: INVITE bytes cannot be had without it (`locked.rs`).
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::api::{Control, HangUpCause, Happened, SipEvent};
 use super::call::{Call, Input, Output, Write};
 use super::endpoint::{Command, NewCall, Shared};
+use super::socket::Datagrams;
 use super::token::{Tokens, random};
 use super::wire::Message;
 use super::{stray, wire};
@@ -41,7 +42,7 @@ struct Slot {
 }
 
 pub(super) struct Task {
-    socket: UdpSocket,
+    socket: Box<dyn Datagrams>,
     clock: Clock,
     shared: Arc<Shared>,
     /// For the tags of stateless answers.
@@ -56,7 +57,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(socket: UdpSocket, clock: Clock, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(socket: Box<dyn Datagrams>, clock: Clock, shared: Arc<Shared>) -> Self {
         Self {
             socket,
             clock,
@@ -78,15 +79,18 @@ impl Task {
             let wait = self.run_timers();
             let full = !self.backlog.is_empty() || !self.blocked.is_empty();
             tokio::select! {
+                // Always in this order, so that a run can be repeated and a flood of datagrams cannot keep a CANCEL from being
+                // asked for: commands are as many as we make, and the timers that are due have just run.
+                biased;
                 command = inbox.recv(), if open => match command {
                     Some(command) => self.on_command(command),
                     None => open = false,
                 },
-                ready = self.socket.readable() => if ready.is_ok() {
-                    self.receive(&mut buffer);
-                },
-                ready = self.socket.writable(), if full => if ready.is_ok() {
+                ready = poll_fn(|context| self.socket.poll_writable(context)), if full => if ready.is_ok() {
                     self.flush();
+                },
+                ready = poll_fn(|context| self.socket.poll_readable(context)) => if ready.is_ok() {
+                    self.receive(&mut buffer);
                 },
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
             }
@@ -100,9 +104,9 @@ impl Task {
             let (at, key) = self.timers.first().copied()?;
             if at > now {
                 let wait = at.since(now);
-                return Some(match self.clock {
-                    Clock::Real => wait,
-                    Clock::Manual(_) => wait.min(MANUAL_CLOCK_POLL),
+                return Some(match self.clock.is_moved_unseen() {
+                    false => wait,
+                    true => wait.min(MANUAL_CLOCK_POLL),
                 });
             }
             self.timers.remove(&(at, key));

@@ -75,6 +75,7 @@ pub(super) async fn open(config: &StoreConfig) -> Result<Store> {
             pools,
             vault,
             notices,
+            door: None,
         }),
     })
 }

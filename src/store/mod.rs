@@ -16,6 +16,7 @@ mod connect;
 mod consents;
 mod decisions;
 mod dispositions;
+mod door;
 mod error;
 mod events;
 mod facts;
@@ -54,6 +55,7 @@ pub use audit::{AUDIT_FIELDS, AuditEntry};
 pub use calls::{CALL_FIELDS, NewCall};
 pub use consents::CONSENT_FIELDS;
 pub use decisions::DECISION_FIELDS;
+pub use door::{Door, Passage, Waiting};
 pub use error::{Result, StoreError};
 pub use events::NewEvent;
 pub use facts::FactsWanted;
@@ -129,6 +131,8 @@ struct Shared {
     pools: Pools,
     vault: Arc<Vault>,
     notices: Notices,
+    /// None but in the simulation.
+    door: Option<Arc<dyn Door>>,
 }
 
 enum Pools {
@@ -186,6 +190,7 @@ pub struct Tx {
     /// A statement failed, so nothing here may be taken for done: PostgreSQL answers such a COMMIT with a silent rollback.
     failed: bool,
     writing: bool,
+    passage: Option<Box<dyn Passage>>,
     /// Given up after the transaction, as the fields above are dropped first.
     _turn: Option<Turn>,
 }
@@ -218,6 +223,7 @@ impl Store {
 
     /// A transaction for reading. To look again for a change, begin another.
     pub async fn read(&self) -> Result<Tx> {
+        let passage = self.enter(false).await?;
         let inner = match &self.shared.pools {
             Pools::Postgres { ordinary, .. } => Inner::Postgres(
                 ordinary
@@ -228,34 +234,33 @@ impl Store {
                 Inner::Sqlite(readers.begin_with("BEGIN DEFERRED").await?)
             }
         };
-        Ok(self.transaction(inner, false, None))
+        Ok(self.transaction(inner, passage, None))
     }
 
     /// A transaction for writing (claim-2). READ COMMITTED and no more: a claim must see what was committed while it
     /// waited for its number's lock (docs/ARCHITECTURE.md, the barrier).
     pub async fn write(&self, urgency: Urgency) -> Result<Tx> {
-        let (inner, turn) = match &self.shared.pools {
+        let turn = match &self.shared.pools {
+            Pools::Postgres { .. } => None,
+            Pools::Sqlite { turnstile, .. } => Some(turnstile.pass(urgency).await),
+        };
+        let passage = self.enter(true).await?;
+        let inner = match &self.shared.pools {
             Pools::Postgres { ordinary, urgent } => {
                 let pool = match urgency {
                     Urgency::OptOut => urgent,
                     Urgency::Ordinary => ordinary,
                 };
-                let inner = pool
-                    .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-                    .await?;
-                (Inner::Postgres(inner), None)
+                let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+                Inner::Postgres(pool.begin_with(begin).await?)
             }
-            Pools::Sqlite {
-                writer, turnstile, ..
-            } => {
-                let turn = turnstile.pass(urgency).await;
-                (
-                    Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-                    Some(turn),
-                )
+            Pools::Sqlite { writer, .. } => {
+                Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)
             }
         };
-        Ok(self.transaction(inner, true, turn))
+        let mut tx = self.transaction(inner, passage, turn);
+        tx.writing = true;
+        Ok(tx)
     }
 
     /// Tells every node, after commit. Losing one costs time, never safety.
@@ -288,14 +293,27 @@ impl Store {
         Ok(())
     }
 
-    fn transaction(&self, inner: Inner, writing: bool, turn: Option<Turn>) -> Tx {
+    async fn enter(&self, writes: bool) -> Result<Option<Box<dyn Passage>>> {
+        match &self.shared.door {
+            None => Ok(None),
+            Some(door) => door.enter(writes).await.map(Some),
+        }
+    }
+
+    fn transaction(
+        &self,
+        inner: Inner,
+        passage: Option<Box<dyn Passage>>,
+        turn: Option<Turn>,
+    ) -> Tx {
         Tx {
             inner,
             vault: Arc::clone(&self.shared.vault),
             keys: HashMap::new(),
             seen: HashMap::new(),
             failed: false,
-            writing,
+            writing: false,
+            passage,
             _turn: turn,
         }
     }
@@ -303,22 +321,34 @@ impl Store {
 
 impl Tx {
     /// Makes everything done here durable. An error means: not known.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
         if self.failed {
             return Err(StoreError::Other(
                 "a statement of this transaction failed, so it cannot be committed".to_owned(),
             ));
         }
+        if let Some(passage) = &mut self.passage {
+            passage.commit().await?;
+        }
         match self.inner {
             Inner::Postgres(inner) => inner.commit().await?,
             Inner::Sqlite(inner) => inner.commit().await?,
         }
-        Ok(())
+        match &mut self.passage {
+            None => Ok(()),
+            Some(passage) => passage.committed().await,
+        }
     }
 
     /// Notes that a statement failed.
     fn settle<T>(&mut self, result: sqlx::Result<T>) -> Result<T> {
+        let mut result = result.map_err(StoreError::from);
+        if let (Ok(_), Some(passage)) = (&result, &mut self.passage)
+            && let Err(error) = passage.statement()
+        {
+            result = Err(error);
+        }
         self.failed |= result.is_err();
-        Ok(result?)
+        result
     }
 }

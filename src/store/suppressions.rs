@@ -1,6 +1,6 @@
 //! Opt-outs and what else blocks. A suppression keeps only the key of its number, so it outlives the erasure of a person.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use sqlx::QueryBuilder;
 use uuid::Uuid;
@@ -189,7 +189,7 @@ impl Tx {
         at: Micros,
     ) -> Result<Vec<(NumberKey, Suppression)>> {
         let holders = self.parties_by_number(tenant, keys).await?;
-        let mut numbers_of: HashMap<PartyId, Vec<NumberKey>> = HashMap::new();
+        let mut numbers_of: BTreeMap<PartyId, Vec<NumberKey>> = BTreeMap::new();
         for (key, party) in holders {
             numbers_of.entry(party).or_default().push(key);
         }
