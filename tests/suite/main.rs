@@ -16,6 +16,7 @@ mod grpc;
 mod joints;
 mod law;
 mod policy;
+mod simulation;
 mod sip;
 mod store;
 mod support;

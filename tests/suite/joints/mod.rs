@@ -23,7 +23,7 @@ mod ledger;
 mod link;
 mod load;
 pub mod rng;
-mod sink;
+pub mod sink;
 mod stall;
 mod worker;
 mod world;

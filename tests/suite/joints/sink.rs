@@ -147,13 +147,13 @@ impl Sink {
 
 /// A request or response, as far as the callee reads it.
 #[derive(Debug, Clone)]
-struct Message {
-    what: String,
-    headers: Vec<(String, String)>,
+pub struct Message {
+    pub what: String,
+    pub headers: Vec<(String, String)>,
 }
 
 impl Message {
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let head = text.split("\r\n\r\n").next()?;
         let mut lines = head.lines();
         let mut first = lines.next()?.split(' ');
@@ -172,12 +172,12 @@ impl Message {
         })
     }
 
-    fn get(&self, name: &str) -> &str {
+    pub fn get(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(key, _)| key == name);
         found.map_or("", |(_, value)| value.as_str())
     }
 
-    fn branch(&self) -> String {
+    pub fn branch(&self) -> String {
         let branch = self
             .get("via")
             .split(';')
@@ -185,7 +185,7 @@ impl Message {
         branch.unwrap_or_default().to_owned()
     }
 
-    fn cseq(&self) -> u32 {
+    pub fn cseq(&self) -> u32 {
         self.get("cseq")
             .split(' ')
             .next()
@@ -193,7 +193,7 @@ impl Message {
             .unwrap_or(0)
     }
 
-    fn number(&self, header: &str) -> String {
+    pub fn number(&self, header: &str) -> String {
         let user = self
             .get(header)
             .split("sip:")

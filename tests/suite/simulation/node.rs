@@ -1,0 +1,272 @@
+//! A node and its lives. Each life is a runtime of its own in which the real gate, worker and SIP layer run over the real
+//! store; to kill it is to drop the runtime, with all that is under way.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use dialgate::clock::{Clock, ManualClock};
+use dialgate::dialer::{Dialer, DialerConfig, Lane, TrunkConfig};
+use dialgate::domain::call::{CallKind, Purpose, SellerType};
+use dialgate::domain::campaign::{CallerId, Campaign};
+use dialgate::domain::phone::Phone;
+use dialgate::domain::time::Micros;
+use dialgate::gate::{Campaigns, Gate, GateConfig};
+use dialgate::policy::Pack;
+use dialgate::sip::{Endpoint, SipConfig};
+use dialgate::store::{Store, StoreConfig};
+use tokio::runtime::Runtime;
+
+use super::driver::lock;
+use super::vessel::{NodeDoor, NodeSocket, Vessel};
+use super::world::{CARRIERS, Shared, node_addr};
+
+/// 2026-11-18, 11:00 in Sydney.
+pub const BEGINNING: Micros = Micros(1_794_960_000_000_000);
+pub const SELLER: &str = "acme";
+pub const CAMPAIGNS: [&str; 2] = ["east", "west"];
+pub const CALLER_IDS: [&str; 2] = ["+61255509901", "+61255509902"];
+/// Pace of a trunk on a node.
+pub const PER_SECOND: u32 = 15;
+pub const BURST: u32 = 4;
+
+pub struct Node {
+    pub index: usize,
+    /// What the wall clock shows beside the truth. The few microseconds in it keep two nodes from ever reading the same.
+    pub offset: i64,
+    lives: u64,
+    life: Option<Life>,
+    /// Dead until then.
+    pub down_until: Duration,
+}
+
+pub struct Life {
+    runtime: Option<Runtime>,
+    /// Its end lets the task go that keeps the runtime's clock from moving by itself.
+    _still: mpsc::Sender<()>,
+    pub vessel: Arc<Vessel>,
+    pub gate: Gate,
+    _dialer: Dialer,
+    /// Where the runtime's clock stands.
+    clock_at: Duration,
+}
+
+impl Node {
+    pub fn new(index: usize) -> Self {
+        Self {
+            index,
+            offset: 1 + 137 * i64::try_from(index).unwrap(),
+            lives: 0,
+            life: None,
+            down_until: Duration::ZERO,
+        }
+    }
+
+    pub fn life(&self) -> Option<&Life> {
+        self.life.as_ref()
+    }
+
+    /// Starts the process.
+    pub fn start(&mut self, world: &Shared, store: &StoreConfig) {
+        self.lives += 1;
+        let now = lock(world).now;
+        let wall = BEGINNING.plus(now).0 + self.offset;
+        let clock = ManualClock::beside_runtime(Micros(wall));
+        let vessel = Vessel::new(
+            self.index,
+            self.lives,
+            Arc::clone(&clock),
+            Arc::clone(world),
+        );
+        let parked = Arc::clone(&vessel);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            // What another thread wakes waits until there is nothing else to do.
+            .global_queue_interval(u32::MAX)
+            .event_interval(u32::MAX)
+            .on_thread_park(move || parked.parked())
+            .build()
+            .unwrap();
+        let (still, until) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || until.recv().is_err());
+        let (gate, dialer) = runtime.block_on(assemble(&vessel, store));
+        vessel.body().open = false;
+        self.life = Some(Life {
+            runtime: Some(runtime),
+            _still: still,
+            vessel,
+            gate,
+            _dialer: dialer,
+            clock_at: now,
+        });
+        lock(world).note(format_args!(
+            "node {} begins life {}",
+            self.index, self.lives
+        ));
+    }
+
+    /// The end of the process, at once.
+    pub fn kill(&mut self) {
+        if let Some(mut life) = self.life.take() {
+            life.vessel.body().dying = true;
+            let runtime = life.runtime.take();
+            let Life {
+                _still,
+                vessel,
+                gate,
+                _dialer,
+                ..
+            } = life;
+            drop(_still);
+            drop(runtime);
+            drop((gate, _dialer));
+            vessel.body().store = None;
+            lock(&vessel.world)
+                .writer
+                .take_if(|holder| *holder == (vessel.index, vessel.life));
+        }
+    }
+
+    /// Runs until nothing is left to do at this moment; not if the process stands still.
+    pub fn run(&mut self, world: &Shared) {
+        let Some(life) = &mut self.life else { return };
+        let now = lock(world).now;
+        let vessel = Arc::clone(&life.vessel);
+        let (thawed, unclogged, ahead) = {
+            let mut body = vessel.body();
+            if body.frozen_until > now {
+                return;
+            }
+            (
+                body.dying,
+                body.clogged_until <= now,
+                std::mem::take(&mut body.ahead),
+            )
+        };
+        if thawed {
+            return;
+        }
+        let runtime = life.runtime.as_ref().unwrap();
+        let elapsed = now - life.clock_at;
+        life.clock_at = now;
+        if unclogged {
+            vessel.unclog();
+        }
+        runtime.block_on(async {
+            vessel.clock.advance(elapsed.saturating_sub(ahead));
+            if !elapsed.is_zero() {
+                tokio::time::advance(elapsed).await;
+            }
+            vessel.idle().await;
+        });
+        while vessel.grant(&mut lock(world)) {
+            runtime.block_on(vessel.idle());
+        }
+    }
+
+    /// Gives the process something to do.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = self.life.as_ref().and_then(|life| life.runtime.as_ref()) {
+            runtime.spawn(task);
+        }
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn step_wall(&mut self, offset: i64) {
+        if let Some(life) = &self.life {
+            life.vessel.clock.step_wall(offset - self.offset);
+        }
+        self.offset = offset;
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+async fn assemble(vessel: &Arc<Vessel>, store: &StoreConfig) -> (Gate, Dialer) {
+    static PACK: std::sync::LazyLock<Arc<Pack>> =
+        std::sync::LazyLock::new(|| Arc::new(Pack::embedded().unwrap()));
+    let door = Arc::new(NodeDoor(Arc::clone(vessel)));
+    let store = Store::open(store).await.unwrap().behind(door);
+    vessel.body().store = Some(store.clone());
+    let clock = Clock::Manual(Arc::clone(&vessel.clock));
+    let reader = clock.clone();
+    let config = GateConfig {
+        trunk_queue_max: CAMPAIGNS.map(|name| (name.to_owned(), 60)).into(),
+        ..GateConfig::default()
+    };
+    let campaigns = Campaigns::new(CAMPAIGNS.map(campaign).to_vec());
+    let gate = Gate::start(
+        store,
+        Arc::clone(&PACK),
+        campaigns,
+        config,
+        Arc::new(move || reader.read()),
+    );
+    let sip = SipConfig {
+        listen: node_addr(vessel.index),
+        ..SipConfig::default()
+    };
+    let socket = Box::new(NodeSocket(Arc::clone(vessel)));
+    let endpoint = Endpoint::over(socket, &sip, clock.clone()).unwrap();
+    let config = DialerConfig {
+        node: format!("node{}", vessel.index),
+        ..DialerConfig::default()
+    };
+    let dialer = Dialer::start(gate.clone(), endpoint, lanes(), &config, clock);
+    (gate, dialer)
+}
+
+/// A trunk to each carrier, named like the campaign that uses it.
+fn lanes() -> Vec<Lane> {
+    let lane = |(name, target): (&str, &str)| {
+        let some = |count| NonZeroU32::new(count).unwrap();
+        let config = TrunkConfig {
+            ring_timeout_seconds: 15,
+            first_response_timeout_ms: 2_500,
+            calls_per_second: some(PER_SECOND),
+            burst: some(BURST),
+            channels: some(60),
+            ..TrunkConfig::towards(target.parse().unwrap())
+        };
+        let mut trunk = (*config.trunk(name).unwrap()).clone();
+        trunk.username = Some("dialgate".to_owned());
+        trunk.password = Some(dialgate::sip::Secret::new("correct horse".to_owned()));
+        Lane {
+            trunk: Arc::new(trunk),
+            config,
+        }
+    };
+    CAMPAIGNS.into_iter().zip(CARRIERS).map(lane).collect()
+}
+
+pub fn campaign(name: &str) -> Campaign {
+    let caller_id = |number: &str| CallerId {
+        number: Phone::parse(number).unwrap(),
+        owned: true,
+        callable: true,
+        in_directory: false,
+    };
+    Campaign {
+        campaign_id: name.to_owned(),
+        active: true,
+        seller: SELLER.to_owned(),
+        seller_type: SellerType::ForProfit,
+        purpose: Purpose::Sales,
+        subject: None,
+        sector: None,
+        controller_country: None,
+        call_kinds: vec![CallKind::LiveManual],
+        caller_ids: CALLER_IDS.map(caller_id).to_vec(),
+        destinations: vec!["AU".to_owned()],
+        trunk: name.to_owned(),
+        registrations: Vec::new(),
+        special_category: false,
+        atds: false,
+        new_product: false,
+    }
+}
