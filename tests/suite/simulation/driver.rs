@@ -114,6 +114,9 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64, name: &str) -> Self {
+        // Neighbouring seeds shall have nothing in common: the finisher of SplitMix64.
+        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let seed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         let memory = Path::new("/dev/shm");
         let folder = match memory.is_dir() {
             true => tempfile::tempdir_in(memory),
@@ -174,10 +177,15 @@ impl Simulation {
                     "P-04: calls, attempts and permits are left after {SETTLED_WITHIN:?}: {left:?}"
                 )]);
             }
-            // Whoever waits for the end looks twice a second.
-            for _ in 0..100 {
+            // Whoever waits for the end looks now and then, and in the end hangs up what nobody else does.
+            let until = now + Duration::from_secs(4);
+            while self.world().now < until {
                 self.step();
             }
+            let mut world = self.world();
+            let up = world.checks.observer.under_way();
+            let now = world.now;
+            world.load.hang_up(now, up);
         }
         self.settle(mended)
     }

@@ -163,6 +163,13 @@ impl Load {
         self.plan(at, 0, demand);
     }
 
+    /// Nobody wants to talk any more.
+    pub fn hang_up(&mut self, now: Duration, calls: Vec<uuid::Uuid>) {
+        for call in calls {
+            self.plan(now, 0, Demand::HangUp { call: CallId(call) });
+        }
+    }
+
     fn plan(&mut self, at: Duration, actor: usize, demand: Demand) {
         let id = RequestId(self.rng.uuid().parse().unwrap());
         let digest = [u8::try_from(self.rng.below(256)).unwrap(); 32];
