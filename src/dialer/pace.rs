@@ -1,48 +1,165 @@
-//! The pace of a trunk: tokens that fill up by the one clock that the whole node lives by.
+//! The pace of a trunk, as its carrier sees it: never more first INVITEs in any second than the rate and the burst.
+//!
+//! A bucket of tokens that fill up by the node's own clock, and that is not all: between token and INVITE lies the claim,
+//! which a slow store holds up, and a socket that may be full. Tokens that wait there would fill the bucket anew behind
+//! them and then leave all at once. So the bucket never fills beyond the burst less the tokens in hand: what may leave
+//! within a second is what was in hand or in the bucket when it began, the burst at most, and what the rate adds.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use governor::clock::Clock as Time;
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
+use tokio::sync::Notify;
 
 use super::TrunkConfig;
 use crate::clock::Clock;
+use crate::domain::time::Mono;
 
 /// The pace of one trunk.
 pub(super) struct Pace {
-    limiter: RateLimiter<NotKeyed, InMemoryState, Ours, NoOpMiddleware<Duration>>,
-    clock: Ours,
+    clock: Clock,
+    /// Time that one token takes to fill up.
+    interval: Duration,
+    burst: u32,
+    bucket: Mutex<Bucket>,
+    /// A token left somebody's hand.
+    given_up: Notify,
 }
 
-/// Our monotonic clock as the limiter reads it.
-#[derive(Clone)]
-struct Ours(Clock);
-
-impl Time for Ours {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.read().mono.0
-    }
+struct Bucket {
+    /// What has filled up and was not taken, as the time that took.
+    filled: Duration,
+    at: Mono,
+    in_hand: u32,
 }
+
+/// The right to begin one call; in hand until its INVITE has left or never will.
+pub(super) struct Token(Arc<Pace>);
 
 impl Pace {
-    /// The pace of this section of the configuration.
-    pub(super) fn of(config: &TrunkConfig, clock: Clock) -> Self {
-        let quota = Quota::per_second(config.calls_per_second).allow_burst(config.burst);
-        let clock = Ours(clock);
-        Self {
-            limiter: RateLimiter::direct_with_clock(quota, clock.clone()),
+    /// The pace of this section of the configuration; the bucket is full.
+    pub(super) fn of(config: &TrunkConfig, clock: Clock) -> Arc<Self> {
+        let interval = Duration::from_secs(1) / config.calls_per_second.get();
+        let burst = config.burst.get();
+        let bucket = Mutex::new(Bucket {
+            filled: interval.saturating_mul(burst),
+            at: clock.read().mono,
+            in_hand: 0,
+        });
+        Arc::new(Self {
             clock,
+            interval,
+            burst,
+            bucket,
+            given_up: Notify::new(),
+        })
+    }
+
+    /// Waits for the right to begin one call. One lane waits at a time.
+    pub(super) async fn token(self: &Arc<Self>) -> Token {
+        loop {
+            match self.take() {
+                None => return Token(Arc::clone(self)),
+                // With all tokens in hand nothing fills up until one is given up; looking too early costs nothing.
+                Some(wait) => {
+                    let _ = tokio::time::timeout(wait, self.given_up.notified()).await;
+                }
+            }
         }
     }
 
-    /// Waits for the right to begin one call.
-    pub(super) async fn token(&self) {
-        while let Err(early) = self.limiter.check() {
-            tokio::time::sleep(early.wait_time_from(self.clock.now())).await;
+    /// Takes a token, or tells when there may be one.
+    fn take(&self) -> Option<Duration> {
+        let now = self.clock.read().mono;
+        let mut bucket = self.bucket();
+        bucket.fill(now, self.interval, self.burst);
+        match bucket.filled.checked_sub(self.interval) {
+            Some(left) => {
+                bucket.filled = left;
+                bucket.in_hand += 1;
+                None
+            }
+            None => Some(self.interval.saturating_sub(bucket.filled)),
         }
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        // Whoever panicked while holding it left numbers that are true of some moment.
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bucket {
+    fn fill(&mut self, now: Mono, interval: Duration, burst: u32) {
+        let most = interval.saturating_mul(burst.saturating_sub(self.in_hand));
+        let filled = self.filled.saturating_add(now.since(self.at));
+        self.filled = filled.min(most);
+        self.at = now;
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        let pace = &self.0;
+        let now = pace.clock.read().mono;
+        let mut bucket = pace.bucket();
+        bucket.fill(now, pace.interval, pace.burst);
+        bucket.in_hand = bucket.in_hand.saturating_sub(1);
+        drop(bucket);
+        pace.given_up.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::time::Micros;
+
+    fn pace(per_second: u32, burst: u32) -> (Arc<Pace>, Arc<ManualClock>) {
+        let clock = ManualClock::at(Micros(0));
+        let config = TrunkConfig {
+            calls_per_second: per_second.try_into().unwrap(),
+            burst: burst.try_into().unwrap(),
+            ..TrunkConfig::towards("127.0.0.1:9".parse().unwrap())
+        };
+        (Pace::of(&config, Clock::Manual(Arc::clone(&clock))), clock)
+    }
+
+    fn try_token(pace: &Arc<Pace>) -> Option<Token> {
+        pace.take().is_none().then(|| Token(Arc::clone(pace)))
+    }
+
+    /// How many tokens are to be had and used at once.
+    fn used_at_once(pace: &Arc<Pace>) -> usize {
+        std::iter::from_fn(|| try_token(pace)).take(1_000).count()
+    }
+
+    #[test]
+    fn a_burst_and_then_the_rate() {
+        let (pace, clock) = pace(10, 3);
+        assert_eq!(used_at_once(&pace), 3);
+        assert_eq!(pace.take(), Some(Duration::from_millis(100)));
+        clock.advance(Duration::from_millis(99));
+        assert_eq!(used_at_once(&pace), 0);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(used_at_once(&pace), 1);
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(used_at_once(&pace), 3, "no more than the burst");
+    }
+
+    #[test]
+    fn tokens_that_wait_for_a_slow_store_do_not_fill_up_behind_themselves() {
+        let (pace, clock) = pace(10, 3);
+        let mut waiting: Vec<Token> = std::iter::from_fn(|| try_token(&pace)).take(9).collect();
+        assert_eq!(waiting.len(), 3);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(used_at_once(&pace), 0, "three may leave at any moment");
+        waiting.pop();
+        assert_eq!(used_at_once(&pace), 0, "one just left");
+        clock.advance(Duration::from_millis(150));
+        assert_eq!(used_at_once(&pace), 1);
+        drop(waiting);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(used_at_once(&pace), 3);
     }
 }

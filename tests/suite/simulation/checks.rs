@@ -334,8 +334,7 @@ impl Checks {
             recent.pop_front();
         }
         recent.push_back(leaves);
-        let most = (PER_SECOND + BURST) as usize
-            + std::env::var("SLACK").map_or(0, |s| s.parse::<usize>().unwrap());
+        let most = (PER_SECOND + BURST) as usize;
         (recent.len() > most).then(|| {
             format!(
                 "P-11: the {what} is number {} within a second, {most} are allowed",

@@ -103,6 +103,7 @@ struct Simulation {
     nodes: Vec<Node>,
     store: StoreConfig,
     looked: Duration,
+    mended: bool,
     /// Thousandths of an arrival.
     owed: u64,
     weather_until: Duration,
@@ -139,6 +140,7 @@ impl Simulation {
             nodes: (0..NODES).map(Node::new).collect(),
             store,
             looked: Duration::ZERO,
+            mended: false,
             owed: 0,
             weather_until: Duration::ZERO,
             deaths: BTreeMap::new(),
@@ -238,7 +240,9 @@ impl Simulation {
 
     /// One step of time: what has arrived is delivered, who asks is heard, and every node runs until it has nothing to do.
     fn step(&mut self) -> Duration {
-        let span = Duration::from_millis(self.rng.next() % 3 + 1);
+        // What is left when nothing breaks any more is to settle, and need not be seen in slow motion.
+        let longest = if self.mended { 12 } else { 3 };
+        let span = Duration::from_millis(self.rng.next() % longest + 1);
         self.world().pass(span);
         self.deliver();
         self.ask();
@@ -400,7 +404,7 @@ impl Simulation {
             world.weather = weather;
             world.note(format_args!("{weather:?}"));
         }
-        if self.rng.below(1_000) >= usize::try_from(2 * span.as_millis()).unwrap() {
+        if self.rng.below(2_000) >= usize::try_from(3 * span.as_millis()).unwrap() {
             return;
         }
         let index = self.rng.below(NODES);
@@ -460,8 +464,8 @@ impl Simulation {
 
     fn freeze(&mut self, index: usize) -> &'static str {
         let span = match self.rng.below(100) {
-            0..80 => self.rng.millis(10, 2_500),
-            80..92 => self.rng.millis(2_500, 8_000),
+            0..85 => self.rng.millis(10, 2_500),
+            85..95 => self.rng.millis(2_500, 8_000),
             // Long enough to be taken for dead.
             _ => self.rng.millis(21_000, 25_000),
         };
@@ -484,6 +488,7 @@ impl Simulation {
 
     /// The damage is over: whoever is dead comes back, whoever stands still goes on.
     fn mend(&mut self) {
+        self.mended = true;
         let mut world = self.world();
         let now = world.now;
         world.weather = Weather::FAIR;

@@ -120,9 +120,9 @@ impl Load {
     pub fn arrive(&mut self, now: Duration) {
         let person = self.rng.pick(&self.people).clone();
         match self.rng.below(100) {
-            0..72 => self.wish_call(now, &person),
-            72..77 => self.wish_opt_out(now, &person),
-            77..81 => {
+            0..92 => self.wish_call(now, &person),
+            92..94 => self.wish_opt_out(now, &person),
+            94..97 => {
                 // Old ones reopen nothing.
                 let ago = Duration::from_secs(10 * 24 * 3600);
                 let at = Some(BEGINNING.minus(ago));
@@ -146,7 +146,7 @@ impl Load {
             name: format!("key:agent-{}", self.planned),
         };
         self.plan(now, 0, demand);
-        if self.rng.percent(10) {
+        if self.rng.percent(7) {
             // On its heels: while it waits, is claimed, is sent again, rings.
             let longest = *self.rng.pick(&[30, 300, 2_500]);
             let after = self.rng.millis(0, longest);

@@ -72,24 +72,24 @@ impl Weather {
             ..Self::FAIR
         };
         match rng.below(100) {
-            0..40 => usual,
-            40..58 => Self {
+            0..50 => usual,
+            50..68 => Self {
                 lost: 200,
                 doubled: 100,
                 network_ms: 700,
                 ..usual
             },
-            58..72 => Self {
+            68..80 => Self {
                 slow: 60,
                 store_ms: 700,
                 ..usual
             },
-            72..80 => Self {
+            80..86 => Self {
                 slow: 20,
                 store_ms: 2_600,
                 ..usual
             },
-            80..94 => Self {
+            86..97 => Self {
                 refused: 60,
                 failing: 30,
                 undone: 60,
