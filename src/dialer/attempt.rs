@@ -60,7 +60,10 @@ pub(super) async fn run(
             shared.tell(call_id).await;
         }
         Ok(Claimed::Lost) => tracing::info!(call.id = %call_id, "another worker has the call"),
-        Err(error) => undecided(&shared, &leased, &error).await,
+        Err(error) => {
+            drop(token);
+            undecided(&shared, &leased, &error).await;
+        }
     }
     drop(channel);
 }

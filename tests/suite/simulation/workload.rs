@@ -1,7 +1,7 @@
 //! What people want: calls, opt-outs on the heels of calls, lifts by two people, consents, hang-ups, the same thing twice.
 //! Each try is written down as the history checker reads it; what got no answer is asked again, perhaps elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,7 @@ enum Demand {
     },
     Lift {
         id: SuppressionId,
+        of: PartyId,
     },
     Consent {
         of: Person,
@@ -93,6 +94,8 @@ pub struct Load {
     pending: BTreeMap<usize, (usize, Duration, Arc<Request>)>,
     agenda: BTreeMap<(Duration, u64), Arc<Request>>,
     planned: u64,
+    /// People who opted out and are mostly left in peace until that is lifted.
+    out: BTreeSet<PartyId>,
     /// What a call may show, by who asked for it.
     pub wished: BTreeMap<String, (String, String)>,
     pub figures: Figures,
@@ -107,6 +110,7 @@ impl Load {
             pending: BTreeMap::new(),
             agenda: BTreeMap::new(),
             planned: 0,
+            out: BTreeSet::new(),
             wished: BTreeMap::new(),
             figures: Figures::default(),
         }
@@ -118,7 +122,10 @@ impl Load {
 
     /// Somebody comes along and wants something.
     pub fn arrive(&mut self, now: Duration) {
-        let person = self.rng.pick(&self.people).clone();
+        let mut person = self.rng.pick(&self.people).clone();
+        if self.out.contains(&person.party) && self.rng.percent(70) {
+            person = self.rng.pick(&self.people).clone();
+        }
         match self.rng.below(100) {
             0..92 => self.wish_call(now, &person),
             92..94 => self.wish_opt_out(now, &person),
@@ -232,7 +239,7 @@ impl Load {
                 },
                 seller: seller.map(str::to_owned),
             },
-            Demand::Lift { id } => Wish::Lift {
+            Demand::Lift { id, .. } => Wish::Lift {
                 suppression: id.to_string(),
             },
             Demand::Consent { of, at } => Wish::Consent {
@@ -288,10 +295,11 @@ impl Load {
             }
             (End::Ok { id, .. }, Demand::OptOut { of, .. }) => {
                 self.figures.opted_out += 1;
+                self.out.insert(of.party);
                 let id = id.parse().unwrap();
                 let after = self.rng.millis(500, 5_000);
                 if self.rng.percent(95) {
-                    self.plan(now + after, 1, Demand::Lift { id });
+                    self.plan(now + after, 1, Demand::Lift { id, of: of.party });
                 } else {
                     self.plan(
                         now + after,
@@ -303,11 +311,14 @@ impl Load {
                     );
                 }
             }
-            (End::Ok { .. }, Demand::Lift { id }) if request.actor == 1 => {
+            (End::Ok { .. }, Demand::Lift { id, of }) if request.actor == 1 => {
                 let after = self.rng.millis(0, 400);
-                self.plan(now + after, 2, Demand::Lift { id: *id });
+                self.plan(now + after, 2, Demand::Lift { id: *id, of: *of });
             }
-            (End::Ok { .. }, Demand::Lift { .. }) => self.figures.lifted += 1,
+            (End::Ok { .. }, Demand::Lift { of, .. }) => {
+                self.figures.lifted += 1;
+                self.out.remove(of);
+            }
             (End::Refused(_), _) => self.figures.refused += 1,
             (End::Unknown, _) => {
                 self.figures.unheard += 1;
@@ -373,7 +384,7 @@ pub fn ask(
         request.tries
     ));
     match &request.demand {
-        Demand::Lift { id } => world.checks.lift_begins(&id.to_string()),
+        Demand::Lift { id, .. } => world.checks.lift_begins(&id.to_string()),
         Demand::Consent { of, at: None } => world.checks.consent_begins(of),
         _ => {}
     }
@@ -495,7 +506,7 @@ async fn perform(gate: &Gate, request: &Request) -> Result<(String, Option<Strin
                 None,
             ))
         }
-        Demand::Lift { id } => {
+        Demand::Lift { id, .. } => {
             let lift = NewLift {
                 reason: "asked to be called again".to_owned(),
                 evidence_ref: "letter-3".to_owned(),
