@@ -419,8 +419,9 @@ impl Simulation {
                 self.kill(index, down);
                 "kills"
             }
-            12..30 if alive > 1 => self.doom(index),
-            30..50 => self.freeze(index),
+            12..27 if alive > 1 => self.doom(index),
+            27..33 if alive > 1 && self.nodes[index].stop() => "stops",
+            33..50 => self.freeze(index),
             50..65 => self.step_wall(index),
             65..85 => {
                 let until = now + self.rng.millis(50, 4_000);
@@ -469,7 +470,18 @@ impl Simulation {
             // Long enough to be taken for dead.
             _ => self.rng.millis(21_000, 25_000),
         };
-        let now = self.world().now;
+        let world = self.world();
+        let (now, locked) = (
+            world.now,
+            world.writer.is_some_and(|(holder, _)| holder == index),
+        );
+        drop(world);
+        // SQLite lets nobody write while a stopped process holds its lock: true, and soon dull.
+        let span = if locked {
+            span.min(Duration::from_secs(6))
+        } else {
+            span
+        };
         if let Some(life) = self.nodes[index].life() {
             let mut body = life.vessel.body();
             body.frozen_until = body.frozen_until.max(now + span);

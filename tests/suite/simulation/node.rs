@@ -46,7 +46,7 @@ pub struct Life {
     _still: mpsc::Sender<()>,
     pub vessel: Arc<Vessel>,
     pub gate: Gate,
-    _dialer: Dialer,
+    dialer: Option<Dialer>,
     /// Where the runtime's clock stands.
     clock_at: Duration,
 }
@@ -97,7 +97,7 @@ impl Node {
             _still: still,
             vessel,
             gate,
-            _dialer: dialer,
+            dialer: Some(dialer),
             clock_at: now,
         });
         lock(world).note(format_args!(
@@ -115,12 +115,12 @@ impl Node {
                 _still,
                 vessel,
                 gate,
-                _dialer,
+                dialer,
                 ..
             } = life;
             drop(_still);
             drop(runtime);
-            drop((gate, _dialer));
+            drop((gate, dialer));
             vessel.body().store = None;
             lock(&vessel.world)
                 .writer
@@ -172,6 +172,23 @@ impl Node {
         }
     }
 
+    /// Asks the process to stop in order, as SIGTERM does; false if it was asked before.
+    pub fn stop(&mut self) -> bool {
+        let Some(life) = &mut self.life else {
+            return false;
+        };
+        let Some(dialer) = life.dialer.take() else {
+            return false;
+        };
+        let (gate, vessel) = (life.gate.clone(), Arc::clone(&life.vessel));
+        self.spawn(async move {
+            gate.close();
+            dialer.drain().await;
+            vessel.body().dying = true;
+        });
+        true
+    }
+
     /// Somebody sets the wall clock.
     pub fn step_wall(&mut self, offset: i64) {
         if let Some(life) = &self.life {
@@ -215,7 +232,7 @@ async fn assemble(vessel: &Arc<Vessel>, store: &StoreConfig) -> (Gate, Dialer) {
     let endpoint = Endpoint::over(socket, &sip, clock.clone()).unwrap();
     let config = DialerConfig {
         node: format!("node{}", vessel.index),
-        ..DialerConfig::default()
+        drain_seconds: 4,
     };
     let dialer = Dialer::start(gate.clone(), endpoint, lanes(), &config, clock);
     (gate, dialer)

@@ -153,11 +153,26 @@ impl Load {
             name: format!("key:agent-{}", self.planned),
         };
         self.plan(now, 0, demand);
-        if self.rng.percent(7) {
+        if self.rng.percent(4) {
             // On its heels: while it waits, is claimed, is sent again, rings.
             let longest = *self.rng.pick(&[30, 300, 2_500]);
             let after = self.rng.millis(0, longest);
             self.wish_opt_out(now + after, person);
+        }
+    }
+
+    /// A call has just been sent; what its person says of it may meet its retransmissions and answers to challenges.
+    pub fn rings_in(&mut self, now: Duration, number: &str) {
+        if self.rng.percent(6) {
+            let person = self
+                .people
+                .iter()
+                .find(|person| person.number.reveal() == number)
+                .cloned();
+            let after = self.rng.millis(0, 1_500);
+            person
+                .into_iter()
+                .for_each(|person| self.wish_opt_out(now + after, &person));
         }
     }
 

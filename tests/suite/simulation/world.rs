@@ -198,6 +198,8 @@ impl World {
                 self.checks
                     .invited(self.now, (compared, at), vessel, &message, to, &self.load);
             self.checks.wrong.extend(faults);
+            let now = self.now;
+            self.load.rings_in(now, &message.number("to"));
         }
         self.fly(at, node_addr(node), to, bytes.to_vec());
     }
