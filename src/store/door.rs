@@ -3,6 +3,7 @@
 //! real store runs behind it. In production there is no door, which costs a comparison with `None`.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::{Pools, Result, Store};
 
@@ -30,12 +31,9 @@ pub trait Passage: Send + Sync {
 impl Store {
     /// The same store behind a door. Only one that was just opened and not yet cloned can be put there.
     #[must_use]
-    pub fn behind(mut self, door: std::sync::Arc<dyn Door>) -> Self {
-        let shared = std::sync::Arc::get_mut(&mut self.shared);
-        assert!(shared.is_some(), "the store is in use already");
-        shared
-            .into_iter()
-            .for_each(|shared| shared.door = Some(door.clone()));
+    pub fn behind(mut self, door: Arc<dyn Door>) -> Self {
+        let put = Arc::get_mut(&mut self.shared).map(|shared| shared.door = Some(door));
+        assert!(put.is_some(), "the store is in use already");
         self
     }
 

@@ -202,7 +202,7 @@ impl Simulation {
         if !wrong.is_empty() {
             self.fail(&wrong);
         }
-        let world = self.world();
+        let mut world = self.world();
         let outcomes: String = world
             .checks
             .observer
@@ -210,6 +210,8 @@ impl Simulation {
             .iter()
             .map(|(outcome, count)| format!(" {outcome}={count}"))
             .collect();
+        // What is left in the tables is part of what must be the same again.
+        world.note(format_args!("left:{outcomes}"));
         let (lines, hash) = world.trace.hash();
         format!(
             "{:.0?} of virtual time, settled {:.0?} after the last damage; {:?}; {} INVITEs; {:?};{outcomes}; {lines} steps, hash {hash:016x}",

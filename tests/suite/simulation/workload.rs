@@ -147,7 +147,7 @@ impl Load {
         let demand = Demand::Place {
             to: person.clone(),
             from,
-            campaign: *self.rng.pick(&CAMPAIGNS[..]),
+            campaign: self.rng.pick::<&str>(&CAMPAIGNS),
             until,
             hurried: self.rng.percent(10),
             name: format!("key:agent-{}", self.planned),
@@ -287,12 +287,12 @@ impl Load {
     }
 
     /// The answer to a try; nothing if nobody waits for it any more.
-    fn end(&mut self, place: usize, now: Duration, end: End) -> Option<Arc<Request>> {
+    fn end(&mut self, place: usize, now: Duration, end: &End) -> Option<Arc<Request>> {
         let (_, _, request) = self.pending.remove(&place)?;
         if let Some(operation) = self.operations.get_mut(place) {
             operation.end = end.clone();
         }
-        match (&end, &request.demand) {
+        match (end, &request.demand) {
             (End::Ok { call, .. }, Demand::Place { .. }) => {
                 self.figures.allowed += usize::from(call.is_some());
                 if let Some(call) = call
@@ -361,7 +361,7 @@ impl Load {
             .map(|(place, _)| *place)
             .collect();
         for place in lost {
-            self.end(place, now, End::Unknown);
+            self.end(place, now, &End::Unknown);
         }
     }
 
@@ -374,7 +374,7 @@ impl Load {
             .map(|(place, _)| *place)
             .collect();
         for place in late {
-            self.end(place, now, End::Unknown);
+            self.end(place, now, &End::Unknown);
         }
     }
 
@@ -414,7 +414,7 @@ pub fn ask(
         };
         world.note(format_args!("{place} is told {told}"));
         let is_ok = matches!(end, End::Ok { .. });
-        if world.load.end(place, now, end).is_some() && is_ok {
+        if world.load.end(place, now, &end).is_some() && is_ok {
             let World { checks, load, .. } = &mut *world;
             checks.opted_out(place, &load.operations);
         }

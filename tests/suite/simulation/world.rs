@@ -201,7 +201,7 @@ impl World {
             let now = self.now;
             self.load.rings_in(now, &message.number("to"));
         }
-        self.fly(at, node_addr(node), to, bytes.to_vec());
+        self.fly(at, node_addr(node), to, bytes);
     }
 
     /// What a carrier says leaves it.
@@ -220,11 +220,11 @@ impl World {
             }
             let line = text.lines().next().unwrap_or_default().to_owned();
             self.note(format_args!("{from} says {line} to {to}"));
-            self.fly(at, from, to, text.into_bytes());
+            self.fly(at, from, to, text.as_bytes());
         }
     }
 
-    fn fly(&mut self, at: Duration, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+    fn fly(&mut self, at: Duration, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let node = node_at(from).or(node_at(to));
         let is_cut = node.is_some_and(|node| self.cut[node] > at);
         let weather = self.weather;
@@ -246,7 +246,7 @@ impl World {
             let flight = Flight {
                 from,
                 to,
-                bytes: bytes.clone(),
+                bytes: bytes.to_vec(),
             };
             self.flights.insert((arrives, self.flown), flight);
         }
