@@ -94,6 +94,8 @@ pub struct Load {
     pending: BTreeMap<usize, (usize, Duration, Arc<Request>)>,
     agenda: BTreeMap<(Duration, u64), Arc<Request>>,
     planned: u64,
+    /// How many opt-outs of a hundred are reopened by a new consent instead of a lift.
+    consents: usize,
     /// People who opted out and are mostly left in peace until that is lifted.
     out: BTreeSet<PartyId>,
     /// What a call may show, by who asked for it.
@@ -103,8 +105,10 @@ pub struct Load {
 
 impl Load {
     pub fn new(seed: u64, people: Vec<Person>) -> Self {
+        let mut rng = Rng::new(seed, 3);
         Self {
-            rng: Rng::new(seed, 3),
+            consents: *rng.pick(&[3, 10, 60]),
+            rng,
             people,
             operations: Vec::new(),
             pending: BTreeMap::new(),
@@ -313,9 +317,10 @@ impl Load {
                 self.out.insert(of.party);
                 let id = id.parse().unwrap();
                 let after = self.rng.millis(500, 5_000);
-                if self.rng.percent(95) {
+                if !self.rng.percent(self.consents) {
                     self.plan(now + after, 1, Demand::Lift { id, of: of.party });
                 } else {
+                    self.out.remove(&of.party);
                     self.plan(
                         now + after,
                         1,
