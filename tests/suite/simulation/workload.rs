@@ -442,6 +442,7 @@ fn says_no(error: &GateError, at: Duration) -> End {
     match error {
         GateError::Store(_) | GateError::Busy { .. } => End::Unknown,
         GateError::TrunkSaturated { .. }
+        | GateError::Closing
         | GateError::RequestExpired
         | GateError::SecondApproverRequired
         | GateError::NotFound { .. } => End::Refused(at),
