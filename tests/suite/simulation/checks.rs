@@ -251,6 +251,9 @@ impl Checks {
             .iter()
             .map(|claim| self.age(vessel.0, compared, claim.claimed))
             .collect();
+        let offset = self.eras[vessel.0].last().map_or(0, |(_, offset)| *offset);
+        let wall = BEGINNING.plus(compared).0 + offset;
+        let life = i64::try_from(Permit::LIFE.as_micros()).unwrap();
         let permits = |(claim, age): (&Claim, &Option<Duration>)| {
             claim.allowed
                 && claim.keys.iter().all(|each| *each == key)
@@ -263,6 +266,8 @@ impl Checks {
                     .as_ref()
                     .is_none_or(|owner| *owner == format!("node{}", vessel.0))
                 && age.is_some_and(|age| age < Permit::LIFE)
+                // P-12: by the wall clock too, and whoever set it meanwhile ended the permit.
+                && (0..life).contains(&(wall - claim.claimed))
         };
         if !claims.iter().zip(&ages).any(permits) {
             let found: Vec<_> = claims

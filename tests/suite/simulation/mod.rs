@@ -33,7 +33,7 @@ const SMALL: Size = Size {
 };
 
 #[test]
-fn p01_p03_p04_p07_p08_p11_hold_under_every_seed() {
+fn p01_p03_p04_p07_p08_p11_p12_hold_under_every_seed() {
     let told = std::env::var("DIALGATE_SEED")
         .ok()
         .map(|text| text.parse().unwrap());
