@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use dialgate::clock::ManualClock;
+use dialgate::clock::{Clock, ManualClock};
+use dialgate::domain::time::Mono;
 use dialgate::sip::Datagrams;
 use dialgate::store::{Door, Passage, Result, Store, StoreError, Waiting};
 
@@ -23,6 +24,9 @@ use super::world::{Shared, World, node_addr};
 
 /// How long SQLite waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// A moment of virtual time that takes so much real time will not end.
+const STUCK: Duration = Duration::from_secs(120);
 
 /// What strikes this life at the next occasion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,7 @@ pub struct Body {
     /// A socket that takes nothing.
     pub clogged_until: Duration,
     armed: bool,
+    armed_at: Mono,
     idle: bool,
     main: Option<Waker>,
     pub store: Option<Store>,
@@ -111,6 +116,12 @@ impl Vessel {
     pub fn parked(&self) {
         let mut body = self.body();
         let away = body.store.as_ref().map_or(0, Store::connections_in_use);
+        let waited = Clock::Real.read().mono.since(body.armed_at);
+        assert!(
+            !body.armed || waited < STUCK,
+            "node {} waits for what never comes",
+            self.index
+        );
         if body.armed && body.token.is_none() && away == body.connected {
             body.idle = true;
             let main = body.main.take();
@@ -129,7 +140,9 @@ impl Vessel {
                 body.armed = false;
                 return Poll::Ready(());
             }
-            body.armed = true;
+            if !std::mem::replace(&mut body.armed, true) {
+                body.armed_at = Clock::Real.read().mono;
+            }
             body.main = Some(context.waker().clone());
             Poll::Pending
         })
