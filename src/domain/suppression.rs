@@ -95,10 +95,11 @@ pub struct Suppression {
 }
 
 impl Suppression {
-    /// From when it binds: its recording, or the moment the person expressed it if that is earlier.
+    /// From when it binds: the moment the person expressed it. That lies after its recording only where the recorder's
+    /// clock was behind that of a consent which had come before.
     #[must_use]
     pub fn binds_from(&self) -> Micros {
-        self.received_at.min(self.recorded_at)
+        self.received_at
     }
 }
 

@@ -349,9 +349,15 @@ async fn step_of_lift(
 pub(super) async fn record(
     tx: &mut Tx,
     ask: &Ask,
-    new: Suppression,
+    mut new: Suppression,
 ) -> Result<Suppression, StoreError> {
     let tenant = &ask.principal.tenant;
+    if new.received_at == new.recorded_at {
+        // What is said now comes after every consent on file, though the clock of the node that recorded one was ahead of
+        // ours: at the same instant the opt-out wins.
+        let last = tx.last_consent_given(tenant, new.subject).await?;
+        new.received_at = last.map_or(new.received_at, |last| last.max(new.received_at));
+    }
     let same = match new.expires_at {
         None => {
             tx.same_suppression(tenant, new.subject, new.seller.as_deref(), &new.channels)

@@ -13,6 +13,7 @@ use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm};
 use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{ConsentEventId, PartyId, TenantId};
 use crate::domain::phone::NumberKey;
+use crate::domain::suppression::SuppressionSubject;
 use crate::domain::time::Micros;
 
 /// What acts of consent can be filtered by.
@@ -108,6 +109,32 @@ impl Tx {
         let Some(row) = row else { return Ok(None) };
         self.load_keys(tenant, &[PartyId(row.party_id)]).await?;
         self.read_consent(row)
+    }
+
+    /// The latest time at which this person, or anyone who ever held this number, gave a consent.
+    pub async fn last_consent_given(
+        &mut self,
+        tenant: &TenantId,
+        subject: SuppressionSubject,
+    ) -> Result<Option<Micros>> {
+        const OF_PARTY: &str = "SELECT MAX(event_time) FROM consents
+            WHERE tenant_id = $1 AND action = 'given' AND party_id = $2";
+        const OF_NUMBER: &str = "SELECT MAX(event_time) FROM consents
+            WHERE tenant_id = $1 AND action = 'given' AND party_id IN (SELECT party_id FROM party_numbers
+                WHERE tenant_id = $1 AND number_key = $2)";
+        let last: Option<i64> = match subject {
+            SuppressionSubject::Party(party) => on!(self, |conn| sqlx::query_scalar(OF_PARTY)
+                .bind(&tenant.0)
+                .bind(party.0)
+                .fetch_one(conn)
+                .await),
+            SuppressionSubject::Number(key) => on!(self, |conn| sqlx::query_scalar(OF_NUMBER)
+                .bind(&tenant.0)
+                .bind(key.0.to_vec())
+                .fetch_one(conn)
+                .await),
+        }?;
+        Ok(last.map(Micros))
     }
 
     /// Acts, newest recorded first, of this person and number where given. Those of erased people are left out, so a page

@@ -292,6 +292,18 @@ async fn facts_are_put_together(store: TestStore) {
         tx.insert_consent(&tenant(), &other).await.unwrap();
     }
     let stranger = PartyId::new(NOON);
+    for (subject, last) in [
+        (SuppressionSubject::Party(party), Some(given.at)),
+        (
+            SuppressionSubject::Number(store.key(phone(1))),
+            Some(given.at),
+        ),
+        (SuppressionSubject::Party(stranger), None),
+        (SuppressionSubject::Number(store.key(phone(7))), None),
+    ] {
+        let found = tx.last_consent_given(&tenant(), subject).await.unwrap();
+        assert_eq!(found, last, "{subject:?}");
+    }
     let asked = [
         wanted(&store, 1, party),
         wanted(&store, 7, stranger),

@@ -9,6 +9,7 @@ on_both! {
     a_persons_wish_never_expires,
     an_opt_out_of_one_seller_leaves_the_other,
     p02_an_opt_out_said_again_after_a_consent_binds_anew,
+    p03_an_opt_out_by_a_clock_that_is_behind_outranks_the_consent_before_it,
     consent_is_recorded_and_withdrawn,
     a_contact_is_merged_masked_and_guarded_by_its_etag,
     two_people_on_one_number_must_be_told_apart,
@@ -208,6 +209,21 @@ mod tests {
         let reopened = bench.place(ANNA).await.decision.judgement;
         assert_eq!(reopened.verdict, Verdict::Allow, "{:?}", reopened.denied_by);
         opt_out().await;
+        let denied = bench.place(ANNA).await.decision.judgement.denied_by;
+        assert!(denied.contains(&"US-internal-dnc".into()), "{denied:?}");
+    }
+
+    pub async fn p03_an_opt_out_by_a_clock_that_is_behind_outranks_the_consent_before_it(
+        bench: Bench,
+    ) {
+        const FIVE_MINUTES: i64 = 300_000_000;
+        bench.callable(ANNA).await;
+        let (ask, given) = (bench.ask("admin"), consent(ANNA, ConsentAction::Given));
+        bench.gate.record_consent(&ask, given).await.unwrap();
+        bench.clock.step_wall(-FIVE_MINUTES);
+        let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
+        bench.gate.suppress(&ask, new).await.unwrap();
+        bench.clock.step_wall(FIVE_MINUTES);
         let denied = bench.place(ANNA).await.decision.judgement.denied_by;
         assert!(denied.contains(&"US-internal-dnc".into()), "{denied:?}");
     }
