@@ -245,10 +245,11 @@ impl Load {
             Demand::Place { to, from, name, .. } => {
                 let shown = from.unwrap_or(CALLER_IDS[0]).to_owned();
                 self.wished
-                    .insert(name.clone(), (to.number.reveal(), shown));
+                    .insert(name.clone(), (to.number.reveal(), shown.clone()));
                 self.figures.placed += usize::from(request.tries == 0);
                 Wish::Place {
                     to: to.number.reveal(),
+                    from: shown,
                 }
             }
             Demand::OptOut { of, wide, seller } => Wish::OptOut {
