@@ -573,6 +573,7 @@ fn template() -> &'static Template {
                 GateConfig::default(),
                 Arc::new(move || clock.read()),
             );
+            gate.settle().await.unwrap();
             let people = introduce(&gate, PEOPLE).await;
             let key = |person: &Person| {
                 store

@@ -224,6 +224,7 @@ async fn assemble(vessel: &Arc<Vessel>, store: &StoreConfig) -> (Gate, Dialer) {
         config,
         Arc::new(move || reader.read()),
     );
+    gate.settle().await.unwrap();
     let sip = SipConfig {
         listen: node_addr(vessel.index),
         ..SipConfig::default()
