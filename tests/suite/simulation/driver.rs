@@ -80,6 +80,8 @@ pub fn run(seed: u64, size: Size, name: &str) -> Report {
     tell_seed_on_panic();
     RUNNING.set(Some(seed));
     PANICKED.set(false);
+    // Told before anything can hang.
+    eprintln!("simulation: DIALGATE_SEED={seed} begins");
     let began = Clock::Real.read().mono;
     let mut simulation = Simulation::new(seed, name);
     let report = simulation.run(size);

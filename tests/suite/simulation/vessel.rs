@@ -339,7 +339,12 @@ impl Door for NodeDoor {
     fn enter(&self, writes: bool) -> Waiting<'_, Result<Box<dyn Passage>>> {
         let vessel = Arc::clone(&self.0);
         Box::pin(async move {
-            let fate = Fate::draw(&mut vessel.world(), writes);
+            // A start that fails is one more restart, and nothing to see.
+            let open = vessel.body().open;
+            let fate = match open {
+                true => Fate::default(),
+                false => Fate::draw(&mut vessel.world(), writes),
+            };
             let leave = Leave {
                 vessel: Arc::clone(&vessel),
                 after: fate.before,
