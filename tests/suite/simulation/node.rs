@@ -30,6 +30,9 @@ pub const CALLER_IDS: [&str; 2] = ["+61255509901", "+61255509902"];
 pub const PER_SECOND: u32 = 15;
 pub const BURST: u32 = 4;
 
+/// So many transactions at one moment of virtual time are a loop that waits for nothing.
+const RESTLESS: usize = 2_000;
+
 pub struct Node {
     pub index: usize,
     /// What the wall clock shows beside the truth. The few microseconds in it keep two nodes from ever reading the same.
@@ -160,8 +163,15 @@ impl Node {
             }
             vessel.idle().await;
         });
+        let mut granted = 0;
         while vessel.grant(&mut lock(world)) {
             runtime.block_on(vessel.idle());
+            granted += 1;
+            if granted > RESTLESS {
+                let fault = format!("node {} does not come to rest at one moment", self.index);
+                lock(world).checks.wrong.push(fault);
+                return;
+            }
         }
     }
 
