@@ -8,6 +8,7 @@ use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm, Initiated
 
 use crate::domain::ids::{AuditEntryId, CallId, ConsentEventId, PartyId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
+use crate::domain::suppression::SuppressionSubject;
 use crate::domain::time::Micros;
 use crate::store::{AuditEntry, Notice, StoreError, StoredRequest, Tx, Urgency};
 
@@ -122,13 +123,14 @@ impl Gate {
         let party_id = self
             .holder(&mut tx, tenant, new.number, new.party_id, ask.at)
             .await?;
+        let at = acted_at(&mut tx, ask, &new, party_id).await?;
         let event = ConsentEvent {
             consent_event_id: ConsentEventId::new(ask.at),
             party_id,
             number: new.number,
             seller: new.seller,
             action: new.action,
-            at: new.at.unwrap_or(ask.at),
+            at,
             recorded_at: ask.at,
             channels: new.channels,
             form: new.form,
@@ -236,4 +238,23 @@ pub(super) fn made<T: std::str::FromStr>(stored: &StoredRequest) -> Result<T, St
         .subject
         .parse()
         .map_err(|_| StoreError::Damaged { what: "request" })
+}
+
+/// When the person acted. What is taken back now comes after every consent on file, though the clock that recorded one was
+/// ahead of ours (as an opt-out does, in `suppress`).
+async fn acted_at(
+    tx: &mut Tx,
+    ask: &Ask,
+    new: &NewConsent,
+    party_id: PartyId,
+) -> Result<Micros, StoreError> {
+    match (new.at, new.action) {
+        (Some(at), _) => Ok(at),
+        (None, ConsentAction::Given) => Ok(ask.at),
+        (None, ConsentAction::Withdrawn) => {
+            let of_whom = SuppressionSubject::Party(party_id);
+            let last = tx.last_consent_given(&ask.principal.tenant, of_whom);
+            Ok(last.await?.map_or(ask.at, |last| last.max(ask.at)))
+        }
+    }
 }

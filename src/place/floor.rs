@@ -433,7 +433,7 @@ mod tests {
             check(text, Err(why));
         }
         // A line that the plan knows to begin like that is a line.
-        check("+597597999", Ok("SR"));
+        check("+393931234567", Ok("IT"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ on_both! {
     an_opt_out_of_one_seller_leaves_the_other,
     p02_an_opt_out_said_again_after_a_consent_binds_anew,
     p03_an_opt_out_by_a_clock_that_is_behind_outranks_the_consent_before_it,
+    a_withdrawal_by_a_clock_that_is_behind_outranks_the_consent_before_it,
     consent_is_recorded_and_withdrawn,
     a_contact_is_merged_masked_and_guarded_by_its_etag,
     two_people_on_one_number_must_be_told_apart,
@@ -226,6 +227,20 @@ mod tests {
         bench.clock.step_wall(FIVE_MINUTES);
         let denied = bench.place(ANNA).await.decision.judgement.denied_by;
         assert!(denied.contains(&"US-internal-dnc".into()), "{denied:?}");
+    }
+
+    pub async fn a_withdrawal_by_a_clock_that_is_behind_outranks_the_consent_before_it(
+        bench: Bench,
+    ) {
+        bench.callable(ANNA).await;
+        let record = |action| {
+            let (gate, ask) = (bench.gate.clone(), bench.ask("admin"));
+            async move { gate.record_consent(&ask, consent(ANNA, action)).await }
+        };
+        let given = record(ConsentAction::Given).await.unwrap();
+        bench.clock.step_wall(-300_000_000);
+        let gone = record(ConsentAction::Withdrawn).await.unwrap();
+        assert!(gone.recorded_at < given.at && given.at <= gone.at);
     }
 
     pub async fn consent_is_recorded_and_withdrawn(bench: Bench) {

@@ -190,7 +190,12 @@ pub fn rejects(view: &View<'_>, row: &Row, event: &Value) -> bool {
         }
         if let Some(months) = row.number("max_age_months") {
             let first = months_before(view.date, months);
-            if given < first || (row.is("end_exclusive") && given == first) {
+            if given < first {
+                return true;
+            }
+            // The span ends before the same date, and of a month that has no such date, before its last.
+            let same_date = given.saturating_add(i32::try_from(months).unwrap().months());
+            if row.is("end_exclusive") && view.date >= same_date {
                 return true;
             }
         }

@@ -278,9 +278,12 @@ fn country_of(region: &str) -> String {
     region.split('-').next().unwrap().to_owned()
 }
 
-/// A region in a country, or a country in itself; a territory of the United States is both.
+/// A region in a country, or a country in itself; a territory of the United States is both, but Delaware is not Germany.
 fn lies_in(place: &str, country: &str) -> bool {
-    place == country || country_of(place) == country || place == format!("US-{country}")
+    let is_territory = ["AS", "GU", "MP", "PR", "UM", "VI"].contains(&country);
+    place == country
+        || country_of(place) == country
+        || (is_territory && place == format!("US-{country}"))
 }
 
 /// A clock on a wall: not the name of an offset, and known to the zone database.
