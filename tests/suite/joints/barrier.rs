@@ -176,12 +176,16 @@ fn faketime() -> Option<PathBuf> {
     found
 }
 
+/// A node that is disturbed so soon after an opt-out was not left alone with it.
+const LEFT_ALONE: Duration = Duration::from_secs(3);
+
 async fn run(mut stage: Stage<'_>) {
     let (seed, count) = (seed(), size("DIALGATE_BARRIER_FAULTS", 8));
     let load = Load::of(&stage.world, MIX, GOOD_FOR, usize::MAX).await;
     let mut rng = Rng::new(seed, 2);
     // Left alone at first, so that there are calls whose CANCEL nothing excuses.
     load.opt_out_who_rings(&mut rng).await;
+    tokio::time::sleep(LEFT_ALONE).await;
     let mut clients = load.run(seed, CLIENTS);
     let faults = stage.faults();
     progress(&load, &mut clients, 400).await;
@@ -205,8 +209,6 @@ async fn run(mut stage: Stage<'_>) {
 /// alone.
 fn cancelled_in_time(history: &History, disturbed: &[Disturbance]) {
     const AT_MOST: Duration = Duration::from_secs(1);
-    /// A node that is disturbed so soon after an opt-out was not left alone with it.
-    const AFTER: Duration = Duration::from_secs(3);
     /// What a stopped or cut off node needs to find its way back.
     const AFTERMATH: Duration = Duration::from_secs(6);
     /// One of each phone that goes on ringing, before anything else happens; the load adds many more.
@@ -215,7 +217,9 @@ fn cancelled_in_time(history: &History, disturbed: &[Disturbance]) {
         disturbed.iter().any(|it| {
             // What a killed process had dialed, nobody can cancel.
             let over = it.killed && invite.at < it.until;
-            it.node == invite.node && at + AFTER > it.from && (over || at < it.until + AFTERMATH)
+            it.node == invite.node
+                && at + LEFT_ALONE > it.from
+                && (over || at < it.until + AFTERMATH)
         })
     });
     let known: Vec<Cancel> = found.iter().filter_map(|cancel| *cancel).collect();
