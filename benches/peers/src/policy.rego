@@ -1,4 +1,4 @@
-# Ten rules of the shape that dialgate's have, over facts that are resolved already: no number is parsed, no place looked
+# Eleven rules of the shape that dialgate's have, over facts that are resolved already: no number is parsed, no place looked
 # up, no local time computed. Each rule that denies names itself, its law and what it saw.
 package dial
 
@@ -24,12 +24,12 @@ deny contains {"rule": "national-register", "citation": "47 CFR 64.1200(c)(2)", 
 
 deny contains {"rule": "register-stale", "citation": "16 CFR 310.4(b)(3)(iv)", "evidence": input.register.age_days} if input.register.age_days > 31
 
-deny contains {"rule": "window", "citation": "47 CFR 64.1200(c)(1)", "evidence": input.local_minute} if {
+deny contains {"rule": "window", "citation": "47 CFR 64.1200(c)(1)", "evidence": minute} if {
 	some minute in input.local_minutes
 	minute < 480
 }
 
-deny contains {"rule": "window", "citation": "47 CFR 64.1200(c)(1)", "evidence": input.local_minutes} if {
+deny contains {"rule": "window", "citation": "47 CFR 64.1200(c)(1)", "evidence": minute} if {
 	some minute in input.local_minutes
 	minute >= 1260
 }

@@ -27,10 +27,20 @@ async fn health_is_told_without_a_credential() {
         "dialgate.v1.SuppressionService",
         "dialgate.v1.ContactService",
         "dialgate.v1.AuditService",
+        "dialgate.v1.PolicyService",
     ] {
         let status = health(&house, service).await.unwrap();
         assert_eq!(status, ServingStatus::Serving, "{service}");
     }
+    let mut client = HealthClient::new(house.channel().await);
+    let answer = client.check(HealthCheckRequest::default()).await.unwrap();
+    let told = |name| answer.metadata().get(name).unwrap().to_str().unwrap();
+    assert_eq!(told("dialgate-version"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        told("dialgate-zone-data"),
+        dialgate::place::zone_data_version()
+    );
+    assert_eq!(told("dialgate-pack").len(), 64);
     let status = health(&house, "dialgate.v1.NoService").await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
     let request = HealthCheckRequest::default();
