@@ -1,4 +1,4 @@
-//! `dialgate audit query`: the decisions on record, who asked, and what each rule said.
+//! `dialgate audit`: the decisions on record, who asked, and what each rule said; and whether they come out so again.
 
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use super::card::{Detail, card};
 use super::client::Remote;
 use super::failure::Refused;
 use super::output::Output;
+use super::replay::{ReplayArgs, replay};
 use super::wire::{self, word};
 use crate::domain::phone::Phone;
 use crate::grpc::client::{Client, ask, json};
@@ -21,6 +22,8 @@ use crate::grpc::pb::{Decision, DecisionView, GetDecisionRequest, ListDecisionsR
 pub enum AuditCommand {
     /// List decisions, newest first, or show one with everything it rests on
     Query(QueryArgs),
+    /// Make every decision again by the rules and facts it was made by, and compare byte for byte
+    Replay(ReplayArgs),
 }
 
 /// Arguments of `audit query`.
@@ -52,6 +55,7 @@ impl AuditCommand {
     pub fn remote(&self) -> &Remote {
         match self {
             Self::Query(args) => &args.remote,
+            Self::Replay(args) => &args.remote,
         }
     }
 }
@@ -59,9 +63,9 @@ impl AuditCommand {
 /// Runs one of them.
 pub async fn run(command: AuditCommand) -> Result<ExitCode> {
     match command {
-        AuditCommand::Query(args) => query(args).await,
-    }?;
-    Ok(ExitCode::SUCCESS)
+        AuditCommand::Query(args) => query(args).await.map(|()| ExitCode::SUCCESS),
+        AuditCommand::Replay(args) => replay(args).await,
+    }
 }
 
 /// Reads one decision.
