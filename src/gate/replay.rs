@@ -420,9 +420,8 @@ mod tests {
         assert_eq!(parts.len(), PARTS_MAX);
     }
 
-    #[test]
-    fn only_the_gates_own_refusal_is_one() {
-        let row = |judgement: &Judgement, case| RecordedDecision {
+    fn row(judgement: &Judgement, case: RecordedCase) -> RecordedDecision {
+        RecordedDecision {
             decision_id: DecisionId::new(Micros(0)),
             decided_at: Micros(0),
             verdict: Verdict::Deny,
@@ -435,7 +434,32 @@ mod tests {
             },
             case,
             is_erased: false,
+        }
+    }
+
+    #[test]
+    fn a_page_ends_where_a_pack_too_many_would_be_needed() {
+        let page = |packs: &[usize]| {
+            let rows = packs.iter().map(|pack| {
+                let mut row = row(&refused("so"), RecordedCase::None);
+                row.pack.sha256 = pack.to_string();
+                row
+            });
+            let rows: Vec<_> = rows.collect();
+            let last = rows.last().map(|row| row.decision_id);
+            (of_few_packs(Page { rows, next: None }), last)
         };
+        let (whole, _) = page(&[1, 2, 3, 4, 5, 6, 7, 8, 1, 2]);
+        assert_eq!((whole.rows.len(), whole.next), (10, None));
+        let (cut, last) = page(&[1, 2, 3, 4, 5, 6, 7, 8, 1, 9, 1]);
+        assert_eq!(cut.rows.len(), 9);
+        let next = cut.next.unwrap();
+        assert_eq!(next.id, cut.rows[8].decision_id.0);
+        assert_ne!(Some(DecisionId(next.id)), last);
+    }
+
+    #[test]
+    fn only_the_gates_own_refusal_is_one() {
         let check = |row: &RecordedDecision| again(Err(&ReplayProblem::PackNotFound), row).unwrap();
         let missing = |outcome: &ReplayOutcome| {
             matches!(

@@ -23,7 +23,7 @@ const PEOPLE: u32 = 64;
 /// others judged from cases with facts of every kind. A hundred thousand by hand: `DIALGATE_REPLAY=100000`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p10_decisions_by_chance_come_out_the_same() {
-    let count = size("DIALGATE_REPLAY", 2_000);
+    let count = size("DIALGATE_REPLAY", 1_000);
     let (seed, words) = (seed(), Words::of(&SHIPPED.book));
     let bench = Bench::over(TestStore::sqlite().await).await;
     let tenant = TenantId::default();
@@ -66,7 +66,7 @@ async fn p10_decisions_by_chance_come_out_the_same() {
         ask_the_gate(&bench, &mut Rng::new(seed, half as u64), count / 10).await;
     }
     assert!(
-        said.len() > 300,
+        said.len() > 200,
         "{} findings of rules are too few to show much",
         said.len()
     );
