@@ -30,7 +30,6 @@ pub mod optout;
 pub mod output;
 pub mod person;
 pub mod policy;
-pub mod replay;
 pub mod serve;
 pub mod wire;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::domain::decision::{Judgement, PackVersion, Verdict};
+use crate::domain::decision::{Judgement, PackVersion, Stage, Verdict};
 use crate::domain::ids::{DecisionId, TenantId};
 use crate::domain::time::Micros;
 use crate::policy::facts::Case;
@@ -255,10 +255,10 @@ fn again(
     }
 }
 
-/// What the gate writes where a campaign refuses and the law is not asked, in the words of this decision; none if it is
-/// another.
+/// What the gate writes where a campaign refuses a claim and the law is not asked, in the words of this decision; none if
+/// it is another. Before there is a call, such a refusal is an error and no decision.
 fn refusal(row: &RecordedDecision) -> Option<Judgement> {
-    if row.case != RecordedCase::None {
+    if row.stage != Stage::Claim || row.case != RecordedCase::None {
         return None;
     }
     let stored: Judgement = serde_json::from_str(&row.judgement).ok()?;
@@ -423,6 +423,7 @@ mod tests {
     fn row(judgement: &Judgement, case: RecordedCase) -> RecordedDecision {
         RecordedDecision {
             decision_id: DecisionId::new(Micros(0)),
+            stage: Stage::Claim,
             decided_at: Micros(0),
             verdict: Verdict::Deny,
             denied_by: vec![REFUSAL.to_owned()],
@@ -488,6 +489,12 @@ mod tests {
         assert!(missing(&check(&erased)));
         erased.is_erased = true;
         assert_eq!(check(&erased), ReplayOutcome::Erased);
+        let mut asked = row(&refused("so"), RecordedCase::None);
+        asked.stage = Stage::Check;
+        assert!(
+            missing(&check(&asked)),
+            "no campaign refuses a question by a decision"
+        );
         // One whose case was sealed was judged, whatever is written now.
         let judged = row(&refused("so"), RecordedCase::Unreadable);
         let ReplayOutcome::Impossible { problem, .. } = check(&judged) else {

@@ -52,6 +52,7 @@ row!(DecisionRow {
 
 row!(RecordedRow {
     decision_id: Uuid,
+    stage: String,
     party_id: Uuid,
     create_time: i64,
     verdict: String,
@@ -68,6 +69,8 @@ row!(RecordedRow {
 pub struct RecordedDecision {
     /// Identifier.
     pub decision_id: DecisionId,
+    /// When in the call's life.
+    pub stage: Stage,
     /// When it was made.
     pub decided_at: Micros,
     /// Verdict by which lists are filtered.
@@ -217,6 +220,7 @@ impl Tx {
         };
         Ok(RecordedDecision {
             decision_id: DecisionId(row.decision_id),
+            stage: word(&row.stage, "stage")?,
             decided_at: Micros(row.create_time),
             verdict: word(&row.verdict, "verdict")?,
             denied_by: row

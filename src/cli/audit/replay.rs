@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::client::Remote;
-use super::failure::{Refused, exit};
-use super::output::{Output, Progress, thousands};
-use super::wire::{self, word};
+use super::super::client::Remote;
+use super::super::failure::{Refused, exit};
+use super::super::output::{Output, Progress, thousands};
+use super::super::wire::{self, word};
 use crate::domain::phone::Phone;
 use crate::grpc::client::{ask, json};
 use crate::grpc::pb::{

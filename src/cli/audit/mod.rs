@@ -1,17 +1,19 @@
 //! `dialgate audit`: the decisions on record, who asked, and what each rule said; and whether they come out so again.
 
+mod replay;
+
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
+use self::replay::{ReplayArgs, replay};
 use super::arguments::Paging;
 use super::card::{Detail, card};
 use super::client::Remote;
 use super::failure::Refused;
 use super::output::Output;
-use super::replay::{ReplayArgs, replay};
 use super::wire::{self, word};
 use crate::domain::phone::Phone;
 use crate::grpc::client::{Client, ask, json};
