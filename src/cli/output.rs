@@ -187,6 +187,71 @@ pub fn wrap(text: &str, width: usize, indent: &str) -> String {
     lines
 }
 
+/// A count as people read it: `12,345`.
+#[must_use]
+pub fn thousands(count: i64) -> String {
+    let digits = count.unsigned_abs().to_string();
+    let mut text = String::from(if count < 0 { "-" } else { "" });
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// How far a long work is: one line on standard error that is written anew; nothing where that is no terminal.
+#[derive(Debug)]
+pub struct Progress {
+    is_terminal: bool,
+    shown: bool,
+}
+
+impl Progress {
+    /// Nothing told yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            is_terminal: std::io::stderr().is_terminal(),
+            shown: false,
+        }
+    }
+
+    /// Writes the line anew.
+    pub fn tell(&mut self, text: &str) {
+        if self.is_terminal {
+            self.shown = true;
+            self.write(text);
+        }
+    }
+
+    /// Takes the line away, before something else is written.
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            self.write("");
+        }
+    }
+
+    fn write(&self, text: &str) {
+        let mut err = std::io::stderr().lock();
+        // Who cannot be told how far it is still gets the answer.
+        let _ = write!(err, "\r\u{1b}[K{text}").and_then(|()| err.flush());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The text with its control characters replaced, so that it cannot steer a terminal.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
@@ -267,6 +332,20 @@ mod tests {
             "Busy \u{fffd}[2J\u{fffd}here"
         );
         assert_eq!(plain("Busy Here, später"), "Busy Here, später");
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        for (count, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (12_345, "12,345"),
+            (1_234_567, "1,234,567"),
+            (-1_000, "-1,000"),
+        ] {
+            assert_eq!(thousands(count), text);
+        }
     }
 
     #[test]

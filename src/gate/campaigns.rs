@@ -93,9 +93,12 @@ impl Campaigns {
     }
 }
 
+/// The rule that a campaign refuses by.
+pub(super) const REFUSAL: &str = "POLICY-campaign";
+
 /// Denies by the campaign, in the words of a rule, so that the answer still names its reason.
-pub(super) fn refuse(judgement: &mut Judgement, problem: &'static str) {
-    let rule = Text::from("POLICY-campaign");
+pub(super) fn refuse(judgement: &mut Judgement, problem: Text) {
+    let rule = Text::from(REFUSAL);
     judgement.verdict = Verdict::Deny;
     judgement.next_allowed_time = None;
     judgement.denied_by.insert(0, rule.clone());
@@ -104,7 +107,7 @@ pub(super) fn refuse(judgement: &mut Judgement, problem: &'static str) {
         RuleResult {
             rule,
             outcome: RuleOutcome::Fail,
-            reason: problem.into(),
+            reason: problem,
             citation: "operator's configuration, section `campaign`".into(),
             evidence: Vec::new(),
         },

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::domain::Text;
 use crate::domain::call::{Call, CallRequest};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{Decision, Judgement, Stage, Verdict};
@@ -407,7 +408,8 @@ fn facts_wanted(plan: &Plan<'_>, read: Reading) -> Option<FactsWanted> {
     })
 }
 
-fn refused(problem: &'static str) -> Judgement {
+/// The refusal of a campaign that never asks the law.
+pub(super) fn refused(problem: impl Into<Text>) -> Judgement {
     let mut judgement = Judgement {
         verdict: Verdict::Deny,
         denied_by: Vec::new(),
@@ -417,7 +419,7 @@ fn refused(problem: &'static str) -> Judgement {
         next_allowed_time: None,
         warnings: Vec::new(),
     };
-    campaigns::refuse(&mut judgement, problem);
+    campaigns::refuse(&mut judgement, problem.into());
     judgement
 }
 

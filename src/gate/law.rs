@@ -140,17 +140,34 @@ impl Law {
         if let Some(pack) = self.state().held.get(sha256) {
             return Ok(Arc::clone(pack));
         }
-        let files = store.read().await?.pack_files(tenant, sha256).await?;
-        if files.is_empty() {
-            return Err(GateError::NotFound { what: "pack" });
+        let files = kept_files(store, tenant, sha256).await?;
+        self.load(files, sha256).await
+    }
+
+    /// The pack of this hash as the store keeps it now. One that is held counts only if the files are still those it was
+    /// made of: who makes old decisions again wants to know.
+    pub async fn pack_as_kept(
+        &self,
+        store: &Store,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Arc<Pack>, GateError> {
+        let files = kept_files(store, tenant, sha256).await?;
+        let held = self.state().held.get(sha256).cloned();
+        match held.filter(|held| *held.files() == files) {
+            Some(held) => Ok(held),
+            None => self.load(files, sha256).await,
         }
+    }
+
+    async fn load(&self, files: PackFiles, sha256: &str) -> Result<Arc<Pack>, GateError> {
         let unusable = |problem: &dyn std::fmt::Display| {
             tracing::error!(pack.sha256 = sha256, %problem, "a stored rule pack cannot be used by this node");
             GateError::PackUnusable {
                 sha256: sha256.to_owned(),
             }
         };
-        let pack = build(PackFiles::of(files)).await?;
+        let pack = build(files).await?;
         let pack = pack.map_err(|problems| unusable(&problems))?;
         if pack.version().sha256 != sha256 {
             return Err(unusable(
@@ -326,6 +343,18 @@ impl Law {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn kept_files(
+    store: &Store,
+    tenant: &TenantId,
+    sha256: &str,
+) -> Result<PackFiles, GateError> {
+    let files = store.read().await?.pack_files(tenant, sha256).await?;
+    match files.is_empty() {
+        true => Err(GateError::NotFound { what: "pack" }),
+        false => Ok(PackFiles::of(files)),
     }
 }
 

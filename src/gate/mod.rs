@@ -19,6 +19,7 @@ mod judge;
 mod law;
 mod policy;
 mod records;
+mod replay;
 mod stops;
 mod suppress;
 
@@ -45,6 +46,7 @@ pub use dispositions::NewDisposition;
 pub use error::GateError;
 pub use policy::{Activated, PackSource};
 pub use records::NewConsent;
+pub use replay::{ReplayOutcome, ReplayProblem, Replayed, Said};
 pub use stops::NewRegionStop;
 pub use suppress::{BARRIER_WAIT, NewLift, NewSuppression};
 

@@ -8,7 +8,7 @@ use crate::store::DECISION_FIELDS;
 use super::convert::{Fields, Noted};
 use super::paging::{self, Filterable, Listing};
 use super::pb::audit_service_server::AuditService;
-use super::{Api, Asked, convert, pb, status};
+use super::{Api, Asked, convert, pb, replay, status};
 
 pub(super) const FILTERABLE: Filterable = Filterable {
     fields: DECISION_FIELDS,
@@ -73,6 +73,13 @@ impl AuditService for Api {
         Ok(Response::new(pb::GetDecisionResponse {
             decision: Some(convert::decision::decision(decision, who.role)),
         }))
+    }
+
+    async fn replay_decisions(
+        &self,
+        request: Request<pb::ReplayDecisionsRequest>,
+    ) -> Result<Response<pb::ReplayDecisionsResponse>, Status> {
+        replay::replay(self, request).await
     }
 }
 

@@ -95,6 +95,10 @@ pub const METHODS: &[Method] = &[
         &[Administrator, Auditor],
     ),
     method("/dialgate.v1.AuditService/GetDecision", EVERYBODY),
+    method(
+        "/dialgate.v1.AuditService/ReplayDecisions",
+        &[Administrator, Auditor],
+    ),
     // The law is no secret.
     method("/dialgate.v1.PolicyService/ListRules", EVERYBODY),
     method("/dialgate.v1.PolicyService/GetRule", EVERYBODY),

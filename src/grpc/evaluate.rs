@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use crate::domain::Text;
 use crate::domain::decision::Verdict;
-use crate::domain::filter::Filter;
 use crate::domain::ids::TenantId;
+use crate::gate::{PackSource, Said};
 use crate::policy::facts::Case;
 use crate::policy::{Pack, judge};
-use crate::store::{ListQuery, PageKey};
+use crate::store::{ListQuery, PageKey, RecordedCase};
 
 use super::audit::FILTERABLE;
 use super::convert::{Fields, Noted, policy as show, wire};
 use super::paging::Listing;
-use super::pb::evaluate_request::{Input, Pack as Wanted};
+use super::pb::evaluate_request::{Input as Wish, Pack as Wanted};
 use super::{Api, Asked, pb, status};
 
 const CASES_MAX: usize = 1000;
@@ -35,11 +34,15 @@ struct Asking {
     before: Option<Said>,
 }
 
-/// A verdict and who denied.
-#[derive(Clone, PartialEq, Eq)]
-struct Said {
-    verdict: Verdict,
-    denied_by: Vec<String>,
+/// What is asked about.
+enum Input {
+    Cases(Vec<Asking>),
+    /// A page of decisions on record: after which token, of which filter, how many.
+    Stored {
+        token: String,
+        filter: String,
+        max: u32,
+    },
 }
 
 /// `PolicyService.Evaluate`.
@@ -62,54 +65,83 @@ pub(super) async fn evaluate(
         Some(Wanted::Upload(upload)) => show::upload(&mut fields, upload).map(Some),
         Some(Wanted::Configured(is_set)) => show::configured(&mut fields, is_set).map(Some),
     };
-    let input = match message.input {
-        None => fields.wrong("cases", "are missing; set cases or decisions"),
-        Some(Input::Cases(list)) => cases(&mut fields, list.cases_json).map(Ok),
-        Some(Input::Decisions(stored)) => {
-            let max = count(
-                &mut fields,
-                "decisions.decisions_max",
-                stored.decisions_max,
-                DECISIONS_DEFAULT,
-                DECISIONS_MAX,
-            );
-            max.map(|max| Err((stored.filter, max)))
-        }
-    };
+    let input = input(&mut fields, message.input);
     fields.done()?;
     let active = api.pack_asked(&who.tenant, None).await?;
     let pack = match source? {
         None => Arc::clone(&active),
-        Some(crate::gate::PackSource::Stored(hash)) => {
-            api.pack_asked(&who.tenant, Some(&hash)).await?
-        }
+        Some(PackSource::Stored(hash)) => api.pack_asked(&who.tenant, Some(&hash)).await?,
         Some(source) => {
             let made = api.gate.pack_from(&who.tenant, source).await;
             made.map_err(|error| status::from_gate(&error))?
         }
     };
-    let mut tally = Tally::new(samples?);
+    let tally = Tally::new(samples?);
     match input? {
-        Ok(asked) => tally = run(tally, Arc::clone(&pack), active, asked).await?,
-        Err((filter, max)) => {
-            let filter = Listing::read("Evaluate", &(), "", &filter, FILTERABLE)?
-                .query(1)
-                .filter;
-            let (mut left, mut after) = (max, None);
-            while left > 0 {
-                let (asked, skipped, next) =
-                    stored(api, &who.tenant, &filter, left.min(PAGE), after).await?;
-                left -= left.min(PAGE);
-                tally.skipped += skipped;
-                tally = run(tally, Arc::clone(&pack), Arc::clone(&active), asked).await?;
-                after = next;
-                if after.is_none() {
-                    break;
-                }
-            }
+        Input::Cases(asked) => {
+            let tally = run(tally, Arc::clone(&pack), active, asked).await?;
+            Ok(Response::new(tally.answer(&pack, String::new())))
+        }
+        Input::Stored { token, filter, max } => {
+            // Bound to what the pack came out as: half of the decisions by one law and half by another would be counts of
+            // nothing.
+            let rest = pb::StoredDecisions {
+                filter,
+                ..pb::StoredDecisions::default()
+            };
+            let method = format!("Evaluate {}", pack.version().sha256);
+            let listing = Listing::read(&method, &rest, &token, &rest.filter, FILTERABLE)?;
+            let (tally, next) =
+                run_stored(api, &who.tenant, tally, (&pack, active), &listing, max).await?;
+            Ok(Response::new(tally.answer(&pack, listing.token(next))))
         }
     }
-    Ok(Response::new(tally.answer(&pack)))
+}
+
+fn input(fields: &mut Fields, input: Option<Wish>) -> Result<Input, Noted> {
+    match input {
+        None => fields.wrong("cases", "are missing; set cases or decisions"),
+        Some(Wish::Cases(list)) => cases(fields, list.cases_json).map(Input::Cases),
+        Some(Wish::Decisions(stored)) => {
+            let max = count(
+                fields,
+                "decisions.decisions_max",
+                stored.decisions_max,
+                DECISIONS_DEFAULT,
+                DECISIONS_MAX,
+            )?;
+            Ok(Input::Stored {
+                token: stored.page_token,
+                filter: stored.filter,
+                max,
+            })
+        }
+    }
+}
+
+/// Judges a page of decisions on record, and tells where the next one begins.
+async fn run_stored(
+    api: &Api,
+    tenant: &TenantId,
+    mut tally: Tally,
+    (pack, active): (&Arc<Pack>, Arc<Pack>),
+    listing: &Listing,
+    max: u32,
+) -> Result<(Tally, Option<PageKey>), Status> {
+    let mut left = max;
+    let mut query = listing.query(PAGE);
+    while left > 0 {
+        query.page_size = left.min(PAGE);
+        left -= query.page_size;
+        let (asked, skipped, next) = stored(api, tenant, &query).await?;
+        tally.skipped += skipped;
+        tally = run(tally, Arc::clone(pack), Arc::clone(&active), asked).await?;
+        query.after = next;
+        if next.is_none() {
+            break;
+        }
+    }
+    Ok((tally, query.after))
 }
 
 /// Judges where it holds nobody up.
@@ -132,44 +164,32 @@ async fn run(
 }
 
 fn said(pack: &Pack, case: &Case) -> Said {
-    let judgement = judge(pack, case);
-    Said {
-        verdict: judgement.verdict,
-        denied_by: names(judgement.denied_by),
-    }
-}
-
-fn names(rules: Vec<Text>) -> Vec<String> {
-    rules.into_iter().map(String::from).collect()
+    Said::of(&judge(pack, case))
 }
 
 /// A page of stored decisions, how many of it cannot be made again, and where the next one begins.
 async fn stored(
     api: &Api,
     tenant: &TenantId,
-    filter: &Filter,
-    page_size: u32,
-    after: Option<PageKey>,
+    query: &ListQuery,
 ) -> Result<(Vec<Asking>, i64, Option<PageKey>), Status> {
-    let query = ListQuery {
-        filter: filter.clone(),
-        page_size,
-        after,
-    };
     let mut tx = api.read().await?;
-    let page = tx.list_decisions(tenant, &query, true).await;
+    let page = tx.recorded_decisions(tenant, query).await;
     let page = page.map_err(|error| status::from_store(&error))?;
     let mut skipped = 0;
     let mut asked = Vec::with_capacity(page.rows.len());
     for decision in page.rows {
-        let case = decision.case_json.as_deref();
-        match case.and_then(|case| serde_json::from_str(case).ok()) {
+        let case = match &decision.case {
+            RecordedCase::Readable(case) => serde_json::from_str(case).ok(),
+            RecordedCase::None | RecordedCase::Unreadable => None,
+        };
+        match case {
             Some(case) => asked.push(Asking {
                 id: decision.decision_id.to_string(),
                 case,
                 before: Some(Said {
-                    verdict: decision.judgement.verdict,
-                    denied_by: names(decision.judgement.denied_by),
+                    verdict: decision.verdict,
+                    denied_by: decision.denied_by,
                 }),
             }),
             None => skipped += 1,
@@ -279,7 +299,7 @@ impl Tally {
         }
     }
 
-    fn answer(self, pack: &Pack) -> pb::EvaluateResponse {
+    fn answer(self, pack: &Pack, next_page_token: String) -> pb::EvaluateResponse {
         let named = self.rules.into_iter();
         let mut rules: Vec<pb::RuleCount> = named
             .map(|(rule, count)| pb::RuleCount { rule, ..count })
@@ -295,6 +315,7 @@ impl Tally {
             skipped: self.skipped,
             rules,
             samples: self.samples,
+            next_page_token,
         }
     }
 }

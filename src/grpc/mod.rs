@@ -18,6 +18,7 @@ mod health;
 mod hex;
 mod paging;
 mod policy;
+mod replay;
 mod server;
 mod status;
 mod suppressions;

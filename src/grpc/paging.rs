@@ -181,8 +181,13 @@ impl Listing {
             last = Some(PageKey { at, id });
             shown.push(message);
         }
-        let next = page.next.map(|key| seal_token(key, &self.digest));
-        (shown, next.unwrap_or_default())
+        (shown, self.token(page.next))
+    }
+
+    /// The token of the page that begins after this row; empty where none does.
+    pub fn token(&self, next: Option<PageKey>) -> String {
+        next.map(|key| seal_token(key, &self.digest))
+            .unwrap_or_default()
     }
 }
 

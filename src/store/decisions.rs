@@ -50,6 +50,54 @@ row!(DecisionRow {
     actor: String,
 });
 
+row!(RecordedRow {
+    decision_id: Uuid,
+    stage: String,
+    party_id: Uuid,
+    create_time: i64,
+    verdict: String,
+    denied_by: String,
+    judgement: String,
+    pack_version: String,
+    pack_sha256: String,
+    zone_data: String,
+    sealed_case: Option<Vec<u8>>,
+});
+
+/// A decision with its judgement as the very text that was stored, for who makes it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedDecision {
+    /// Identifier.
+    pub decision_id: DecisionId,
+    /// When in the call's life.
+    pub stage: Stage,
+    /// When it was made.
+    pub decided_at: Micros,
+    /// Verdict by which lists are filtered.
+    pub verdict: Verdict,
+    /// Rules by which lists are filtered.
+    pub denied_by: Vec<String>,
+    /// The judgement, byte for byte.
+    pub judgement: String,
+    /// Which law decided.
+    pub pack: PackVersion,
+    /// What was judged.
+    pub case: RecordedCase,
+    /// Whether the person's key is destroyed.
+    pub is_erased: bool,
+}
+
+/// What is left of the case of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordedCase {
+    /// None is stored.
+    None,
+    /// As it was stored.
+    Readable(String),
+    /// One is stored that cannot be opened: damaged, or sealed under a key that is gone.
+    Unreadable,
+}
+
 impl Tx {
     /// Records decisions. The people they are about must be recorded.
     pub async fn insert_decisions(&mut self, tenant: &TenantId, rows: &[Decision]) -> Result<()> {
@@ -136,6 +184,59 @@ impl Tx {
             self.load_keys(tenant, &parties).await?;
         }
         page.try_map(|row| self.read_decision(row, full))
+    }
+
+    /// Decisions, newest first, as they were recorded. A row that was damaged holds up no other.
+    pub async fn recorded_decisions(
+        &mut self,
+        tenant: &TenantId,
+        q: &ListQuery,
+    ) -> Result<Page<RecordedDecision>> {
+        let rows: Vec<RecordedRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("SELECT ");
+            query
+                .text(RecordedRow::COLUMNS)
+                .text(" FROM decisions WHERE tenant_id = ");
+            push_list(&mut query, tenant, q, "decision_id");
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        let page = q.page(rows, |row| (row.create_time, row.decision_id));
+        let parties: Vec<PartyId> = page.rows.iter().map(|row| PartyId(row.party_id)).collect();
+        // A key that cannot be unwrapped is as good as a case that cannot be opened.
+        self.load_sound_keys(tenant, &parties).await?;
+        page.try_map(|row| self.read_recorded(row))
+    }
+
+    fn read_recorded(&self, row: RecordedRow) -> Result<RecordedDecision> {
+        let key = self.keys.get(&PartyId(row.party_id));
+        let case = match (row.sealed_case, key) {
+            (None, _) => RecordedCase::None,
+            (Some(sealed), Some(Some(key))) => key
+                .open(Label::Case, &sealed)
+                .ok()
+                .and_then(|plain| String::from_utf8(plain).ok())
+                .map_or(RecordedCase::Unreadable, RecordedCase::Readable),
+            (Some(_), _) => RecordedCase::Unreadable,
+        };
+        Ok(RecordedDecision {
+            decision_id: DecisionId(row.decision_id),
+            stage: word(&row.stage, "stage")?,
+            decided_at: Micros(row.create_time),
+            verdict: word(&row.verdict, "verdict")?,
+            denied_by: row
+                .denied_by
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+            judgement: row.judgement,
+            pack: PackVersion {
+                version: row.pack_version,
+                sha256: row.pack_sha256,
+                zone_data: row.zone_data,
+            },
+            case,
+            is_erased: matches!(key, Some(None)),
+        })
     }
 
     fn read_decision(&self, row: DecisionRow, full: bool) -> Result<Decision> {

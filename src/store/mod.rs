@@ -54,7 +54,7 @@ pub use attempts::{AttemptEnd, CancelCause, NewAttempt};
 pub use audit::{AUDIT_FIELDS, AuditEntry};
 pub use calls::{CALL_FIELDS, NewCall};
 pub use consents::CONSENT_FIELDS;
-pub use decisions::DECISION_FIELDS;
+pub use decisions::{DECISION_FIELDS, RecordedCase, RecordedDecision};
 pub use door::{Door, Passage, Waiting};
 pub use error::{Result, StoreError};
 pub use events::NewEvent;

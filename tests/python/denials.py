@@ -156,3 +156,18 @@ def full_view(stage: Stage):
         case = json.loads(stage.decision(decision.decision_id, full=True).case_json)
         equal(case["call"]["purpose"], "sales")
         assert number not in case["call"]["to"], "the auditor is shown the number"
+
+
+@check("alone", "every decision of this story is made again and comes out the same, byte for byte")
+def made_again(stage: Stage):
+    stage.place(stage.number("us"), "busy")
+    client, token, counts = stage.auditor, "", {"same": 0, "different": 0, "impossible": 0, "erased": 0, "refused": 0}
+    while True:
+        page = client.ask(client.audit.ReplayDecisions, audit_pb2.ReplayDecisionsRequest(page_size=50, page_token=token))
+        assert not page.differences, f"made again it differs: {page.differences[0]}"
+        for name in counts:
+            counts[name] += getattr(page, name)
+        token = page.next_page_token
+        if not token:
+            break
+    assert counts["same"] > 0 and sum(counts.values()) == counts["same"] + counts["refused"], f"{counts}"

@@ -104,6 +104,11 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         &format!("contact show {id}"),
         "audit query --full --all",
         &format!("audit query --decision {id}"),
+        "audit replay",
+        "audit replay --filter verdict=deny --number +14045550141 --json",
+        "policy replay",
+        "policy replay ./rules --add --filter x --limit 10 --samples 0 --csv changed.csv --json",
+        "policy replay --configured",
     ] {
         if let Err(problem) = parse(good) {
             panic!("`{good}` was refused:\n{problem}");
@@ -162,6 +167,11 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         ("contact set +14045550141 --register us-dnc", "--register"),
         ("contact show bob", "<NUMBER|ID>"),
         ("audit query --decision 7", "--decision"),
+        ("audit replay --number 911", "--number"),
+        ("policy replay ./rules --configured", "--configured"),
+        ("policy replay --add", "<DIR|SHA256>"),
+        ("policy replay --limit 0", "--limit"),
+        ("policy replay --samples few", "--samples"),
     ] {
         let problem = parse(bad).map(|_| ()).expect_err(bad);
         assert!(problem.contains(named), "`{bad}`:\n{problem}");
@@ -566,4 +576,137 @@ fn a_refusal_names_the_field_and_what_to_do() {
         .run("administrator", &future)
         .code(1)
         .says("event_time");
+}
+
+/// Every decision on record comes out as it was, until somebody writes into the database.
+#[test]
+fn decisions_are_made_again() {
+    let house = House::open();
+    let replay = |line: &str| house.run("auditor", &format!("audit replay {line}"));
+    replay("").code(0).says("no decision found");
+    house.introduce(ANSWERS);
+    let check = format!("check {ANSWERS} --campaign sydney");
+    house.run("agent", &check).code(0);
+    house.run("agent", &check).code(0);
+    // `introduce` asked about a stranger.
+    replay("")
+        .code(0)
+        .says("3 decisions made again: all the same, byte for byte");
+    let summary = replay("--json").code(0).json();
+    assert_eq!(
+        (&summary["same"], &summary["different"]),
+        (&3.into(), &0.into())
+    );
+    let theirs = format!("--number {ANSWERS} --filter verdict=allow");
+    replay(&theirs).code(0).says("2 decisions made again");
+    replay("--filter nonsense=1").code(1).says("FILTER_INVALID");
+    house
+        .run("agent", "audit replay")
+        .code(1)
+        .says("PERMISSION_DENIED");
+
+    house.change(
+        "UPDATE decisions SET judgement = replace(judgement, '\"verdict\":\"deny\"', '\"verdict\":\"allow\"') \
+         WHERE verdict = 'deny'",
+    );
+    let told = replay("").code(1).says("3 decisions made again: 1 differs");
+    assert!(
+        told.out.contains("allow: ") && told.out.contains("verdict, listed.verdict"),
+        "{}",
+        told.out
+    );
+    let lines = replay("--json").code(1).lines();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(
+        (&lines[0]["before"], &lines[0]["after"]),
+        (&"allow".into(), &"deny".into())
+    );
+    assert_eq!(lines[0]["parts"][0], "verdict");
+    assert_eq!(
+        (&lines[1]["same"], &lines[1]["different"]),
+        (&2.into(), &1.into())
+    );
+    // Nobody who is gone makes a replay fail.
+    house.change(
+        "UPDATE parties SET wrapped_key = NULL WHERE party_id = (SELECT party_id FROM decisions WHERE verdict = 'deny')",
+    );
+    replay("")
+        .code(0)
+        .says("1 has no case any more, the person was erased");
+}
+
+/// What another law would have said, before anybody activates it.
+#[test]
+fn another_pack_is_asked_about_decisions_on_record() {
+    let house = House::open();
+    house.introduce(ANSWERS);
+    for _ in 0..3 {
+        house
+            .run("agent", &format!("check {ANSWERS} --campaign sydney"))
+            .code(0);
+    }
+    let replay = |line: &str| house.run("auditor", &format!("policy replay {line}"));
+    for same in ["", "--configured"] {
+        replay(same)
+            .code(0)
+            .says("4 decisions on record: 3 allowed, 1 denied; 0 newly denied, 0 newly allowed");
+    }
+    let closing = "schema = 2\nas_of = \"2026-11-21\"\n[[rule]]\nid = \"HOUSE-closed\"\njurisdiction = \"AU\"\n\
+                   kind = \"calling_window\"\ncall_kinds = [\"live_manual\"]\naudience = \"both\"\n\
+                   windows = { mon-sun = [] }\ncitation = \"house\"\ncertainty = \"recall\"\n";
+    let folder = house.files("closing", &[("house.toml", closing)]);
+    let file = house.path("changed.csv");
+    let told = replay(&format!(
+        "{folder} --add --samples 2 --csv {}",
+        file.display()
+    ))
+    .code(0)
+    .says("HOUSE-closed")
+    .says("0 allowed, 4 denied; 3 newly denied, 0 newly allowed")
+    .says("3 changed decisions in ");
+    assert_eq!(
+        told.out.matches("  allow  ").count(),
+        2,
+        "two samples:\n{}",
+        told.out
+    );
+    let rows = std::fs::read_to_string(&file).unwrap();
+    let rows: Vec<&str> = rows.lines().collect();
+    assert_eq!(
+        rows[0],
+        "decision_id,before,after,denied_by_before,denied_by_after"
+    );
+    assert_eq!(rows.len(), 4);
+    assert!(
+        rows[1..]
+            .iter()
+            .all(|row| row.ends_with(",allow,deny,,HOUSE-closed")),
+        "{rows:?}"
+    );
+    let total = replay(&format!("{folder} --add --limit 2 --json"))
+        .code(0)
+        .json();
+    assert_eq!(
+        (&total["evaluated"], &total["newly_denied"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(total["rules"][0]["rule"], "HOUSE-closed");
+    assert_eq!(total["samples"].as_array().unwrap().len(), 2);
+    // The pack in force is the one before: nothing was written.
+    house
+        .run("agent", &format!("check {ANSWERS} --campaign sydney"))
+        .code(0);
+
+    replay("nowhere")
+        .code(2)
+        .says("neither a folder nor the hash of a pack");
+    replay(&"0".repeat(64)).code(1).says("PACK_NOT_FOUND");
+    replay("--filter nonsense=1").code(1).says("FILTER_INVALID");
+    replay("--csv /nowhere/x.csv")
+        .code(1)
+        .says("--csv `/nowhere/x.csv`");
+    let broken = house.files("broken", &[("house.toml", "[[rule]]\nid = 7\n")]);
+    replay(&format!("{broken} --add"))
+        .code(1)
+        .says("house.toml");
 }

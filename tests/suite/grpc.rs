@@ -8,4 +8,5 @@ mod input;
 mod lists;
 mod people;
 mod policy;
+mod replay;
 mod surface;

@@ -25,7 +25,8 @@ use dialgate::policy::facts::{OptOutKind, OptOutScope};
 use dialgate::store::{
     AUDIT_FIELDS, AttemptEnd, AuditEntry, CALL_FIELDS, CONSENT_FIELDS, CancelCause,
     DECISION_FIELDS, Engine, FactsWanted, ListQuery, NewAttempt, NewEvent, Notice, Page, PageKey,
-    SUPPRESSION_FIELDS, Store, StoreConfig, StoreError, StoredRequest, Tx, Urgency, party_lock_key,
+    RecordedCase, SUPPRESSION_FIELDS, Store, StoreConfig, StoreError, StoredRequest, Tx, Urgency,
+    party_lock_key,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnection};
 use uuid::Uuid;
@@ -65,6 +66,7 @@ macro_rules! contract {
 }
 
 contract![
+    a_decision_that_cannot_be_read_holds_up_no_other,
     people_are_recorded_whole,
     a_number_met_for_the_first_time_has_one_holder,
     facts_are_put_together,
@@ -467,6 +469,47 @@ async fn facts_count_attempts_as_caps_want_them(store: TestStore) {
     );
 }
 
+/// Of four decisions three are damaged, each in another place.
+async fn a_decision_that_cannot_be_read_holds_up_no_other(store: TestStore) {
+    let mut made = Vec::new();
+    for number in 1..=4 {
+        let party = store.party(phone(number)).await;
+        let key = store.key(phone(number));
+        made.push(decision(party, phone(number), key, after(number.into())));
+    }
+    let mut tx = store.write().await;
+    tx.insert_decisions(&tenant(), &made).await.unwrap();
+    tx.commit().await.unwrap();
+    let case = "UPDATE decisions SET sealed_case = $1 WHERE decision_id = $2";
+    store.damage(case, made[0].decision_id.0).await;
+    let key = "UPDATE parties SET wrapped_key = $1 WHERE party_id = $2";
+    store.damage(key, made[1].party_id.0).await;
+    let judgement = "UPDATE decisions SET judgement = 'x' WHERE decision_id = $1";
+    store.change(judgement, &[made[2].decision_id.0]).await;
+    let mut tx = store.read().await;
+    let rows = tx.recorded_decisions(&tenant(), &everything()).await;
+    let rows: Vec<_> = (rows.unwrap().rows.into_iter().rev())
+        .map(|row| {
+            (
+                row.decision_id,
+                row.case,
+                row.is_erased,
+                row.judgement == "x",
+            )
+        })
+        .collect();
+    let readable = |index: usize| RecordedCase::Readable(made[index].case_json.clone().unwrap());
+    assert_eq!(
+        rows,
+        [
+            (made[0].decision_id, RecordedCase::Unreadable, false, false),
+            (made[1].decision_id, RecordedCase::Unreadable, false, false),
+            (made[2].decision_id, readable(2), false, true),
+            (made[3].decision_id, readable(3), false, false),
+        ]
+    );
+}
+
 async fn decisions_are_kept_and_found(store: TestStore) {
     let party = store.party(phone(1)).await;
     let key = store.key(phone(1));
@@ -495,6 +538,28 @@ async fn decisions_are_kept_and_found(store: TestStore) {
         .unwrap();
     assert_eq!(plain.case_json, None, "not asked for");
     assert_eq!(plain.judgement, denied.judgement);
+    // As it was recorded: the text of the judgement, not what we make of it.
+    let recorded = tx.recorded_decisions(&tenant(), &everything()).await;
+    let recorded = recorded.unwrap().rows;
+    for (row, made) in recorded.iter().zip([&denied, &allowed]) {
+        assert_eq!(row.decision_id, made.decision_id);
+        assert_eq!((row.decided_at, &row.pack), (made.decided_at, &made.pack));
+        let text = serde_json::to_string(&made.judgement).unwrap();
+        assert_eq!(
+            (&row.judgement, row.verdict),
+            (&text, made.judgement.verdict)
+        );
+        assert!(
+            row.denied_by
+                .iter()
+                .eq(made.judgement.denied_by.iter().map(|rule| rule.as_str()))
+        );
+        let case = made.case_json.clone().unwrap();
+        assert_eq!(
+            (&row.case, row.is_erased),
+            (&RecordedCase::Readable(case), false)
+        );
+    }
     assert_eq!(
         tx.decision(&tenant(), DecisionId::new(NOON), true)
             .await
@@ -2240,6 +2305,16 @@ async fn an_erased_person_leaves_no_error(store: TestStore) {
         .unwrap()
         .unwrap();
     assert_eq!((kept.case_json, kept.judgement), (None, judged.judgement));
+    let recorded = tx.recorded_decisions(&tenant(), &everything()).await;
+    let recorded = recorded.unwrap().rows;
+    let found = recorded
+        .iter()
+        .find(|row| row.decision_id == judged.decision_id);
+    let found = found.unwrap();
+    assert_eq!(
+        (found.is_erased, &found.case),
+        (true, &RecordedCase::Unreadable)
+    );
     assert_eq!(
         tx.consent(&tenant(), agreed.consent_event_id)
             .await

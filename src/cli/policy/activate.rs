@@ -1,6 +1,5 @@
 //! `dialgate policy activate` and `history`: which pack decides, since when, and who said so.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -8,16 +7,15 @@ use clap::Args;
 
 use super::super::arguments::{Change, Paging};
 use super::super::client::Remote;
-use super::super::failure::{Refused, Usage};
+use super::super::failure::Refused;
 use super::super::output::{Output, plain};
 use super::super::wire::{self, word};
-use super::local;
+use super::named::{Named, named};
 use crate::grpc::client::{ask, json};
 use crate::grpc::pb::{
     ActivatePackRequest, ActivatePackResponse, Activation, Became, ListActivationsRequest,
-    PackFile, PackUpload, RowChange, activate_pack_request,
+    RowChange,
 };
-use crate::policy::{Pack, PackFiles};
 
 /// Arguments of `policy activate`.
 #[derive(Debug, Args)]
@@ -64,39 +62,21 @@ pub struct HistoryArgs {
 
 /// Activates a pack.
 pub async fn activate(args: ActivateArgs) -> Result<ExitCode> {
-    use activate_pack_request::Pack as Wanted;
     let output = args.remote.output();
     let request_id = args.change.name();
     let pack = match args.pack.as_deref() {
-        None => Wanted::Configured(true),
-        Some(folder) if Path::new(folder).is_dir() => {
-            // Tried here first: all faults of a large pack do not fit into an answer.
-            let loaded = PackFiles::read(Path::new(folder)).and_then(|files| {
-                Pack::of(if args.add {
-                    PackFiles::embedded().with_added(files)
-                } else {
-                    files
-                })
-            });
-            match loaded {
-                Ok(pack) => Wanted::Upload(upload(pack.files())),
-                Err(problems) => return local::refused(output, &problems),
-            }
-        }
-        Some(hash) if hash.len() == 64 && !args.add => Wanted::Sha256(hash.to_owned()),
-        Some(other) => {
-            return Err(Usage(format!(
-                "`{other}` is neither a folder nor the hash of a pack (64 digits, as `policy history --json` shows it)"
-            ))
-            .into());
-        }
+        None => Named::Configured,
+        Some(words) => match named(words, args.add, output)? {
+            Ok(named) => named,
+            Err(code) => return Ok(code),
+        },
     };
     let client = args.remote.connect().await?;
     let request = ActivatePackRequest {
         request_id: request_id.clone(),
         reason: args.reason,
         validate_only: args.dry_run,
-        pack: Some(pack),
+        pack: Some(pack.into()),
     };
     let answer = client.policy().activate_pack(ask(request)).await;
     let answer = answer
@@ -127,16 +107,6 @@ pub async fn history(args: HistoryArgs) -> Result<()> {
         }
     }
     output.end_of_list(count, "activation", !request.page_token.is_empty())
-}
-
-fn upload(files: &PackFiles) -> PackUpload {
-    let file = |(name, text): (&str, &str)| PackFile {
-        name: name.to_owned(),
-        text: text.to_owned(),
-    };
-    PackUpload {
-        files: files.iter().map(file).collect(),
-    }
 }
 
 fn show(output: Output, answer: &ActivatePackResponse, dry_run: bool) -> Result<()> {

@@ -6,6 +6,8 @@ mod case;
 pub mod eval;
 pub mod explain;
 pub mod local;
+mod named;
+pub mod replay;
 pub mod rules;
 pub mod stops;
 
@@ -37,6 +39,8 @@ pub enum PolicyCommand {
     Show(rules::ShowArgs),
     /// Bring a pack into force on every node
     Activate(activate::ActivateArgs),
+    /// Tell what a pack would have said of the decisions on record: newly denied, newly allowed, by rule
+    Replay(replay::ReplayArgs),
     /// List what was in force when, and who brought it into force
     History(activate::HistoryArgs),
     /// Stop a region until an instant: every call into it is denied
@@ -60,6 +64,7 @@ impl PolicyCommand {
             Self::List(args) => Some(&args.remote),
             Self::Show(args) => Some(&args.remote),
             Self::Activate(args) => Some(&args.remote),
+            Self::Replay(args) => Some(&args.remote),
             Self::History(args) => Some(&args.remote),
             Self::Stop(command) => Some(command.remote()),
             Self::ClosedDay(command) => Some(command.remote()),
@@ -78,6 +83,7 @@ pub async fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
         PolicyCommand::List(args) => rules::list(args).await,
         PolicyCommand::Show(args) => rules::show(args).await,
         PolicyCommand::Activate(args) => return activate::activate(args).await,
+        PolicyCommand::Replay(args) => return replay::replay(args).await,
         PolicyCommand::History(args) => activate::history(args).await,
         PolicyCommand::Stop(command) => stops::stop(command).await,
         PolicyCommand::ClosedDay(command) => stops::closed_day(command).await,

@@ -24,7 +24,7 @@ const NOTE_CHARS_MAX: usize = 4096;
 /// Longest name of a seller, a campaign or a source.
 const NAME_CHARS_MAX: usize = 128;
 
-fn time(at: Micros) -> prost_types::Timestamp {
+pub(super) fn time(at: Micros) -> prost_types::Timestamp {
     // Euclidean, for the wire counts the fraction forwards before 1970 too.
     let micros = at.0.rem_euclid(1_000_000);
     prost_types::Timestamp {

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use dialgate::sip::{Behaviour, Received, SimulatedCarrier};
 use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 /// How long anything may take that takes a moment.
@@ -35,7 +37,7 @@ pub struct House {
     server: Child,
     address: String,
     carrier: SimulatedCarrier,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl House {
@@ -62,7 +64,7 @@ impl House {
             server,
             address,
             carrier,
-            _runtime: runtime,
+            runtime,
         };
         for (name, role) in [
             ("agent", "agent"),
@@ -110,6 +112,31 @@ impl House {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         client
+    }
+
+    /// A folder of this name with these files.
+    pub fn files(&self, name: &str, files: &[(&str, &str)]) -> String {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        for (file, text) in files {
+            std::fs::write(folder.join(file), text).unwrap();
+        }
+        folder.to_str().unwrap().to_owned()
+    }
+
+    /// A file in the house that a command is to write.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Changes one row of the database behind the server's back.
+    pub fn change(&self, sql: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.path("house.db"));
+        self.runtime.block_on(async {
+            let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+            let done = sqlx::query(sql).execute(&mut conn).await.unwrap();
+            assert_eq!(done.rows_affected(), 1, "{sql}");
+        });
     }
 
     /// What the carrier got for this number.

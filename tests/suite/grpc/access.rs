@@ -35,6 +35,7 @@ const WANTED: &[(&str, &str)] = &[
     ("ContactService/GetContact", "AD"),
     ("AuditService/ListDecisions", "DU"),
     ("AuditService/GetDecision", "ADU"),
+    ("AuditService/ReplayDecisions", "DU"),
     ("PolicyService/ListRules", "ADU"),
     ("PolicyService/GetRule", "ADU"),
     ("PolicyService/Evaluate", "DU"),
@@ -209,7 +210,7 @@ async fn what_is_not_in_the_contract_is_not_there() {
 fn every_method_that_changes_something_takes_a_request_id() {
     let mut changing = 0;
     for method in methods() {
-        let reads = ["Get", "List", "Check", "Watch", "Evaluate"];
+        let reads = ["Get", "List", "Check", "Watch", "Evaluate", "Replay"];
         let field = method.input().get_field_by_name("request_id");
         if reads.iter().any(|verb| method.name().starts_with(verb)) {
             assert!(

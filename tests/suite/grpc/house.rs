@@ -18,8 +18,7 @@ use dialgate::grpc::pb::policy_service_client::PolicyServiceClient;
 use dialgate::grpc::pb::suppression_service_client::SuppressionServiceClient;
 use dialgate::grpc::{Credential, GrpcConfig, Server, pb, serve};
 use dialgate::policy::Pack;
-use dialgate::store::{Store, StoreConfig, Urgency};
-use tempfile::TempDir;
+use dialgate::store::{Store, Urgency};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -27,6 +26,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
+
+use crate::support::builders::TestStore;
 
 /// Tuesday, 11:00 in Atlanta.
 pub const NOW: &str = "2026-04-21T15:00:00Z";
@@ -42,7 +43,8 @@ pub struct House {
     pub store: Store,
     pub gate: Gate,
     pub server: Server,
-    _folder: TempDir,
+    /// The store as a file or database, for who changes it behind its back.
+    pub base: TestStore,
 }
 
 impl House {
@@ -52,14 +54,12 @@ impl House {
 
     /// A house whose server is set up like this, on any free port.
     pub async fn with(config: GrpcConfig) -> Self {
-        let folder = TempDir::new().unwrap();
-        let store = Store::open(&StoreConfig {
-            url: format!("sqlite:{}", folder.path().join("dialgate.db").display()),
-            key_file: folder.path().join("dialgate.key"),
-            max_connections: 4,
-        })
-        .await
-        .unwrap();
+        Self::over(TestStore::sqlite().await, config).await
+    }
+
+    /// The same over this store.
+    pub async fn over(base: TestStore, config: GrpcConfig) -> Self {
+        let store = base.store.clone();
         let clock = ManualClock::at(NOW.parse::<jiff::Timestamp>().unwrap().into());
         let reader = Clock::Manual(Arc::clone(&clock));
         let read = reader.clone();
@@ -78,13 +78,21 @@ impl House {
             store,
             gate,
             server,
-            _folder: folder,
+            base,
         }
     }
 
     /// Another gate over the same store, as after a restart.
     pub async fn again(&self) -> Gate {
         let again = gate(&self.store, Clock::Manual(Arc::clone(&self.clock)));
+        again.settle().await.unwrap();
+        again
+    }
+
+    /// The same after a restart with a configuration that names no campaign.
+    pub async fn without_campaigns(&self) -> Gate {
+        let clock = Clock::Manual(Arc::clone(&self.clock));
+        let again = gate_for(&self.store, clock, Campaigns::default());
         again.settle().await.unwrap();
         again
     }
@@ -181,11 +189,15 @@ impl House {
 }
 
 fn gate(store: &Store, clock: Clock) -> Gate {
+    let campaigns = Campaigns::new(vec![campaign("us-sales", true), campaign("asleep", false)]);
+    gate_for(store, clock, campaigns)
+}
+
+fn gate_for(store: &Store, clock: Clock, campaigns: Campaigns) -> Gate {
     let config = GateConfig {
         trunk_queue_max: [("carrier".to_owned(), 2)].into(),
         ..GateConfig::default()
     };
-    let campaigns = Campaigns::new(vec![campaign("us-sales", true), campaign("asleep", false)]);
     let pack = Arc::clone(&PACK);
     Gate::start(
         store.clone(),

@@ -12,10 +12,10 @@ use tonic::Code;
 use super::house::{ATLANTA, Client, House, assert_refused, request_id};
 
 /// A rule of certainty `recall` that decides for live calls to consumers in Texas.
-const RECALL: &str = "HOUSE-hours";
+pub const RECALL: &str = "HOUSE-hours";
 
 /// The built-in files with this row added, and the text `from` of `us.toml` replaced.
-fn upload(row: &str) -> pb::PackUpload {
+pub fn upload(row: &str) -> pb::PackUpload {
     let mut files: Vec<pb::PackFile> = (PackFiles::embedded().iter())
         .filter(|(name, _)| !name.starts_with("numbering/"))
         .map(|(name, text)| pb::PackFile {
@@ -31,7 +31,7 @@ fn upload(row: &str) -> pb::PackUpload {
 }
 
 /// Closes every hour in the US: a pack whose decisions cannot be mistaken.
-fn closing(id: &str) -> String {
+pub fn closing(id: &str) -> String {
     format!(
         "schema = 2\nas_of = \"2026-11-21\"\n[[rule]]\nid = \"{id}\"\njurisdiction = \"US\"\nkind = \"calling_window\"\n\
          call_kinds = [\"live_manual\"]\naudience = \"both\"\nwindows = {{ mon-sun = [] }}\ncitation = \"house\"\n\
@@ -694,7 +694,65 @@ async fn a_what_if_counts_by_verdict_and_rule() {
     let filtered = evaluate_request::Input::Decisions(pb::StoredDecisions {
         filter: "verdict = \"allow\"".to_owned(),
         decisions_max: 5,
+        page_token: String::new(),
     });
     assert_eq!(ask(filtered).await.unwrap().evaluated, 1);
     assert_eq!(history(&admin).await.len(), 1, "nothing was activated");
+}
+
+#[tokio::test]
+async fn a_what_if_over_many_decisions_goes_page_by_page() {
+    let house = House::open().await;
+    house.callable(ATLANTA).await;
+    let (admin, agent) = (house.administrator().await, house.agent().await);
+    for _ in 0..5 {
+        house.clock.advance(Duration::from_millis(1));
+        check(&agent, ATLANTA).await;
+    }
+    let ask = async |row: &str, filter: &str, decisions_max: i32, page_token: &str| {
+        let request = pb::EvaluateRequest {
+            pack: Some(evaluate_request::Pack::Upload(upload(row))),
+            input: Some(evaluate_request::Input::Decisions(pb::StoredDecisions {
+                filter: filter.to_owned(),
+                decisions_max,
+                page_token: page_token.to_owned(),
+            })),
+            samples_max: 0,
+        };
+        let answer = admin.policy().evaluate(request).await;
+        answer.map(tonic::Response::into_inner)
+    };
+    let row = closing(RECALL);
+    let (mut seen, mut counts, mut token) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let page = ask(&row, "", 2, &token).await.unwrap();
+        counts.push((page.evaluated, page.newly_denied));
+        seen.extend(page.samples.into_iter().map(|sample| sample.id));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(counts, [(2, 2), (2, 2), (1, 1)]);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 5, "each decision once");
+
+    let token = ask(&row, "", 2, "").await.unwrap().next_page_token;
+    // The page may be of another size; filter and pack must be the same.
+    assert_eq!(ask(&row, "", 9, &token).await.unwrap().evaluated, 3);
+    for (row, filter) in [(&row, "stage = check"), (&closing("HOUSE-other"), "")] {
+        assert_refused(
+            ask(row, filter, 2, &token).await,
+            Code::InvalidArgument,
+            "PAGE_TOKEN_INVALID",
+            &["page_token"],
+        );
+    }
+    assert_refused(
+        ask(&row, "", -1, "").await,
+        Code::InvalidArgument,
+        "INVALID_FIELDS",
+        &["decisions.decisions_max"],
+    );
 }

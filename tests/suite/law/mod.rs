@@ -16,5 +16,6 @@ mod once;
 mod packs;
 mod place;
 mod properties;
+mod replay;
 mod samples;
 mod verdict;

@@ -105,6 +105,30 @@ impl TestStore {
         }
     }
 
+    /// Changes one row behind the store's back: `$1` and so on are these ids.
+    pub async fn change(&self, sql: &'static str, ids: &[uuid::Uuid]) {
+        let url = &self.config.url;
+        let changed = match self.store.engine() {
+            Engine::Postgres => {
+                let mut conn = PgConnection::connect(url).await.unwrap();
+                let query = ids
+                    .iter()
+                    .fold(sqlx::query(sql), |query, id| query.bind(id));
+                query.execute(&mut conn).await.unwrap().rows_affected()
+            }
+            Engine::Sqlite => {
+                let file = url.trim_start_matches("sqlite://");
+                let options = SqliteConnectOptions::new().filename(file);
+                let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+                let query = ids
+                    .iter()
+                    .fold(sqlx::query(sql), |query, id| query.bind(id));
+                query.execute(&mut conn).await.unwrap().rows_affected()
+            }
+        };
+        assert_eq!(changed, 1, "{sql}");
+    }
+
     pub fn key(&self, number: Phone) -> NumberKey {
         self.store.hasher().key(&tenant(), number)
     }

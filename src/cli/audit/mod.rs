@@ -1,4 +1,6 @@
-//! `dialgate audit query`: the decisions on record, who asked, and what each rule said.
+//! `dialgate audit`: the decisions on record, who asked, and what each rule said; and whether they come out so again.
+
+mod replay;
 
 use std::process::ExitCode;
 
@@ -6,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
+use self::replay::{ReplayArgs, replay};
 use super::arguments::Paging;
 use super::card::{Detail, card};
 use super::client::Remote;
@@ -21,6 +24,8 @@ use crate::grpc::pb::{Decision, DecisionView, GetDecisionRequest, ListDecisionsR
 pub enum AuditCommand {
     /// List decisions, newest first, or show one with everything it rests on
     Query(QueryArgs),
+    /// Make every decision again by the rules and facts it was made by, and compare byte for byte
+    Replay(ReplayArgs),
 }
 
 /// Arguments of `audit query`.
@@ -52,6 +57,7 @@ impl AuditCommand {
     pub fn remote(&self) -> &Remote {
         match self {
             Self::Query(args) => &args.remote,
+            Self::Replay(args) => &args.remote,
         }
     }
 }
@@ -59,9 +65,9 @@ impl AuditCommand {
 /// Runs one of them.
 pub async fn run(command: AuditCommand) -> Result<ExitCode> {
     match command {
-        AuditCommand::Query(args) => query(args).await,
-    }?;
-    Ok(ExitCode::SUCCESS)
+        AuditCommand::Query(args) => query(args).await.map(|()| ExitCode::SUCCESS),
+        AuditCommand::Replay(args) => replay(args).await,
+    }
 }
 
 /// Reads one decision.
