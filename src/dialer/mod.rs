@@ -187,7 +187,13 @@ impl Shared {
         }) = self.active().get_mut(&call_id)
             && !*ending
         {
-            *ending = control.try_send(Control::HangUp { cause }).is_ok();
+            // Nobody listens any more: the call is over, and only its end is still being written. Who looks for calls to
+            // end must not find it again and again.
+            let full = matches!(
+                control.try_send(Control::HangUp { cause }),
+                Err(mpsc::error::TrySendError::Full(_))
+            );
+            *ending = !full;
         }
     }
 

@@ -24,11 +24,13 @@ use driver::{Size, run};
 use crate::joints::rng::size;
 
 /// Seeds that broke something once, and what.
-const PINNED: [u64; 2] = [
+const PINNED: [u64; 3] = [
     // The pace: tokens filled up behind calls that a slow store held back, and all left at once.
     1,
     // The barrier: an opt-out recorded by a clock that was set back lost against a consent recorded before it.
     113,
+    // A call whose end a slow store would not take was found again and again by who looks for calls to end, without a pause.
+    1_795_318_792_256_526,
 ];
 
 /// One run: about a thousand calls.
