@@ -401,6 +401,22 @@ fn p01_an_invite_without_its_allow_is_seen() {
             it.stored.attempts[0].claimed = Some(at(35))
         }),
     );
+    // Sent again when the permit was long over; a challenge answered by the permit of the first claim.
+    breaks(
+        "P-01",
+        &[],
+        &but(one_call(), |it| it.packets.push(packet(3_600, "INVITE"))),
+    );
+    breaks(
+        "P-01",
+        &["P-16"],
+        &but(challenged(), |it| {
+            it.stored.attempts[0].outcome = Some("busy".to_owned());
+            it.stored.attempts.truncate(1);
+            it.stored.entries[3] = entry("outcome", "a1");
+            it.packets[2].at = at(3_600);
+        }),
+    );
 }
 
 #[test]
