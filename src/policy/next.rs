@@ -62,7 +62,8 @@ fn denying<'a>(scene: &Scene<'a>, at: Micros, suspect: usize) -> Option<(usize, 
 }
 
 /// From this instant on, only windows and caps can change for the better: lists and grounds grow older, and nothing
-/// else moves. Before it a law may change, a promised call-back begin or a consent take effect.
+/// else moves. Before it a law may change, a promised call-back begin, a consent take effect, or a date come that a list
+/// or a dealing bears already.
 fn settled_at(scene: &Scene<'_>) -> Micros {
     let facts = &scene.case.facts;
     let given = || (facts.consents.iter()).filter(|event| event.action == ConsentAction::Given);
@@ -72,6 +73,15 @@ fn settled_at(scene: &Scene<'_>) -> Micros {
     }
     let law = scene.candidates.iter().filter(|rule| rule.common.enforced);
     let dates = law.flat_map(|rule| [rule.common.effective_from, rule.common.effective_to]);
+    let lists = (facts.registers.iter()).flat_map(|list| [Some(list.as_of), list.listed_since]);
+    let dealings = (facts.relationship.iter()).flat_map(|known| {
+        [
+            known.last_transaction,
+            known.last_inquiry,
+            known.contract_ended_on,
+        ]
+    });
+    let dates = dates.chain(lists).chain(dealings);
     // Every zone has left a date two days after it began in UTC.
     let left = dates.flatten().filter_map(|date| {
         let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
@@ -186,6 +196,19 @@ mod tests {
 
     fn is(case: &Case, expected: &str) {
         assert_eq!(next(case).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_date_ahead_comes() {
+        // A list of the 30th is a list from the 29th on, for the zones further east.
+        let mut list = georgia("2026-05-25T15:00:00Z");
+        list.facts.registers = vec![register("us-dnc", Some(false), "2026-05-30")];
+        is(&list, "2026-05-29T12:00:00Z");
+        let mut bought = georgia("2026-05-19T15:00:00Z");
+        bought.facts.registers = vec![register("us-dnc", Some(true), "2026-05-18")];
+        bought.facts.relationship =
+            serde_json::from_str(r#"{"last_transaction":"2026-05-22"}"#).unwrap();
+        is(&bought, "2026-05-22T12:00:00Z");
     }
 
     #[test]
