@@ -426,6 +426,7 @@ mod tests {
             (807, "Atikokan Toronto Winnipeg", "CA-ON"),
             // Informal practice counts: Phenix City, Kenton, Hyder.
             (334, "Chicago New_York", "US-AL"),
+            (483, "Chicago New_York", "US-AL"),
             (580, "Chicago Denver", "US-OK"),
             (907, "Adak Anchorage Vancouver", "US-AK"),
             (242, "Nassau", ""),
@@ -434,17 +435,17 @@ mod tests {
         }
     }
 
-    /// Area codes of one overlay serve the same land, so none has fewer zones than its partners. (604 alone has partners
-    /// that reach farther than itself.)
+    /// Area codes of one overlay serve the same land, so none has fewer zones than its partners, informal practice included.
+    /// (604 alone has partners that reach farther than itself.)
     #[test]
     fn overlays_share_their_zones() {
         let rows = super::super::tables::tests::cells::<9>("nanp_area_codes.csv");
         let mut seen = 0;
-        for [npa, _, _, zones, _, _, overlay, _, _] in rows.iter().filter(|row| !row[6].is_empty())
-        {
-            for [partner, _, _, other, _, _, theirs, _, _] in &rows {
+        for row in rows.iter().filter(|row| !row[6].is_empty()) {
+            let [npa, _, _, zones, edge_zones, _, overlay, _, _] = row;
+            for [partner, _, _, other, other_edge, _, theirs, _, _] in &rows {
                 if overlay == theirs && npa != partner {
-                    assert_eq!(zones, other, "{npa} {partner}");
+                    assert_eq!((zones, edge_zones), (other, other_edge), "{npa} {partner}");
                     seen += 1;
                 }
             }

@@ -80,7 +80,7 @@ impl Register {
     fn staleness(&self, entry: &RegisterCheck, moment: &Moment<'_>) -> Option<&'static str> {
         let (today, as_of) = (moment.date(), entry.as_of);
         let age = moment.days_since(as_of);
-        // One day ahead is only the date of a zone further east.
+        // One day ahead is only the date of a zone further east; but next month's list is not yet this month's.
         if age < -1 {
             return Some("carries a date ahead of today");
         }
@@ -88,7 +88,7 @@ impl Register {
             return Some("is too old; load a newer one");
         }
         let same_month = (as_of.year(), as_of.month()) == (today.year(), today.month());
-        if self.same_calendar_month && age > 0 && !same_month {
+        if self.same_calendar_month && !same_month {
             return Some("is of another month; load this month's");
         }
         if self.last_refresh(today).is_some_and(|day| as_of < day) {
@@ -248,6 +248,15 @@ mod tests {
             &[
                 ("2026-09-30T12:00:00Z", Pass),
                 ("2026-09-30T22:00:00Z", Fail),
+            ],
+        );
+        norway.facts.registers = vec![register("no-reservasjon", Some(false), "2026-10-01")];
+        timeline(
+            &norway,
+            "NO-register",
+            &[
+                ("2026-09-30T21:59:59Z", Fail),
+                ("2026-09-30T22:00:00Z", Pass),
             ],
         );
         let mut slovakia = case("SK", AT);
