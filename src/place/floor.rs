@@ -136,7 +136,8 @@ pub fn dialable(tables: &Tables, text: &str) -> Result<Dialable, NotDialable> {
         return Err(NotDialable::EmergencyOrShortNumber);
     }
     let (parsed, kind) = parsed?;
-    if !is_valid && begins_short(tables, code, national) {
+    let hides = || uncovered(national).any(|rest| may_be_short(tables, code, rest));
+    if !is_valid && (begins_short(tables, code, national) || hides()) {
         return Err(NotDialable::EmergencyOrShortNumber);
     }
     if let Some(why) = refused_twice(tables, code, national).filter(|_| !is_valid) {
@@ -428,6 +429,8 @@ mod tests {
         for (text, why) in [
             ("+3131999", NotDialable::EmergencyOrShortNumber),
             ("+689689911", NotDialable::EmergencyOrShortNumber),
+            // Behind the 9 of an exchange, three digits that nobody knows in a country whose short numbers have three.
+            ("+6839681", NotDialable::EmergencyOrShortNumber),
             ("+381381900123456", NotDialable::PremiumRate),
         ] {
             check(text, Err(why));
