@@ -23,6 +23,10 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// A heartbeat that stood still for so long, on the sweeper's clock, belongs to a dead process.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
 
+/// Looks that lie further apart than this say nothing about the time between them: the store did not answer, or this
+/// process stood still, and a living heart may not have been able to beat either, or not have been heard.
+const LATE_AFTER: Duration = BEAT_EVERY.saturating_mul(5);
+
 /// Attempts that one sweep ends of one dead worker: our own heart must beat in between.
 const BURIED_MAX: usize = 64;
 
@@ -32,6 +36,8 @@ const EXPIRED_MAX: i64 = 256;
 /// What was seen of others, and since when it has not changed.
 #[derive(Default)]
 struct Seen {
+    /// When the hearts were looked at last, with success.
+    looked: Option<Mono>,
     hearts: HashMap<Incarnation, (i64, Mono)>,
     permits: HashMap<AttemptId, Mono>,
 }
@@ -138,13 +144,18 @@ async fn forget(shared: &Shared) -> Result<(), StoreError> {
 }
 
 impl Seen {
-    /// Processes whose counter has stood still for too long.
+    /// Processes whose counter has stood still for too long, in looks that came in time; after one that did not, all
+    /// begin anew.
     fn dead(
         &mut self,
         me: Incarnation,
         hearts: &[(Incarnation, i64)],
         now: Mono,
     ) -> Vec<Incarnation> {
+        let last = self.looked.replace(now);
+        if last.is_some_and(|last| now.since(last) > LATE_AFTER) {
+            self.hearts.clear();
+        }
         self.hearts
             .retain(|known, _| hearts.iter().any(|(each, _)| each == known));
         let mut dead = Vec::new();
@@ -186,14 +197,40 @@ mod tests {
     fn a_heart_that_stands_still_long_enough_is_dead_and_ours_never_is() {
         let (me, other) = (Incarnation::new(Micros(1)), Incarnation::new(Micros(2)));
         let mut seen = Seen::default();
-        assert!(seen.dead(me, &[(me, 1), (other, 1)], at(0)).is_empty());
-        assert!(seen.dead(me, &[(me, 1), (other, 1)], at(19)).is_empty());
-        assert!(
-            seen.dead(me, &[(me, 1), (other, 2)], at(20)).is_empty(),
-            "it beat"
-        );
-        assert!(seen.dead(me, &[(me, 1), (other, 2)], at(39)).is_empty());
+        for second in 0..20 {
+            let dead = seen.dead(me, &[(me, 1), (other, 1)], at(second));
+            assert!(dead.is_empty(), "after {second} s");
+        }
+        for second in 20..40 {
+            let dead = seen.dead(me, &[(me, 1), (other, 2)], at(second));
+            assert!(dead.is_empty(), "it beat; after {second} s");
+        }
         assert_eq!(seen.dead(me, &[(me, 1), (other, 2)], at(40)), [other]);
+    }
+
+    #[test]
+    fn nobody_dies_of_time_in_which_the_sweeper_itself_saw_nothing() {
+        let (me, other) = (Incarnation::new(Micros(1)), Incarnation::new(Micros(2)));
+        let hearts = [(me, 1), (other, 1)];
+        let mut seen = Seen::default();
+        for second in 0..20 {
+            assert!(seen.dead(me, &hearts, at(second)).is_empty());
+        }
+        // The store did not answer for 25 s: that everything stands still then says nothing.
+        for second in 44..64 {
+            let dead = seen.dead(me, &hearts, at(second));
+            assert!(dead.is_empty(), "after {second} s");
+        }
+        // Dead all the same, and buried well within 60 s from when the store was back.
+        assert_eq!(seen.dead(me, &hearts, at(64)), [other]);
+    }
+
+    #[test]
+    fn a_look_that_failed_once_does_not_keep_the_dead_alive() {
+        let (me, other) = (Incarnation::new(Micros(1)), Incarnation::new(Micros(2)));
+        let mut seen = Seen::default();
+        let dead = [0, 5, 10, 15, 20].map(|second| seen.dead(me, &[(other, 1)], at(second)));
+        assert_eq!(dead, [vec![], vec![], vec![], vec![], vec![other]]);
     }
 
     #[test]

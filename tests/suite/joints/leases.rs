@@ -21,6 +21,9 @@ on_both! {
     p03_a_worker_taken_for_dead_keeps_its_permit_until_it_must_be_over,
 }
 
+/// Time that passes between two sweeps: less than would make them late.
+const STEP: Duration = Duration::from_secs(4);
+
 /// A worker without trunks: it keeps watch and sweeps.
 struct Keeper {
     bench: Bench,
@@ -72,6 +75,27 @@ impl Keeper {
             .map_or(0, |heart| heart.1)
     }
 
+    /// Waits until a sweep that began after now is over.
+    async fn swept(&self) {
+        let (before, give_up) = (self.beats().await, now() + Duration::from_secs(30));
+        while self.beats().await < before + 2 {
+            assert!(now() < give_up, "the worker does not sweep");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Lets time pass until this holds, never so much between two sweeps that the worker would mistrust its own looks.
+    async fn sweep_until(&self, mut holds: impl AsyncFnMut(&Bench) -> bool) {
+        for _ in 0..30 {
+            if holds(&self.bench).await {
+                return;
+            }
+            self.bench.clock.advance(STEP);
+            self.swept().await;
+        }
+        panic!("it never came to pass");
+    }
+
     /// Lets that much time pass in steps until this holds.
     async fn pass(&self, step: Duration, mut holds: impl AsyncFnMut(&Bench) -> bool) {
         let give_up = now() + Duration::from_secs(30);
@@ -92,7 +116,7 @@ mod tests {
         let (call, _) = bench.store.claimed(phone(1), dead).await;
         let keeper = Keeper::start(bench).await;
         keeper
-            .pass(Duration::from_secs(1), async |bench| {
+            .sweep_until(async |bench| {
                 bench
                     .store
                     .read()
@@ -144,56 +168,26 @@ mod tests {
         tx.beat(other, "other", NOON).await.unwrap();
         tx.commit().await.unwrap();
         let keeper = Keeper::start(bench).await;
-        for index in 0..10 {
-            // Between two sweeps the heart's time runs out and a new claim is made: the next sweep sees it for the first time.
-            let before = keeper.beats().await;
-            while keeper.beats().await == before {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            let swept = keeper.beats().await;
+        for index in 0..20 {
+            // Each sweep sees a claim for the first time: so does the one for which the heart's time has run out.
+            keeper.bench.clock.advance(STEP);
             let (_, attempt) = keeper.bench.store.claimed(phone(index), other).await;
-            keeper.bench.clock.advance(Duration::from_secs(21));
-            if keeper.beats().await != swept {
+            keeper.swept().await;
+            let mut tx = keeper.bench.store.read().await;
+            if !tx.orphans(other).await.unwrap().is_empty() {
                 continue;
             }
             let ids = [attempt.attempt_id];
+            assert_eq!(tx.still_open(&ids).await.unwrap(), ids);
+            drop(tx);
             keeper
-                .pass(Duration::ZERO, async |bench| {
-                    bench
-                        .store
-                        .read()
-                        .await
-                        .orphans(other)
-                        .await
-                        .unwrap()
-                        .is_empty()
-                })
-                .await;
-            assert_eq!(
-                keeper
-                    .bench
-                    .store
-                    .read()
-                    .await
-                    .still_open(&ids)
-                    .await
-                    .unwrap(),
-                ids
-            );
-            keeper
-                .pass(Duration::from_secs(1), async |bench| {
-                    bench
-                        .store
-                        .read()
-                        .await
-                        .still_open(&ids)
-                        .await
-                        .unwrap()
-                        .is_empty()
+                .sweep_until(async |bench| {
+                    let mut tx = bench.store.read().await;
+                    tx.still_open(&ids).await.unwrap().is_empty()
                 })
                 .await;
             return keeper.dialer.drain().await;
         }
-        panic!("no claim was made between two sweeps");
+        panic!("the worker is never taken for dead");
     }
 }
