@@ -17,6 +17,7 @@ use crate::support::builders::{NOON, phone};
 
 on_both! {
     p04_a_claim_whose_worker_never_beat_is_closed,
+    p04_hundreds_of_calls_of_a_dead_worker_are_closed_in_one_go,
     p04_a_lease_that_its_owner_never_heard_of_goes_back,
     p03_a_worker_taken_for_dead_keeps_its_permit_until_it_must_be_over,
 }
@@ -130,6 +131,26 @@ mod tests {
         let mut tx = keeper.bench.store.read().await;
         let call = tx.call(&call.tenant, call.call_id).await.unwrap().unwrap();
         assert_eq!(call.outcome, Some(Outcome::InterruptedUnknown));
+        keeper.dialer.drain().await;
+    }
+
+    /// However many there are: a second's pause after every few would make them wait for minutes.
+    pub async fn p04_hundreds_of_calls_of_a_dead_worker_are_closed_in_one_go(bench: Bench) {
+        const LEFT: u32 = 300;
+        let dead = Incarnation::new(NOON);
+        for index in 0..LEFT {
+            bench.store.claimed(phone(index), dead).await;
+        }
+        let keeper = Keeper::start(bench).await;
+        let left = async |bench: &Bench| {
+            let mut tx = bench.store.read().await;
+            tx.orphans(dead).await.unwrap().len()
+        };
+        keeper
+            .sweep_until(async |bench| left(bench).await < LEFT as usize)
+            .await;
+        keeper.swept().await;
+        assert_eq!(left(&keeper.bench).await, 0);
         keeper.dialer.drain().await;
     }
 
