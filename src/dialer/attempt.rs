@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::call::{CallState, EventDetail, EventKind, Outcome, Retry};
-use crate::domain::ids::AttemptId;
+use crate::domain::ids::{AttemptId, DecisionId};
 use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::policy::Permit;
 use crate::sip::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, SipEvent};
@@ -14,10 +14,14 @@ use crate::store::Leased;
 
 use super::journal::{self, Journal};
 use super::pace::Token;
-use super::{Active, Lane, Shared};
+use super::watch::note;
+use super::{Active, LOOK_EVERY, Lane, Shared};
 
 /// A call that the gate could not decide on waits this long before it is leased again.
 const UNDECIDED_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the history of a call says that was dialed and may not be dialed further.
+const REFUSED: &str = "the gate refused a further INVITE of this call; the decision says why, and the call is cancelled";
 
 /// Claims the call and, if allowed, dials it and follows it to its end. The channel is held throughout.
 pub(super) async fn run(
@@ -251,14 +255,32 @@ impl Under<'_> {
             Ok(Claimed::Denied(decision)) => {
                 tracing::info!(call.id = %self.leased.call.call_id, denied_by = ?decision.judgement.denied_by,
                     "the gate refused a further INVITE of the call");
-                self.shared
-                    .hang_up(self.leased.call.call_id, HangUpCause::OptOut);
+                self.refused(decision.decision_id).await;
             }
             Ok(Claimed::Expired | Claimed::Lost) | Err(_) => {
                 self.shared
                     .hang_up(self.leased.call.call_id, HangUpCause::Client);
             }
         }
+    }
+
+    /// Its history says why before it says that it is over, as long as the store takes that at once.
+    async fn refused(&self, decision: DecisionId) {
+        let call = &self.leased.call;
+        let detail = EventDetail {
+            decision_id: Some(decision),
+            note: Some(REFUSED.to_owned()),
+            ..EventDetail::default()
+        };
+        let why = note(
+            self.shared,
+            &call.tenant,
+            call.call_id,
+            EventKind::Note,
+            detail,
+        );
+        let _ = tokio::time::timeout(LOOK_EVERY, why).await;
+        self.shared.hang_up(call.call_id, HangUpCause::Denied);
     }
 
     async fn ended(&self, journal: &Journal<'_>, ending: Ending) {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::domain::call::{EventDetail, Outcome, Retry};
-use crate::domain::ids::{AttemptId, Incarnation};
-use crate::domain::time::{Mono, Reading};
+use crate::domain::ids::{AttemptId, CallId, Incarnation, TenantId};
+use crate::domain::time::{Micros, Mono, Reading};
 use crate::gate::BARRIER_WAIT;
 use crate::store::{AttemptEnd, AuditEntry, StoreError, Urgency};
 
@@ -23,8 +24,16 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// A heartbeat that stood still for so long, on the sweeper's clock, belongs to a dead process.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
 
-/// Attempts that one sweep ends of one dead worker: our own heart must beat in between.
-const BURIED_MAX: usize = 64;
+/// Looks that lie further apart than this say nothing about the time between them: the store did not answer, or this
+/// process stood still, and a living heart may not have been able to beat either, or not have been heard.
+const LATE_AFTER: Duration = BEAT_EVERY.saturating_mul(5);
+
+/// A sweep buries for so long at most: our own heart must beat, and the next look must not be late. What is left is gone
+/// on with at once.
+const BURY_FOR: Duration = Duration::from_secs(2);
+
+/// Attempts that are ended at the same time.
+const BURIED_AT_ONCE: usize = 4;
 
 /// Calls that one look ends at most; the next look is a second away.
 const EXPIRED_MAX: i64 = 256;
@@ -32,6 +41,8 @@ const EXPIRED_MAX: i64 = 256;
 /// What was seen of others, and since when it has not changed.
 #[derive(Default)]
 struct Seen {
+    /// When the hearts were looked at last, with success.
+    looked: Option<Mono>,
     hearts: HashMap<Incarnation, (i64, Mono)>,
     permits: HashMap<AttemptId, Mono>,
 }
@@ -40,20 +51,26 @@ struct Seen {
 pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
     let mut seen = Seen::default();
     loop {
-        if let Err(error) = beat_and_sweep(&shared, &mut seen).await {
-            tracing::warn!(%error, "cannot beat or sweep; trying again");
-        }
+        let pause = match beat_and_sweep(&shared, &mut seen).await {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => BEAT_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "cannot beat or sweep; trying again");
+                BEAT_EVERY
+            }
+        };
         tokio::select! {
             biased;
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => break,
-            () = tokio::time::sleep(BEAT_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
     // A process that stopped in order leaves nothing, and says so; if it cannot, the next sweeper finds out.
     let _ = forget(&shared).await;
 }
 
-async fn beat_and_sweep(shared: &Shared, seen: &mut Seen) -> Result<(), StoreError> {
+/// True = dead workers have left more than this sweep could end.
+async fn beat_and_sweep(shared: &Arc<Shared>, seen: &mut Seen) -> Result<bool, StoreError> {
     let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
     tx.beat(shared.me, &shared.node, shared.clock.read().wall)
         .await?;
@@ -63,8 +80,14 @@ async fn beat_and_sweep(shared: &Shared, seen: &mut Seen) -> Result<(), StoreErr
     // After the look: a store that answers slowly must not make a permit seem watched for longer than it was.
     let now = shared.clock.read();
     expire(shared, now).await?;
+    let mut more = false;
     for dead in seen.dead(shared.me, &hearts, now.mono) {
-        bury(shared, dead, now).await?;
+        match bury(shared, dead, now).await {
+            Ok(left) => more |= left,
+            Err(error) => {
+                tracing::warn!(owner = %dead, %error, "cannot close all that a dead worker left; trying again");
+            }
+        }
     }
     let watched = seen.watched(&open, now.mono);
     if !watched.is_empty() {
@@ -72,43 +95,74 @@ async fn beat_and_sweep(shared: &Shared, seen: &mut Seen) -> Result<(), StoreErr
         tx.close_permits(&watched).await?;
         tx.commit().await?;
     }
-    Ok(())
+    Ok(more)
 }
 
-/// Ends what a dead worker had claimed, as not known (sweep-1), and frees what it had only leased (sweep-3).
-async fn bury(shared: &Shared, dead: Incarnation, now: Reading) -> Result<(), StoreError> {
+/// Ends what a dead worker had claimed, as not known (sweep-1), and frees what it had only leased (sweep-3). True = there
+/// was no time for all of it.
+async fn bury(shared: &Arc<Shared>, dead: Incarnation, now: Reading) -> Result<bool, StoreError> {
     let store = shared.gate.store();
-    let orphans = store.read().await?.orphans(dead).await?;
+    let mut orphans = store.read().await?.orphans(dead).await?;
     tracing::warn!(owner = %dead, attempts = orphans.len(), "a worker is gone; closing what it left");
-    for (attempt_id, call_id, tenant) in orphans.into_iter().take(BURIED_MAX) {
-        let Some(call) = store.read().await?.call_to_end(&tenant, call_id).await? else {
-            continue;
-        };
-        let outcome = Outcome::InterruptedUnknown;
-        let detail = EventDetail {
-            outcome: Some(outcome),
-            retry: Some(Retry::Never),
-            ..EventDetail::default()
-        };
-        end_attempt(
-            store,
-            &call,
-            &AttemptEnd {
-                attempt_id,
-                call_id,
-                outcome,
-                detail,
-                at: now.wall,
-                permit_gone: false,
-            },
-        )
-        .await?;
-        shared.tell(call_id).await;
+    // Other sweepers are at the same list: each begins somewhere else, by the millisecond it was started in.
+    let started = shared.me.0.as_u128() >> 80;
+    let begin = started.checked_rem(orphans.len() as u128).unwrap_or(0);
+    orphans.rotate_left(usize::try_from(begin).unwrap_or(0));
+    let mut failed = None;
+    for some in orphans.chunks(BURIED_AT_ONCE) {
+        if shared.clock.read().mono.since(now.mono) >= BURY_FOR {
+            return failed.map_or(Ok(true), Err);
+        }
+        let mut ends = JoinSet::new();
+        for (attempt_id, call_id, tenant) in some.iter().cloned() {
+            let shared = Arc::clone(shared);
+            ends.spawn(
+                async move { end_orphan(&shared, attempt_id, call_id, &tenant, now.wall).await },
+            );
+        }
+        // One that cannot be ended does not keep the others from their end.
+        for ended in ends.join_all().await {
+            failed = failed.or(ended.err());
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     let mut tx = store.write(Urgency::Ordinary).await?;
     tx.requeue_leases_of(dead).await?;
     tx.forget_node(dead).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(false)
+}
+
+async fn end_orphan(
+    shared: &Shared,
+    attempt_id: AttemptId,
+    call_id: CallId,
+    tenant: &TenantId,
+    at: Micros,
+) -> Result<(), StoreError> {
+    let store = shared.gate.store();
+    let Some(call) = store.read().await?.call_to_end(tenant, call_id).await? else {
+        return Ok(());
+    };
+    let outcome = Outcome::InterruptedUnknown;
+    let detail = EventDetail {
+        outcome: Some(outcome),
+        retry: Some(Retry::Never),
+        ..EventDetail::default()
+    };
+    let end = AttemptEnd {
+        attempt_id,
+        call_id,
+        outcome,
+        detail,
+        at,
+        permit_gone: false,
+    };
+    end_attempt(store, &call, &end).await?;
+    shared.tell(call_id).await;
+    Ok(())
 }
 
 /// Calls whose time ran out in the queue end there; they hold up nobody, and whoever follows them is told.
@@ -138,13 +192,18 @@ async fn forget(shared: &Shared) -> Result<(), StoreError> {
 }
 
 impl Seen {
-    /// Processes whose counter has stood still for too long.
+    /// Processes whose counter has stood still for too long, in looks that came in time; after one that did not, all
+    /// begin anew.
     fn dead(
         &mut self,
         me: Incarnation,
         hearts: &[(Incarnation, i64)],
         now: Mono,
     ) -> Vec<Incarnation> {
+        let last = self.looked.replace(now);
+        if last.is_some_and(|last| now.since(last) > LATE_AFTER) {
+            self.hearts.clear();
+        }
         self.hearts
             .retain(|known, _| hearts.iter().any(|(each, _)| each == known));
         let mut dead = Vec::new();
@@ -176,7 +235,6 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::Micros;
 
     fn at(seconds: u64) -> Mono {
         Mono(Duration::from_secs(seconds))
@@ -186,14 +244,40 @@ mod tests {
     fn a_heart_that_stands_still_long_enough_is_dead_and_ours_never_is() {
         let (me, other) = (Incarnation::new(Micros(1)), Incarnation::new(Micros(2)));
         let mut seen = Seen::default();
-        assert!(seen.dead(me, &[(me, 1), (other, 1)], at(0)).is_empty());
-        assert!(seen.dead(me, &[(me, 1), (other, 1)], at(19)).is_empty());
-        assert!(
-            seen.dead(me, &[(me, 1), (other, 2)], at(20)).is_empty(),
-            "it beat"
-        );
-        assert!(seen.dead(me, &[(me, 1), (other, 2)], at(39)).is_empty());
+        for second in 0..20 {
+            let dead = seen.dead(me, &[(me, 1), (other, 1)], at(second));
+            assert!(dead.is_empty(), "after {second} s");
+        }
+        for second in 20..40 {
+            let dead = seen.dead(me, &[(me, 1), (other, 2)], at(second));
+            assert!(dead.is_empty(), "it beat; after {second} s");
+        }
         assert_eq!(seen.dead(me, &[(me, 1), (other, 2)], at(40)), [other]);
+    }
+
+    #[test]
+    fn nobody_dies_of_time_in_which_the_sweeper_itself_saw_nothing() {
+        let (me, other) = (Incarnation::new(Micros(1)), Incarnation::new(Micros(2)));
+        let hearts = [(me, 1), (other, 1)];
+        let mut seen = Seen::default();
+        for second in 0..20 {
+            assert!(seen.dead(me, &hearts, at(second)).is_empty());
+        }
+        // The store did not answer for 25 s: that everything stands still then says nothing.
+        for second in 44..64 {
+            let dead = seen.dead(me, &hearts, at(second));
+            assert!(dead.is_empty(), "after {second} s");
+        }
+        // Dead all the same, and buried well within 60 s from when the store was back.
+        assert_eq!(seen.dead(me, &hearts, at(64)), [other]);
+    }
+
+    #[test]
+    fn a_look_that_failed_once_does_not_keep_the_dead_alive() {
+        let (me, other) = (Incarnation::new(Micros(1)), Incarnation::new(Micros(2)));
+        let mut seen = Seen::default();
+        let dead = [0, 5, 10, 15, 20].map(|second| seen.dead(me, &[(other, 1)], at(second)));
+        assert_eq!(dead, [vec![], vec![], vec![], vec![], vec![other]]);
     }
 
     #[test]

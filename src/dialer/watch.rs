@@ -21,6 +21,9 @@ use super::{Active, LOOK_EVERY, Phase, Shared};
 /// given back: longer than any answer to COMMIT takes.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 
+/// What the history of a call says whose owner lives after all.
+const TAKEN_FOR_DEAD: &str = "another node took the worker of this call for dead and recorded its end; the worker lives and cancels the call";
+
 /// Looks until the worker has stopped.
 pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
     let mut notices = shared.gate.store().notices();
@@ -78,33 +81,51 @@ async fn cancel_covered(shared: &Arc<Shared>) -> Result<(), StoreError> {
             _ => continue,
         };
         tracing::info!(call.id = %call_id, cause = ?cause, "ending the call");
-        match cause {
+        let (hang_up, kind, text) = match cause {
             // Its history has the wish already.
-            CancelCause::HangUp => shared.hang_up(call_id, HangUpCause::Client),
-            CancelCause::OptOut => {
-                let shared = Arc::clone(shared);
-                endings.spawn(async move {
-                    // Its history says why before it says that it is over; a store that is slow to take the line delays
-                    // the CANCEL by no more than a look of its own.
-                    let why = note(&shared, &tenant, call_id, EventKind::OptOut);
-                    let _ = tokio::time::timeout(LOOK_EVERY, why).await;
-                    shared.hang_up(call_id, HangUpCause::OptOut);
-                    let _ = tokio::time::timeout(LOOK_EVERY, shared.tell(call_id)).await;
-                });
+            CancelCause::HangUp => {
+                shared.hang_up(call_id, HangUpCause::Client);
+                continue;
             }
-        }
+            CancelCause::OptOut => (HangUpCause::OptOut, EventKind::OptOut, None),
+            CancelCause::TakenForDead => (
+                HangUpCause::TakenForDead,
+                EventKind::Note,
+                Some(TAKEN_FOR_DEAD.to_owned()),
+            ),
+        };
+        let detail = EventDetail {
+            note: text,
+            ..EventDetail::default()
+        };
+        let shared = Arc::clone(shared);
+        endings.spawn(async move {
+            // Its history says why before it says that it is over; a store that is slow to take the line delays the
+            // CANCEL by no more than a look of its own.
+            let why = note(&shared, &tenant, call_id, kind, detail);
+            let _ = tokio::time::timeout(LOOK_EVERY, why).await;
+            shared.hang_up(call_id, hang_up);
+            let _ = tokio::time::timeout(LOOK_EVERY, shared.tell(call_id)).await;
+        });
     }
     // All at once: many calls under one wide opt-out wait no longer than one.
     endings.join_all().await;
     Ok(())
 }
 
-async fn note(shared: &Shared, tenant: &TenantId, call_id: CallId, kind: EventKind) {
+/// Writes one line of history, if the store takes it at once.
+pub(super) async fn note(
+    shared: &Shared,
+    tenant: &TenantId,
+    call_id: CallId,
+    kind: EventKind,
+    detail: EventDetail,
+) {
     let event = NewEvent {
         call_id,
         at: shared.clock.read().wall,
         kind,
-        detail: EventDetail::default(),
+        detail,
         state: None,
         close_permit: None,
     };

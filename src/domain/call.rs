@@ -189,7 +189,8 @@ words! {
         OptOut = "opt_out",
         /// An INVITE left later than the barrier allows; the call is being cancelled.
         LateSend = "late_send",
-        /// A terminal event after the outcome was fixed.
+        /// What changes no state, its note says what: a terminal event after the outcome was fixed, or why the call is
+        /// being cancelled when nobody asked for it (with the decision, if the gate refused a further INVITE).
         Note = "note",
         /// The claim was refused.
         Denied = "denied",

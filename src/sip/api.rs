@@ -49,6 +49,10 @@ pub enum HangUpCause {
     Client,
     /// The person opted out.
     OptOut,
+    /// The gate refused a further INVITE of the call.
+    Denied,
+    /// A sweeper took this worker for dead and ended the call on record.
+    TakenForDead,
     /// An INVITE left later than the barrier allows.
     LateSend,
     /// The worker is shutting down.

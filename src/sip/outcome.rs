@@ -105,9 +105,12 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> (Outcome, Retry) {
 fn judge_own(own: Own) -> (Outcome, Retry) {
     match own {
         Own::RingTimer => (Outcome::NoAnswer, Retry::Later),
-        Own::HangUp(HangUpCause::OptOut) => (Outcome::Canceled, Retry::Never),
+        // As every orphan: what may have been sent is not dialed again from here.
+        Own::HangUp(HangUpCause::OptOut | HangUpCause::TakenForDead) => {
+            (Outcome::Canceled, Retry::Never)
+        }
         Own::HangUp(HangUpCause::Drain) => (Outcome::Canceled, Retry::Later),
-        Own::HangUp(HangUpCause::Client | HangUpCause::LateSend) => {
+        Own::HangUp(HangUpCause::Client | HangUpCause::Denied | HangUpCause::LateSend) => {
             (Outcome::Canceled, Retry::None)
         }
     }

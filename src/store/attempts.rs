@@ -71,6 +71,8 @@ pub struct AttemptEnd {
 pub enum CancelCause {
     /// An opt-out covers it.
     OptOut,
+    /// A sweeper took its owner for dead and ended it on record (sweep-1); nobody opted out.
+    TakenForDead,
     /// Somebody asked to end the call.
     HangUp,
 }
@@ -83,7 +85,8 @@ row!(SequenceRow {
 row!(CancelRow {
     attempt_id: Uuid,
     call_id: Uuid,
-    hang_up: bool
+    hang_up: bool,
+    ended: bool
 });
 
 impl Tx {
@@ -319,8 +322,8 @@ impl Tx {
         }
     }
 
-    /// What this owner must cancel (claim-12): unanswered attempts that an opt-out covers which their claim did not see, and
-    /// calls that somebody asked to end.
+    /// What this owner must cancel (claim-12): unanswered attempts that an opt-out covers which their claim did not see or
+    /// that a sweeper ended, and calls that somebody asked to end.
     pub async fn cancels_for(
         &mut self,
         owner: Incarnation,
@@ -329,7 +332,7 @@ impl Tx {
         // An attempt of a living owner that a sweeper ended by mistake is to end: no opt-out would find it any more.
         // An opt-out that the claim itself saw was reopened by a newer permission, or there would be no attempt. Any other
         // came later, whatever time of day the node that recorded it believed it was.
-        const SQL: &str = "SELECT a.attempt_id, a.call_id, c.hang_up_requested AS hang_up
+        const SQL: &str = "SELECT a.attempt_id, a.call_id, c.hang_up_requested AS hang_up, a.outcome IS NOT NULL AS ended
             FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id
             WHERE a.owner = $1 AND (a.outcome IS NULL AND c.hang_up_requested OR (c.answer_time IS NULL
                 AND (a.outcome IS NULL OR a.outcome = 'interrupted_unknown')
@@ -346,19 +349,13 @@ impl Tx {
             .bind(at.0)
             .fetch_all(conn)
             .await)?;
-        let cause = |hang_up| {
-            if hang_up {
-                CancelCause::HangUp
-            } else {
-                CancelCause::OptOut
-            }
-        };
         let cancel = |row: CancelRow| {
-            (
-                AttemptId(row.attempt_id),
-                CallId(row.call_id),
-                cause(row.hang_up),
-            )
+            let cause = match (row.ended, row.hang_up) {
+                (true, _) => CancelCause::TakenForDead,
+                (false, true) => CancelCause::HangUp,
+                (false, false) => CancelCause::OptOut,
+            };
+            (AttemptId(row.attempt_id), CallId(row.call_id), cause)
         };
         Ok(rows.into_iter().map(cancel).collect())
     }

@@ -159,6 +159,8 @@ fn our_own_action_comes_first() {
         (HangUpCause::Client, Retry::None),
         (HangUpCause::LateSend, Retry::None),
         (HangUpCause::OptOut, Retry::Never),
+        (HangUpCause::TakenForDead, Retry::Never),
+        (HangUpCause::Denied, Retry::None),
         (HangUpCause::Drain, Retry::Later),
     ] {
         assert_eq!(own(Own::HangUp(cause)), (Outcome::Canceled, retry));

@@ -23,7 +23,7 @@ mod tests {
     use dialgate::domain::ids::TenantId;
     use dialgate::domain::suppression::LiftRequest;
     use dialgate::gate::{BARRIER_WAIT, Claimed, NewLift, NewSuppression};
-    use dialgate::store::{AttemptEnd, Engine};
+    use dialgate::store::{AttemptEnd, CancelCause, Engine};
 
     use crate::gate::bench::{Bench, campaign, phone};
 
@@ -186,7 +186,8 @@ mod tests {
             .cancels_for(bench.me, bench.now())
             .await
             .unwrap();
-        assert_eq!(found.len(), 1);
+        let cause = CancelCause::TakenForDead;
+        assert_eq!(found, [(attempt_id, leased.call.call_id, cause)]);
     }
 
     pub async fn p03_an_opt_out_that_is_there_already_waits_all_the_same(bench: Bench) {

@@ -17,9 +17,13 @@ use crate::support::builders::{NOON, phone};
 
 on_both! {
     p04_a_claim_whose_worker_never_beat_is_closed,
+    p04_hundreds_of_calls_of_a_dead_worker_are_closed_in_one_go,
     p04_a_lease_that_its_owner_never_heard_of_goes_back,
     p03_a_worker_taken_for_dead_keeps_its_permit_until_it_must_be_over,
 }
+
+/// Time that passes between two sweeps: less than would make them late.
+const STEP: Duration = Duration::from_secs(4);
 
 /// A worker without trunks: it keeps watch and sweeps.
 struct Keeper {
@@ -72,6 +76,27 @@ impl Keeper {
             .map_or(0, |heart| heart.1)
     }
 
+    /// Waits until a sweep that began after now is over.
+    async fn swept(&self) {
+        let (before, give_up) = (self.beats().await, now() + Duration::from_secs(30));
+        while self.beats().await < before + 2 {
+            assert!(now() < give_up, "the worker does not sweep");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Lets time pass until this holds, never so much between two sweeps that the worker would mistrust its own looks.
+    async fn sweep_until(&self, mut holds: impl AsyncFnMut(&Bench) -> bool) {
+        for _ in 0..30 {
+            if holds(&self.bench).await {
+                return;
+            }
+            self.bench.clock.advance(STEP);
+            self.swept().await;
+        }
+        panic!("it never came to pass");
+    }
+
     /// Lets that much time pass in steps until this holds.
     async fn pass(&self, step: Duration, mut holds: impl AsyncFnMut(&Bench) -> bool) {
         let give_up = now() + Duration::from_secs(30);
@@ -92,7 +117,7 @@ mod tests {
         let (call, _) = bench.store.claimed(phone(1), dead).await;
         let keeper = Keeper::start(bench).await;
         keeper
-            .pass(Duration::from_secs(1), async |bench| {
+            .sweep_until(async |bench| {
                 bench
                     .store
                     .read()
@@ -106,6 +131,26 @@ mod tests {
         let mut tx = keeper.bench.store.read().await;
         let call = tx.call(&call.tenant, call.call_id).await.unwrap().unwrap();
         assert_eq!(call.outcome, Some(Outcome::InterruptedUnknown));
+        keeper.dialer.drain().await;
+    }
+
+    /// However many there are: a second's pause after every few would make them wait for minutes.
+    pub async fn p04_hundreds_of_calls_of_a_dead_worker_are_closed_in_one_go(bench: Bench) {
+        const LEFT: u32 = 300;
+        let dead = Incarnation::new(NOON);
+        for index in 0..LEFT {
+            bench.store.claimed(phone(index), dead).await;
+        }
+        let keeper = Keeper::start(bench).await;
+        let left = async |bench: &Bench| {
+            let mut tx = bench.store.read().await;
+            tx.orphans(dead).await.unwrap().len()
+        };
+        keeper
+            .sweep_until(async |bench| left(bench).await < LEFT as usize)
+            .await;
+        keeper.swept().await;
+        assert_eq!(left(&keeper.bench).await, 0);
         keeper.dialer.drain().await;
     }
 
@@ -144,56 +189,26 @@ mod tests {
         tx.beat(other, "other", NOON).await.unwrap();
         tx.commit().await.unwrap();
         let keeper = Keeper::start(bench).await;
-        for index in 0..10 {
-            // Between two sweeps the heart's time runs out and a new claim is made: the next sweep sees it for the first time.
-            let before = keeper.beats().await;
-            while keeper.beats().await == before {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            let swept = keeper.beats().await;
+        for index in 0..20 {
+            // Each sweep sees a claim for the first time: so does the one for which the heart's time has run out.
+            keeper.bench.clock.advance(STEP);
             let (_, attempt) = keeper.bench.store.claimed(phone(index), other).await;
-            keeper.bench.clock.advance(Duration::from_secs(21));
-            if keeper.beats().await != swept {
+            keeper.swept().await;
+            let mut tx = keeper.bench.store.read().await;
+            if !tx.orphans(other).await.unwrap().is_empty() {
                 continue;
             }
             let ids = [attempt.attempt_id];
+            assert_eq!(tx.still_open(&ids).await.unwrap(), ids);
+            drop(tx);
             keeper
-                .pass(Duration::ZERO, async |bench| {
-                    bench
-                        .store
-                        .read()
-                        .await
-                        .orphans(other)
-                        .await
-                        .unwrap()
-                        .is_empty()
-                })
-                .await;
-            assert_eq!(
-                keeper
-                    .bench
-                    .store
-                    .read()
-                    .await
-                    .still_open(&ids)
-                    .await
-                    .unwrap(),
-                ids
-            );
-            keeper
-                .pass(Duration::from_secs(1), async |bench| {
-                    bench
-                        .store
-                        .read()
-                        .await
-                        .still_open(&ids)
-                        .await
-                        .unwrap()
-                        .is_empty()
+                .sweep_until(async |bench| {
+                    let mut tx = bench.store.read().await;
+                    tx.still_open(&ids).await.unwrap().is_empty()
                 })
                 .await;
             return keeper.dialer.drain().await;
         }
-        panic!("no claim was made between two sweeps");
+        panic!("the worker is never taken for dead");
     }
 }

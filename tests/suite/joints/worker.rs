@@ -97,6 +97,14 @@ impl Worker {
         events.unwrap().iter().map(|event| event.kind).collect()
     }
 
+    async fn notes(&self, call: &Call) -> Vec<String> {
+        let mut tx = self.bench.store.read().await;
+        let tenant = TenantId::default();
+        let events = tx.events_after(&tenant, call.call_id, 0, 100).await;
+        let notes = events.unwrap().into_iter();
+        notes.filter_map(|event| event.detail.note).collect()
+    }
+
     async fn stop(self) {
         self.dialer.drain().await;
         self.ticking.abort();
@@ -193,7 +201,8 @@ mod tests {
         tx.commit().await.unwrap();
         worker.cancelled().await;
         let give_up = now() + Duration::from_secs(10);
-        while worker.history(&call).await.last() != Some(&EventKind::Note) {
+        // Why it is cancelled, and what then came of it.
+        while worker.notes(&call).await.len() < 2 {
             assert!(now() < give_up, "{:?}", worker.history(&call).await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -206,6 +215,10 @@ mod tests {
             1,
             "{kinds:?}"
         );
+        // Nobody opted out, and no line says so: the first one after the end tells what happened.
+        assert!(!kinds.contains(&EventKind::OptOut), "{kinds:?}");
+        let notes = worker.notes(&call).await;
+        assert!(notes[0].contains("for dead"), "{notes:?}");
         let over = worker.bench.call(call.call_id).await;
         assert_eq!(over.outcome, Some(Outcome::InterruptedUnknown));
         worker.stop().await;
