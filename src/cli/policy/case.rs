@@ -140,6 +140,28 @@ mod tests {
                 "facts.consents[1].form: unknown consent form",
             ),
             (
+                consent(&format!(r#"{given}"period":"forever"}}"#)),
+                "facts.consents[0].period: unknown period `forever`, expected indefinite,",
+            ),
+            (
+                consent(&format!(r#"{given}"channels":[]}}"#)),
+                "facts.consents[0].channels: is empty; leave it out for all kinds of call",
+            ),
+            (
+                GOOD.replace("12:59:00Z", "12:59:00Z[Mars/X]"),
+                "call.at: invalid value: string \"2026-04-21T12:59:00Z[Mars/X]\", expected a time as in",
+            ),
+            (
+                consent(
+                    r#"{"action":"given","at":"2026-04-01T00:00:00Z","period":"2026-04-10[u-ca=hebrew]"}"#,
+                ),
+                "facts.consents[0].period: unknown period",
+            ),
+            (
+                GOOD.replace("{}}", r#"{"relationship":{"last_inquiry":"20260410"}}}"#),
+                "facts.relationship.last_inquiry: invalid value: string \"…\", expected a date as in",
+            ),
+            (
                 consent(r#"{"action":"given"}"#),
                 "facts.consents[0].at: missing field `at`",
             ),
