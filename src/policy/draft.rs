@@ -344,7 +344,7 @@ fn rank(jurisdiction: &str, groups: &HashSet<String>) -> Option<Rank> {
         None => is_country(jurisdiction).then_some(Rank::Country),
         Some((country, region)) => {
             let region = (1..=3).contains(&region.len())
-                && region.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                && (region.bytes()).all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
             (is_country(country) && region).then_some(Rank::State)
         }
     }

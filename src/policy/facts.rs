@@ -5,6 +5,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::stated::{read_country, read_location};
 use crate::domain::call::{CallKind, Purpose, SellerType};
 use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
@@ -63,7 +64,11 @@ pub struct CallFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sector: Option<String>,
     /// ISO country of the controller's establishment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read_country",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub controller_country: Option<String>,
     /// Absent = for profit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,7 +128,11 @@ pub struct Facts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line_type: Option<LineType>,
     /// Where the person is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read_location",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub location: Option<Location>,
     /// Unlifted opt-outs.
     #[serde(default)]
