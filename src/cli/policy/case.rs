@@ -112,11 +112,19 @@ mod tests {
 
     const GOOD: &str = r#"{"id":"a","call":{"at":"2026-04-21T12:59:00Z","to":"+14045550141","call_kind":"live_manual"},"facts":{}}"#;
 
+    fn assert_says(line: &str, says: &str) {
+        let tables = Tables::embedded().unwrap();
+        let fault = read(line.as_bytes(), &tables).unwrap_err();
+        assert!(fault.starts_with(says), "{fault} should say {says}");
+        assert!(!fault.contains("4045550100"));
+    }
+
+    fn consent(event: &str) -> String {
+        GOOD.replace(r#"{}}"#, &format!(r#"{{"consents":[{event}]}}}}"#))
+    }
+
     #[test]
     fn a_fault_names_its_field() {
-        let tables = Tables::embedded().unwrap();
-        let consent =
-            |event: &str| GOOD.replace(r#"{}}"#, &format!(r#"{{"consents":[{event}]}}}}"#));
         let given = r#"{"action":"given","at":"2026-04-01T00:00:00Z","#;
         for (line, says) in [
             (
@@ -145,6 +153,27 @@ mod tests {
                 )),
                 "facts.consents[1].form: unknown consent form",
             ),
+            (
+                consent(r#"{"action":"given"}"#),
+                "facts.consents[0].at: missing field `at`",
+            ),
+            (
+                GOOD.replace(r#""to":"#, r#""from":"14045550100","to":"#),
+                "call.from: not an E.164 number",
+            ),
+            (
+                GOOD.replace(r#""to":"#, r#""atds":"14045550100","to":"#),
+                "call.atds: invalid type: string \"…\", expected",
+            ),
+        ] {
+            assert_says(&line, says);
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_place_time_or_period_is_told() {
+        let given = r#"{"action":"given","at":"2026-04-01T00:00:00Z","#;
+        for (line, says) in [
             (
                 consent(&format!(r#"{given}"period":"forever"}}"#)),
                 "facts.consents[0].period: unknown period `forever`, expected indefinite,",
@@ -186,22 +215,8 @@ mod tests {
                 GOOD.replace("{}}", r#"{"relationship":{"last_inquiry":"20260410"}}}"#),
                 "facts.relationship.last_inquiry: invalid value: string \"…\", expected a date as in",
             ),
-            (
-                consent(r#"{"action":"given"}"#),
-                "facts.consents[0].at: missing field `at`",
-            ),
-            (
-                GOOD.replace(r#""to":"#, r#""from":"14045550100","to":"#),
-                "call.from: not an E.164 number",
-            ),
-            (
-                GOOD.replace(r#""to":"#, r#""atds":"14045550100","to":"#),
-                "call.atds: invalid type: string \"…\", expected",
-            ),
         ] {
-            let fault = read(line.as_bytes(), &tables).unwrap_err();
-            assert!(fault.starts_with(says), "{fault} should say {says}");
-            assert!(!fault.contains("4045550100"));
+            assert_says(&line, says);
         }
     }
 }
