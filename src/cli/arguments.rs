@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::domain::party::RegisterCheck;
+use crate::domain::time;
 
 /// A parser that takes the words of one set, lists them in the help and suggests the nearest on a slip.
 macro_rules! words {
@@ -56,19 +57,14 @@ impl Change {
 
 /// An instant as RFC 3339 writes it.
 pub fn instant(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| {
+    time::instant(text).ok_or_else(|| {
         "not an instant, write date, time and offset as in 2026-11-20T14:30:00Z or 2026-11-20T09:30:00-05:00".to_owned()
     })
 }
 
 /// A calendar date.
 pub fn date(text: &str) -> Result<Date, String> {
-    // jiff would take a date with a time and drop the time.
-    if text.len() != "2026-11-20".len() {
-        return Err("not a date, write it as in 2026-11-20".to_owned());
-    }
-    text.parse()
-        .map_err(|_| "not a date, write it as in 2026-11-20".to_owned())
+    time::date(text).ok_or_else(|| "not a date, write it as in 2026-11-20".to_owned())
 }
 
 /// A register look-up, `us-dnc=clear@2026-11-20`: the register, what it said, the date of the list's version.

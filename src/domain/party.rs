@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::PartyId;
 use super::phone::Phone;
 use super::text::words;
-use super::time::Micros;
+use super::time::{self, Micros};
 
 words! {
     /// In what capacity a person is called.
@@ -56,16 +56,28 @@ pub struct Location {
 #[serde(deny_unknown_fields)]
 pub struct Relationship {
     /// Local date of the last purchase or payment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "time::read_optional_date",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub last_transaction: Option<jiff::civil::Date>,
     /// Local date of the last inquiry or application by the person.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "time::read_optional_date",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub last_inquiry: Option<jiff::civil::Date>,
     /// Whether a contract is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract_in_force: Option<bool>,
     /// When the last contract ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "time::read_optional_date",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub contract_ended_on: Option<jiff::civil::Date>,
     /// Whether what is offered is related to what was bought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,8 +166,10 @@ words! {
 #[serde(deny_unknown_fields)]
 pub struct ReassignedCheck {
     /// When it was asked.
+    #[serde(deserialize_with = "time::read_date")]
     pub queried_on: jiff::civil::Date,
     /// For disconnections since when.
+    #[serde(deserialize_with = "time::read_date")]
     pub for_date: jiff::civil::Date,
     /// What it said.
     pub answer: ReassignedAnswer,
@@ -170,9 +184,14 @@ pub struct RegisterCheck {
     /// Whether the number is on it; absent = asked, no answer.
     pub listed: Option<bool>,
     /// Date of the list's version.
+    #[serde(deserialize_with = "time::read_date")]
     pub as_of: jiff::civil::Date,
     /// Since when it is listed, where the register tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "time::read_optional_date",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub listed_since: Option<jiff::civil::Date>,
 }
 

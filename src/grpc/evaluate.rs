@@ -79,6 +79,7 @@ pub(super) async fn evaluate(
     let tally = Tally::new(samples?);
     match input? {
         Input::Cases(asked) => {
+            known_places(&asked, &[&pack, &active])?;
             let tally = run(tally, Arc::clone(&pack), active, asked).await?;
             Ok(Response::new(tally.answer(&pack, String::new())))
         }
@@ -224,6 +225,21 @@ fn cases(fields: &mut Fields, texts: Vec<String>) -> Result<Vec<Asking>, Noted> 
         }
     }
     sound.map(|()| asked)
+}
+
+/// Refuses cases whose places one of the packs does not know: its laws would not be asked, and the call allowed.
+fn known_places(asked: &[Asking], packs: &[&Pack]) -> Result<(), Status> {
+    let mut fields = Fields::default();
+    for (index, Asking { case, .. }) in asked.iter().enumerate() {
+        let mut problems = packs
+            .iter()
+            .filter_map(|pack| case.place_problem(pack.tables()));
+        if let Some(problem) = problems.next() {
+            // The answer to the client is made by `done`.
+            let _ = fields.wrong::<()>(&format!("cases.cases_json[{index}]"), problem);
+        }
+    }
+    fields.done()
 }
 
 fn count(

@@ -23,7 +23,9 @@ impl<'a> Standing<'a> {
     pub fn of(moment: &Moment<'a>) -> Self {
         let scene = moment.scene;
         let covering = |event: &&Consent| match event.channels.as_deref() {
-            None | Some([]) => true,
+            None => true,
+            // No reader lets an empty list pass; if one is there, whichever reading allows less.
+            Some([]) => event.action == ConsentAction::Withdrawn,
             Some(channels) => channels.contains(&scene.case.call.call_kind),
         };
         let events = || scene.case.facts.consents.iter().filter(covering);

@@ -19,6 +19,7 @@ use super::read::Reader;
 use super::rule::{Certainty, Rank, Rule};
 use crate::domain::Text;
 use crate::domain::party::LineType;
+use crate::domain::time::IsoDate;
 
 /// The version of the schema that this program reads.
 const SCHEMA: i64 = 2;
@@ -90,7 +91,7 @@ impl Draft {
             let at = value.span().start;
             match key.as_str() {
                 "schema" => schema = reader.value::<i64>(value),
-                "as_of" => as_of = reader.value(value),
+                "as_of" => as_of = reader.value(value).map(|IsoDate(date)| date),
                 "conventions" => conventions = reader.value(value).unwrap_or_default(),
                 "territories" => {
                     for (country, law) in members(reader.value(value)) {
@@ -343,7 +344,7 @@ fn rank(jurisdiction: &str, groups: &HashSet<String>) -> Option<Rank> {
         None => is_country(jurisdiction).then_some(Rank::Country),
         Some((country, region)) => {
             let region = (1..=3).contains(&region.len())
-                && region.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                && (region.bytes()).all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
             (is_country(country) && region).then_some(Rank::State)
         }
     }

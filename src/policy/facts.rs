@@ -2,8 +2,10 @@
 //! beside each decision, and a replay gets the very same object. Unknown keys are an error; a missing fact denies by the
 //! rule that needs it.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::stated::{read_country, read_location};
 use crate::domain::call::{CallKind, Purpose, SellerType};
 use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
@@ -13,7 +15,7 @@ use crate::domain::party::{
     ReassignedCheck, RegisterCheck, Relationship, Restriction,
 };
 use crate::domain::phone::Phone;
-use crate::domain::time::Micros;
+use crate::domain::time::{self, Micros};
 
 /// One decision's input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +64,11 @@ pub struct CallFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sector: Option<String>,
     /// ISO country of the controller's establishment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read_country",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub controller_country: Option<String>,
     /// Absent = for profit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,7 +128,11 @@ pub struct Facts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line_type: Option<LineType>,
     /// Where the person is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read_location",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub location: Option<Location>,
     /// Unlifted opt-outs.
     #[serde(default)]
@@ -225,7 +235,11 @@ pub struct Consent {
     /// When.
     pub at: Micros,
     /// Kinds of call it covers; absent = all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read_channels",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub channels: Option<Vec<CallKind>>,
     /// Where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -243,7 +257,11 @@ pub struct Consent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_hours: Option<bool>,
     /// `indefinite`, `unspecified`, or an end date.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read_period",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub period: Option<String>,
     /// Who started the exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -251,6 +269,30 @@ pub struct Consent {
     /// What proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence_ref: Option<String>,
+}
+
+/// An empty list could mean all kinds or none; whoever writes one is asked which.
+fn read_channels<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<CallKind>>, D::Error> {
+    let channels = Option::<Vec<CallKind>>::deserialize(deserializer)?;
+    match channels.as_deref() {
+        Some([]) => Err(D::Error::custom(
+            "is empty; leave it out for all kinds of call",
+        )),
+        _ => Ok(channels),
+    }
+}
+
+fn read_period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let period = Option::<String>::deserialize(deserializer)?;
+    match period.as_deref() {
+        None | Some("indefinite" | "unspecified") => Ok(period),
+        Some(day) if time::date(day).is_some() => Ok(period),
+        Some(other) => Err(D::Error::custom(format!(
+            "unknown period `{other}`, expected indefinite, unspecified or its last day as in 2027-12-31"
+        ))),
+    }
 }
 
 /// One earlier attempt.
@@ -297,7 +339,11 @@ pub struct RegistrationFact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
     /// Last day on which it holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "time::read_optional_date",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub valid_to: Option<jiff::civil::Date>,
 }
 

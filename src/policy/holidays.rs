@@ -7,6 +7,7 @@ use jiff::civil::{Date, Weekday};
 use serde::Deserialize;
 
 use super::window::{MonthDay, weekday};
+use crate::domain::time;
 
 /// Computed calendars are laid out for these years; outside them every day counts as a holiday.
 const YEARS: std::ops::RangeInclusive<i16> = 2000..=2100;
@@ -48,6 +49,7 @@ struct DayRow {
     nth_plus: Option<NthPlus>,
     easter_offset_days: Option<i32>,
     years: Option<Years>,
+    #[serde(default, deserialize_with = "time::read_optional_date")]
     effective_from: Option<Date>,
     observed_on: Option<ObservedOn>,
     /// Whether sources disagree; such a day is closed all the same.
@@ -260,13 +262,13 @@ impl Holidays {
             }
             let entry = self.public.entry(country.to_owned()).or_default();
             for date in field(4).split_whitespace() {
-                match date.parse::<Date>() {
-                    Ok(date) => {
+                match time::date(date) {
+                    Some(date) => {
                         entry.years.insert(date.year());
                         let named = (region.to_owned(), name.to_owned());
                         entry.days.entry(date).or_default().push(named);
                     }
-                    Err(_) => fault(line, format!("`{date}` is no date; write `2026-12-25`")),
+                    None => fault(line, format!("`{date}` is no date; write `2026-12-25`")),
                 }
             }
         }

@@ -23,6 +23,7 @@ mod pack;
 mod permit;
 mod read;
 mod rule;
+mod stated;
 #[cfg(test)]
 mod testing;
 mod vectors;

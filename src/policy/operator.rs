@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::moment::{Moment, Scene};
 use super::pack::Pack;
 use super::rule::{Certainty, Rule};
+use crate::domain::time;
 use crate::place::knows_region;
 
 /// What begins the id of a row that was made so that a region can be stopped.
@@ -22,6 +23,7 @@ pub struct ClosedDay {
     /// ISO country, ISO region, name of a group, or `ZZ` for every place.
     pub jurisdiction: String,
     /// The local date.
+    #[serde(deserialize_with = "time::read_date")]
     pub date: Date,
     /// Why.
     pub reason: String,

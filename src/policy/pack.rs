@@ -16,7 +16,7 @@ use super::rule::Rule;
 use super::vectors::{self, Vector};
 use crate::domain::Text;
 use crate::domain::decision::PackVersion;
-use crate::place::{Tables, zone_data_version};
+use crate::place::{Tables, knows_region, zone_data_version};
 
 /// The law as data: rules, groups of countries, holidays and the numbering tables, checked and indexed.
 #[derive(Debug)]
@@ -245,6 +245,15 @@ impl Pack {
         self.groups.values().flatten().any(|group| group == name)
     }
 
+    /// The countries of a group, in order.
+    pub(super) fn members_of(&self, group: &str) -> Vec<&str> {
+        let groups = self.groups.iter();
+        let inside = groups.filter(|(_, of)| of.iter().any(|name| name == group));
+        let mut members: Vec<&str> = inside.map(|(country, _)| country.as_str()).collect();
+        members.sort_unstable();
+        members
+    }
+
     fn build(files: &PackFiles, problems: Vec<PackProblem>) -> Result<Self, PackProblems> {
         let mut draft = Draft {
             problems,
@@ -366,7 +375,7 @@ fn by_jurisdiction(rules: &[Rule]) -> HashMap<Text, Vec<usize>> {
     indexes
 }
 
-/// A misspelt country is no fault of shape, and its rules would never be asked.
+/// A misspelt country or region is no fault of shape, and its rules would never be asked.
 fn check_places(draft: &Draft, tables: &Tables, problems: &mut Vec<PackProblem>) {
     let mut check = |what: &str, place: &str, origin: &Origin| {
         let country = place.split_once('-').map_or(place, |(country, _)| country);
@@ -374,6 +383,10 @@ fn check_places(draft: &Draft, tables: &Tables, problems: &mut Vec<PackProblem>)
         if is_code && !tables.knows_country(country) {
             problems.push(origin.fault(format!(
                 "{what}: the numbering tables know no country `{country}`; write an ISO 3166-1 code such as `US`"
+            )));
+        } else if is_code && country != place && !knows_region(tables, place) {
+            problems.push(origin.fault(format!(
+                "{what}: no law and no table knows `{place}`; write an ISO 3166-2 code such as `US-LA`"
             )));
         }
     };

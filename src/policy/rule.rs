@@ -13,6 +13,7 @@ use super::operator::DisabledRule;
 use crate::domain::Text;
 use crate::domain::call::{CallKind, Purpose};
 use crate::domain::party::{Audience, LineType};
+use crate::domain::time;
 
 /// A rule as loaded and checked.
 #[derive(Debug)]
@@ -70,8 +71,10 @@ pub struct Common {
     #[serde(default)]
     pub applies_if: Vec<Flag>,
     /// First local date on which it holds.
+    #[serde(default, deserialize_with = "time::read_optional_date")]
     pub effective_from: Option<Date>,
     /// Last local date on which it holds.
+    #[serde(default, deserialize_with = "time::read_optional_date")]
     pub effective_to: Option<Date>,
     /// Any one of these lifts the row.
     #[serde(default)]

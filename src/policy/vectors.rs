@@ -62,6 +62,14 @@ pub(super) fn read(files: &PackFiles, of: Layer, problems: &mut Vec<PackProblem>
 pub(super) fn run(pack: &Pack, vectors: &[Vector], problems: &mut Vec<PackProblem>) {
     for Vector { file, line, case } in vectors {
         let Some(expect) = &case.expect else { continue };
+        if let Some(problem) = case.place_problem(pack.tables()) {
+            problems.push(PackProblem {
+                file: file.clone(),
+                line: Some(*line),
+                problem: format!("case `{}`: {problem}", case.id),
+            });
+            continue;
+        }
         let judgement = judge(pack, case);
         if judgement.verdict == expect.verdict && expect.rules_agree_with(&judgement) {
             continue;

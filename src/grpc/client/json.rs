@@ -6,7 +6,6 @@
 
 use std::sync::OnceLock;
 
-use jiff::civil::Date;
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
@@ -16,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::pb;
 use super::words;
+use crate::domain::time;
 
 /// What cannot be read, or written, and where in the object.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -167,13 +167,9 @@ fn to_canonical(descriptor: &MessageDescriptor, object: &mut Value) -> Result<()
 fn value_to_canonical(field: &FieldDescriptor, value: &mut Value) -> Result<()> {
     match (field.kind(), &mut *value) {
         (Kind::Message(kind), Value::String(text)) if kind.full_name() == DATE => {
-            // jiff would take a date with a time and drop the time.
-            let date: Date = Some(text.as_str())
-                .filter(|text| text.len() == "2026-11-20".len())
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| {
-                    JsonProblem(format!("`{text}` is not a date, write it as in 2026-11-20"))
-                })?;
+            let date = time::date(text).ok_or_else(|| {
+                JsonProblem(format!("`{text}` is not a date, write it as in 2026-11-20"))
+            })?;
             *value = json!({ "year": date.year(), "month": date.month(), "day": date.day() });
         }
         (Kind::Message(kind), value) if !kind.full_name().starts_with(GOOGLE) => {

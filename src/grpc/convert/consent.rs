@@ -2,7 +2,7 @@
 
 use crate::domain::access::Role;
 use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm, InitiatedBy};
-use crate::domain::time::Micros;
+use crate::domain::time::{self, Micros};
 use crate::gate::NewConsent;
 use crate::grpc::auth::reads_personal_data;
 use crate::grpc::pb;
@@ -91,7 +91,7 @@ pub(in crate::grpc) fn withdrawn(
 
 /// `indefinite`, `unspecified`, or a last day.
 fn period(fields: &mut Fields, value: String) -> Result<Option<String>, Noted> {
-    let day = |value: &str| value.len() == 10 && value.parse::<jiff::civil::Date>().is_ok();
+    let day = |value: &str| time::date(value).is_some();
     match value.as_str() {
         "" => Ok(None),
         "indefinite" | "unspecified" => Ok(Some(value)),

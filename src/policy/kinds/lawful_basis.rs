@@ -95,6 +95,15 @@ mod tests {
                     Fail,
                 ),
                 (
+                    "consent to an empty list of calls",
+                    |c| {
+                        c.call.call_kind = CallKind::Autodialed;
+                        c.facts.consents = vec![given("2026-05-01T15:00:00Z", "written")];
+                        c.facts.consents[0].channels = Some(Vec::new());
+                    },
+                    Fail,
+                ),
+                (
                     "consent dated ahead",
                     |c| {
                         c.call.call_kind = CallKind::Autodialed;

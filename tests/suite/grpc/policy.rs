@@ -684,13 +684,19 @@ async fn a_what_if_counts_by_verdict_and_rule() {
         ),
         (1, 1, "a")
     );
-    let refused = ask(list(&[case, "{}"])).await;
-    assert_refused(
-        refused,
-        Code::InvalidArgument,
-        "INVALID_FIELDS",
-        &["cases.cases_json[1]"],
+    let nowhere = case.replace(
+        "\"facts\":{",
+        "\"facts\":{\"location\":{\"region\":\"US-XX\"},",
     );
+    for bad in ["{}", nowhere.as_str()] {
+        let refused = ask(list(&[case, bad])).await;
+        assert_refused(
+            refused,
+            Code::InvalidArgument,
+            "INVALID_FIELDS",
+            &["cases.cases_json[1]"],
+        );
+    }
     let filtered = evaluate_request::Input::Decisions(pb::StoredDecisions {
         filter: "verdict = \"allow\"".to_owned(),
         decisions_max: 5,

@@ -435,7 +435,7 @@ impl Maker<'_> {
                 };
                 let mut one = json!({ "action": "withdrawn", "at": at });
                 if self.rng.percent(30) {
-                    one["channels"] = json!([vec!["prerecorded"], vec![]][self.rng.below(2)]);
+                    one["channels"] = json!(["prerecorded"]);
                 }
                 all.push(one);
                 continue;

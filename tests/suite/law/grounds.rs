@@ -103,9 +103,7 @@ pub fn last_opt_out(view: &View<'_>) -> Option<Timestamp> {
 fn covers(view: &View<'_>, event: &Value) -> bool {
     let kind = view.case["call"].word("call_kind").unwrap();
     let channels = event.get("channels").and_then(Value::as_array);
-    channels.is_none_or(|all| {
-        all.is_empty() || all.iter().any(|channel| channel.as_str() == Some(kind))
-    })
+    channels.is_none_or(|all| all.iter().any(|channel| channel.as_str() == Some(kind)))
 }
 
 /// `given` events for this call kind that have happened. Who withdraws is heard at once, whatever the clock says.

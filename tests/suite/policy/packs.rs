@@ -185,6 +185,36 @@ fn nothing_of_the_base_is_said_anew_and_everything_wrong_is_told() {
             "{wanted}\nnot in {problems:#?}"
         );
     }
+    for (place, wanted) in [
+        ("US-FLL", "no law and no table knows `US-FLL`"),
+        ("CA-ZZ", "no law and no table knows `CA-ZZ`"),
+        (
+            "US-fl",
+            "jurisdiction `US-fl` is no ISO country, ISO region",
+        ),
+    ] {
+        let place = format!("jurisdiction = \"{place}\"");
+        let problems = told(added(&[(
+            "more.toml",
+            &OWN.replace("jurisdiction = \"US\"", &place),
+        )]));
+        let wanted = format!("added/more.toml:3: rule `HOUSE-no-mondays`: {wanted}");
+        assert!(
+            problems.iter().any(|each| each.starts_with(&wanted)),
+            "{wanted}\nnot in {problems:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_worked_case_in_no_known_place_is_told() {
+    let vector = r#"{"id":"v","call":{"at":"2026-04-21T12:59:00Z","to":"+14045550141","call_kind":"live_manual"},"facts":{"location":{"region":"US-XX"}},"expect":{"verdict":"deny","rules":[]}}"#;
+    let problems = told(added(&[("more.toml", OWN), ("tests/house.jsonl", vector)]));
+    let wanted = "added/tests/house.jsonl:1: case `v`: facts.location.region: no table knows";
+    assert!(
+        problems.iter().any(|each| each.starts_with(wanted)),
+        "{problems:#?}"
+    );
 }
 
 #[test]
