@@ -351,7 +351,11 @@ impl Pack {
             .sort_by(|one, two| (one.date, &one.jurisdiction).cmp(&(two.date, &two.jurisdiction)));
         for (row, origin) in draft.disabled_rules {
             match pack.disabled_rule_problem(&row) {
-                Some(problem) => problems.push(origin.fault(format!("disabled rule: {problem}"))),
+                // A new pack may have lost the rule, or be sure of it, while the old one that is in force has it.
+                Some(problem) => problems.push(origin.fault(format!(
+                    "disabled rule: {problem}; if it was switched off by command, `dialgate policy enable {}` takes that back",
+                    row.id
+                ))),
                 None => {
                     let rule = pack.rules.iter_mut().find(|rule| rule.common.id == row.id);
                     rule.into_iter()

@@ -384,7 +384,8 @@ fn a_disabled_rule_is_shown_and_has_no_effect() {
     assert!(denied.contains(&"POLICY-opt-out".into()), "{denied:?}");
     let problems = told(with(&layer("US-nothing")));
     assert!(
-        problems[0].contains("there is no rule `US-nothing`"),
+        problems[0].contains("there is no rule `US-nothing`")
+            && problems[0].contains("`dialgate policy enable US-nothing`"),
         "{problems:#?}"
     );
 }
