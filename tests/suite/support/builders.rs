@@ -105,6 +105,13 @@ impl TestStore {
         }
     }
 
+    /// Whether somebody waits in this database for a lock that another holds. Only PostgreSQL can tell.
+    pub async fn somebody_waits(&self) -> bool {
+        let mut conn = PgConnection::connect(&self.config.url).await.unwrap();
+        let sql = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        sqlx::query_scalar(sql).fetch_one(&mut conn).await.unwrap()
+    }
+
     /// Changes one row behind the store's back: `$1` and so on are these ids.
     pub async fn change(&self, sql: &'static str, ids: &[uuid::Uuid]) {
         let url = &self.config.url;
