@@ -22,6 +22,7 @@ mod leases;
 mod ledger;
 mod link;
 mod load;
+mod renewal;
 pub mod rng;
 pub mod sink;
 mod stall;
