@@ -2,13 +2,14 @@
 //! that reads what is left.
 //!
 //! `DIALGATE_SEED` repeats a run's choices, though not the machine's own chance; `DIALGATE_KILLS`, `DIALGATE_BARRIER_FAULTS`,
-//! `DIALGATE_DUPLICATES` and `DIALGATE_FOLLOWERS` make runs larger. Each run prints its seed, how far it has come, and its
+//! `DIALGATE_DUPLICATES`, `DIALGATE_FOLLOWERS` and `DIALGATE_RINGING` make runs larger. Each run prints its seed, how far it has come, and its
 //! figures in one line:
 //!
 //! ```text
 //! DIALGATE_KILLS=500 cargo test --test suite joints::kill_loop::p01 -- --nocapture
 //! DIALGATE_DUPLICATES=100000 cargo test --test suite joints::kill_loop::p07 -- --nocapture
 //! DIALGATE_BARRIER_FAULTS=100 cargo test --test suite joints::barrier -- --nocapture
+//! DIALGATE_RINGING=2000 cargo test --test suite joints::recovery -- --nocapture --test-threads=1
 //! ```
 
 mod barrier;
@@ -22,6 +23,7 @@ mod leases;
 mod ledger;
 mod link;
 mod load;
+mod recovery;
 mod renewal;
 pub mod rng;
 pub mod sink;

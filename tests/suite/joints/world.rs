@@ -91,6 +91,12 @@ impl Node {
             .to_vec();
     }
 
+    /// Overrides a value of its configuration, from its next start on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.environment
+            .push((variable.to_owned(), value.to_owned()));
+    }
+
     /// Stops by itself right before it sends an INVITE, once this file is there.
     pub fn under_freeze(&mut self, library: &Path, once: &Path) {
         let pairs = [("LD_PRELOAD", library), ("FREEZE_ONCE", once)];
@@ -318,13 +324,20 @@ impl World {
             world.make_key(name, role);
         }
         world.nodes[0].start();
-        let client = world.client(FIRST, 0).await;
-        for index in 0..people {
-            let number = format!("+612555{index:05}");
-            let party = introduce(&client, &number, &mut Rng::new(7, index as u64)).await;
-            world.people.push((number, party));
-        }
+        let numbers: Vec<String> = (0..people)
+            .map(|index| format!("+612555{index:05}"))
+            .collect();
+        world.introduce(&numbers).await;
         world
+    }
+
+    /// Puts these people on record, by the first node.
+    pub async fn introduce(&mut self, numbers: &[String]) {
+        let client = self.client(FIRST, 0).await;
+        for (index, number) in numbers.iter().enumerate() {
+            let party = introduce(&client, number, &mut Rng::new(7, index as u64)).await;
+            self.people.push((number.clone(), party));
+        }
     }
 
     /// Gives a node that does not run another way to the store.
