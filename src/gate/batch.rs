@@ -1,13 +1,17 @@
-//! Batches: what is waiting is decided in one transaction. No timer: the previous commit collects the next batch, and an
+//! Batches: what is waiting is decided in one transaction. No timer: the previous commits collect the next batch, and an
 //! idle gate decides a batch of one.
+//!
+//! A batch waits for its database most of the time, so on PostgreSQL two are under way at once: the number locks keep apart
+//! what two nodes may not do to one number, and so what two batches may not. SQLite has one writer, and one batch.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::domain::time::Micros;
-use crate::store::{Notice, StoreError, Urgency};
+use crate::store::{Engine, Notice, StoreError, Urgency};
 
 use super::Core;
 use super::error::GateError;
@@ -34,10 +38,26 @@ impl From<StoreError> for Failure {
 
 /// Decides until every sender is gone.
 pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Job>) {
+    let at_once = match core.store.engine() {
+        Engine::Sqlite => 1,
+        Engine::Postgres => 2,
+    };
+    let mut deciding = JoinSet::new();
     let mut waiting: Vec<Job> = Vec::new();
     loop {
-        if waiting.is_empty() && queue.recv_many(&mut waiting, BATCH_MAX).await == 0 {
-            return;
+        let full = deciding.len() >= at_once;
+        tokio::select! {
+            biased;
+            Some(ended) = deciding.join_next() => {
+                end(ended);
+                continue;
+            }
+            taken = queue.recv_many(&mut waiting, BATCH_MAX), if waiting.is_empty() && !full => {
+                if taken == 0 {
+                    break;
+                }
+            }
+            () = std::future::ready(()), if !waiting.is_empty() && !full => {}
         }
         while waiting.len() < BATCH_MAX {
             let Ok(job) = queue.try_recv() else { break };
@@ -45,7 +65,19 @@ pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Job>) {
         }
         let (batch, rest) = compatible(waiting);
         waiting = rest;
-        decide(&core, batch).await;
+        deciding.spawn(decide(Arc::clone(&core), batch));
+    }
+    while let Some(ended) = deciding.join_next().await {
+        end(ended);
+    }
+}
+
+/// A batch that panicked ends the gate's task, and with it the node: whoever asked would wait for ever.
+fn end(batch: Result<(), JoinError>) {
+    if let Err(error) = batch
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }
 
@@ -73,7 +105,8 @@ fn compatible(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
     })
 }
 
-async fn decide(core: &Core, jobs: Vec<Job>) {
+async fn decide(core: Arc<Core>, jobs: Vec<Job>) {
+    let core = &*core;
     match transact(core, &jobs).await {
         Ok(answers) => settle(core, jobs, answers).await,
         Err(Failure::BeforeCommit(error)) if jobs.len() > 1 && may_help(&error) => {
