@@ -252,7 +252,7 @@ impl Sections {
             names.push(name.clone());
             let Some(config) = config else { continue };
             match config.trunk(&name) {
-                Ok(trunk) => lanes.push(Lane { trunk, config }),
+                Ok(trunk) => lanes.push(Lane::new(trunk, config)),
                 Err(problems) => self.at(&format!("[trunk.{name}]"), problems),
             }
         }
@@ -376,6 +376,25 @@ destinations = [\"US\", \"XX\"]
 controller_country = \"QQ\"
 caller_ids = [{ number = \"+14045550100\" }, { number = \"+19005550100\" }]
 ";
+
+    #[test]
+    fn targets_of_a_trunk_are_told_by_their_key() {
+        let with = |key: &str, value: &str| {
+            let text = EXAMPLE.replace(key, value);
+            parse(&text).map(|config| config.lanes[0].config.fallback_targets.len())
+        };
+        let further = "# fallback_targets = [\"127.0.0.1:5071\"]";
+        assert_eq!(with(further, &further[2..]).unwrap(), 1);
+        for value in ["127.0.0.1:5070", "nowhere", "127.0.0.1:0"] {
+            let told = with(further, &format!("fallback_targets = [\"{value}\"]"));
+            let told = told.unwrap_err().to_string();
+            let named = told.contains("[trunk.carrier]") && told.contains("fallback_targets");
+            assert!(named, "{told}");
+        }
+        let told = with("target = \"127.0.0.1:5070\"", "target = \"127.0.0.1:0\"");
+        let told = told.unwrap_err().to_string();
+        assert!(told.contains("[trunk.carrier] target: "), "{told}");
+    }
 
     #[test]
     fn a_folder_of_rules_replaces_or_adds() {

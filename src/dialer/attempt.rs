@@ -1,21 +1,26 @@
 //! One call from claim to outcome. What `sip` reports is written down before the next report is read.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::domain::call::{CallState, EventDetail, EventKind, Outcome, Retry};
-use crate::domain::ids::{AttemptId, DecisionId};
+use crate::domain::decision::Decision;
+use crate::domain::ids::AttemptId;
 use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::policy::Permit;
-use crate::sip::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, SipEvent};
+use crate::sip::{
+    Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, Rang, SipEvent, Trunk,
+};
 use crate::store::Leased;
 
+use super::failover::Over;
 use super::journal::{self, Journal};
-use super::pace::Token;
+use super::pace::{Pace, Token};
 use super::watch::note;
-use super::{Active, LOOK_EVERY, Lane, Shared};
+use super::{Active, LOOK_EVERY, Lane, Phase, Shared};
 
 /// A call that the gate could not decide on waits this long before it is leased again.
 const UNDECIDED_PAUSE: Duration = Duration::from_secs(1);
@@ -23,10 +28,18 @@ const UNDECIDED_PAUSE: Duration = Duration::from_secs(1);
 /// What the history of a call says that was dialed and may not be dialed further.
 const REFUSED: &str = "the gate refused a further INVITE of this call; the decision says why, and the call is cancelled";
 
+/// What all calls of one lane share.
+#[derive(Clone)]
+pub(super) struct Track {
+    pub(super) lane: Lane,
+    pub(super) pace: Arc<Pace>,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
 /// Claims the call and, if allowed, dials it and follows it to its end. The channel is held throughout.
 pub(super) async fn run(
     shared: Arc<Shared>,
-    lane: Lane,
+    track: Track,
     leased: Leased,
     channel: OwnedSemaphorePermit,
     token: Token,
@@ -46,13 +59,18 @@ pub(super) async fn run(
         Ok(Claimed::Permitted { permit, attempt_id }) => {
             let call = Under {
                 shared: &shared,
-                lane: &lane,
+                lane: &track.lane,
+                pace: &track.pace,
+                phase: track.phase.clone(),
                 leased: &leased,
                 sip_call_id,
                 attempt_id,
+                tried: Vec::new(),
+                before: None,
+                rang: Vec::new(),
                 progressed: false,
             };
-            call.dial(permit, token).await;
+            call.follow(permit, token).await;
         }
         Ok(Claimed::Denied(decision)) => {
             tracing::info!(call.id = %call_id, decision.id = %decision.decision_id, denied_by = ?decision.judgement.denied_by,
@@ -92,7 +110,8 @@ async fn undecided(shared: &Shared, leased: &Leased, error: &GateError) {
     journal::give_back(shared.gate.store(), leased).await;
 }
 
-fn claim(
+/// The question at dial time; a further claim names the attempt that it ends.
+pub(super) fn claim(
     shared: &Shared,
     leased: &Leased,
     sip_call_id: &str,
@@ -109,36 +128,81 @@ fn claim(
 }
 
 /// A claimed call under way.
-struct Under<'a> {
-    shared: &'a Shared,
-    lane: &'a Lane,
-    leased: &'a Leased,
-    sip_call_id: String,
-    attempt_id: AttemptId,
+pub(super) struct Under<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) lane: &'a Lane,
+    pub(super) pace: &'a Arc<Pace>,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) leased: &'a Leased,
+    pub(super) sip_call_id: String,
+    pub(super) attempt_id: AttemptId,
+    /// The targets that had their turn.
+    pub(super) tried: Vec<SocketAddr>,
+    /// How the target before the present one ended.
+    pub(super) before: Option<Ending>,
+    /// Whether each of them was heard to ring, late as it may be.
+    pub(super) rang: Vec<Rang>,
     /// A provisional without ringing was noted; further ones tell nothing new.
     progressed: bool,
 }
 
+/// One target's turn: the right to send, and the place in the pace.
+pub(super) struct Leg {
+    pub(super) trunk: Arc<Trunk>,
+    pub(super) permit: Permit,
+    pub(super) token: Token,
+}
+
 impl Under<'_> {
-    async fn dial(mut self, permit: Permit, token: Token) {
+    /// One target after another, as far as may be, and the outcome of the last.
+    async fn follow(mut self, permit: Permit, token: Token) {
+        let now = self.shared.clock.read().mono;
+        let first = self.lane.targets.pick(&[], now);
+        let mut leg = Leg {
+            trunk: first.unwrap_or_else(|| Arc::clone(&self.lane.trunk)),
+            permit,
+            token,
+        };
+        loop {
+            let over = self.dial(leg).await;
+            match self.go_on(over).await {
+                Ok(next) => leg = next,
+                Err(Over { at, ending }) => {
+                    let journal = Journal::new(self.shared, &self.leased.call, at);
+                    return self.ended(&journal, ending).await;
+                }
+            }
+        }
+    }
+
+    async fn dial(&mut self, leg: Leg) -> Over {
+        let Leg {
+            trunk,
+            permit,
+            token,
+        } = leg;
         let mut token = Some(token);
+        self.progressed = false;
+        self.tried.push(trunk.target);
         let invite = Invite {
             sip_call_id: self.sip_call_id.clone(),
-            trunk: Arc::clone(&self.lane.trunk),
+            trunk,
             sdp_offer: self.leased.sdp_offer.clone(),
         };
         // At once: between the claim's commit and here lies no await.
         let Dialog {
             mut events,
             control,
+            rang,
         } = self.shared.endpoint.dial(permit, invite);
+        self.rang.push(rang);
         let call_id = self.leased.call.call_id;
         self.shared.active().insert(
             call_id,
             Active::Dialing {
                 tenant: self.leased.call.tenant.clone(),
                 control: control.clone(),
-                ending: false,
+                ending: None,
             },
         );
         while let Some(Happened { at, event }) = events.recv().await {
@@ -150,27 +214,20 @@ impl Under<'_> {
                 SipEvent::PermitSpent => journal.close_permit(self.attempt_id).await,
                 SipEvent::PermitNeeded => self.renew(&control).await,
                 SipEvent::Ended(ending) => {
-                    self.ended(&journal, ending).await;
-                    return;
+                    return Over {
+                        at: at.wall,
+                        ending,
+                    };
                 }
                 heard => self.hear(&journal, heard).await,
             }
         }
         // The endpoint is gone, and with it the permit: what came of the call is not known, and it may have rung.
         tracing::error!(call.id = %call_id, "the SIP endpoint ended before the call did");
-        let unknown = Ending {
-            outcome: Outcome::InterruptedUnknown,
-            retry: Retry::Never,
-            code: None,
-            reason: None,
-            q850_cause: None,
-            retry_after: None,
-            by: EndedBy::Us,
-            answered: false,
-        };
-        let now = self.shared.clock.read().wall;
-        let journal = Journal::new(self.shared, &self.leased.call, now);
-        self.ended(&journal, unknown).await;
+        Over {
+            at: self.shared.clock.read().wall,
+            ending: Ending::plain(Outcome::InterruptedUnknown, Retry::Never, EndedBy::Us),
+        }
     }
 
     /// One line of history. What rings or is answered gave its permit up before it was reported.
@@ -240,7 +297,7 @@ impl Under<'_> {
 
     /// Another INVITE is due and the permit is over: the gate is asked again, in one transaction with the old attempt's
     /// end (claim-5). Anything but a new permit ends the call.
-    async fn renew(&mut self, control: &tokio::sync::mpsc::Sender<Control>) {
+    async fn renew(&mut self, control: &mpsc::Sender<Control>) {
         let again = claim(
             self.shared,
             self.leased,
@@ -253,9 +310,9 @@ impl Under<'_> {
                 let _ = control.send(Control::Renew(permit)).await;
             }
             Ok(Claimed::Denied(decision)) => {
-                tracing::info!(call.id = %self.leased.call.call_id, denied_by = ?decision.judgement.denied_by,
-                    "the gate refused a further INVITE of the call");
-                self.refused(decision.decision_id).await;
+                self.say_refused(&decision).await;
+                self.shared
+                    .hang_up(self.leased.call.call_id, HangUpCause::Denied);
             }
             Ok(Claimed::Expired | Claimed::Lost) | Err(_) => {
                 self.shared
@@ -265,10 +322,12 @@ impl Under<'_> {
     }
 
     /// Its history says why before it says that it is over, as long as the store takes that at once.
-    async fn refused(&self, decision: DecisionId) {
+    pub(super) async fn say_refused(&self, decision: &Decision) {
         let call = &self.leased.call;
+        tracing::info!(call.id = %call.call_id, denied_by = ?decision.judgement.denied_by,
+            "the gate refused a further INVITE of the call");
         let detail = EventDetail {
-            decision_id: Some(decision),
+            decision_id: Some(decision.decision_id),
             note: Some(REFUSED.to_owned()),
             ..EventDetail::default()
         };
@@ -280,7 +339,6 @@ impl Under<'_> {
             detail,
         );
         let _ = tokio::time::timeout(LOOK_EVERY, why).await;
-        self.shared.hang_up(call.call_id, HangUpCause::Denied);
     }
 
     async fn ended(&self, journal: &Journal<'_>, ending: Ending) {

@@ -1,6 +1,6 @@
 //! Settings of the worker and of its trunks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::sip::{Secret, Trunk};
+
+/// Each may stay silent for the whole of `first_response_timeout_ms`, while the agent waits.
+const FALLBACK_TARGETS_MAX: usize = 7;
 
 /// Settings of the worker.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,6 +39,9 @@ impl Default for DialerConfig {
 pub struct TrunkConfig {
     /// Address and port of the carrier.
     pub target: SocketAddr,
+    /// Further targets, tried in this order when one fails before anything rang.
+    #[serde(default)]
+    pub fallback_targets: Vec<SocketAddr>,
     /// Host part of the URIs; absent = the target's address.
     #[serde(default)]
     pub domain: Option<String>,
@@ -111,6 +117,7 @@ impl TrunkConfig {
     pub fn towards(target: SocketAddr) -> Self {
         Self {
             target,
+            fallback_targets: Vec::new(),
             domain: None,
             username: None,
             password_file: None,
@@ -137,11 +144,8 @@ impl TrunkConfig {
         if self.username.is_some() != self.password_file.is_some() {
             problems.push("username and password_file: set both or neither".to_owned());
         }
-        let domain = self
-            .domain
-            .clone()
-            .unwrap_or_else(|| self.target.ip().to_string());
-        let mut trunk = Trunk::new(name, self.target, &domain);
+        problems.extend(self.target_problems());
+        let mut trunk = Trunk::new(name, self.target, &self.domain_at(self.target));
         trunk.username.clone_from(&self.username);
         trunk.password = password;
         trunk.allow_md5 = self.allow_md5;
@@ -163,6 +167,53 @@ impl TrunkConfig {
         } else {
             Err(problems)
         }
+    }
+
+    /// The trunk at each of its targets, in the order in which they are tried.
+    pub(super) fn targets(&self, trunk: &Arc<Trunk>) -> Vec<Arc<Trunk>> {
+        let at = |target: &SocketAddr| {
+            Arc::new(Trunk {
+                target: *target,
+                domain: self.domain_at(*target),
+                ..Trunk::clone(trunk)
+            })
+        };
+        let further = self.fallback_targets.iter().map(at);
+        std::iter::once(Arc::clone(trunk)).chain(further).collect()
+    }
+
+    fn domain_at(&self, target: SocketAddr) -> String {
+        let domain = self.domain.clone();
+        domain.unwrap_or_else(|| target.ip().to_string())
+    }
+
+    fn target_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let named = std::iter::once(("target", self.target));
+        let further = self.fallback_targets.iter();
+        let named = named.chain(further.map(|target| ("fallback_targets", *target)));
+        let mut seen = BTreeSet::new();
+        for (key, target) in named {
+            if target.port() == 0 || target.ip().is_unspecified() {
+                problems.push(format!(
+                    "{key}: nothing can be sent to `{target}`, write an address and a port"
+                ));
+            } else if !seen.insert(target) {
+                problems.push(format!(
+                    "{key}: `{target}` is named twice, each target is tried once"
+                ));
+            } else if target.is_ipv4() != self.target.is_ipv4() {
+                problems.push(format!(
+                    "{key}: `{target}` is not of the family of `target`, and one socket sends to both"
+                ));
+            }
+        }
+        if self.fallback_targets.len() > FALLBACK_TARGETS_MAX {
+            problems.push(format!(
+                "fallback_targets: name at most {FALLBACK_TARGETS_MAX}"
+            ));
+        }
+        problems
     }
 
     fn password(&self) -> Result<Option<Secret>, String> {
@@ -198,6 +249,71 @@ fn refuse_loose_mode(path: &Path) -> Result<(), String> {
 #[cfg(not(unix))]
 fn refuse_loose_mode(_path: &Path) -> Result<(), String> {
     Ok(())
+}
+
+#[cfg(test)]
+mod target_tests {
+    use super::*;
+
+    fn trunk(target: &str, fallbacks: &[&str]) -> TrunkConfig {
+        TrunkConfig {
+            fallback_targets: fallbacks.iter().map(|each| each.parse().unwrap()).collect(),
+            ..TrunkConfig::towards(target.parse().unwrap())
+        }
+    }
+
+    #[test]
+    fn targets_that_cannot_work_are_named() {
+        let good = trunk("192.0.2.1:5060", &["192.0.2.2:5060", "192.0.2.1:5070"]);
+        assert!(good.trunk("t").is_ok());
+        for (config, key) in [
+            (trunk("192.0.2.1:0", &[]), "target: "),
+            (trunk("0.0.0.0:5060", &[]), "target: "),
+            (
+                trunk("192.0.2.1:5060", &["192.0.2.2:0"]),
+                "fallback_targets: ",
+            ),
+            (
+                trunk("192.0.2.1:5060", &["192.0.2.1:5060"]),
+                "fallback_targets: ",
+            ),
+            (
+                trunk("192.0.2.1:5060", &["[2001:db8::1]:5060"]),
+                "fallback_targets: ",
+            ),
+            (
+                trunk("192.0.2.1:5060", &["192.0.2.2:5060", "192.0.2.2:5060"]),
+                "fallback_targets: ",
+            ),
+        ] {
+            let problems = config.trunk("t").unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].starts_with(key), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_further_target_has_its_own_address_and_all_else_of_the_trunk() {
+        let mut config = trunk("192.0.2.1:5060", &["192.0.2.2:5070"]);
+        let at = |config: &TrunkConfig| {
+            let targets = config.targets(&config.trunk("t").unwrap());
+            let named = targets
+                .iter()
+                .map(|trunk| (trunk.target.to_string(), trunk.domain.clone()));
+            named.collect::<Vec<_>>()
+        };
+        let told = [
+            ("192.0.2.1:5060", "192.0.2.1"),
+            ("192.0.2.2:5070", "192.0.2.2"),
+        ];
+        assert_eq!(at(&config), told.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        config.domain = Some("carrier.example".to_owned());
+        assert!(
+            at(&config)
+                .iter()
+                .all(|(_, domain)| domain == "carrier.example")
+        );
+    }
 }
 
 #[cfg(all(test, unix))]

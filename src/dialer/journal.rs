@@ -128,8 +128,7 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// A call has one target so far: what asks for the next one is left with what comes after it (docs/ARCHITECTURE.md, what
-/// is not there yet).
+/// What asks for the next target is left with what comes after it: there was none, or none that might be tried.
 fn retry_left(ending: &Ending) -> Retry {
     match (ending.retry, ending.outcome) {
         (Retry::Trunk, Outcome::NoRoute) => Retry::Fix,

@@ -8,8 +8,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::store::{Leased, Notice, StoreError, Urgency};
 
+use super::attempt::{self, Track};
 use super::pace::Pace;
-use super::{Active, LOOK_EVERY, Lane, Phase, Shared, attempt, journal};
+use super::{Active, LOOK_EVERY, Lane, Phase, Shared, journal};
 
 /// Calls leased in one transaction at most: enough to keep a fast trunk busy, few enough to leave other nodes theirs.
 const LEASE_MAX: u32 = 32;
@@ -22,7 +23,11 @@ pub(super) async fn run(
     calls: TaskTracker,
 ) {
     let channels = Arc::new(Semaphore::new(lane.config.channels.get() as usize));
-    let pace = Pace::of(&lane.config, shared.clock.clone());
+    let track = Track {
+        pace: Pace::of(&lane.config, shared.clock.clone()),
+        phase: phase.clone(),
+        lane: lane.clone(),
+    };
     loop {
         let (free, leased) = tokio::select! {
             biased;
@@ -39,8 +44,8 @@ pub(super) async fn run(
                     give_back(&shared, std::iter::once(call).chain(rest)).await;
                     return;
                 }
-                token = pace.token() => {
-                    calls.spawn(attempt::run(Arc::clone(&shared), lane.clone(), call, channel, token));
+                token = track.pace.token() => {
+                    calls.spawn(attempt::run(Arc::clone(&shared), track.clone(), call, channel, token));
                 }
             }
         }
@@ -137,7 +142,7 @@ async fn queued(notices: &mut tokio::sync::broadcast::Receiver<Notice>) {
     }
 }
 
-async fn drained(phase: &mut watch::Receiver<Phase>) {
+pub(super) async fn drained(phase: &mut watch::Receiver<Phase>) {
     // A dropped sender is a worker that is gone.
     let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
 }

@@ -3,14 +3,17 @@
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
 //! meanwhile. Files in the order of a call's life: `lanes` (lease, channel), `pace`, `attempt` (claim, dial, events),
-//! `journal` (writing them down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
+//! `targets` and `failover` (the trunk's next target), `journal` (writing them down), `watch` (what the owner must cancel),
+//! `sweep` (what dead workers left).
 
 mod attempt;
 mod config;
+mod failover;
 mod journal;
 mod lanes;
 mod pace;
 mod sweep;
+mod targets;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -27,6 +30,7 @@ use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 use crate::store::Notice;
 
 pub use config::{DialerConfig, TrunkConfig};
+use targets::Targets;
 
 /// How often a worker looks by itself for what notices would tell it: opt-outs, hang-ups, queued calls (claim-12).
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -38,6 +42,20 @@ pub struct Lane {
     pub trunk: Arc<Trunk>,
     /// Its section of the configuration.
     pub config: TrunkConfig,
+    targets: Arc<Targets>,
+}
+
+impl Lane {
+    /// The lane of this trunk, and of the further targets that its section names.
+    #[must_use]
+    pub fn new(trunk: Arc<Trunk>, config: TrunkConfig) -> Self {
+        let targets = Arc::new(Targets::new(config.targets(&trunk)));
+        Self {
+            trunk,
+            config,
+            targets,
+        }
+    }
 }
 
 /// The running worker of this process.
@@ -81,7 +99,8 @@ enum Active {
     Dialing {
         tenant: TenantId,
         control: mpsc::Sender<Control>,
-        ending: bool,
+        /// Why it is to end, once it was told to.
+        ending: Option<HangUpCause>,
     },
 }
 
@@ -185,7 +204,7 @@ impl Shared {
         if let Some(Active::Dialing {
             control, ending, ..
         }) = self.active().get_mut(&call_id)
-            && !*ending
+            && ending.is_none()
         {
             // Nobody listens any more: the call is over, and only its end is still being written. Who looks for calls to
             // end must not find it again and again.
@@ -193,7 +212,7 @@ impl Shared {
                 control.try_send(Control::HangUp { cause }),
                 Err(mpsc::error::TrySendError::Full(_))
             );
-            *ending = !full;
+            *ending = (!full).then_some(cause);
         }
     }
 

@@ -23,6 +23,9 @@ pub(super) struct Pace {
     bucket: Mutex<Bucket>,
     /// A token left somebody's hand.
     given_up: Notify,
+    /// One waits for the bucket, the others in the order in which they came: new calls and those that go on to another
+    /// target.
+    turn: tokio::sync::Mutex<()>,
 }
 
 struct Bucket {
@@ -32,7 +35,7 @@ struct Bucket {
     in_hand: u32,
 }
 
-/// The right to begin one call; in hand until its INVITE has left or never will.
+/// The right to begin one call, or to try its next target; in hand until its INVITE has left or never will.
 pub(super) struct Token(Arc<Pace>);
 
 impl Pace {
@@ -51,11 +54,13 @@ impl Pace {
             burst,
             bucket,
             given_up: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
         })
     }
 
-    /// Waits for the right to begin one call. One lane waits at a time.
+    /// Waits for the right to send one call's INVITE to one target.
     pub(super) async fn token(self: &Arc<Self>) -> Token {
+        let _turn = self.turn.lock().await;
         loop {
             match self.take() {
                 None => return Token(Arc::clone(self)),

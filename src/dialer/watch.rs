@@ -75,7 +75,7 @@ async fn cancel_covered(shared: &Arc<Shared>) -> Result<(), StoreError> {
         let tenant = match shared.active().get(&call_id) {
             Some(Active::Dialing {
                 tenant,
-                ending: false,
+                ending: None,
                 ..
             }) => tenant.clone(),
             _ => continue,
@@ -140,7 +140,7 @@ pub(super) async fn note(
 }
 
 /// An attempt of ours that is on record and not known here was committed without our hearing of it: nothing was sent
-/// (claim-7). It ends like one whose owner is gone (sweep-1).
+/// under it (claim-7). It ends like one whose owner is gone (sweep-1).
 async fn end_unsent(
     shared: &Shared,
     seen: &mut HashMap<AttemptId, Mono>,
@@ -162,7 +162,11 @@ async fn end_unsent(
         let Some(call) = store.read().await?.call_to_end(&tenant, call_id).await? else {
             continue;
         };
-        let outcome = Outcome::PermitExpired;
+        let outcome = match call.invite_time {
+            None => Outcome::PermitExpired,
+            // Not under this claim, but under one before it: to an earlier target, or before a challenge.
+            Some(_) => Outcome::InterruptedUnknown,
+        };
         let detail = EventDetail {
             outcome: Some(outcome),
             ..EventDetail::default()

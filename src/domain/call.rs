@@ -171,7 +171,7 @@ words! {
         Queued = "queued",
         /// The gate allowed it again and the attempt was recorded.
         Claimed = "claimed",
-        /// The first INVITE left.
+        /// The first INVITE to a target of the trunk left: once more for each further target that is tried.
         Inviting = "inviting",
         /// The far end works on it (100 or another provisional without ringing).
         Progress = "progress",
@@ -189,8 +189,9 @@ words! {
         OptOut = "opt_out",
         /// An INVITE left later than the barrier allows; the call is being cancelled.
         LateSend = "late_send",
-        /// What changes no state, its note says what: a terminal event after the outcome was fixed, or why the call is
-        /// being cancelled when nobody asked for it (with the decision, if the gate refused a further INVITE).
+        /// What changes no state, its note says what: a terminal event after the outcome was fixed, that the trunk's next
+        /// target is tried and why, or why the call is being cancelled when nobody asked for it (with the decision, if the
+        /// gate refused a further INVITE).
         Note = "note",
         /// The claim was refused.
         Denied = "denied",

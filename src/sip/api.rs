@@ -1,11 +1,13 @@
 //! What the module takes and gives: an invitation, a dialog's two channels, its events and its ending.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::config::Trunk;
+use super::outcome::judge_hang_up;
 use crate::domain::call::{Outcome, Retry};
 use crate::domain::time::Reading;
 use crate::policy::Permit;
@@ -28,6 +30,24 @@ pub struct Dialog {
     pub events: mpsc::Receiver<Happened>,
     /// Dropping it hangs up.
     pub control: mpsc::Sender<Control>,
+    /// Whether the far end was heard to ring.
+    pub rang: Rang,
+}
+
+/// Whether the far end has rung or answered, were it after the ending was told: nobody may be called by another way then.
+#[derive(Debug, Clone, Default)]
+pub struct Rang(Arc<AtomicBool>);
+
+impl Rang {
+    /// Whether it has by now.
+    #[must_use]
+    pub fn yet(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// What may be asked of a call under way.
@@ -148,6 +168,30 @@ pub struct Ending {
     pub by: EndedBy,
     /// Whether it was answered.
     pub answered: bool,
+}
+
+impl Ending {
+    /// An ending without a response behind it.
+    #[must_use]
+    pub fn plain(outcome: Outcome, retry: Retry, by: EndedBy) -> Self {
+        Self {
+            outcome,
+            retry,
+            code: None,
+            reason: None,
+            q850_cause: None,
+            retry_after: None,
+            by,
+            answered: false,
+        }
+    }
+
+    /// The end of a call that we gave up while no INVITE of it awaited an answer.
+    #[must_use]
+    pub fn hung_up(cause: HangUpCause) -> Self {
+        let (outcome, retry) = judge_hang_up(cause);
+        Self::plain(outcome, retry, EndedBy::Us)
+    }
 }
 
 /// Who ended a call.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use super::api::{Control, Dialog, EndedBy, Ending, Happened, Invite, SipEvent};
+use super::api::{Control, Dialog, EndedBy, Ending, Happened, Invite, Rang, SipEvent};
 use super::call::Limits;
 use super::config::SipConfig;
 use super::message::{Identity, Local};
@@ -66,6 +66,7 @@ pub(super) struct NewCall {
     /// The place of the ending, so that it is never left out.
     pub(super) last: mpsc::OwnedPermit<Happened>,
     pub(super) control: mpsc::Receiver<Control>,
+    pub(super) rang: Rang,
     /// The way back to the task for what comes through `control`.
     pub(super) back: mpsc::Sender<Command>,
 }
@@ -131,6 +132,7 @@ impl Endpoint {
         let dialog = Dialog {
             events: inbox,
             control,
+            rang: Rang::default(),
         };
         // The channel is new and empty: there is a place.
         let Ok(last) = events.clone().try_reserve_owned() else {
@@ -160,6 +162,7 @@ impl Endpoint {
             events,
             last,
             control: controls,
+            rang: dialog.rang.clone(),
             back: self.commands.clone(),
         };
         if let Err(error) = self.commands.try_send(Command::Dial(Box::new(call))) {
@@ -204,14 +207,8 @@ impl Shared {
     /// The ending of a call that was not taken.
     pub(super) fn refused(&self, outcome: Outcome, retry: Retry, reason: &str) -> Happened {
         let ending = Ending {
-            outcome,
-            retry,
-            code: None,
             reason: Some(reason.to_owned()),
-            q850_cause: None,
-            retry_after: None,
-            by: EndedBy::Us,
-            answered: false,
+            ..Ending::plain(outcome, retry, EndedBy::Us)
         };
         Happened {
             at: self.clock.read(),

@@ -25,7 +25,7 @@ mod uas;
 mod values;
 mod wire;
 
-pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, SipEvent};
+pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, Rang, SipEvent};
 pub use config::{Secret, SipConfig, Trunk};
 pub use endpoint::Endpoint;
 pub use sdp::{OFFER_BYTES_MAX, OfferProblem, check_offer};

@@ -80,8 +80,10 @@ pub(super) struct Evidence<'a> {
 
 /// Outcome and retry class.
 pub(super) fn judge(evidence: &Evidence<'_>) -> (Outcome, Retry) {
-    if let Some(own) = evidence.own {
-        return judge_own(own);
+    match evidence.own {
+        Some(Own::RingTimer) => return (Outcome::NoAnswer, Retry::Later),
+        Some(Own::HangUp(cause)) => return judge_hang_up(cause),
+        None => {}
     }
     let Signal::Code(code) = evidence.signal else {
         return if evidence.rang {
@@ -102,18 +104,15 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> (Outcome, Retry) {
     }
 }
 
-fn judge_own(own: Own) -> (Outcome, Retry) {
-    match own {
-        Own::RingTimer => (Outcome::NoAnswer, Retry::Later),
+/// What a call comes to that we end before an answer.
+pub(super) fn judge_hang_up(cause: HangUpCause) -> (Outcome, Retry) {
+    let retry = match cause {
         // As every orphan: what may have been sent is not dialed again from here.
-        Own::HangUp(HangUpCause::OptOut | HangUpCause::TakenForDead) => {
-            (Outcome::Canceled, Retry::Never)
-        }
-        Own::HangUp(HangUpCause::Drain) => (Outcome::Canceled, Retry::Later),
-        Own::HangUp(HangUpCause::Client | HangUpCause::Denied | HangUpCause::LateSend) => {
-            (Outcome::Canceled, Retry::None)
-        }
-    }
+        HangUpCause::OptOut | HangUpCause::TakenForDead => Retry::Never,
+        HangUpCause::Drain => Retry::Later,
+        HangUpCause::Client | HangUpCause::Denied | HangUpCause::LateSend => Retry::None,
+    };
+    (Outcome::Canceled, retry)
 }
 
 /// 603+: since 2026-03-25 United States providers tell of analytics-based blocking by it alone (90 FR 13416). The phrase

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::api::{Control, HangUpCause, Happened, SipEvent};
+use super::api::{Control, HangUpCause, Happened, Rang, SipEvent};
 use super::call::{Call, Input, Output, Write};
 use super::endpoint::{Command, NewCall, Shared};
 use super::socket::Datagrams;
@@ -29,6 +29,13 @@ const BACKLOG_MAX: usize = 1_024;
 const BURST_MAX: usize = 64;
 /// How often a clock that is moved by hand is looked at.
 const MANUAL_CLOCK_POLL: Duration = Duration::from_millis(5);
+/// A timer that is overdue by so much tells that the process stood still.
+const STOOD_STILL: Duration = Duration::from_millis(100);
+/// Datagrams that are read then before the timers run.
+const CATCH_UP_MAX: usize = 1_024;
+
+/// A timer is long overdue.
+struct StoodStill;
 
 struct Slot {
     call: Call,
@@ -37,6 +44,7 @@ struct Slot {
     events: Option<mpsc::Sender<Happened>>,
     /// The place of the ending.
     last: Option<mpsc::OwnedPermit<Happened>>,
+    rang: Rang,
     wake: Option<Mono>,
     forwarder: AbortHandle,
 }
@@ -76,7 +84,15 @@ impl Task {
         let mut open = true;
         let mut buffer = vec![0; 65_536];
         while open || !self.slots.is_empty() {
-            let wait = self.run_timers();
+            let wait = match self.run_timers(STOOD_STILL) {
+                Ok(wait) => wait,
+                Err(StoodStill) => {
+                    // What arrived meanwhile is heard before anything is given up for silence; the runtime has to see it first.
+                    tokio::task::yield_now().await;
+                    (0..CATCH_UP_MAX / BURST_MAX).all(|_| self.receive(&mut buffer));
+                    self.run_timers(Duration::MAX).unwrap_or_default()
+                }
+            };
             let full = !self.backlog.is_empty() || !self.blocked.is_empty();
             tokio::select! {
                 // Always in this order, so that a run can be repeated and a flood of datagrams cannot keep a CANCEL from being
@@ -90,24 +106,29 @@ impl Task {
                     self.flush();
                 },
                 ready = poll_fn(|context| self.socket.poll_readable(context)) => if ready.is_ok() {
-                    self.receive(&mut buffer);
+                    let _ = self.receive(&mut buffer);
                 },
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
             }
         }
     }
 
-    /// Runs what is due and tells how long nothing else will be.
-    fn run_timers(&mut self) -> Option<Duration> {
+    /// Runs what is due and tells how long nothing else will be; unless something is overdue by so much.
+    fn run_timers(&mut self, overdue: Duration) -> Result<Option<Duration>, StoodStill> {
         loop {
             let now = self.clock.read().mono;
-            let (at, key) = self.timers.first().copied()?;
+            let Some((at, key)) = self.timers.first().copied() else {
+                return Ok(None);
+            };
             if at > now {
                 let wait = at.since(now);
-                return Some(match self.clock.is_moved_unseen() {
+                return Ok(Some(match self.clock.is_moved_unseen() {
                     false => wait,
                     true => wait.min(MANUAL_CLOCK_POLL),
-                });
+                }));
+            }
+            if now.since(at) >= overdue {
+                return Err(StoodStill);
             }
             self.timers.remove(&(at, key));
             if let Some(slot) = self.slots.get_mut(&key) {
@@ -148,6 +169,7 @@ impl Task {
             call_id,
             events: Some(new.events),
             last: Some(new.last),
+            rang: new.rang,
             wake: None,
             forwarder,
         };
@@ -155,18 +177,20 @@ impl Task {
         self.step(key, Input::Start);
     }
 
-    fn receive(&mut self, buffer: &mut [u8]) {
+    /// Reads what is there, and tells whether there may be more.
+    fn receive(&mut self, buffer: &mut [u8]) -> bool {
         for _ in 0..BURST_MAX {
             match self.socket.try_recv_from(buffer) {
                 Ok((length, source)) => {
                     let datagram = buffer.get(..length).unwrap_or_default();
                     self.on_datagram(datagram, source);
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
                 // A report that an earlier datagram found nobody; its transaction's timer decides.
                 Err(_) => {}
             }
         }
+        true
     }
 
     fn on_datagram(&mut self, datagram: &[u8], source: SocketAddr) {
@@ -197,6 +221,9 @@ impl Task {
         if let Some(slot) = self.slots.get_mut(&key) {
             let mut outputs = Vec::new();
             slot.call.step(input, now, &mut outputs);
+            if slot.call.has_rung() {
+                slot.rang.set();
+            }
             self.carry_out(key, outputs);
         }
     }

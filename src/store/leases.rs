@@ -359,8 +359,7 @@ impl Tx {
     }
 
     /// Ends the old attempt as superseded and hands its call to the new one (claim-5); false = it was not ours any more,
-    /// and the transaction must not be committed. The call stays claimed: nobody may lease a call that may have been
-    /// sent.
+    /// or somebody asked to end it. The call stays claimed: nobody may lease a call that may have been sent.
     pub async fn fence_again(
         &mut self,
         call_id: CallId,
@@ -372,7 +371,7 @@ impl Tx {
             "UPDATE attempts SET outcome = 'superseded', permit_open = FALSE, end_time = $2
             WHERE attempt_id = $1 AND outcome IS NULL";
         const HAND: &str = "UPDATE calls SET attempt_id = $3
-            WHERE call_id = $1 AND queue_state = 'claimed' AND attempt_id = $2";
+            WHERE call_id = $1 AND queue_state = 'claimed' AND attempt_id = $2 AND NOT hang_up_requested";
         // Calls before attempts, everywhere; what decides are the counts of the two updates.
         let handed = on!(self, |conn| sqlx::query(HAND)
             .bind(call_id.0)

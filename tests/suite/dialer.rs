@@ -1,5 +1,7 @@
 //! The worker against a carrier that speaks real SIP: the pace and the channels of a trunk, measured where they count.
 
+mod failover;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,10 +53,7 @@ async fn run(
         target: carrier.addr(),
         ..limits
     };
-    let lane = Lane {
-        trunk: config.trunk("carrier").unwrap(),
-        config,
-    };
+    let lane = Lane::new(config.trunk("carrier").unwrap(), config);
     let dialer = Dialer::start(
         bench.gate.clone(),
         endpoint,

@@ -272,6 +272,7 @@ async fn an_opt_out_or_a_client_that_goes_away_cancels_what_rings() {
     let Dialog {
         mut events,
         control,
+        ..
     } = call.dialog;
     drop(control);
     let last = timeout(PATIENCE, events.recv()).await.unwrap();

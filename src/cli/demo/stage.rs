@@ -137,10 +137,7 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
         },
         pack: Arc::new(RulesConfig::default().load()?),
         log: LogConfig::default(),
-        lanes: vec![Lane {
-            trunk,
-            config: trunk_config,
-        }],
+        lanes: vec![Lane::new(trunk, trunk_config)],
         campaigns: vec![campaign],
     })
 }

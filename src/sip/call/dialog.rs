@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 
 use rsip::Header;
 
-use super::{
-    Call, EndedBy, Mono, Outcome, Output, Retry, SipEvent, State, plain_ending, reason_of,
-};
+use super::{Call, EndedBy, Mono, Outcome, Output, Retry, SipEvent, State, reason_of};
 use crate::sip::api::Ending;
 use crate::sip::auth::Auth;
 use crate::sip::message::{InDialog, Remote, reason_header};
@@ -116,7 +114,7 @@ impl Call {
                 let ending = Ending {
                     code: Some(code),
                     answered: true,
-                    ..plain_ending(Outcome::AnsweredAfterCancel, Retry::None, EndedBy::Us)
+                    ..Ending::plain(Outcome::AnsweredAfterCancel, Retry::None, EndedBy::Us)
                 };
                 self.end(ending, now, out);
             }
@@ -155,7 +153,7 @@ impl Call {
         let ending = Ending {
             code: Some(code),
             answered: true,
-            ..plain_ending(Outcome::MediaIncompatible, Retry::Fix, EndedBy::Us)
+            ..Ending::plain(Outcome::MediaIncompatible, Retry::Fix, EndedBy::Us)
         };
         self.end(ending, now, out);
     }
@@ -200,7 +198,7 @@ impl Call {
             code: Some(200),
             q850_cause,
             answered: true,
-            ..plain_ending(Outcome::Answered, Retry::None, by)
+            ..Ending::plain(Outcome::Answered, Retry::None, by)
         };
         self.end(ending, now, out);
     }

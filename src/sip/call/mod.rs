@@ -280,6 +280,11 @@ impl Call {
         self.invite.progress == Progress::Proceeding
     }
 
+    /// Whether the far end has rung or answered, at any time.
+    pub(super) fn has_rung(&self) -> bool {
+        self.rang || !self.legs.is_empty()
+    }
+
     /// Whether nothing more can come of it and it may be forgotten.
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Over && self.deadlines.linger.is_none()
@@ -383,7 +388,7 @@ impl Call {
     /// The end for want of a permit: as far as the callee is concerned nothing was sent.
     fn end_without_permit(&mut self, now: Mono, out: &mut Vec<Output>) {
         self.end(
-            plain_ending(Outcome::PermitExpired, Retry::None, EndedBy::Timeout),
+            Ending::plain(Outcome::PermitExpired, Retry::None, EndedBy::Timeout),
             now,
             out,
         );
@@ -425,20 +430,6 @@ impl Call {
     fn note(&mut self, code: Option<u16>, text: &str, out: &mut Vec<Output>) {
         let text = text.to_owned();
         self.report(SipEvent::Note { code, text }, out);
-    }
-}
-
-/// An ending without a response behind it.
-fn plain_ending(outcome: Outcome, retry: Retry, by: EndedBy) -> Ending {
-    Ending {
-        outcome,
-        retry,
-        code: None,
-        reason: None,
-        q850_cause: None,
-        retry_after: None,
-        by,
-        answered: false,
     }
 }
 

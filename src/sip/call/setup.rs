@@ -154,7 +154,9 @@ impl Call {
         self.invite.repeat = None;
         self.deadlines.response = None;
         if self.own.is_some() || self.state == State::Over {
-            // CANCEL waited for this: RFC 3261 section 9.1. A call given up for silence must not ring either.
+            // CANCEL waited for this: RFC 3261 section 9.1. A call given up for silence must not ring either, and if it did for
+            // a moment, its owner is not to try another way.
+            self.rang |= (180..190).contains(&code);
             return self.send_cancel(now, out);
         }
         let patience = self.id.trunk.ring_timeout.max(Trunk::RING_TIMEOUT_MIN);

@@ -1,5 +1,7 @@
 //! What the endpoint's task does by itself, on a real socket, when nobody listens to a call.
 
+use std::task::{Context, Poll};
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::phone::Phone;
@@ -64,6 +66,7 @@ impl Line {
             events,
             last,
             control: controls,
+            rang: Rang::default(),
             back: endpoint.commands.clone(),
         };
         assert!(endpoint.admit());
@@ -92,23 +95,26 @@ impl Line {
     }
 
     async fn ring(&self, invite: &str, source: SocketAddr) {
-        let of = |name: &str| {
-            let line = invite.lines().find(|line| line.starts_with(name));
-            line.unwrap().to_owned()
-        };
-        let tagged = of("To:") + ";tag=theirs";
-        let ringing = format!(
-            "SIP/2.0 180 Ringing\r\n{}\r\n{}\r\n{tagged}\r\n{}\r\n{}\r\nContent-Length: 0\r\n\r\n",
-            of("Via:"),
-            of("From:"),
-            of("Call-ID:"),
-            of("CSeq:"),
-        );
         self.carrier
-            .send_to(ringing.as_bytes(), source)
+            .send_to(ringing(invite).as_bytes(), source)
             .await
             .unwrap();
     }
+}
+
+fn ringing(invite: &str) -> String {
+    let of = |name: &str| {
+        let line = invite.lines().find(|line| line.starts_with(name));
+        line.unwrap().to_owned()
+    };
+    let tagged = of("To:") + ";tag=theirs";
+    format!(
+        "SIP/2.0 180 Ringing\r\n{}\r\n{}\r\n{tagged}\r\n{}\r\n{}\r\nContent-Length: 0\r\n\r\n",
+        of("Via:"),
+        of("From:"),
+        of("Call-ID:"),
+        of("CSeq:"),
+    )
 }
 
 /// What became of whoever should read a call's events.
@@ -150,4 +156,73 @@ async fn an_invite_within_the_wait_rings_though_nobody_reads_of_it() {
         line.ring(&invite, source).await;
         assert_eq!(line.hear().await, None);
     }
+}
+
+/// A socket of which nobody says that there is something to read: the task only finds it if it looks.
+#[derive(Debug)]
+struct Unannounced {
+    sent: mpsc::UnboundedSender<String>,
+    heard: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+const CARRIER: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 5060);
+
+impl Datagrams for Unannounced {
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        Ok(SocketAddr::from(([192, 0, 2, 2], 5060)))
+    }
+
+    fn poll_readable(&self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_writable(&self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn try_recv_from(&self, buffer: &mut [u8]) -> std::io::Result<(usize, SocketAddr)> {
+        let next = self.heard.lock().unwrap().pop();
+        let text = next.ok_or(std::io::ErrorKind::WouldBlock)?;
+        buffer[..text.len()].copy_from_slice(text.as_bytes());
+        Ok((text.len(), CARRIER))
+    }
+
+    fn try_send_to(&self, bytes: &[u8], _: SocketAddr) -> std::io::Result<usize> {
+        let _ = self.sent.send(String::from_utf8(bytes.to_vec()).unwrap());
+        Ok(bytes.len())
+    }
+}
+
+/// A process that was stopped would else give up for silence what has long been ringing, and call by another target.
+#[tokio::test]
+async fn what_arrived_while_the_process_stood_still_is_heard_before_its_timers() {
+    let clock = ManualClock::at(Micros(1_000_000_000));
+    let time = Clock::Manual(Arc::clone(&clock));
+    let (sent, mut wire) = mpsc::unbounded_channel();
+    let heard = Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let socket = Unannounced {
+        sent,
+        heard: Arc::clone(&heard),
+    };
+    let endpoint = Endpoint::over(Box::new(socket), &SipConfig::default(), time.clone()).unwrap();
+    let [to, from] = ["+14045550141", "+14045550142"].map(|text| Phone::parse(text).unwrap());
+    let invite = Invite {
+        sip_call_id: endpoint.new_call_id(),
+        trunk: Arc::new(Trunk::new("t", CARRIER, "carrier.example")),
+        sdp_offer: b"v=0\r\n".to_vec(),
+    };
+    let permit = Permit::for_test(to, Some(from), time.read());
+    let mut dialog = endpoint.dial(permit, invite);
+    let invite = wire.recv().await.unwrap();
+    heard.lock().unwrap().push(ringing(&invite));
+    clock.advance(Duration::from_secs(10));
+    let mut told = Vec::new();
+    while !matches!(told.last(), Some(SipEvent::Ringing { .. })) {
+        let next = tokio::time::timeout(Duration::from_secs(10), dialog.events.recv()).await;
+        told.push(next.unwrap().expect("nothing follows").event);
+    }
+    assert!(dialog.rang.yet());
+    let ended = |event: &SipEvent| matches!(event, SipEvent::Ended(_));
+    assert!(!told.iter().any(ended), "{told:?}");
 }

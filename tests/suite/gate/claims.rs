@@ -13,6 +13,7 @@ on_both! {
     a_campaign_that_is_gone_dials_nothing,
     a_further_claim_ends_the_old_attempt_and_counts_once,
     a_further_claim_after_an_opt_out_is_refused,
+    a_further_claim_of_a_call_that_somebody_hung_up_is_lost,
     p11_caps_count_the_person_over_all_their_numbers_and_at_once,
 }
 
@@ -305,6 +306,21 @@ mod tests {
             bench.call(leased.call.call_id).await.state,
             CallState::Claimed
         );
+        bench.ended(&leased, old).await;
+    }
+
+    /// The wish is on record before its owner has heard of it.
+    pub async fn a_further_claim_of_a_call_that_somebody_hung_up_is_lost(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (leased, _permit, old) = bench.claimed(ANNA).await;
+        let (call, tenant) = (leased.call.call_id, TenantId::default());
+        let mut tx = bench.store.write().await;
+        let asked = tx.request_hang_up(&tenant, call, bench.now()).await;
+        assert_eq!(asked.unwrap(), Some(CallState::Claimed));
+        tx.commit().await.unwrap();
+        let claimed = bench.gate.claim(bench.claim(&leased, Some(old))).await;
+        assert!(matches!(claimed.unwrap(), Claimed::Lost));
+        assert_eq!(bench.call(call).await.attempt_id, Some(old));
         bench.ended(&leased, old).await;
     }
 

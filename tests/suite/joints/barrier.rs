@@ -24,6 +24,7 @@ const MIX: Mix = Mix {
     aimed: 40,
 };
 const CLIENTS: usize = 10;
+/// Ten of each way in which the first target fails, or does not.
 const PEOPLE: usize = 50;
 /// Longer than a node's clock is ever moved.
 const GOOD_FOR: Duration = Duration::from_secs(900);

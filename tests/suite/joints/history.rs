@@ -101,6 +101,7 @@ fn one_call() -> History {
     History {
         operations: vec![operation("agent", "r1", wish(), 10, end)],
         packets: vec![packet(30, "INVITE"), packet(40, "486"), packet(45, "ACK")],
+        lossless: true,
         stored: Stored {
             decisions: vec![decision("d1", "place"), decision("d2", "claim")],
             attempts: vec![attempt("a1", "d2", "busy")],
@@ -211,6 +212,47 @@ fn challenged() -> History {
     history
 }
 
+/// The first target refuses at 40; under a claim of its own the call goes on to the next, and is busy there.
+fn went_on() -> History {
+    let mut history = one_call();
+    history.stored.attempts = vec![
+        attempt("a1", "d2", "superseded"),
+        Attempt {
+            sip_call_id: "w2".to_owned(),
+            claimed: Some(at(60)),
+            ..attempt("a2", "d3", "busy")
+        },
+    ];
+    let again = Decision {
+        id: "d3".to_owned(),
+        ..history.stored.decisions[1].clone()
+    };
+    history.stored.decisions.push(again);
+    history.stored.entries = vec![
+        entry("decision", "d1"),
+        entry("claim", "d2"),
+        entry("claim", "d3"),
+        entry("outcome", "a2"),
+    ];
+    history.packets = vec![
+        packet(30, "INVITE"),
+        packet(40, "503"),
+        packet(45, "ACK"),
+        next(70, "INVITE"),
+        next(80, "486"),
+    ];
+    history
+}
+
+/// At the next target.
+fn next(millis: u64, what: &str) -> Packet {
+    Packet {
+        call_id: "w2".to_owned(),
+        branch: "b9".to_owned(),
+        ..packet(millis, what)
+    }
+}
+
 #[track_caller]
 fn passes(history: &History) {
     let told: Vec<String> = check(history).iter().map(ToString::to_string).collect();
@@ -247,6 +289,7 @@ fn good_histories_pass() {
         opted_out(),
         lifted(),
         challenged(),
+        went_on(),
     ] {
         passes(&history);
     }
@@ -304,6 +347,30 @@ fn good_histories_that_look_bad_pass() {
         it.operations
             .push(operation("agent", "r3", consent, 70, End::Unknown));
         it.packets.push(packet(100, "INVITE"));
+    }));
+    // The next target's turn after three seconds of silence, and a ring at the first one long after that.
+    passes(&but(went_on(), |it| {
+        it.packets = vec![
+            packet(30, "INVITE"),
+            packet(540, "INVITE"),
+            next(3_050, "INVITE"),
+            next(3_060, "180"),
+            packet(4_500, "180"),
+            packet(4_510, "CANCEL"),
+            packet(4_520, "487"),
+            next(5_000, "486"),
+        ];
+        it.stored.attempts[1].claimed = Some(at(3_040));
+    }));
+    // A ring that crosses the INVITE on its way.
+    passes(&but(went_on(), |it| {
+        it.packets = vec![
+            packet(30, "INVITE"),
+            packet(3_049, "180"),
+            next(3_050, "INVITE"),
+            packet(3_055, "CANCEL"),
+        ];
+        it.stored.attempts[1].claimed = Some(at(3_040));
     }));
     // The same answer twice, an error that says that nothing was done, and a lift that was one already.
     passes(&but(lifted(), |it| {
@@ -734,6 +801,83 @@ fn p08_a_second_call_on_the_wire_is_seen() {
                 call: "c2".to_owned(),
                 ..attempt("a2", "d9", "busy")
             });
+        }),
+    );
+}
+
+#[test]
+fn p01_a_next_target_without_a_claim_of_its_own_is_seen() {
+    // Nobody claimed it.
+    breaks(
+        "P-01",
+        &[],
+        &but(went_on(), |it| {
+            drop(it.stored.attempts.remove(1));
+            drop(it.stored.decisions.remove(2));
+            drop(it.stored.entries.remove(2));
+            it.stored.entries[2] = entry("outcome", "a1");
+            it.stored.attempts[0].outcome = Some("congestion".to_owned());
+        }),
+    );
+    // It leaves before its claim.
+    breaks(
+        "P-01",
+        &[],
+        &but(went_on(), |it| it.stored.attempts[1].claimed = Some(at(75))),
+    );
+    // The claim was refused.
+    breaks(
+        "P-01",
+        &[],
+        &but(went_on(), |it| it.stored.decisions[2].allow = false),
+    );
+    // Under the Call-ID of the first claim.
+    breaks(
+        "P-08",
+        &[],
+        &but(went_on(), |it| {
+            it.packets[3].call_id = "w1".to_owned();
+            it.packets[4].call_id = "w1".to_owned();
+        }),
+    );
+}
+
+#[test]
+fn p03_a_next_target_behind_an_opt_out_is_seen() {
+    breaks(
+        "P-03",
+        &[],
+        &but(went_on(), |it| {
+            let opted = opted_out();
+            it.operations.push(opt_out("r2", 45, ok(55, "s1")));
+            it.stored.requests.push(opted.stored.requests[1].clone());
+            it.stored.suppressions = opted.stored.suppressions;
+            it.stored.entries.push(entry("suppression.created", "s1"));
+        }),
+    );
+}
+
+#[test]
+fn p08_a_next_target_out_of_turn_is_seen() {
+    let bad = |change: fn(&mut History)| breaks("P-08", &[], &but(went_on(), change));
+    // The first target is sent to again; it had rung; the person was busy; it had not had its time; another node went on.
+    bad(|it| it.packets.push(packet(90, "INVITE")));
+    bad(|it| {
+        it.packets[1] = packet(1_400, "503");
+        it.packets[3].at = at(1_450);
+        it.packets[4].at = at(1_460);
+        it.packets.insert(1, packet(35, "180"));
+        it.stored.attempts[1].claimed = Some(at(1_440));
+    });
+    bad(|it| it.packets[1].what = "486".to_owned());
+    bad(|it| drop(it.packets.remove(1)));
+    bad(|it| it.packets[3].node = 5062);
+    // Both claims have an outcome.
+    breaks(
+        "P-08",
+        &["P-04", "P-16"],
+        &but(went_on(), |it| {
+            it.stored.attempts[0].outcome = Some("congestion".to_owned());
         }),
     );
 }

@@ -276,6 +276,14 @@ pub fn figures(history: &History) -> String {
             .filter(|packet| !packet.sent && packet.what == "INVITE")
     };
     let dialed: HashSet<&str> = invites().map(|packet| packet.call_id.as_str()).collect();
+    let mut targets: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for attempt in &history.stored.attempts {
+        if dialed.contains(attempt.sip_call_id.as_str()) {
+            let ids = targets.entry(&attempt.call).or_default();
+            ids.insert(&attempt.sip_call_id);
+        }
+    }
+    let went_on = targets.values().filter(|ids| ids.len() > 1).count();
     let acknowledged = |wanted: fn(&Wish) -> bool| {
         let ok = |each: &&Operation| wanted(&each.wish) && matches!(each.end, End::Ok { .. });
         history.operations.iter().filter(ok).count()
@@ -292,14 +300,14 @@ pub fn figures(history: &History) -> String {
         .count();
     format!(
         "{} tries ({unknown} without an answer, {refused} refused), {} opt-outs and {} lifts acknowledged, {} answers to place; \
-         {} calls, {} claims, {} dialed with {} INVITE datagrams; {} datagrams in all",
+         {} calls, {} claims, {} dialed with {} INVITE datagrams, {went_on} calls went on to the next target; {} datagrams in all",
         history.operations.len(),
         acknowledged(|wish| matches!(wish, Wish::OptOut { .. })),
         acknowledged(|wish| matches!(wish, Wish::Lift { .. })),
         acknowledged(|wish| matches!(wish, Wish::Place { .. })),
         history.stored.calls.len(),
         history.stored.attempts.len(),
-        dialed.len(),
+        targets.len(),
         invites().count(),
         history.packets.len(),
     )

@@ -1,11 +1,14 @@
 //! The callee of the runs: a UDP socket of its own that writes every datagram down, in the order of its queue and with one
 //! monotonic time, and plays a part that the last digit of the called number names. It shares nothing with `dialgate::sip`.
 //!
+//! It is reached at two addresses, the trunk's target and the next one, and has one queue for both, so that nothing is ever
+//! written down in another order than it was sent. At the first it may fail, as the digit before the last says: [`Failing`].
+//!
 //! An acknowledgement gets its time from here too: [`Sink::mark`] puts a datagram into the same queue. What stands behind
 //! it there was sent later; what the machine's scheduler does to the reader does not matter.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,6 +60,38 @@ impl Part {
     }
 }
 
+/// What becomes of an INVITE at the trunk's first target; at the second the part is always played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failing {
+    /// The part is played.
+    Never,
+    /// 503.
+    Refuses,
+    /// Nothing, until long after the caller has gone on: then it rings, and is to be cancelled.
+    Silent,
+    /// 503 when the permit is over.
+    RefusesLate,
+    /// It rings, and then 503: nobody may go on from there.
+    RingsAndRefuses,
+}
+
+impl Failing {
+    pub fn of(number: &str) -> Self {
+        let rings_on = matches!(Part::of(number), Part::Rings | Part::AnswersCancelled);
+        match number.as_bytes().iter().rev().nth(1) {
+            Some(b'1') => Self::Refuses,
+            Some(b'2') => Self::Silent,
+            Some(b'3') => Self::RefusesLate,
+            // Those who ring until they are cancelled are there to be cancelled.
+            Some(b'4') if !rings_on => Self::RingsAndRefuses,
+            _ => Self::Never,
+        }
+    }
+}
+
+/// Where the socket is reached as the trunk's next target.
+const NEXT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
 /// The machine's monotonic clock: the one clock of a run.
 pub fn now() -> At {
     Clock::Real.read().mono.0
@@ -68,6 +103,8 @@ type Rings = Mutex<HashMap<String, usize>>;
 
 pub struct Sink {
     pub addr: SocketAddr,
+    /// The same socket as the trunk's next target.
+    pub next: SocketAddr,
     marker: tokio::net::UdpSocket,
     packets: Arc<Mutex<Vec<Packet>>>,
     rings: Arc<Rings>,
@@ -84,10 +121,12 @@ impl Drop for Sink {
 
 impl Sink {
     pub async fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let addr = socket.local_addr().unwrap();
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let sink = Self {
             addr,
+            next: SocketAddr::from((NEXT, port)),
             marker: tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap(),
             packets: Arc::default(),
             rings: Arc::default(),
@@ -149,6 +188,8 @@ impl Sink {
 #[derive(Debug, Clone)]
 pub struct Message {
     pub what: String,
+    /// Of a request: whom it is for, with the host of the target it went to.
+    pub uri: String,
     pub headers: Vec<(String, String)>,
 }
 
@@ -157,9 +198,9 @@ impl Message {
         let head = text.split("\r\n\r\n").next()?;
         let mut lines = head.lines();
         let mut first = lines.next()?.split(' ');
-        let what = match first.next()? {
-            "SIP/2.0" => first.next()?,
-            method => method,
+        let (what, uri) = match first.next()? {
+            "SIP/2.0" => (first.next()?, ""),
+            method => (method, first.next()?),
         };
         let header = |line: &str| {
             let (name, value) = line.split_once(':')?;
@@ -168,6 +209,7 @@ impl Message {
         let headers = lines.filter_map(header).collect();
         Some(Self {
             what: what.to_owned(),
+            uri: uri.to_owned(),
             headers,
         })
     }
@@ -205,6 +247,7 @@ impl Message {
 
 struct Leg {
     part: Part,
+    failing: Failing,
     /// The INVITE under way.
     invite: Message,
     node: SocketAddr,
@@ -221,6 +264,9 @@ enum Next {
     Answer,
     HangUp,
     Challenge,
+    Refuse,
+    /// Though nothing was said so far.
+    RingLate,
 }
 
 struct Callee {
@@ -295,8 +341,14 @@ impl Callee {
     fn invited(&mut self, invite: &Message, node: SocketAddr, at: At) {
         let call_id = invite.get("call-id").to_owned();
         self.tags += 1;
+        let number = invite.number("to");
+        let is_next = invite.uri.contains(&format!("@{NEXT}"));
         let fresh = Leg {
-            part: Part::of(&invite.number("to")),
+            part: Part::of(&number),
+            failing: match is_next {
+                true => Failing::Never,
+                false => Failing::of(&number),
+            },
             invite: invite.clone(),
             node,
             tag: format!("callee{}", self.tags),
@@ -307,7 +359,8 @@ impl Callee {
         let leg = self.calls.entry(call_id.clone()).or_insert(fresh);
         leg.heard += 1;
         if leg.invite.branch() == invite.branch() {
-            if leg.heard > 1 && leg.part != Part::HardOfHearing {
+            let plays = leg.failing == Failing::Never;
+            if leg.heard > 1 && !(plays && leg.part == Part::HardOfHearing) {
                 return self.repeat(&call_id);
             }
         } else {
@@ -315,26 +368,42 @@ impl Callee {
             leg.said = None;
         }
         let trusted = !invite.get("proxy-authorization").is_empty();
-        let heard = leg.heard;
-        match (leg.part, trusted) {
+        let (heard, part) = (leg.heard, leg.part);
+        match leg.failing {
+            Failing::Never => self.play(part, trusted, heard, &call_id, at),
+            Failing::Refuses => self.respond(&call_id, 503, "Service Unavailable"),
+            Failing::Silent => self.later(at, 4_500, &call_id, Next::RingLate),
+            Failing::RefusesLate => {
+                self.respond(&call_id, 100, "Trying");
+                self.later(at, 1_700, &call_id, Next::Refuse);
+            }
+            Failing::RingsAndRefuses => {
+                self.ring(&call_id);
+                self.later(at, 1_300, &call_id, Next::Refuse);
+            }
+        }
+    }
+
+    fn play(&mut self, part: Part, trusted: bool, heard: u32, call_id: &str, at: At) {
+        match (part, trusted) {
             (Part::Silent, _) => {}
             (Part::HardOfHearing, _) if heard == 1 => {}
-            (Part::HardOfHearing, _) if heard > 2 => self.repeat(&call_id),
+            (Part::HardOfHearing, _) if heard > 2 => self.repeat(call_id),
             (Part::Busy, _) | (Part::ChallengesBusy, true) => {
-                self.respond(&call_id, 486, "Busy Here")
+                self.respond(call_id, 486, "Busy Here")
             }
-            (Part::Tries, _) => self.respond(&call_id, 100, "Trying"),
+            (Part::Tries, _) => self.respond(call_id, 100, "Trying"),
             (Part::Challenges | Part::ChallengesBusy, false) => {
-                self.respond(&call_id, 407, "Proxy Authentication Required");
+                self.respond(call_id, 407, "Proxy Authentication Required");
             }
             (Part::ChallengesLate, false) => {
-                self.respond(&call_id, 100, "Trying");
-                self.later(at, 1_700, &call_id, Next::Challenge);
+                self.respond(call_id, 100, "Trying");
+                self.later(at, 1_700, call_id, Next::Challenge);
             }
-            (Part::Rings | Part::AnswersCancelled, _) => self.ring(&call_id),
+            (Part::Rings | Part::AnswersCancelled, _) => self.ring(call_id),
             (Part::Answers | Part::HardOfHearing | Part::Challenges | Part::ChallengesLate, _) => {
-                self.ring(&call_id);
-                self.later(at, 120, &call_id, Next::Answer);
+                self.ring(call_id);
+                self.later(at, 120, call_id, Next::Answer);
             }
         }
     }
@@ -400,7 +469,10 @@ impl Callee {
                 continue;
             };
             let waiting = leg.said.is_some_and(|(code, _)| code < 200) && !leg.over;
+            let silent = leg.said.is_none();
             match next {
+                Next::Refuse if waiting => self.respond(&call_id, 503, "Service Unavailable"),
+                Next::RingLate if silent => self.respond(&call_id, 180, "Ringing"),
                 Next::Answer if waiting => self.respond(&call_id, 200, "OK"),
                 Next::Challenge if waiting => {
                     self.respond(&call_id, 407, "Proxy Authentication Required")

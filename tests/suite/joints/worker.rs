@@ -48,10 +48,7 @@ impl Worker {
         };
         let endpoint = Endpoint::bind(&sip, clock.clone()).await.unwrap();
         let trunk = TrunkConfig::towards(carrier.addr());
-        let lane = Lane {
-            trunk: trunk.trunk("carrier").unwrap(),
-            config: trunk,
-        };
+        let lane = Lane::new(trunk.trunk("carrier").unwrap(), trunk);
         let dialer = Dialer::start(bench.gate.clone(), endpoint, vec![lane], config, clock);
         Self {
             bench,

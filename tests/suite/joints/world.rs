@@ -232,7 +232,7 @@ fn configuration(
     grpc_port: u16,
     sip_port: u16,
 ) -> String {
-    let (folder, target) = (folder.display(), sink.addr);
+    let (folder, target, next) = (folder.display(), sink.addr, sink.next);
     let [first, second] = CALLER_IDS;
     format!(
         r#"
@@ -252,6 +252,7 @@ format = "json"
 filter = "info"
 [trunk.carrier]
 target = "{target}"
+fallback_targets = ["{next}"]
 username = "dialgate"
 password_file = "{folder}/trunk.password"
 ring_timeout_seconds = 15

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::world::CARRIERS;
 use crate::joints::rng::Rng;
 use crate::joints::sink::Message;
 
@@ -77,6 +78,8 @@ enum Next {
 
 pub struct Carrier {
     rng: Rng,
+    /// How the target fails that is not its trunk's last.
+    failing: Rng,
     calls: BTreeMap<String, Leg>,
     due: BTreeMap<(Duration, u64), (String, u32, Next)>,
     made: u64,
@@ -87,6 +90,7 @@ impl Carrier {
     pub fn new(seed: u64) -> Self {
         Self {
             rng: Rng::new(seed, 2),
+            failing: Rng::new(seed, 6),
             calls: BTreeMap::new(),
             due: BTreeMap::new(),
             made: 0,
@@ -189,6 +193,42 @@ impl Carrier {
         }
     }
 
+    /// A call at the target that fails now and then: it refuses, or says nothing, or nothing until it is given up.
+    fn script_at(&mut self, home: SocketAddr) -> Script {
+        let script = self.script();
+        if home != CARRIERS[0].parse().unwrap() {
+            return script;
+        }
+        let rng = &mut self.failing;
+        let silent = Script {
+            challenge: None,
+            trying: false,
+            ring: None,
+            end: End::Never,
+            ..script.clone()
+        };
+        match rng.below(100) {
+            0..12 => Script {
+                end: End::Refuse(503, "Service Unavailable"),
+                end_after: rng.millis(0, 2_400),
+                ..silent
+            },
+            12..18 => Script {
+                trying: true,
+                end: End::Refuse(500, "Server Internal Error"),
+                end_after: rng.millis(1_000, 4_000),
+                ..silent
+            },
+            18..22 => silent,
+            22..26 => Script {
+                ring: Some(rng.millis(2_300, 4_000)),
+                end: script.end,
+                ..silent
+            },
+            _ => script,
+        }
+    }
+
     fn invited(&mut self, now: Duration, home: SocketAddr, node: SocketAddr, invite: Message) {
         let call_id = invite.get("call-id").to_owned();
         if let Some(leg) = self.calls.get(&call_id)
@@ -202,7 +242,7 @@ impl Carrier {
         let round = self.calls.get(&call_id).map_or(0, |leg| leg.round + 1);
         let script = match self.calls.get(&call_id) {
             Some(leg) => leg.script.clone(),
-            None => self.script(),
+            None => self.script_at(home),
         };
         self.made += 1;
         let trusted = !invite.get("proxy-authorization").is_empty();

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::node::{BEGINNING, BURST, PER_SECOND};
 use super::workload::{Load, Person};
-use super::world::NODES;
+use super::world::{NEXT, NODES, trunk_of};
 use crate::joints::sink::Message;
 use crate::support::history::{
     self, Attempt, Call, Decision, End, Entry, Operation, Stored, Subject, Wish,
@@ -193,6 +193,8 @@ pub struct Checks {
     pub beyond: Vec<(String, (usize, u64))>,
     pub wrong: Vec<String>,
     pub invites: usize,
+    /// Calls that were dialed at a trunk's second target.
+    pub went_on: usize,
 }
 
 impl Checks {
@@ -216,6 +218,7 @@ impl Checks {
             beyond: Vec::new(),
             wrong: Vec::new(),
             invites: 0,
+            went_on: 0,
         }
     }
 
@@ -293,7 +296,9 @@ impl Checks {
             wrong.extend(self.covered(&to, &what));
         }
         if self.seen.insert(call_id.to_owned()) {
-            wrong.extend(self.paced((vessel.0, vessel.1, target), leaves, &what));
+            self.went_on += usize::from(target == NEXT.parse().unwrap());
+            let trunk = trunk_of(target);
+            wrong.extend(self.paced((vessel.0, vessel.1, trunk), leaves, &what));
         }
         wrong
     }
@@ -443,6 +448,7 @@ impl Checks {
             operations: load.operations.clone(),
             packets,
             stored,
+            lossless: false,
         };
         history::check(&history)
             .iter()

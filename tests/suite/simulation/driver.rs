@@ -40,6 +40,7 @@ pub struct Size {
 pub struct Report {
     pub hash: (u64, u64),
     pub allowed: usize,
+    pub went_on: usize,
     text: String,
 }
 
@@ -95,6 +96,7 @@ pub fn run(seed: u64, size: Size, name: &str) -> Report {
     Report {
         hash: world.trace.hash(),
         allowed: world.load.figures.allowed,
+        went_on: world.checks.went_on,
         text,
     }
 }
@@ -216,11 +218,12 @@ impl Simulation {
         world.note(format_args!("left:{outcomes}"));
         let (lines, hash) = world.trace.hash();
         format!(
-            "{:.0?} of virtual time, settled {:.0?} after the last damage; {:?}; {} INVITEs; {:?};{outcomes}; {lines} steps, hash {hash:016x}",
+            "{:.0?} of virtual time, settled {:.0?} after the last damage; {:?}; {} INVITEs, {} calls went on to a second target; {:?};{outcomes}; {lines} steps, hash {hash:016x}",
             world.now,
             world.now - mended,
             world.load.figures,
             world.checks.invites,
+            world.checks.went_on,
             self.damage
         )
     }

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 
 use super::driver::lock;
 use super::vessel::{NodeDoor, NodeSocket, Vessel};
-use super::world::{CARRIERS, Shared, node_addr};
+use super::world::{CARRIERS, NEXT, Shared, node_addr};
 
 /// 2026-11-18, 11:00 in Sydney.
 pub const BEGINNING: Micros = Micros(1_794_960_000_000_000);
@@ -249,11 +249,15 @@ async fn assemble(vessel: &Arc<Vessel>, store: &StoreConfig) -> (Gate, Dialer) {
     (gate, dialer)
 }
 
-/// A trunk to each carrier, named like the campaign that uses it.
+/// A trunk to each carrier, named like the campaign that uses it; the first has a second target.
 fn lanes() -> Vec<Lane> {
     let lane = |(name, target): (&str, &str)| {
         let some = |count| NonZeroU32::new(count).unwrap();
         let config = TrunkConfig {
+            fallback_targets: match target == CARRIERS[0] {
+                true => vec![NEXT.parse().unwrap()],
+                false => Vec::new(),
+            },
             ring_timeout_seconds: 15,
             first_response_timeout_ms: 2_500,
             calls_per_second: some(PER_SECOND),
@@ -264,10 +268,7 @@ fn lanes() -> Vec<Lane> {
         let mut trunk = (*config.trunk(name).unwrap()).clone();
         trunk.username = Some("dialgate".to_owned());
         trunk.password = Some(dialgate::sip::Secret::new("correct horse".to_owned()));
-        Lane {
-            trunk: Arc::new(trunk),
-            config,
-        }
+        Lane::new(Arc::new(trunk), config)
     };
     CAMPAIGNS.into_iter().zip(CARRIERS).map(lane).collect()
 }

@@ -16,6 +16,16 @@ use crate::support::history::Packet;
 pub const NODES: usize = 3;
 /// Each is the target of a trunk of its own.
 pub const CARRIERS: [&str; 2] = ["10.0.0.1:5060", "10.0.0.2:5060"];
+/// The next target of the first of them, whose own target fails now and then.
+pub const NEXT: &str = "10.0.0.3:5060";
+
+/// The target that a trunk is known by.
+pub fn trunk_of(target: SocketAddr) -> SocketAddr {
+    match target == NEXT.parse().unwrap() {
+        true => CARRIERS[0].parse().unwrap(),
+        false => target,
+    }
+}
 
 pub fn node_addr(index: usize) -> SocketAddr {
     format!("10.0.1.{}:{}", index + 1, 5060 + index)

@@ -17,11 +17,24 @@ const CLOCK_GRAIN: Duration = Duration::from_millis(2);
 /// machine may leave a datagram unread.
 const PERMIT_REACH: Duration = Duration::from_millis(3_500);
 
+/// What a node has heard, or has been stopped before it could use what it had not heard.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// A target that is given up for silence has been silent for about so long: half a second less than the run's setting.
+const SILENCE: Duration = Duration::from_millis(2_500);
+
+/// Final responses that are about the trunk and not about the person.
+const TRUNK_FAILS: [&str; 12] = [
+    "404", "408", "481", "482", "483", "500", "501", "502", "503", "504", "505", "580",
+];
+
 #[derive(Debug, Clone, Default)]
 pub struct History {
     pub operations: Vec<Operation>,
     pub packets: Vec<Packet>,
     pub stored: Stored,
+    /// Whatever the callee said was heard, if anybody was there.
+    pub lossless: bool,
 }
 
 /// One try of one request.
@@ -545,6 +558,7 @@ fn a_call_is_dialed_once(history: &History) -> Vec<String> {
     let attempts = attempts_by_call_id(&history.stored);
     let mut wrong = Vec::new();
     let mut on_wire: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut latest: HashMap<&str, &str> = HashMap::new();
     let mut branches: HashMap<&str, Vec<&Packet>> = HashMap::new();
     let mut challenged: HashSet<(&str, &str)> = HashSet::new();
     for packet in &history.packets {
@@ -558,10 +572,17 @@ fn a_call_is_dialed_once(history: &History) -> Vec<String> {
             continue;
         }
         if let Some(chain) = attempts.get(packet.call_id.as_str()) {
-            on_wire
-                .entry(&chain[0].call)
-                .or_default()
-                .insert(&packet.call_id);
+            let call = chain[0].call.as_str();
+            let known = on_wire.entry(call).or_default();
+            let is_new = known.insert(&packet.call_id);
+            let newest = latest.entry(call).or_insert(&packet.call_id);
+            if is_new {
+                *newest = &packet.call_id;
+            } else if *newest != packet.call_id {
+                wrong.push(format!(
+                    "sent to an earlier target when the next had its turn: {packet:?}"
+                ));
+            }
         }
         let seen = branches.entry(&packet.call_id).or_default();
         match seen.iter().find(|old| old.branch == packet.branch) {
@@ -581,8 +602,8 @@ fn a_call_is_dialed_once(history: &History) -> Vec<String> {
         }
         seen.push(packet);
     }
-    for (call, ids) in on_wire.iter().filter(|(_, ids)| ids.len() > 1) {
-        wrong.push(format!("call {call} was dialed as {ids:?}"));
+    for (call, ids) in &on_wire {
+        wrong.extend(went_on(history, (call, ids), &attempts, &branches));
     }
     for (call_id, chain) in attempts {
         if chain.iter().any(|attempt| attempt.call != chain[0].call) {
@@ -592,6 +613,72 @@ fn a_call_is_dialed_once(history: &History) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// What is wrong with a call that was dialed under several Call-IDs, one after the other.
+fn went_on(
+    history: &History,
+    (call, ids): (&str, &BTreeSet<&str>),
+    attempts: &HashMap<&str, Vec<&Attempt>>,
+    branches: &HashMap<&str, Vec<&Packet>>,
+) -> Vec<String> {
+    let mut legs: Vec<&str> = ids.iter().copied().collect();
+    legs.sort_by_key(|id| branches[id][0].at);
+    let mut wrong = Vec::new();
+    for pair in legs.windows(2) {
+        let (old, new) = (pair[0], pair[1]);
+        let of_old = |packet: &&Packet| packet.sent && packet.call_id == old;
+        let words: Option<Vec<&Packet>> = history
+            .lossless
+            .then(|| history.packets.iter().filter(of_old).collect());
+        let (earlier, next) = (&branches[old], branches[new][0]);
+        if let Some(why) = went_on_wrongly(&attempts[old], earlier, next, words.as_deref()) {
+            wrong.push(format!("call {call} was dialed anew: {why}; {next:?}"));
+        }
+    }
+    wrong
+}
+
+/// What is wrong with an INVITE under a Call-ID of its own for a call that was dialed before, if anything: the trunk's next
+/// target is tried by the same node, under a claim that superseded the earlier ones, when nothing is sent to the earlier
+/// target any more, and only because that one failed before anything rang.
+fn went_on_wrongly(
+    earlier_claims: &[&Attempt],
+    earlier: &[&Packet],
+    next: &Packet,
+    words: Option<&[&Packet]>,
+) -> Option<String> {
+    if let Some(claim) = earlier_claims
+        .iter()
+        .find(|claim| claim.outcome.as_deref() != Some("superseded"))
+    {
+        return Some(format!("{claim:?} was not superseded"));
+    }
+    if earlier.iter().any(|invite| invite.node != next.node) {
+        return Some("by another node".to_owned());
+    }
+    let words = words?;
+    let mut heard = words
+        .iter()
+        .filter(|word| word.at + HEARD_WITHIN <= next.at);
+    let rang = heard.find(|word| {
+        let code = word.what.as_str();
+        code.starts_with("18") || code.starts_with('2')
+    });
+    if let Some(rang) = rang {
+        return Some(format!("it had rung: {rang:?}"));
+    }
+    let last = earlier.last()?;
+    let finally = words.iter().rev().find(|word| {
+        word.branch == last.branch && word.what.as_str() >= "300" && word.at <= next.at
+    });
+    match finally {
+        Some(end) if TRUNK_FAILS.contains(&end.what.as_str()) => None,
+        // What was heard too late of a target given up for silence was cancelled.
+        Some(end) if end.what != "487" => Some(format!("{end:?} is no failure of the trunk")),
+        _ if next.at >= last.at + SILENCE => None,
+        _ => Some("it had not failed".to_owned()),
+    }
 }
 
 fn count_entries(stored: &Stored) -> BTreeMap<(&str, &str), usize> {

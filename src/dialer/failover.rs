@@ -1,0 +1,244 @@
+//! Going on to the trunk's next target (RFC 3263 section 4.3, RFC 3261 section 8.1.3.1): only while nothing rang and nobody
+//! wants the call to end, and only with a new permit.
+//!
+//! What went to the earlier target is over by then: its permit is dropped, so that nothing is sent again, and what it still
+//! says is cancelled, or acknowledged and ended, by `sip`. A pace token first and the gate last, as for a first INVITE: an
+//! opt-out, a closed window or a hang-up meanwhile ends the call here. The whole sequence is one attempt for the caps: the
+//! further claim supersedes the earlier one in its own transaction (claim-5).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::domain::call::{EventDetail, EventKind, Outcome, Retry};
+use crate::domain::ids::CallId;
+use crate::domain::time::Micros;
+use crate::gate::Claimed;
+use crate::sip::{Control, EndedBy, Ending, HangUpCause, Rang, Trunk};
+
+use super::attempt::{Leg, Under, claim};
+use super::journal::Journal;
+use super::lanes::drained;
+use super::{Active, Phase, Shared};
+
+/// A call that is over, and since when.
+pub(super) struct Over {
+    pub(super) at: Micros,
+    pub(super) ending: Ending,
+}
+
+/// What stands against another target, whatever the last one said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Against {
+    /// Somebody wants the call to end.
+    wish: bool,
+    draining: bool,
+    /// The call's own time is over.
+    expired: bool,
+    /// A target that had been given up for silence was heard to ring after all.
+    rang: bool,
+}
+
+/// Whether a call that ended so at one target may be tried at the next. The table of outcomes gives [`Retry::Trunk`] to no
+/// call that rang: who heard one ring would hear a second call.
+fn may_go_on(ending: &Ending, against: Against) -> bool {
+    let trunks_failure =
+        ending.retry == Retry::Trunk && ending.by != EndedBy::Us && !ending.answered;
+    trunks_failure && against == Against::default()
+}
+
+impl Under<'_> {
+    /// The next target's turn, or the end of the call.
+    pub(super) async fn go_on(&mut self, mut over: Over) -> Result<Leg, Over> {
+        let now = self.shared.clock.read();
+        if let Some(target) = self.tried.last() {
+            self.lane.targets.learn(*target, &over.ending, now.mono);
+        }
+        if over.ending.outcome == Outcome::PermitExpired {
+            // Nothing went to this target. What counts is what the one before it did.
+            over.ending = self.before.take().unwrap_or(over.ending);
+            return Err(over);
+        }
+        let next = self.lane.targets.pick(&self.tried, now.mono);
+        let Some(next) = next.filter(|_| may_go_on(&over.ending, Against::default())) else {
+            return Err(over);
+        };
+        let (wish, hang_up) = self.shared.between_targets(self.leased.call.call_id);
+        let against = Against {
+            wish: wish.is_some(),
+            draining: *self.phase.borrow() >= Phase::Draining,
+            expired: self.leased.call.expire_time <= now.wall,
+            rang: self.has_rung(),
+        };
+        if let Some(cause) = wish {
+            return Err(self.hung_up(cause));
+        }
+        if !may_go_on(&over.ending, against) {
+            return Err(over);
+        }
+        self.tell_of_next(&over, next.target).await;
+        self.claim_next(over, next, hang_up).await
+    }
+
+    /// Its history says why there is another INVITE. The earlier permit is gone: an opt-out need not wait for the next.
+    async fn tell_of_next(&self, over: &Over, next: SocketAddr) {
+        let ending = &over.ending;
+        tracing::info!(call.id = %self.leased.call.call_id, sip.code = ending.code, outcome = %ending.outcome,
+            sip.target = %next, "the trunk's target failed; asking the gate for the next one");
+        let detail = EventDetail {
+            sip_code: ending.code,
+            sip_reason: ending.reason.clone(),
+            q850_cause: ending.q850_cause,
+            note: Some(format!(
+                "`{}` before anything rang; the trunk's next target is tried under a claim of its own",
+                ending.outcome,
+            )),
+            ..EventDetail::default()
+        };
+        let journal = Journal::new(self.shared, &self.leased.call, over.at);
+        let permit = Some(self.attempt_id);
+        journal.event(EventKind::Note, detail, None, permit).await;
+    }
+
+    async fn claim_next(
+        &mut self,
+        over: Over,
+        trunk: Arc<Trunk>,
+        mut hang_up: mpsc::Receiver<Control>,
+    ) -> Result<Leg, Over> {
+        let token = tokio::select! {
+            biased;
+            Some(Control::HangUp { cause }) = hang_up.recv() => return Err(self.hung_up(cause)),
+            () = drained(&mut self.phase) => return Err(over),
+            token = self.pace.token() => token,
+        };
+        let sip_call_id = self.shared.endpoint.new_call_id();
+        let old = Some(self.attempt_id);
+        let again = claim(self.shared, self.leased, &sip_call_id, old);
+        match self.shared.gate.claim(again).await {
+            Ok(Claimed::Permitted { permit, attempt_id }) => {
+                self.attempt_id = attempt_id;
+                self.sip_call_id = sip_call_id;
+                // Asked for while the gate judged: the permit is used for nothing. What is asked for from here on, whoever
+                // looks for it finds again.
+                if let Some(cause) = self.shared.wish(self.leased.call.call_id) {
+                    return Err(self.hung_up(cause));
+                }
+                if self.has_rung() {
+                    return Err(over);
+                }
+                self.before = Some(over.ending);
+                Ok(Leg {
+                    trunk,
+                    permit,
+                    token,
+                })
+            }
+            Ok(Claimed::Denied(decision)) => {
+                self.say_refused(&decision).await;
+                Err(self.hung_up(HangUpCause::Denied))
+            }
+            Ok(Claimed::Expired) => Err(over),
+            // Somebody asked to end the call, or a sweeper did, and the store knows it already.
+            Ok(Claimed::Lost) => Err(self.hung_up(HangUpCause::Client)),
+            Err(error) => {
+                tracing::warn!(call.id = %self.leased.call.call_id, %error, "the gate could not decide on the next target");
+                Err(over)
+            }
+        }
+    }
+
+    fn has_rung(&self) -> bool {
+        self.rang.iter().any(Rang::yet)
+    }
+
+    fn hung_up(&self, cause: HangUpCause) -> Over {
+        Over {
+            at: self.shared.clock.read().wall,
+            ending: Ending::hung_up(cause),
+        }
+    }
+}
+
+impl Shared {
+    /// Between two targets there is no dialog that could be told to end: whoever asks is heard here.
+    fn between_targets(&self, call_id: CallId) -> (Option<HangUpCause>, mpsc::Receiver<Control>) {
+        let (here, hang_up) = mpsc::channel(1);
+        let mut wish = None;
+        if let Some(Active::Dialing {
+            control, ending, ..
+        }) = self.active().get_mut(&call_id)
+        {
+            *control = here;
+            // Asked for when the earlier dialog was over already.
+            wish = *ending;
+        }
+        (wish, hang_up)
+    }
+
+    /// Why the call is to end, if somebody wants that.
+    fn wish(&self, call_id: CallId) -> Option<HangUpCause> {
+        match self.active().get(&call_id) {
+            Some(Active::Dialing { ending, .. }) => *ending,
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_failure_of_the_trunk_that_nobody_wants_to_end_is_tried_at_the_next_target() {
+        let none = Against::default();
+        let rang = Against { rang: true, ..none };
+        let (wish, draining, expired) = (
+            Against { wish: true, ..none },
+            Against {
+                draining: true,
+                ..none
+            },
+            Against {
+                expired: true,
+                ..none
+            },
+        );
+        let peer = EndedBy::Peer;
+        // 503, 500 and the like, no route, silence, a socket that refuses.
+        for (outcome, by) in [
+            (Outcome::Congestion, peer),
+            (Outcome::CarrierError, peer),
+            (Outcome::NoRoute, peer),
+            (Outcome::Unreachable, EndedBy::Timeout),
+        ] {
+            let ending = Ending::plain(outcome, Retry::Trunk, by);
+            assert!(may_go_on(&ending, none), "{outcome}");
+            for against in [wish, draining, expired, rang] {
+                assert!(!may_go_on(&ending, against), "{outcome}, {against:?}");
+            }
+        }
+        for (outcome, retry, by, answered) in [
+            // 503 after 180: `sip` gives it this class.
+            (Outcome::Congestion, Retry::Soon, peer, false),
+            (Outcome::Busy, Retry::Soon, peer, false),
+            (Outcome::Rejected, Retry::Later, peer, false),
+            (Outcome::BlockedByAnalytics, Retry::Never, peer, false),
+            (Outcome::TrunkAuthFailed, Retry::Fix, peer, false),
+            (Outcome::NoAnswer, Retry::Later, EndedBy::Timeout, false),
+            (Outcome::Canceled, Retry::None, EndedBy::Us, false),
+            (Outcome::PermitExpired, Retry::None, EndedBy::Timeout, false),
+            (Outcome::Answered, Retry::None, peer, true),
+            // Not to be had from `sip`, and refused all the same.
+            (Outcome::Congestion, Retry::Trunk, EndedBy::Us, false),
+            (Outcome::Answered, Retry::Trunk, peer, true),
+        ] {
+            let ending = Ending {
+                answered,
+                ..Ending::plain(outcome, retry, by)
+            };
+            assert!(!may_go_on(&ending, none), "{ending:?}");
+        }
+    }
+}
