@@ -40,6 +40,8 @@ pub use permit::{Permit, PermitExpired};
 pub use rule::{Certainty, Common, Flag, Reach, RowAudience, Rule};
 pub use vectors::Vector;
 
+use std::cell::OnceCell;
+
 use crate::domain::Text;
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
 use crate::domain::phone::Phone;
@@ -78,28 +80,19 @@ pub fn judge(pack: &Pack, case: &Case) -> Judgement {
 }
 
 fn judge_scene(scene: Scene<'_>, warnings: Vec<String>) -> Judgement {
-    let moments = scene.moments(scene.case.call.at, true);
+    let views = Views::of(&scene);
     let mut results = Vec::with_capacity(scene.candidates.len());
     let mut failing = Vec::new();
     for (index, rule) in scene.candidates.iter().copied().enumerate() {
-        let findings = (moments.iter())
-            .filter(|moment| moment.holds(index))
-            .map(|moment| (moment.judge(rule), moment));
-        // The first zone of the worst outcome speaks for the row.
-        let worst = findings.reduce(|worst, other| {
-            if severity(&other.0) > severity(&worst.0) {
-                other
-            } else {
-                worst
-            }
-        });
-        if let Some((finding, moment)) = worst {
-            if finding.outcome == RuleOutcome::Fail {
-                failing.push(rule);
-            }
-            results.push(result(rule, finding, moment));
+        let Some((finding, moment)) = views.judge(index, rule) else {
+            continue;
+        };
+        if finding.outcome == RuleOutcome::Fail {
+            failing.push(rule);
         }
+        results.push(result(rule, finding, moment));
     }
+    drop(views);
     let (verdict, next_allowed_time) = if failing.is_empty() {
         (Verdict::Allow, None)
     } else {
@@ -114,6 +107,55 @@ fn judge_scene(scene: Scene<'_>, warnings: Vec<String>) -> Judgement {
         next_allowed_time,
         warnings,
         jurisdictions: scene.jurisdictions,
+    }
+}
+
+/// The instant as each candidate zone sees it. A country may have a dozen zones, and only one of them speaks for a row: words
+/// are made for that one alone.
+struct Views<'a> {
+    zones: Vec<View<'a>>,
+}
+
+struct View<'a> {
+    moment: Moment<'a>,
+    explained: OnceCell<Moment<'a>>,
+}
+
+impl<'a> Views<'a> {
+    fn of(scene: &'a Scene<'a>) -> Self {
+        // Where there is one zone only, nothing has to be found out before the words are made.
+        let explain = scene.place.zones.len() < 2;
+        let moments = scene.moments(scene.case.call.at, explain).into_iter();
+        Self {
+            zones: moments.map(View::of).collect(),
+        }
+    }
+
+    /// What the row says, if it is in play in any zone: the first zone of the worst outcome speaks for it.
+    fn judge(&self, index: usize, rule: &Rule) -> Option<(Finding, &Moment<'a>)> {
+        let in_play = self.zones.iter().filter(|view| view.moment.holds(index));
+        let findings = in_play.map(|view| (view.moment.judge(rule), view));
+        let (finding, view) = findings.reduce(|worst, other| {
+            if severity(&other.0) > severity(&worst.0) {
+                other
+            } else {
+                worst
+            }
+        })?;
+        if finding.words.is_some() {
+            return Some((finding, &view.moment));
+        }
+        let moment = view.explained.get_or_init(|| view.moment.explained());
+        Some((moment.judge(rule), moment))
+    }
+}
+
+impl<'a> View<'a> {
+    fn of(moment: Moment<'a>) -> Self {
+        Self {
+            moment,
+            explained: OnceCell::new(),
+        }
     }
 }
 

@@ -245,6 +245,11 @@ impl<'a> Moment<'a> {
         moment
     }
 
+    /// The same moment, whose findings carry their words.
+    pub fn explained(&self) -> Self {
+        Self::new(self.scene, self.now, self.zone, true)
+    }
+
     /// A fallback gives way to a row of its kind from a more special jurisdiction. Rows that cannot decide displace none
     /// that can, and rows without hours of their own no hours.
     fn is_displaced(&self, fallback: &Rule) -> bool {
