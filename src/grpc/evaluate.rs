@@ -231,9 +231,7 @@ fn cases(fields: &mut Fields, texts: Vec<String>) -> Result<Vec<Asking>, Noted> 
 fn known_places(asked: &[Asking], packs: &[&Pack]) -> Result<(), Status> {
     let mut fields = Fields::default();
     for (index, Asking { case, .. }) in asked.iter().enumerate() {
-        let mut problems = packs
-            .iter()
-            .flat_map(|pack| case.place_problems(pack));
+        let mut problems = packs.iter().flat_map(|pack| case.place_problems(pack));
         if let Some((field, problem)) = problems.next() {
             let problem = format!("{field}: {problem}");
             // The answer to the client is made by `done`.

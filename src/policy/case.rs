@@ -14,7 +14,10 @@ use super::pack::Pack;
 impl Readable for Case {
     const STAND_INS: &'static [(&'static str, &'static str)] = &[
         ("id", "\"?\""),
-        ("call", "{ at = \"2026-01-01T00:00:00Z\", to = \"?\", call_kind = \"live_manual\" }"),
+        (
+            "call",
+            "{ at = \"2026-01-01T00:00:00Z\", to = \"?\", call_kind = \"live_manual\" }",
+        ),
         ("call.at", "\"2026-01-01T00:00:00Z\""),
         ("call.to", "\"?\""),
         ("call.call_kind", "\"live_manual\""),
@@ -90,7 +93,11 @@ impl Written {
             Err(error) => error,
         };
         let cause = error.to_string();
-        let cause = without_numbers(cause.rsplit_once(" at line ").map_or(&cause, |(text, _)| text));
+        let cause = without_numbers(
+            cause
+                .rsplit_once(" at line ")
+                .map_or(&cause, |(text, _)| text),
+        );
         let Ok(value) = serde_json::from_slice::<Value>(text) else {
             return none(format!("not a case: {cause} at column {}", error.column()));
         };
@@ -155,7 +162,8 @@ fn tree(value: Value, next: &mut usize) -> Spanned<DeValue<'static>> {
         Value::Null => DeValue::Table(DeTable::new()),
         Value::Array(list) => {
             let mut array = DeArray::new();
-            list.into_iter().for_each(|each| array.push(tree(each, next)));
+            list.into_iter()
+                .for_each(|each| array.push(tree(each, next)));
             DeValue::Array(array)
         }
         Value::Object(entries) => {

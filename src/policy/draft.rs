@@ -131,7 +131,9 @@ impl Draft {
                     if schema.is_some_and(|schema| schema != SCHEMA) {
                         reader.problem(
                             at,
-                            format!("`schema`: this program reads `schema = {SCHEMA}` and no other"),
+                            format!(
+                                "`schema`: this program reads `schema = {SCHEMA}` and no other"
+                            ),
                         );
                     }
                     head.schema = Some(schema);
@@ -152,7 +154,10 @@ impl Draft {
                         self.read_row(&key, row, &mut reader);
                     }
                 }
-                _ => reader.problem(at, format!("unknown table `{key}`; the README of the rules lists those that are")),
+                _ => reader.problem(
+                    at,
+                    format!("unknown table `{key}`; the README of the rules lists those that are"),
+                ),
             }
         }
         if head.schema.is_none() && reader.has_whole_head() {
@@ -177,12 +182,7 @@ impl Draft {
         self.problems.append(&mut reader.problems);
     }
 
-    fn read_row<'a>(
-        &mut self,
-        table: &str,
-        row: Spanned<DeValue<'a>>,
-        reader: &mut Reader<'a>,
-    ) {
+    fn read_row<'a>(&mut self, table: &str, row: Spanned<DeValue<'a>>, reader: &mut Reader<'a>) {
         match table {
             "register" => self.registers.extend(reader.row(table, row)),
             "holiday_calendar" => self.calendars.extend(reader.row(table, row)),
@@ -237,9 +237,11 @@ impl Draft {
             }
         }
         let rules = self.disabled_rules.iter();
-        taken(rules.map(|(row, origin)| (&*row.id, origin)), problems, |first| {
-            format!("the rule is switched off by {first} already; leave one out")
-        });
+        taken(
+            rules.map(|(row, origin)| (&*row.id, origin)),
+            problems,
+            |first| format!("the rule is switched off by {first} already; leave one out"),
+        );
     }
 
     /// Gathers what rows may refer to.
@@ -249,7 +251,11 @@ impl Draft {
             ..Names::default()
         };
         let registers = self.registers.iter();
-        taken(registers.map(|(row, origin)| (&*row.id, origin)), problems, id_taken);
+        taken(
+            registers.map(|(row, origin)| (&*row.id, origin)),
+            problems,
+            id_taken,
+        );
         for (row, origin) in &self.registers {
             if origin.has_read("id") {
                 names.registers.insert(row.id.clone());
@@ -263,12 +269,19 @@ impl Draft {
         let ready = holidays.calendars().map(str::to_owned);
         names.calendars.extend(ready);
         let calendars = self.calendars.iter();
-        taken(calendars.map(|(row, origin)| (&*row.id, origin)), problems, id_taken);
+        taken(
+            calendars.map(|(row, origin)| (&*row.id, origin)),
+            problems,
+            id_taken,
+        );
         for (row, origin) in &self.calendars {
             let mut faults = Faults::new(origin, problems);
             row.check(&mut faults);
             if [Holidays::PUBLIC, Holidays::PUBLIC_STRICT].contains(&&*row.id) {
-                faults.tell(&["id"], "the id belongs to the table `holidays.csv`; give the calendar another");
+                faults.tell(
+                    &["id"],
+                    "the id belongs to the table `holidays.csv`; give the calendar another",
+                );
             }
             if origin.has_read("id") {
                 names.calendars.insert(row.id.clone());
@@ -290,7 +303,8 @@ impl Draft {
         }
         for ((group, origin), _) in &self.groups {
             if is_country(group) || group.contains('-') {
-                let problem = "the name could be taken for a country or region; give the group another";
+                let problem =
+                    "the name could be taken for a country or region; give the group another";
                 problems.push(origin.fault("", problem));
             }
         }
@@ -357,8 +371,11 @@ impl Draft {
     /// Each territory with the country whose law it is under.
     pub fn laws_of_territories(&self) -> HashMap<String, String> {
         let lists = self.territories.iter();
-        let pairs = lists.flat_map(|((law, _), members)| members.iter().map(move |(one, _)| (one, law)));
-        pairs.map(|(country, law)| (country.clone(), law.clone())).collect()
+        let pairs =
+            lists.flat_map(|((law, _), members)| members.iter().map(move |(one, _)| (one, law)));
+        pairs
+            .map(|(country, law)| (country.clone(), law.clone()))
+            .collect()
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::pack::{PackProblem, PackProblems};
+use super::read::Reader;
 use crate::place::Tables;
 
 /// The layer that the server keeps: closed days, disabled rules, rows for stopped regions.
@@ -179,6 +180,18 @@ impl PackFiles {
             .collect();
         found.sort_by_key(|(layer, ..)| *layer);
         found
+    }
+
+    /// Every file, and every line of a rule file, that cannot be read, whatever it would say.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<PackProblem> {
+        let mut problems = self.problems.clone();
+        for (_, file, text) in self.layered(Content::Rules) {
+            let mut reader = Reader::new(file, text);
+            drop(reader.document());
+            problems.append(&mut reader.problems);
+        }
+        problems
     }
 
     /// Whether more is there than could be read.

@@ -189,12 +189,13 @@ fn culprit<T: Readable>(
     let has_fault = |length: usize| {
         let mut shorter = tree.clone();
         if let Some(DeValue::Array(list)) = node_mut(&mut shorter, steps).map(Spanned::get_mut) {
-            let kept = std::mem::replace(list, DeArray::new()).into_iter().take(length);
+            let kept = std::mem::replace(list, DeArray::new())
+                .into_iter()
+                .take(length);
             kept.for_each(|element| list.push(element));
         }
-        T::deserialize(ValueDeserializer::from(shorter)).is_err_and(|other| {
-            (other.span(), other.message()) == (error.span(), error.message())
-        })
+        T::deserialize(ValueDeserializer::from(shorter))
+            .is_err_and(|other| (other.span(), other.message()) == (error.span(), error.message()))
     };
     if has_fault(0) {
         return None;
@@ -279,7 +280,9 @@ fn remove(tree: &mut Spanned<DeValue<'_>>, steps: &[Step]) -> bool {
     match (node_mut(tree, above).map(Spanned::get_mut), last) {
         (Some(DeValue::Table(table)), Step::Key(key)) => table.remove(key.as_str()).is_some(),
         (Some(DeValue::Array(list)), Step::Index(index)) => {
-            let kept = std::mem::replace(list, DeArray::new()).into_iter().enumerate();
+            let kept = std::mem::replace(list, DeArray::new())
+                .into_iter()
+                .enumerate();
             kept.filter(|(at, _)| at != index)
                 .for_each(|(_, element)| list.push(element));
             true
@@ -374,8 +377,14 @@ fn in_words(message: &str) -> String {
         (": sequence,", ": a list,"),
         (" a boolean", " true or false"),
         (": boolean ", ": "),
-        ("expected usize", "expected a whole number that is not negative"),
-        ("expected u32", "expected a whole number that is not negative"),
+        (
+            "expected usize",
+            "expected a whole number that is not negative",
+        ),
+        (
+            "expected u32",
+            "expected a whole number that is not negative",
+        ),
         ("expected i64", "expected a whole number"),
         ("expected i32", "expected a whole number"),
         ("expected i8", "expected a whole number"),

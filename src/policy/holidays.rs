@@ -43,7 +43,10 @@ impl Readable for CalendarRow {
         ("days[].name", "\"?\""),
         ("days[].fixed", "\"01-01\""),
         ("days[].nth", "{ month = 1, weekday = \"mon\", n = 1 }"),
-        ("days[].nth_plus", "{ month = 1, weekday = \"mon\", n = 1, plus_days = 1 }"),
+        (
+            "days[].nth_plus",
+            "{ month = 1, weekday = \"mon\", n = 1, plus_days = 1 }",
+        ),
         ("days[].*.month", "1"),
         ("days[].*.weekday", "\"mon\""),
         ("days[].*.n", "1"),
@@ -159,10 +162,10 @@ impl CalendarRow {
 
 impl DayRow {
     fn check(&self, path: &str, faults: &mut Faults<'_>) {
-        let name = &self.name;
+        let (name, written) = (&self.name, faults.written(path));
         if name.trim().is_empty() {
             let part = format!("{path}.name");
-            faults.tell(&[&part], format!("`{part}` is empty"));
+            faults.tell(&[&part], format!("`{written}.name` is empty"));
         }
         let rules = [
             ("fixed", self.fixed.is_some()),
@@ -175,20 +178,22 @@ impl DayRow {
             .map(|(key, _)| *key)
             .collect();
         let rule = match given.as_slice() {
-            [rule] => format!("{path}.{rule}"),
+            [rule] => *rule,
             _ => {
                 faults.tell_of(
                     path,
-                    format!("`{path}`: `{name}` needs exactly one of `fixed`, `nth`, `nth_plus`, `easter_offset_days`"),
+                    format!("`{written}`: `{name}` needs exactly one of `fixed`, `nth`, `nth_plus`, `easter_offset_days`"),
                 );
                 return;
             }
         };
+        let parts = ["", ".month", ".weekday", ".n", ".plus_days"];
+        let parts = parts.map(|part| format!("{path}.{rule}{part}"));
         // A fixed day is one of the year by its form.
         if self.fixed.is_none() && self.date(2024).is_none() {
             faults.tell(
-                &[&rule, &format!("{rule}.month"), &format!("{rule}.weekday"), &format!("{rule}.n"), &format!("{rule}.plus_days"), &format!("{path}.years")],
-                format!("`{rule}`: `{name}` names no date of the year"),
+                &parts.each_ref().map(String::as_str),
+                format!("`{written}.{rule}`: `{name}` names no date of the year"),
             );
         }
     }
@@ -296,7 +301,9 @@ impl Holidays {
             let before = text.lines().take_while(|line| line.starts_with('#'));
             let header = wanted.join(",");
             fault(
-                u64::try_from(before.count()).unwrap_or(u64::MAX).saturating_add(1),
+                u64::try_from(before.count())
+                    .unwrap_or(u64::MAX)
+                    .saturating_add(1),
                 format!("the first row must be `{header}`"),
             );
             return Vec::new();
@@ -314,11 +321,7 @@ impl Holidays {
         listed
     }
 
-    fn add_row(
-        &mut self,
-        row: &csv::StringRecord,
-        fault: &mut impl FnMut(u64, String),
-    ) -> Listed {
+    fn add_row(&mut self, row: &csv::StringRecord, fault: &mut impl FnMut(u64, String)) -> Listed {
         let line = row.position().map_or(1, csv::Position::line);
         let field = |index| row.get(index).unwrap_or_default();
         let (country, region, name, dates) = (field(0), field(1), field(2), field(4));

@@ -115,6 +115,11 @@ impl<'r> Faults<'r> {
         }
     }
 
+    /// How the writer of the row counts this part.
+    pub fn written(&self, part: &str) -> String {
+        self.origin.part(part).0
+    }
+
     /// Whether the row has this part, read or not.
     pub fn has(&self, part: &str) -> bool {
         self.origin.parts.contains_key(part)

@@ -451,11 +451,17 @@ fn check_places(
         };
         let (country, region) = (&row.country, &row.region);
         if !tables.knows_country(country) {
-            tell(format!("`country`: the numbering tables know no country `{country}`; write an ISO 3166-1 code such as `US`"));
+            tell(format!(
+                "`country`: the numbering tables know no country `{country}`; write an ISO 3166-1 code such as `US`"
+            ));
         }
-        let within = region.split_once('-').is_some_and(|(of, part)| of == country && !part.is_empty());
+        let within = region
+            .split_once('-')
+            .is_some_and(|(of, part)| of == country && !part.is_empty());
         if !region.is_empty() && !within {
-            tell(format!("`region`: `{region}` is no region of `{country}`; write an ISO 3166-2 code such as `ES-CT`, or nothing"));
+            tell(format!(
+                "`region`: `{region}` is no region of `{country}`; write an ISO 3166-2 code such as `ES-CT`, or nothing"
+            ));
         }
     }
 }

@@ -160,11 +160,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a table of lists of texts: each list by its name, and where that stands.
-    pub fn lists(
-        &mut self,
-        name: &str,
-        value: Spanned<DeValue<'a>>,
-    ) -> Vec<(Member, Vec<Member>)> {
+    pub fn lists(&mut self, name: &str, value: Spanned<DeValue<'a>>) -> Vec<(Member, Vec<Member>)> {
         let at = value.span().start;
         let DeValue::Table(table) = value.into_inner() else {
             self.problem(at, format!("write [{name}] as a table of lists"));
@@ -197,10 +193,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a rule: the common keys as such, every other key as its kind's. A kind that cannot be read is none.
-    pub fn rule(
-        &mut self,
-        row: Spanned<DeValue<'a>>,
-    ) -> Option<(Common, Option<Kind>, Origin)> {
+    pub fn rule(&mut self, row: Spanned<DeValue<'a>>) -> Option<(Common, Option<Kind>, Origin)> {
         let mut origin = self.origin("rule", &row);
         let span = row.span();
         let DeValue::Table(table) = row.into_inner() else {
@@ -234,8 +227,10 @@ impl<'a> Reader<'a> {
             Some(kind) => Some((common, kind, origin)),
             None => {
                 let known = Kind::NAMES.join(", ");
-                let mut fault =
-                    origin.fault("kind", &format!("unknown kind `{name}`, expected one of {known}"));
+                let mut fault = origin.fault(
+                    "kind",
+                    &format!("unknown kind `{name}`, expected one of {known}"),
+                );
                 fault.line = Some(self.line(kind_at));
                 self.problems.push(fault);
                 self.belong_to_no_kind(&own, &origin);
@@ -252,7 +247,10 @@ impl<'a> Reader<'a> {
         for key in table.keys() {
             let name = key.get_ref();
             if !Kind::is_key(name) {
-                let mut fault = origin.fault("", &format!("`{name}`: unknown key; no kind of rule has it"));
+                let mut fault = origin.fault(
+                    "",
+                    &format!("`{name}`: unknown key; no kind of rule has it"),
+                );
                 fault.line = Some(self.line(key.span().start));
                 self.problems.push(fault);
             }
@@ -281,7 +279,11 @@ impl<'a> Reader<'a> {
 
     /// Where a row stands, and what it is called.
     fn origin(&self, table: &str, row: &Spanned<DeValue<'a>>) -> Origin {
-        let key = if table == "split_area_code" { "npa" } else { "id" };
+        let key = if table == "split_area_code" {
+            "npa"
+        } else {
+            "id"
+        };
         let id = row.get_ref().get(key).and_then(|id| id.get_ref().as_str());
         let word = match table {
             "holiday_calendar" => "calendar",

@@ -105,7 +105,10 @@ impl Readable for Common {
         ("id", "\"?\""),
         ("jurisdiction", "\"?\""),
         ("kind", "\"?\""),
-        ("call_kinds", "[\"live_manual\", \"autodialed\", \"prerecorded\"]"),
+        (
+            "call_kinds",
+            "[\"live_manual\", \"autodialed\", \"prerecorded\"]",
+        ),
         ("call_kinds[]", "\"live_manual\""),
         ("audience", "\"both\""),
         ("line_types", "[\"mobile\"]"),
@@ -172,10 +175,7 @@ impl Common {
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if !self.id.trim().is_empty() && !self.id.bytes().all(plain) {
-            faults.tell(
-                &["id"],
-                "`id` takes letters, digits, `-`, `_` and `.` only",
-            );
+            faults.tell(&["id"], "`id` takes letters, digits, `-`, `_` and `.` only");
         }
         self.check_filters(faults);
         if self.call_kinds.is_empty() {

@@ -5,8 +5,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::facts::Case;
-use crate::domain::party::Location;
 use super::pack::Pack;
+use crate::domain::party::Location;
 use crate::place::{knows_region, zone_of_place};
 
 /// A location whose codes have the form of codes.
@@ -104,9 +104,12 @@ impl Case {
         if let Some(region) = location.and_then(|at| at.region.as_ref())
             && !knows_region(tables, &region.to_ascii_uppercase())
         {
-            problems.push(("facts.location.region".to_owned(), format!(
-                "no table knows the region `{region}`; write an ISO 3166-2 code such as `US-FL`"
-            )));
+            problems.push((
+                "facts.location.region".to_owned(),
+                format!(
+                    "no table knows the region `{region}`; write an ISO 3166-2 code such as `US-FL`"
+                ),
+            ));
         }
         // A stop that names no place stops nothing.
         for (index, region) in self.facts.emergency_regions.iter().enumerate() {
@@ -191,7 +194,16 @@ mod tests {
     #[test]
     fn a_stop_names_a_place() {
         let mut case = case("null", "null").unwrap();
-        let regions = ["US-LA", "us-la", "US", "EEA", "ZZ", "Louisiana", "US-LO", "QQ"];
+        let regions = [
+            "US-LA",
+            "us-la",
+            "US",
+            "EEA",
+            "ZZ",
+            "Louisiana",
+            "US-LO",
+            "QQ",
+        ];
         case.facts.emergency_regions = regions.map(str::to_owned).to_vec();
         let problems = case.place_problems(pack());
         let fields: Vec<_> = problems.iter().map(|(field, _)| field.as_str()).collect();

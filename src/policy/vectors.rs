@@ -4,8 +4,8 @@
 use super::case::Written;
 use super::facts::Case;
 use super::files::{Content, Layer, PackFiles};
-use super::{NOT_DIALABLE, judge};
 use super::pack::{Pack, PackProblem};
+use super::{NOT_DIALABLE, judge};
 use crate::domain::decision::{Judgement, RuleOutcome};
 
 /// One worked case of a pack.
@@ -40,7 +40,10 @@ pub(super) fn read(
                 look_up_rules(&mut written, pack);
             }
             if written.has_read("expect")
-                && written.case.as_ref().is_some_and(|case| case.expect.is_none())
+                && written
+                    .case
+                    .as_ref()
+                    .is_some_and(|case| case.expect.is_none())
             {
                 let fault = "expect: is missing; say which verdict and rules must come out";
                 written.faults.push(fault.to_owned());
@@ -54,13 +57,16 @@ pub(super) fn read(
                 line: Some(line),
                 problem: format!("{name}{fault}"),
             }));
-            vectors.extend(written.case.filter(|_| written.faults.is_empty()).map(|case| {
-                Vector {
-                    file: file.to_owned(),
-                    line,
-                    case,
-                }
-            }));
+            vectors.extend(
+                written
+                    .case
+                    .filter(|_| written.faults.is_empty())
+                    .map(|case| Vector {
+                        file: file.to_owned(),
+                        line,
+                        case,
+                    }),
+            );
         }
     }
     vectors
@@ -74,7 +80,11 @@ fn look_up_rules(written: &mut Written, pack: &Pack) {
     let unknown = |id: &str| pack.find(id).is_none() && id != NOT_DIALABLE;
     let rules = expect.rules.iter().enumerate();
     let faults: Vec<String> = (rules.filter(|(_, id)| unknown(id) && !pack.is_partial()))
-        .map(|(index, id)| format!("expect.rules[{index}]: there is no rule `{id}`; `dialgate policy list` names them"))
+        .map(|(index, id)| {
+            format!(
+                "expect.rules[{index}]: there is no rule `{id}`; `dialgate policy list` names them"
+            )
+        })
         .collect();
     written.faults.extend(faults);
 }

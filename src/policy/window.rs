@@ -137,7 +137,11 @@ impl Week {
                 }
             }
         }
-        let is_named = |day| ranges.iter().any(|(_, (first, last))| (*first..=*last).contains(&day));
+        let is_named = |day| {
+            ranges
+                .iter()
+                .any(|(_, (first, last))| (*first..=*last).contains(&day))
+        };
         let missing: Vec<String> = (0..DAYS.len())
             .filter(|day| !is_named(*day))
             .map(|day| names(day, day))
@@ -155,11 +159,7 @@ impl Week {
 }
 
 /// Says what is wrong with each key and each list of a table of days.
-pub(super) fn check_days(
-    path: &str,
-    days: &BTreeMap<String, Vec<Span>>,
-    faults: &mut Faults<'_>,
-) {
+pub(super) fn check_days(path: &str, days: &BTreeMap<String, Vec<Span>>, faults: &mut Faults<'_>) {
     for (key, spans) in days {
         let part = format!("{path}.{key}");
         if range(key).is_none() {
@@ -294,8 +294,15 @@ mod tests {
             ),
             (&[("fri-mon", "")], &["`fri-mon` is no day"]),
             (
-                &[("holiday", ""), ("mon-sun", "14:00-20:00 08:00-12:00 11:59-13:00 19:00-21:00")],
-                &["`holiday` is no day", "08:00-12:00 and 11:59-13:00 overlap", "14:00-20:00 and 19:00-21:00 overlap"],
+                &[
+                    ("holiday", ""),
+                    ("mon-sun", "14:00-20:00 08:00-12:00 11:59-13:00 19:00-21:00"),
+                ],
+                &[
+                    "`holiday` is no day",
+                    "08:00-12:00 and 11:59-13:00 overlap",
+                    "14:00-20:00 and 19:00-21:00 overlap",
+                ],
             ),
         ] {
             let found = said(&week(bad));

@@ -237,7 +237,7 @@ fn all_faults_of_a_pack_are_told_at_once_with_their_lines() {
             "{wanted}\nnot in {found:#?}"
         );
     }
-    let taken = "rule `US-window`: the id is taken by extra.toml:42";
+    let taken = "rule `US-window`: the id is taken by extra.toml:26; give the row another";
     assert!(
         found
             .iter()
@@ -280,7 +280,8 @@ fn a_pack_that_could_allow_what_nobody_knows_is_refused() {
     assert!(
         found
             .iter()
-            .any(|fault| fault.starts_with("world.toml:1: `schema`: this program reads `schema = 2`"))
+            .any(|fault| fault
+                .starts_with("world.toml:1: `schema`: this program reads `schema = 2`"))
     );
 
     std::fs::remove_file(&table).unwrap();

@@ -29,10 +29,7 @@ mod tests {
     fn a_fault_names_its_field() {
         let given = r#"{"action":"given","at":"2026-04-01T00:00:00Z","#;
         for (line, says) in [
-            (
-                GOOD.replace(r#","facts":{}"#, ""),
-                "facts: is missing",
-            ),
+            (GOOD.replace(r#","facts":{}"#, ""), "facts: is missing"),
             (
                 GOOD.replace(r#","call_kind":"live_manual""#, ""),
                 "call.call_kind: is missing",

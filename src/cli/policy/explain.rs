@@ -45,10 +45,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         .read_to_end(&mut text)
         .context("cannot read the case")?;
     let wanted = |case: &Case| args.id.as_ref().is_none_or(|id| *id == case.id);
-    let cases: Vec<Case> = cases(&text, &pack)?
-        .into_iter()
-        .filter(wanted)
-        .collect();
+    let cases: Vec<Case> = cases(&text, &pack)?.into_iter().filter(wanted).collect();
     if cases.is_empty() {
         anyhow::bail!(
             "no such case in `{}`: see the ids in it",

@@ -75,7 +75,9 @@ impl RuleKind for FrequencyCap {
             for (key, _) in of_a_cap.iter().filter(|(_, is_there)| *is_there) {
                 faults.tell_of(
                     key,
-                    format!("`{key}` belongs to a cap, and `after` to a rest; a row is one of the two"),
+                    format!(
+                        "`{key}` belongs to a cap, and `after` to a rest; a row is one of the two"
+                    ),
                 );
             }
             return;
@@ -85,7 +87,12 @@ impl RuleKind for FrequencyCap {
         }
         for (key, is_there) in of_a_cap.iter().take(2) {
             if !is_there {
-                faults.tell_of("", format!("`{key}` is missing; a cap takes `max_attempts`, `counts` and a period"));
+                faults.tell_of(
+                    "",
+                    format!(
+                        "`{key}` is missing; a cap takes `max_attempts`, `counts` and a period"
+                    ),
+                );
             }
         }
         match (self.period_hours, self.period_days) {

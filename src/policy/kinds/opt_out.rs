@@ -37,7 +37,10 @@ enum Scope {
 }
 
 impl Readable for OptOut {
-    const STAND_INS: &'static [(&'static str, &'static str)] = &[("reopened_by", "[\"consent\"]"), ("reopened_by[]", "\"consent\"")];
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("reopened_by", "[\"consent\"]"),
+        ("reopened_by[]", "\"consent\""),
+    ];
 }
 
 impl RuleKind for OptOut {

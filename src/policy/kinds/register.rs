@@ -28,7 +28,8 @@ pub struct Register {
 }
 
 impl Readable for Register {
-    const STAND_INS: &'static [(&'static str, &'static str)] = &[("register", "\"?\""), ("max_age_days", "1")];
+    const STAND_INS: &'static [(&'static str, &'static str)] =
+        &[("register", "\"?\""), ("max_age_days", "1")];
 }
 
 impl RuleKind for Register {

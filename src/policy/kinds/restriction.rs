@@ -55,7 +55,9 @@ impl RuleKind for Restriction {
                 let key = format!("reopened_by[{index}]");
                 faults.tell(
                     &[&key],
-                    format!("`{key}`: `{ground}` opens nothing here; `reopened_by` takes `consent` only"),
+                    format!(
+                        "`{key}`: `{ground}` opens nothing here; `reopened_by` takes `consent` only"
+                    ),
                 );
             }
         }
@@ -126,10 +128,7 @@ impl Restriction {
 
 /// Tells which of the two occasions without which nothing would deny an unknown place is on no unconditional row, at the
 /// row that comes nearest to it.
-pub(in super::super) fn check_occasions(
-    rules: &[(Rule, Origin)],
-    problems: &mut Vec<PackProblem>,
-) {
+pub(in super::super) fn check_occasions(rules: &[(Rule, Origin)], problems: &mut Vec<PackProblem>) {
     let needed = [
         (When::NoCandidateZone, "no_candidate_zone"),
         (When::NoRulesForCountry, "no_rules_for_country"),
@@ -168,7 +167,11 @@ pub(in super::super) fn check_occasions(
         );
         problems.push(match nearest {
             Some((_, origin)) => origin.fault("when", &problem),
-            None => PackProblem { file: "*.toml".to_owned(), line: None, problem },
+            None => PackProblem {
+                file: "*.toml".to_owned(),
+                line: None,
+                problem,
+            },
         });
     }
 }
