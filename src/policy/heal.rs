@@ -171,7 +171,8 @@ impl Healing {
         let fits = |pattern: &str| {
             let pattern: Vec<&str> = pattern.split('.').collect();
             pattern.len() == wanted.len()
-                && (pattern.iter().zip(&wanted)).all(|(one, key)| one == key || *one == "*")
+                && (pattern.iter().zip(&wanted))
+                    .all(|(one, key)| one == key || (*one == "*" && !key.ends_with("[]")))
         };
         let (_, text) = self.stand_ins.iter().find(|(pattern, _)| fits(pattern))?;
         DeValue::parse(text).ok().map(Spanned::into_inner)

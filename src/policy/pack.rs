@@ -107,7 +107,9 @@ impl Pack {
                 if faults.is_empty() {
                     vectors::run(below.as_ref(), &cases, &mut problems);
                 }
-                problems.extend(faults);
+                // Most faults of a lower layer are told as those of the whole.
+                let new = faults.into_iter().filter(|each| !problems.contains(each));
+                problems.extend(new.collect::<Vec<_>>());
             } else if is_sound {
                 vectors::run(whole.as_ref(), &cases, &mut problems);
             }
@@ -117,8 +119,6 @@ impl Pack {
         problems.sort_by(|one, two| {
             (&one.file, one.line, &one.problem).cmp(&(&two.file, two.line, &two.problem))
         });
-        // A fault of a lower layer is one of the whole, too.
-        problems.dedup();
         match whole {
             Some(pack) if problems.is_empty() => Ok(Self {
                 vectors,

@@ -211,10 +211,9 @@ impl Common {
         ] {
             for (index, sector) in sectors.iter().enumerate() {
                 if sector.trim().is_empty() {
-                    faults.tell(
-                        &[&format!("{key}[{index}]")],
-                        format!("`{key}`: a sector has an empty name"),
-                    );
+                    let part = format!("{key}[{index}]");
+                    let problem = format!("`{part}`: a sector has an empty name");
+                    faults.tell(&[&part], problem);
                 }
             }
         }

@@ -344,7 +344,7 @@ async fn every_fault_of_a_pack_is_told_and_nothing_changes() {
     assert!(
         status
             .message()
-            .contains("tests/us.jsonl:2: case `ex-002` should be deny by `US-window`"),
+            .contains("tests/us.jsonl:2: case `ex-002`: expect: should be deny by `US-window`"),
         "{}",
         status.message()
     );
