@@ -191,6 +191,7 @@ impl PackFiles {
             drop(reader.document());
             problems.append(&mut reader.problems);
         }
+        problems.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
         problems
     }
 
