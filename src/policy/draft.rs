@@ -383,7 +383,7 @@ impl Draft {
 fn taken<'r>(
     rows: impl Iterator<Item = (&'r str, &'r Origin)>,
     problems: &mut Vec<PackProblem>,
-    says: impl Fn(String) -> String,
+    says: impl Fn(&str) -> String,
 ) {
     let mut first: HashMap<&str, &Origin> = HashMap::new();
     for (id, origin) in rows {
@@ -391,13 +391,13 @@ fn taken<'r>(
             continue;
         }
         match first.get(id) {
-            Some(first) => problems.push(origin.fault("id", &says(first.place()))),
+            Some(first) => problems.push(origin.fault("id", &says(&first.place()))),
             None => drop(first.insert(id, origin)),
         }
     }
 }
 
-fn id_taken(first: String) -> String {
+fn id_taken(first: &str) -> String {
     format!("the id is taken by {first}; give the row another")
 }
 

@@ -48,7 +48,7 @@ const NOWHERE: Range<usize> = usize::MAX..usize::MAX;
 /// Reads a value, telling every part of it that is at fault.
 pub(super) fn heal<T: Readable>(mut tree: Spanned<DeValue<'_>>) -> Healed<T> {
     let mut written = HashMap::new();
-    walk(&tree, String::new(), &mut |path, node| {
+    walk(&tree, "", &mut |path, node| {
         written.insert(place(node), path.to_owned());
     });
     let mut healing = Healing {
@@ -65,7 +65,7 @@ pub(super) fn heal<T: Readable>(mut tree: Spanned<DeValue<'_>>) -> Healed<T> {
         }
     };
     let mut parts = HashMap::new();
-    walk(&tree, String::new(), &mut |path, node| {
+    walk(&tree, "", &mut |path, node| {
         if let Some(written) = healing.written.get(&place(node)) {
             parts.insert(path.to_owned(), (written.clone(), node.span().start));
         }
@@ -268,7 +268,7 @@ fn node_mut<'t, 'a>(
         .iter()
         .try_fold(tree, |node, step| match (node.get_mut(), step) {
             (DeValue::Table(table), Step::Key(key)) => table.get_mut(key.as_str()),
-            (DeValue::Array(list), Step::Index(index)) => list.iter_mut().nth(*index),
+            (DeValue::Array(list), Step::Index(index)) => list.get_mut(*index),
             _ => None,
         })
 }
@@ -295,16 +295,16 @@ fn remove(tree: &mut Spanned<DeValue<'_>>, steps: &[Step]) -> bool {
 /// Visits each part with its path.
 fn walk(
     node: &Spanned<DeValue<'_>>,
-    path: String,
+    path: &str,
     visit: &mut impl FnMut(&str, &Spanned<DeValue<'_>>),
 ) {
-    visit(&path, node);
+    visit(path, node);
     match node.get_ref() {
         DeValue::Table(table) => table
             .iter()
-            .for_each(|(key, value)| walk(value, joined(&path, key.get_ref()), visit)),
+            .for_each(|(key, value)| walk(value, &joined(path, key.get_ref()), visit)),
         DeValue::Array(list) => (list.iter().enumerate())
-            .for_each(|(index, value)| walk(value, format!("{path}[{index}]"), visit)),
+            .for_each(|(index, value)| walk(value, &format!("{path}[{index}]"), visit)),
         _ => {}
     }
 }

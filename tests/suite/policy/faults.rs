@@ -258,10 +258,13 @@ fn each_fault_of_a_rule_alone() {
     }
 }
 
+/// A kind, its keys, and each fault's line and words.
+type OfKind<'a> = (&'a str, &'a str, &'a [(u32, &'a str)]);
+
 /// The own keys of other kinds, in place of the windows on line 9.
 #[test]
 fn each_fault_of_a_kind_alone() {
-    let rows: &[(&str, &str, &[(u32, &str)])] = &[
+    let rows: &[OfKind<'_>] = &[
         (
             "opt_out",
             "reopened_by = [\"consent\", \"not_listed\", \"x\"]\nlifted_by = [\"consent\"]",
