@@ -418,7 +418,7 @@ caller_ids = [{ number = \"+14045550100\" }, { number = \"+19005550100\" }]
         std::fs::write(folder.path().join("own.toml"), row("us-dnc")).unwrap();
         let taken = told("mode = \"add\"");
         assert!(
-            taken.contains("added/own.toml:3: register `us-dnc`: the id is taken by us.toml:"),
+            taken.contains("added/own.toml:4: register `us-dnc`: the id is taken by us.toml:"),
             "{taken}"
         );
         std::fs::write(folder.path().join("operator.toml"), row("x")).unwrap();

@@ -328,11 +328,11 @@ impl Law {
         drop(tx);
         let mut layer = layer_of(&files)?;
         layer.disabled_rules.retain(|row| {
-            let problem = self.configured.disabled_rule_problem(row);
-            if let Some(problem) = &problem {
+            let problems = self.configured.disabled_rule_problems(row);
+            if let Some((_, problem)) = problems.first() {
                 tracing::warn!(rule = %row.id, problem, "a disabled rule decides again under the new rule pack");
             }
-            problem.is_none()
+            problems.is_empty()
         });
         let composed = self
             .compose(self.configured.files(), layer, &stopped)

@@ -143,8 +143,8 @@ impl Gate {
             payload: json!({ "jurisdiction": day.jurisdiction, "date": day.date.to_string(), "reason": day.reason }),
         };
         self.edit(ask, said, |pack, layer| {
-            if let Some(problem) = pack.closed_day_problem(&day) {
-                return Err(GateError::invalid("jurisdiction", problem));
+            if let Some((field, problem)) = pack.closed_day_problems(&day).into_iter().next() {
+                return Err(GateError::invalid(field, problem));
             }
             let same = |known: &ClosedDay| {
                 known.jurisdiction == day.jurisdiction && known.date == day.date
@@ -194,7 +194,7 @@ impl Gate {
             let rule = pack
                 .find(&row.id)
                 .ok_or(GateError::NotFound { what: "rule" })?;
-            if let Some(problem) = pack.disabled_rule_problem(&row) {
+            if let Some((_, problem)) = pack.disabled_rule_problems(&row).into_iter().next() {
                 return Err(GateError::RuleNotDisablable { problem });
             }
             if rule.disabled.is_none() {

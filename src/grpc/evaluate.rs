@@ -231,10 +231,9 @@ fn cases(fields: &mut Fields, texts: Vec<String>) -> Result<Vec<Asking>, Noted> 
 fn known_places(asked: &[Asking], packs: &[&Pack]) -> Result<(), Status> {
     let mut fields = Fields::default();
     for (index, Asking { case, .. }) in asked.iter().enumerate() {
-        let mut problems = packs
-            .iter()
-            .filter_map(|pack| case.place_problem(pack.tables()));
-        if let Some(problem) = problems.next() {
+        let mut problems = packs.iter().flat_map(|pack| case.place_problems(pack));
+        if let Some((field, problem)) = problems.next() {
+            let problem = format!("{field}: {problem}");
             // The answer to the client is made by `done`.
             let _ = fields.wrong::<()>(&format!("cases.cases_json[{index}]"), problem);
         }

@@ -97,17 +97,17 @@ pub(super) fn area_codes(sheets: &mut Sheets<'_>) -> (HashMap<u16, AreaCode>, Ha
         ],
     ) in sheets.rows("nanp_area_codes.csv", columns)
     {
-        let Some(npa) = group_of_three(&npa) else {
-            sheets.problem(spot, format!("`{npa}` is not an area code, write 3 digits"));
-            continue;
-        };
+        let code = group_of_three(&npa);
+        sheets.expect(code.is_some(), spot, || {
+            format!("`{npa}` is not an area code, write 3 digits")
+        });
         let is_geographic = match kind.as_str() {
             "geographic" | "geographic_foreign" => true,
             "toll_free" | "premium" | "personal" | "carrier_service" | "government"
             | "ca_nongeo" | "n11" => false,
             _ => {
                 sheets.problem(spot, format!("unknown kind `{kind}` of area code"));
-                continue;
+                false
             }
         };
         // Foreign rows name their country once more where a region would stand.
@@ -130,7 +130,7 @@ pub(super) fn area_codes(sheets: &mut Sheets<'_>) -> (HashMap<u16, AreaCode>, Ha
             is_geographic,
             is_in_service: in_service == "yes",
         };
-        let twice = found.insert(npa, row).is_some();
+        let twice = code.is_some_and(|code| found.insert(code, row).is_some());
         sheets.expect(!twice, spot, || format!("`{npa}` stands here twice"));
     }
     let closed = special_ranges(sheets, &found);
@@ -300,10 +300,13 @@ pub(super) fn short_numbers(
     let mut found = ShortNumbers::default();
     let columns = ["iso2", "calling_code", "emergency", "short_lengths"];
     for (spot, [_, code, emergency, lengths]) in sheets.rows("emergency_numbers.csv", columns) {
-        let Some(code) = sheets.calling_code(spot, &code) else {
-            continue;
-        };
-        for number in sheets.digit_list(spot, &emergency) {
+        let code = sheets.calling_code(spot, &code);
+        let (emergency, lengths) = (
+            sheets.digit_list(spot, &emergency),
+            sheets.digit_list(spot, &lengths),
+        );
+        let Some(code) = code else { continue };
+        for number in emergency {
             found.anywhere.insert(number.to_owned());
             found
                 .by_calling_code
@@ -311,7 +314,6 @@ pub(super) fn short_numbers(
                 .or_default()
                 .insert(number.to_owned());
         }
-        let lengths = sheets.digit_list(spot, &lengths);
         let lengths = lengths
             .into_iter()
             .filter_map(|text| text.parse::<usize>().ok());
@@ -366,22 +368,24 @@ pub(super) fn rates(sheets: &mut Sheets<'_>) -> HashMap<String, Rate> {
         sheets.rows("special_rate_prefixes.csv", columns)
     {
         let class = match class.as_str() {
-            "premium" => RateClass::Premium,
-            "shared_cost" => RateClass::SharedCost,
-            "personal" => RateClass::Personal,
-            "pager" => RateClass::Pager,
-            "uan" => RateClass::CompanyWide,
-            "toll_free" => RateClass::TollFree,
+            "premium" => Some(RateClass::Premium),
+            "shared_cost" => Some(RateClass::SharedCost),
+            "personal" => Some(RateClass::Personal),
+            "pager" => Some(RateClass::Pager),
+            "uan" => Some(RateClass::CompanyWide),
+            "toll_free" => Some(RateClass::TollFree),
             _ => {
                 sheets.problem(spot, format!("unknown class `{class}` of range"));
-                continue;
+                None
             }
         };
-        let Some(code) = sheets.calling_code(spot, &code) else {
-            continue;
-        };
+        let code = sheets.calling_code(spot, &code);
         for (is_mixed, cell) in [(false, &prefixes), (true, &mixed_prefixes)] {
-            for prefix in sheets.digit_list(spot, cell) {
+            let prefixes = sheets.digit_list(spot, cell);
+            let (Some(code), Some(class)) = (code, class) else {
+                continue;
+            };
+            for prefix in prefixes {
                 let rate = Rate { is_mixed, class };
                 // Countries that share a calling code may differ; the stricter reading stands.
                 found

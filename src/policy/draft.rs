@@ -1,7 +1,7 @@
 //! What the files of a pack say, before it is known to be good: reading them table by table, and the checks that take a
 //! look at more than one row.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use jiff::civil::Date;
@@ -9,40 +9,39 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::files::OPERATOR_FILE;
+use super::files::{Content, OPERATOR_FILE, PackFiles};
+use super::heal::Readable;
 use super::holidays::{CalendarRow, Holidays};
-use super::kinds::Names;
-use super::kinds::restriction::missing_occasions;
+use super::kinds::restriction::check_occasions;
+use super::kinds::{Kind, Names};
 use super::operator::{ClosedDay, DisabledRule};
+use super::origin::{Faults, Origin};
 use super::pack::{Pack, PackProblem};
-use super::read::Reader;
+use super::read::{Member, Reader};
 use super::rule::{Certainty, Rank, Rule};
-use crate::domain::Text;
 use crate::domain::party::LineType;
 use crate::domain::time::IsoDate;
 
 /// The version of the schema that this program reads.
 const SCHEMA: i64 = 2;
 
-/// What all files say, before it is checked as a whole.
+/// What all files say, before it is checked as a whole. Rows with a fault stand among the others, with what stands in for
+/// the parts that could not be read.
 #[derive(Default)]
 pub(super) struct Draft {
     pub as_of: Option<Date>,
     pub rules: Vec<(Rule, Origin)>,
     pub calendars: Vec<(CalendarRow, Origin)>,
     pub registers: Vec<(RegisterRow, Origin)>,
-    pub groups: HashMap<String, Vec<String>>,
-    pub territories: HashMap<String, String>,
+    /// Names of groups with their countries.
+    pub groups: Vec<(Member, Vec<Member>)>,
+    /// Countries with the territories under their law.
+    pub territories: Vec<(Member, Vec<Member>)>,
     pub closed_days: Vec<(ClosedDay, Origin)>,
     pub disabled_rules: Vec<(DisabledRule, Origin)>,
+    /// Whether more may be meant to stand here than could be read, so that nothing can be said to be missing.
+    pub is_partial: bool,
     pub problems: Vec<PackProblem>,
-}
-
-/// Where a row stands.
-#[derive(Clone)]
-pub(super) struct Origin {
-    file: String,
-    line: u64,
 }
 
 #[derive(Deserialize)]
@@ -79,103 +78,130 @@ struct SplitAreaCode {
     _note: String,
 }
 
+impl Readable for RegisterRow {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("id", "\"?\""),
+        ("jurisdiction", "\"?\""),
+        ("name", "\"?\""),
+    ];
+}
+
+impl Readable for Conventions {}
+
+impl Readable for SplitAreaCode {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("npa", "\"?\""),
+        ("jurisdiction", "\"?\""),
+        ("zones", "[]"),
+        ("certainty", "\"recall\""),
+    ];
+}
+
+/// What the top of a rule file says.
+#[derive(Default)]
+struct Head {
+    schema: Option<Option<i64>>,
+    as_of: Option<Option<Date>>,
+    conventions: Conventions,
+}
+
 impl Draft {
+    /// Reads all rule files.
+    pub fn of(files: &PackFiles) -> Self {
+        let mut draft = Self {
+            is_partial: files.has_unread(),
+            ..Self::default()
+        };
+        for (_, file, text) in files.layered(Content::Rules) {
+            draft.read(file, text);
+        }
+        draft
+    }
+
     /// Reads one rule file.
-    pub fn read(&mut self, file: &str, text: &str) {
+    fn read(&mut self, file: &str, text: &str) {
         let mut reader = Reader::new(file, text);
-        let mut conventions = Conventions::default();
-        let mut schema = None;
-        let mut as_of: Option<Date> = None;
+        let mut head = Head::default();
         let first_rule = self.rules.len();
         for (key, value) in reader.document() {
             let at = value.span().start;
             match key.as_str() {
-                "schema" => schema = reader.value::<i64>(value),
-                "as_of" => as_of = reader.value(value).map(|IsoDate(date)| date),
-                "conventions" => conventions = reader.value(value).unwrap_or_default(),
-                "territories" => {
-                    for (country, law) in members(reader.value(value)) {
-                        let taken = self.territories.insert(country.clone(), law.clone());
-                        if let Some(taken) = taken.filter(|taken| *taken != law) {
-                            reader.problem(at, format!("territory `{country}` is under `{law}` here and under `{taken}` elsewhere"));
-                        }
+                "schema" => {
+                    let schema = reader.scalar::<i64>(&key, value);
+                    if schema.is_some_and(|schema| schema != SCHEMA) {
+                        reader.problem(
+                            at,
+                            format!(
+                                "`schema`: this program reads `schema = {SCHEMA}` and no other"
+                            ),
+                        );
                     }
+                    head.schema = Some(schema);
                 }
-                "groups" => {
-                    for (country, group) in members(reader.value(value)) {
-                        self.groups.entry(country).or_default().push(group);
-                    }
+                "as_of" => {
+                    let date = reader.scalar(&key, value);
+                    head.as_of = Some(date.map(|IsoDate(date)| date));
                 }
+                "conventions" => {
+                    let row = reader.row(&key, value);
+                    head.conventions = row.map(|(row, _)| row).unwrap_or_default();
+                }
+                "territories" => self.territories.extend(reader.lists(&key, value)),
+                "groups" => self.groups.extend(reader.lists(&key, value)),
                 "register" | "rule" | "holiday_calendar" | "split_area_code" | "closed_day"
                 | "disabled_rule" => {
                     for row in reader.tables(&key, value) {
-                        self.read_row(&key, row, file, &mut reader);
+                        self.read_row(&key, row, &mut reader);
                     }
                 }
-                _ => reader.problem(at, format!("unknown table `{key}`")),
+                _ => reader.problem(
+                    at,
+                    format!("unknown table `{key}`; the README of the rules lists those that are"),
+                ),
             }
         }
-        if schema != Some(SCHEMA) {
+        if head.schema.is_none() && reader.has_whole_head() {
             reader.problem(
                 0,
                 format!("`schema = {SCHEMA}` is missing; this program reads no other"),
             );
         }
         // The layer that the server writes has no date: it is as old as its last row.
-        if as_of.is_none() && file != OPERATOR_FILE {
+        if head.as_of.is_none() && file != OPERATOR_FILE && reader.has_whole_head() {
             reader.problem(
                 0,
                 "`as_of` is missing; write the date of the file".to_owned(),
             );
         }
-        self.as_of = self.as_of.max(as_of);
+        self.as_of = self.as_of.max(head.as_of.flatten());
         for (rule, _) in self.rules.iter_mut().skip(first_rule) {
             rule.consumer_lines
-                .clone_from(&conventions.consumer_line_types);
+                .clone_from(&head.conventions.consumer_line_types);
         }
+        self.is_partial |= reader.is_partial;
         self.problems.append(&mut reader.problems);
     }
 
-    fn read_row<'a>(
-        &mut self,
-        table: &str,
-        row: Spanned<DeValue<'a>>,
-        file: &str,
-        reader: &mut Reader<'a>,
-    ) {
-        let origin = Origin {
-            file: file.to_owned(),
-            line: reader.line(row.span().start),
-        };
+    fn read_row<'a>(&mut self, table: &str, row: Spanned<DeValue<'a>>, reader: &mut Reader<'a>) {
         match table {
-            "register" => self
-                .registers
-                .extend(reader.value(row).map(|row| (row, origin))),
-            "holiday_calendar" => {
-                self.calendars
-                    .extend(reader.value(row).map(|row| (row, origin)));
-            }
-            "closed_day" => {
-                self.closed_days
-                    .extend(reader.value(row).map(|row| (row, origin)));
-            }
-            "disabled_rule" => {
-                self.disabled_rules
-                    .extend(reader.value(row).map(|row| (row, origin)));
-            }
-            "split_area_code" => {
-                let _: Option<SplitAreaCode> = reader.value(row);
-            }
+            "register" => self.registers.extend(reader.row(table, row)),
+            "holiday_calendar" => self.calendars.extend(reader.row(table, row)),
+            "closed_day" => self.closed_days.extend(reader.row(table, row)),
+            "disabled_rule" => self.disabled_rules.extend(reader.row(table, row)),
+            "split_area_code" => drop(reader.row::<SplitAreaCode>(table, row)),
             _ => {
-                let rule = reader.rule(row).map(|(common, kind)| Rule {
-                    common,
-                    kind,
-                    rank: Rank::Country,
-                    disabled: None,
-                    consumer_lines: Vec::new(),
-                    always: OnceLock::new(),
+                let read = reader.rule(row).and_then(|(common, kind, origin)| {
+                    let rule = Rule {
+                        common,
+                        kind: kind.or_else(Kind::stand_in)?,
+                        rank: Rank::Country,
+                        disabled: None,
+                        consumer_lines: Vec::new(),
+                        always: OnceLock::new(),
+                    };
+                    Some((rule, origin))
                 });
-                self.rules.extend(rule.map(|rule| (rule, origin)));
+                self.rules.extend(read);
             }
         }
     }
@@ -184,14 +210,11 @@ impl Draft {
     pub fn check(&mut self, holidays: &mut Holidays) {
         let mut problems = std::mem::take(&mut self.problems);
         let names = self.check_names(holidays, &mut problems);
-        self.check_countries(&mut problems);
+        self.check_lists(&mut problems);
         self.check_rules(&names, &mut problems);
         self.check_operator(&mut problems);
-        for missing in missing_occasions(self.rules.iter().map(|(rule, _)| rule)) {
-            problems.push(everywhere(format!(
-                "no enforced restriction of jurisdiction `ZZ` says `when = \"{missing}\"` for every call; \
-                 without it a call could be allowed because nothing is known"
-            )));
+        if !self.is_partial {
+            check_occasions(&self.rules, &mut problems);
         }
         self.problems = problems;
     }
@@ -200,140 +223,190 @@ impl Draft {
     fn check_operator(&self, problems: &mut Vec<PackProblem>) {
         let mut days = HashMap::new();
         for (day, origin) in &self.closed_days {
-            let twice = days.insert((&day.jurisdiction, day.date), origin);
-            if let Some(Origin { file, line }) = twice {
-                problems.push(origin.fault(format!(
-                    "closed day: {} is closed in `{}` by {file}:{line} already",
-                    day.date, day.jurisdiction
-                )));
+            if !origin.has_read("jurisdiction") || !origin.has_read("date") {
+                continue;
+            }
+            if let Some(first) = days.insert((&day.jurisdiction, day.date), origin) {
+                let problem = format!(
+                    "{} is closed in `{}` by {} already; write one row with both reasons",
+                    day.date,
+                    day.jurisdiction,
+                    first.place()
+                );
+                problems.push(origin.fault("date", &problem));
             }
         }
-        let mut rules = HashMap::new();
-        for (row, origin) in &self.disabled_rules {
-            if let Some(Origin { file, line }) = rules.insert(&row.id, origin) {
-                problems.push(origin.fault(format!(
-                    "disabled rule: `{}` is switched off by {file}:{line} already",
-                    row.id
-                )));
-            }
-        }
+        let rules = self.disabled_rules.iter();
+        taken(
+            rules.map(|(row, origin)| (&*row.id, origin)),
+            problems,
+            |first| format!("the rule is switched off by {first} already; leave one out"),
+        );
     }
 
     /// Gathers what rows may refer to.
     fn check_names(&self, holidays: &mut Holidays, problems: &mut Vec<PackProblem>) -> Names {
-        let mut names = Names::default();
-        let mut declared: HashMap<&str, &Origin> = HashMap::new();
+        let mut names = Names {
+            is_partial: self.is_partial,
+            ..Names::default()
+        };
+        let registers = self.registers.iter();
+        taken(
+            registers.map(|(row, origin)| (&*row.id, origin)),
+            problems,
+            id_taken,
+        );
         for (row, origin) in &self.registers {
-            names.registers.insert(row.id.clone());
-            if let Some(Origin { file, line }) = declared.insert(&row.id, origin) {
-                problems.push(origin.fault(format!(
-                    "register `{}`: the id is taken by {file}:{line}",
-                    row.id
-                )));
+            if origin.has_read("id") {
+                names.registers.insert(row.id.clone());
             }
-            if row.id.trim().is_empty() || row.name.trim().is_empty() {
-                problems
-                    .push(origin.fault("register: `id` and `name` must not be empty".to_owned()));
+            for (key, text) in [("id", &row.id), ("name", &row.name)] {
+                if text.trim().is_empty() {
+                    Faults::new(origin, problems).tell(&[key], format!("`{key}` is empty"));
+                }
             }
         }
         let ready = holidays.calendars().map(str::to_owned);
         names.calendars.extend(ready);
+        let calendars = self.calendars.iter();
+        taken(
+            calendars.map(|(row, origin)| (&*row.id, origin)),
+            problems,
+            id_taken,
+        );
         for (row, origin) in &self.calendars {
-            let mut faults = Vec::new();
+            let mut faults = Faults::new(origin, problems);
             row.check(&mut faults);
-            if !names.calendars.insert(row.id.clone()) {
-                faults.push("the id is taken".to_owned());
+            if [Holidays::PUBLIC, Holidays::PUBLIC_STRICT].contains(&&*row.id) {
+                faults.tell(
+                    &["id"],
+                    "the id belongs to the table `holidays.csv`; give the calendar another",
+                );
             }
-            let faults = faults.into_iter();
-            problems
-                .extend(faults.map(|text| origin.fault(format!("calendar `{}`: {text}", row.id))));
+            if origin.has_read("id") {
+                names.calendars.insert(row.id.clone());
+            }
             holidays.add_calendar(row);
         }
         names
     }
 
     /// A country that is misspelt in a group would silently lose the group's rules.
-    fn check_countries(&self, problems: &mut Vec<PackProblem>) {
-        let mapped = self
-            .territories
-            .iter()
-            .flat_map(|(country, law)| [country, law]);
-        for code in self.groups.keys().chain(mapped) {
+    fn check_lists(&self, problems: &mut Vec<PackProblem>) {
+        let laws = self.territories.iter().map(|(law, _)| law);
+        let members = self.groups.iter().chain(&self.territories);
+        for (code, origin) in laws.chain(members.flat_map(|(_, members)| members)) {
             if !is_country(code) {
-                problems.push(everywhere(format!(
-                    "`{code}` in [groups] or [territories] is no ISO country; write two capital letters"
-                )));
+                let problem = format!("`{code}` is no ISO country; write two capital letters");
+                problems.push(origin.fault("", &problem));
             }
         }
-        for group in self.groups.values().flatten().collect::<HashSet<_>>() {
+        for ((group, origin), _) in &self.groups {
             if is_country(group) || group.contains('-') {
-                problems.push(everywhere(format!(
-                    "group `{group}` could be taken for a country or region"
-                )));
+                let problem =
+                    "the name could be taken for a country or region; give the group another";
+                problems.push(origin.fault("", problem));
+            }
+        }
+        for (_, members) in &self.groups {
+            let mut seen = HashSet::new();
+            for (country, origin) in members {
+                if !seen.insert(country) {
+                    let problem = format!("`{country}` is named twice; leave one out");
+                    problems.push(origin.fault("", &problem));
+                }
+            }
+        }
+        let mut laws: HashMap<&str, (&str, &Origin)> = HashMap::new();
+        for ((law, _), members) in &self.territories {
+            for (country, origin) in members {
+                if let Some((other, first)) = laws.insert(country, (law, origin)) {
+                    let problem = format!(
+                        "`{country}` is under the law of `{other}` at {} already; leave one out",
+                        first.place()
+                    );
+                    problems.push(origin.fault("", &problem));
+                }
             }
         }
     }
 
     fn check_rules(&mut self, names: &Names, problems: &mut Vec<PackProblem>) {
-        let groups: HashSet<String> = self.groups.values().flatten().cloned().collect();
-        let mut ids: HashMap<Text, Origin> = HashMap::new();
+        let rules = self.rules.iter();
+        let ids = rules.map(|(rule, origin)| (&*rule.common.id, origin));
+        taken(ids, problems, id_taken);
+        let groups = self.group_names();
         for (rule, origin) in &mut self.rules {
-            let common = &rule.common;
-            let mut faults = Vec::new();
-            common.check(&mut faults);
-            if let Some(Origin { file, line }) = ids.insert(common.id.clone(), origin.clone()) {
-                faults.push(format!("the id is taken by {file}:{line}"));
+            if let Some(rank) = rank(&rule.common.jurisdiction, &groups) {
+                rule.rank = rank;
             }
-            match rank(&common.jurisdiction, &groups) {
-                Some(rank) => rule.rank = rank,
-                None => faults.push(format!(
-                    "jurisdiction `{}` is no ISO country, ISO region, declared group or `ZZ`",
-                    common.jurisdiction
-                )),
+            let mut faults = Faults::new(origin, problems);
+            rule.common.check(&mut faults);
+            if origin.has_read("kind") {
+                rule.kind.check(&rule.common, names, &mut faults);
             }
-            rule.kind.check(common, names, &mut faults);
-            let faults = faults.into_iter();
-            problems
-                .extend(faults.map(|text| origin.fault(format!("rule `{}`: {text}", common.id))));
+        }
+    }
+
+    /// The names of all groups.
+    pub fn group_names(&self) -> HashSet<String> {
+        let names = self.groups.iter().map(|((name, _), _)| name.clone());
+        names.collect()
+    }
+
+    /// The groups of each country.
+    pub fn groups_of_countries(&self) -> HashMap<String, Vec<String>> {
+        let mut of: HashMap<String, Vec<String>> = HashMap::new();
+        for ((group, _), members) in &self.groups {
+            for (country, _) in members {
+                let groups = of.entry(country.clone()).or_default();
+                if !groups.contains(group) {
+                    groups.push(group.clone());
+                }
+            }
+        }
+        of
+    }
+
+    /// Each territory with the country whose law it is under.
+    pub fn laws_of_territories(&self) -> HashMap<String, String> {
+        let lists = self.territories.iter();
+        let pairs =
+            lists.flat_map(|((law, _), members)| members.iter().map(move |(one, _)| (one, law)));
+        pairs
+            .map(|(country, law)| (country.clone(), law.clone()))
+            .collect()
+    }
+}
+
+/// Tells each row whose id a row before it has.
+fn taken<'r>(
+    rows: impl Iterator<Item = (&'r str, &'r Origin)>,
+    problems: &mut Vec<PackProblem>,
+    says: impl Fn(&str) -> String,
+) {
+    let mut first: HashMap<&str, &Origin> = HashMap::new();
+    for (id, origin) in rows {
+        if !origin.has_read("id") {
+            continue;
+        }
+        match first.get(id) {
+            Some(first) => problems.push(origin.fault("id", &says(&first.place()))),
+            None => drop(first.insert(id, origin)),
         }
     }
 }
 
-/// A table of lists, turned around: each member with its list's name.
-fn members(table: Option<BTreeMap<String, Vec<String>>>) -> impl Iterator<Item = (String, String)> {
-    let lists = table.unwrap_or_default().into_iter();
-    lists.flat_map(|(name, members)| {
-        members
-            .into_iter()
-            .map(move |member| (member, name.clone()))
-    })
+fn id_taken(first: &str) -> String {
+    format!("the id is taken by {first}; give the row another")
 }
 
-impl Origin {
-    /// A fault of this row.
-    pub(super) fn fault(&self, problem: String) -> PackProblem {
-        PackProblem {
-            file: self.file.clone(),
-            line: Some(self.line),
-            problem,
-        }
-    }
-}
-
-/// A fault of the pack as a whole.
-fn everywhere(problem: String) -> PackProblem {
-    PackProblem {
-        file: "*.toml".to_owned(),
-        line: None,
-        problem,
-    }
-}
-
-fn is_country(code: &str) -> bool {
+pub(super) fn is_country(code: &str) -> bool {
     code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-fn rank(jurisdiction: &str, groups: &HashSet<String>) -> Option<Rank> {
+/// How special a jurisdiction is; none if the name has not the form of one.
+pub(super) fn rank(jurisdiction: &str, groups: &HashSet<String>) -> Option<Rank> {
     if jurisdiction == Pack::POLICY {
         return Some(Rank::Policy);
     }

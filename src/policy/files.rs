@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::pack::{PackProblem, PackProblems};
+use super::read::Reader;
 use crate::place::Tables;
 
 /// The layer that the server keeps: closed days, disabled rules, rows for stopped regions.
@@ -29,6 +30,8 @@ pub struct PackFiles {
     files: BTreeMap<String, Cow<'static, str>>,
     /// What could not be read; told with all else that is wrong.
     pub(super) problems: Vec<PackProblem>,
+    /// Whether a file is there that could not be read.
+    has_unread: bool,
 }
 
 /// Which layer of a pack a file belongs to, in order of reading.
@@ -70,7 +73,7 @@ impl PackFiles {
     pub fn one(text: String) -> Self {
         Self {
             files: BTreeMap::from([("rules.toml".to_owned(), Cow::Owned(text))]),
-            problems: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -114,6 +117,7 @@ impl PackFiles {
     /// numbering tables are one set and can only be replaced.
     #[must_use]
     pub fn with_added(mut self, added: Self) -> Self {
+        self.has_unread |= added.has_unread;
         for problem in added.problems {
             self.problems.push(PackProblem {
                 file: format!("{ADDED}{}", problem.file),
@@ -178,6 +182,24 @@ impl PackFiles {
         found
     }
 
+    /// Every file, and every line of a rule file, that cannot be read, whatever it would say.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<PackProblem> {
+        let mut problems = self.problems.clone();
+        for (_, file, text) in self.layered(Content::Rules) {
+            let mut reader = Reader::new(file, text);
+            drop(reader.document());
+            problems.append(&mut reader.problems);
+        }
+        problems.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
+        problems
+    }
+
+    /// Whether more is there than could be read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.has_unread
+    }
+
     /// Whether anything lies over the layer.
     pub(super) fn has_above(&self, below: Layer) -> bool {
         self.files.keys().any(|name| layer(name) > below)
@@ -188,7 +210,8 @@ impl PackFiles {
         let files = self.files.iter().filter(|(name, _)| layer(name) <= top);
         Self {
             files: files.map(|(n, t)| (n.clone(), t.clone())).collect(),
-            problems: Vec::new(),
+            has_unread: self.has_unread,
+            ..Self::default()
         }
     }
 
@@ -210,19 +233,50 @@ impl PackFiles {
                 problem: format!("the folder cannot be read: {error}"),
             }])
         })?;
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| endings.iter().any(|ending| name.ends_with(ending)))
-            .collect();
+        let mut names = Vec::new();
+        for entry in entries {
+            match entry.map(|entry| entry.file_name().into_string()) {
+                Ok(Ok(name)) => names.push(name),
+                Ok(Err(name)) => self.unread(
+                    &format!("{prefix}{}", name.to_string_lossy()),
+                    "the name is no UTF-8; give the file another",
+                ),
+                Err(error) => self.unread(prefix, &format!("the folder cannot be read: {error}")),
+            }
+        }
+        names.retain(|name| endings.iter().any(|ending| name.ends_with(ending)));
         names.sort_unstable();
         for name in names {
             let full = format!("{prefix}{name}");
-            match std::fs::read_to_string(folder.join(&name)) {
-                Ok(text) => drop(self.files.insert(full, Cow::Owned(text))),
-                Err(error) => self.problem(&full, &format!("the file cannot be read: {error}")),
+            match std::fs::read(folder.join(&name)) {
+                Ok(bytes) => self.add_bytes(full, bytes),
+                Err(error) => self.unread(&full, &format!("the file cannot be read: {error}")),
             }
         }
         Ok(())
+    }
+
+    /// Takes a file; what is no text in it is told, and the rest read all the same.
+    fn add_bytes(&mut self, name: String, bytes: Vec<u8>) {
+        let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+            let bytes = error.as_bytes();
+            for (line, text) in (1_u64..).zip(bytes.split(|byte| *byte == b'\n')) {
+                if std::str::from_utf8(text).is_err() {
+                    self.problems.push(PackProblem {
+                        file: name.clone(),
+                        line: Some(line),
+                        problem: "the line is no UTF-8; save the file as UTF-8".to_owned(),
+                    });
+                }
+            }
+            String::from_utf8_lossy(bytes).into_owned()
+        });
+        self.files.insert(name, Cow::Owned(text));
+    }
+
+    fn unread(&mut self, file: &str, problem: &str) {
+        self.problem(file, problem);
+        self.has_unread = true;
     }
 
     /// A pack without numbering tables stands on the built-in ones, and holds them, so that it means the same for ever.

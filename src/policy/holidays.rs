@@ -6,6 +6,8 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, Weekday};
 use serde::Deserialize;
 
+use super::heal::Readable;
+use super::origin::Faults;
 use super::window::{MonthDay, weekday};
 use crate::domain::time;
 
@@ -30,6 +32,28 @@ pub(super) struct CalendarRow {
     certainty: super::rule::Certainty,
     #[serde(default)]
     note: String,
+}
+
+impl Readable for CalendarRow {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("id", "\"?\""),
+        ("jurisdiction", "\"?\""),
+        ("weekend_shift", "\"none\""),
+        ("days", "[]"),
+        ("days[].name", "\"?\""),
+        ("days[].fixed", "\"01-01\""),
+        ("days[].nth", "{ month = 1, weekday = \"mon\", n = 1 }"),
+        (
+            "days[].nth_plus",
+            "{ month = 1, weekday = \"mon\", n = 1, plus_days = 1 }",
+        ),
+        ("days[].*.month", "1"),
+        ("days[].*.weekday", "\"mon\""),
+        ("days[].*.n", "1"),
+        ("days[].*.plus_days", "1"),
+        ("days[].easter_offset_days", "1"),
+        ("certainty", "\"recall\""),
+    ];
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -101,22 +125,14 @@ enum ObservedOn {
 
 impl CalendarRow {
     /// Says what is wrong with the calendar beyond its shape.
-    pub fn check(&self, problems: &mut Vec<String>) {
-        for day in &self.days {
-            let rules = [
-                day.fixed.is_some(),
-                day.nth.is_some(),
-                day.nth_plus.is_some(),
-                day.easter_offset_days.is_some(),
-            ];
-            if rules.iter().filter(|given| **given).count() != 1 {
-                problems.push(format!(
-                    "`{}` needs exactly one of `fixed`, `nth`, `nth_plus`, `easter_offset_days`",
-                    day.name
-                ));
-            } else if day.fixed.is_none() && day.date(2024).is_none() {
-                problems.push(format!("`{}` names no date of the year", day.name));
+    pub fn check(&self, faults: &mut Faults<'_>) {
+        for (key, text) in [("id", &self.id)] {
+            if text.trim().is_empty() {
+                faults.tell(&[key], format!("`{key}` is empty"));
             }
+        }
+        for (index, day) in self.days.iter().enumerate() {
+            day.check(&format!("days[{index}]"), faults);
         }
     }
 
@@ -145,6 +161,43 @@ impl CalendarRow {
 }
 
 impl DayRow {
+    fn check(&self, path: &str, faults: &mut Faults<'_>) {
+        let (name, written) = (&self.name, faults.written(path));
+        if name.trim().is_empty() {
+            let part = format!("{path}.name");
+            faults.tell(&[&part], format!("`{written}.name` is empty"));
+        }
+        let rules = [
+            ("fixed", self.fixed.is_some()),
+            ("nth", self.nth.is_some()),
+            ("nth_plus", self.nth_plus.is_some()),
+            ("easter_offset_days", self.easter_offset_days.is_some()),
+        ];
+        let given: Vec<&str> = (rules.iter())
+            .filter(|(_, is_given)| *is_given)
+            .map(|(key, _)| *key)
+            .collect();
+        let rule = match given.as_slice() {
+            [rule] => *rule,
+            _ => {
+                faults.tell_of(
+                    path,
+                    format!("`{written}`: `{name}` needs exactly one of `fixed`, `nth`, `nth_plus`, `easter_offset_days`"),
+                );
+                return;
+            }
+        };
+        let parts = ["", ".month", ".weekday", ".n", ".plus_days"];
+        let parts = parts.map(|part| format!("{path}.{rule}{part}"));
+        // A fixed day is one of the year by its form.
+        if self.fixed.is_none() && self.date(2024).is_none() {
+            faults.tell(
+                &parts.each_ref().map(String::as_str),
+                format!("`{written}.{rule}`: `{name}` names no date of the year"),
+            );
+        }
+    }
+
     fn date(&self, year: i16) -> Option<Date> {
         if matches!(self.years, Some(Years::Even)) && year % 2 != 0 {
             return None;
@@ -205,6 +258,13 @@ pub(super) struct Holidays {
     public: HashMap<String, Country>,
 }
 
+/// Where a row of the table puts its holidays.
+pub(super) struct Listed {
+    pub line: u64,
+    pub country: String,
+    pub region: String,
+}
+
 /// The observed days of one country.
 #[derive(Debug, Default)]
 struct Country {
@@ -231,46 +291,69 @@ impl Holidays {
     }
 
     /// Adds the rows of `holidays.csv` (`country,region,name,observed,dates`), telling line and fault of bad ones.
-    pub fn add_table(&mut self, text: &str, mut fault: impl FnMut(Option<u64>, String)) {
+    pub fn add_table(&mut self, text: &str, mut fault: impl FnMut(u64, String)) -> Vec<Listed> {
         let mut reader = csv::ReaderBuilder::new()
             .comment(Some(b'#'))
             .from_reader(text.as_bytes());
         let wanted = ["country", "region", "name", "observed", "dates"];
-        match reader.headers() {
-            Ok(header) if header == wanted.as_slice() => {}
-            _ => {
-                let header = wanted.join(",");
-                return fault(None, format!("the first row must be `{header}`"));
+        let has_header = matches!(reader.headers(), Ok(header) if header == wanted.as_slice());
+        if !has_header {
+            let before = text.lines().take_while(|line| line.starts_with('#'));
+            let header = wanted.join(",");
+            fault(
+                u64::try_from(before.count())
+                    .unwrap_or(u64::MAX)
+                    .saturating_add(1),
+                format!("the first row must be `{header}`"),
+            );
+            return Vec::new();
+        }
+        let mut listed = Vec::new();
+        for row in reader.records() {
+            match row {
+                Ok(row) => listed.push(self.add_row(&row, &mut fault)),
+                Err(error) => fault(
+                    error.position().map_or(1, csv::Position::line),
+                    "the row must have five fields; put a name with a comma into quotes".to_owned(),
+                ),
             }
         }
-        for row in reader.records() {
-            let row = match row {
-                Ok(row) => row,
-                Err(error) => {
-                    let line = error.position().map(csv::Position::line);
-                    fault(line, "the row must have five fields".to_owned());
-                    continue;
+        listed
+    }
+
+    fn add_row(&mut self, row: &csv::StringRecord, fault: &mut impl FnMut(u64, String)) -> Listed {
+        let line = row.position().map_or(1, csv::Position::line);
+        let field = |index| row.get(index).unwrap_or_default();
+        let (country, region, name, dates) = (field(0), field(1), field(2), field(4));
+        if name.trim().is_empty() {
+            fault(line, "`name` is empty; say which holiday it is".to_owned());
+        }
+        if !matches!(field(3), "0" | "1") {
+            let problem = format!("`observed`: `{}` must be 0 or 1", field(3));
+            fault(line, problem);
+        }
+        if dates.trim().is_empty() {
+            let problem = "`dates` is empty; write days such as `2026-12-25`, with spaces between";
+            fault(line, problem.to_owned());
+        }
+        let entry = self.public.entry(country.to_owned()).or_default();
+        for date in dates.split_whitespace() {
+            match time::date(date) {
+                Some(date) => {
+                    entry.years.insert(date.year());
+                    let named = (region.to_owned(), name.to_owned());
+                    entry.days.entry(date).or_default().push(named);
                 }
-            };
-            let line = row.position().map(csv::Position::line);
-            let field = |index| row.get(index).unwrap_or_default();
-            let (country, region, name) = (field(0), field(1), field(2));
-            if country.len() != 2 || name.is_empty() || !matches!(field(3), "0" | "1") {
-                let wanted = "country must be an ISO code, name must be given, observed 0 or 1";
-                fault(line, wanted.to_owned());
-                continue;
+                None => fault(
+                    line,
+                    format!("`dates`: `{date}` is no date; write `2026-12-25`"),
+                ),
             }
-            let entry = self.public.entry(country.to_owned()).or_default();
-            for date in field(4).split_whitespace() {
-                match time::date(date) {
-                    Some(date) => {
-                        entry.years.insert(date.year());
-                        let named = (region.to_owned(), name.to_owned());
-                        entry.days.entry(date).or_default().push(named);
-                    }
-                    None => fault(line, format!("`{date}` is no date; write `2026-12-25`")),
-                }
-            }
+        }
+        Listed {
+            line,
+            country: country.to_owned(),
+            region: region.to_owned(),
         }
     }
 

@@ -7,18 +7,21 @@
 
 #![deny(missing_docs)]
 
+mod case;
 mod consent;
 mod diff;
 mod draft;
 pub mod facts;
 mod files;
 mod ground;
+mod heal;
 mod holidays;
 mod kinds;
 mod listing;
 mod moment;
 mod next;
 mod operator;
+mod origin;
 mod pack;
 mod permit;
 mod read;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use jiff::civil::Date;
 use serde::Deserialize;
 
+use super::heal::Readable;
 use super::moment::{Moment, Scene};
 use super::pack::Pack;
 use super::rule::{Certainty, Rule};
@@ -43,6 +44,19 @@ pub struct DisabledRule {
     /// Who switched it off.
     #[serde(default = "operator")]
     pub by: String,
+}
+
+impl Readable for ClosedDay {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("jurisdiction", "\"ZZ\""),
+        ("date", "\"2026-01-01\""),
+        ("reason", "\"?\""),
+    ];
+}
+
+impl Readable for DisabledRule {
+    const STAND_INS: &'static [(&'static str, &'static str)] =
+        &[("id", "\"?\""), ("reason", "\"?\"")];
 }
 
 fn operator() -> String {
@@ -173,24 +187,26 @@ impl Pack {
         }
     }
 
-    /// Says what is wrong with a closed day under this law; nothing if it can be closed.
+    /// Says what is wrong with a closed day under this law, each fault with its key; nothing if it can be closed.
     #[must_use]
-    pub fn closed_day_problem(&self, day: &ClosedDay) -> Option<String> {
+    pub fn closed_day_problems(&self, day: &ClosedDay) -> Vec<(&'static str, String)> {
         let place = &day.jurisdiction;
-        if !self.knows_jurisdiction(place) {
-            return Some(format!(
-                "no law and no table knows `{place}`; write an ISO country, an ISO region such as `US-LA`, a group, or `ZZ`"
-            ));
-        }
+        let mut problems = Vec::new();
         if day.reason.trim().is_empty() {
-            return Some("`reason` is empty; say why the day is closed".to_owned());
+            let problem = "`reason` is empty; say why the day is closed";
+            problems.push(("reason", problem.to_owned()));
         }
-        (!self.has_window(day)).then(|| {
-            format!(
+        if !self.knows_jurisdiction(place) {
+            problems.push(("jurisdiction", format!(
+                "no law and no table knows `{place}`; write an ISO country, an ISO region such as `US-LA`, a group, or `ZZ`"
+            )));
+        } else if !self.has_window(day) {
+            problems.push(("date", format!(
                 "no calling_window is in force for `{place}` on {}, so closing the day would close nothing; stop the region instead",
                 day.date
-            )
-        })
+            )));
+        }
+        problems
     }
 
     /// Whether a window that decides may be in play for calls into the day's place on that date.
@@ -205,30 +221,30 @@ impl Pack {
         (over.into_iter()).any(|name| self.rules_of(name).any(|rule| rule.is_window_on(day.date)))
     }
 
-    /// Says why a rule cannot be switched off; nothing if it can.
+    /// Says why a rule cannot be switched off, each fault with its key; nothing if it can.
     #[must_use]
-    pub fn disabled_rule_problem(&self, row: &DisabledRule) -> Option<String> {
+    pub fn disabled_rule_problems(&self, row: &DisabledRule) -> Vec<(&'static str, String)> {
         let id = &row.id;
-        let Some(rule) = self.rules().iter().find(|rule| rule.common.id == *id) else {
-            return Some(format!(
-                "there is no rule `{id}`; `dialgate policy list` names them"
-            ));
-        };
+        let mut problems = Vec::new();
         if row.reason.trim().is_empty() {
-            return Some("`reason` is empty; say why the rule is switched off".to_owned());
+            let problem = "`reason` is empty; say why the rule is switched off";
+            problems.push(("reason", problem.to_owned()));
         }
-        // They are what stands where no law is known: without them an opt-out or an unknown clock would not deny.
-        if rule.common.jurisdiction == Self::POLICY {
-            return Some(format!(
+        let rule = self.find(id).map(|rule| &rule.common);
+        let problem = match rule {
+            None => format!("there is no rule `{id}`; `dialgate policy list` names them"),
+            // They are what stands where no law is known: without them an opt-out or an unknown clock would not deny.
+            Some(rule) if rule.jurisdiction == Self::POLICY => format!(
                 "rule `{id}` is the product's own; it stands where no law does and cannot be switched off"
-            ));
-        }
-        (rule.common.certainty != Certainty::Recall).then(|| {
-            format!(
+            ),
+            Some(rule) if rule.certainty != Certainty::Recall => format!(
                 "rule `{id}` has certainty `{}`; only rules of certainty `recall` can be switched off",
-                rule.common.certainty.as_str()
-            )
-        })
+                rule.certainty.as_str()
+            ),
+            Some(_) => return problems,
+        };
+        problems.push(("id", problem));
+        problems
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::draft::{Draft, Origin};
+use super::draft::{Draft, is_country, rank};
 use super::files::{Content, HOLIDAYS, Layer, PackFiles};
-use super::holidays::Holidays;
+use super::holidays::{Holidays, Listed};
 use super::kinds::Kind;
 use super::operator::ClosedDay;
-use super::rule::Rule;
+use super::origin::{Faults, Origin};
+use super::rule::{Rank, Rule};
 use super::vectors::{self, Vector};
 use crate::domain::Text;
 use crate::domain::decision::PackVersion;
@@ -37,6 +38,8 @@ pub struct Pack {
     pub(super) closed_days: Vec<ClosedDay>,
     vectors: Vec<Vector>,
     files: PackFiles,
+    /// Whether more rows may be meant than could be read: of a faulty pack, while its faults are looked for.
+    is_partial: bool,
 }
 
 /// One fault of a pack.
@@ -89,29 +92,41 @@ impl Pack {
     }
 
     /// The pack that these files are. The vectors of a layer hold for that layer and those below it: what is added above
-    /// them may well change what comes out.
+    /// them may well change what comes out. Where a layer has a fault, its vectors are read but cannot be judged.
     pub fn of(files: PackFiles) -> Result<Self, PackProblems> {
-        let mut problems = files.problems.clone();
-        let mut vectors = vectors::read(&files, Layer::Base, &mut problems);
-        let added = vectors::read(&files, Layer::Added, &mut problems);
-        let mut pack = Self::build(&files, problems)?;
-        let mut problems = Vec::new();
-        for (layer, cases) in [(Layer::Base, &vectors), (Layer::Added, &added)] {
+        let (whole, mut problems) = Self::build(&files);
+        let is_sound = problems.is_empty() && files.problems.is_empty();
+        let mut vectors = Vec::new();
+        for layer in [Layer::Base, Layer::Added] {
+            let cases = vectors::read(&files, layer, whole.as_ref(), &mut problems);
             if cases.is_empty() {
-            } else if files.has_above(layer) {
-                let below = Self::build(&files.up_to(layer), Vec::new())?;
-                vectors::run(&below, cases, &mut problems);
-            } else {
-                vectors::run(&pack, cases, &mut problems);
+                continue;
             }
+            if files.has_above(layer) {
+                let (below, faults) = Self::build(&files.up_to(layer));
+                if faults.is_empty() {
+                    vectors::run(below.as_ref(), &cases, &mut problems);
+                }
+                // Most faults of a lower layer are told as those of the whole.
+                let new = faults.into_iter().filter(|each| !problems.contains(each));
+                problems.extend(new.collect::<Vec<_>>());
+            } else if is_sound {
+                vectors::run(whole.as_ref(), &cases, &mut problems);
+            }
+            vectors.extend(cases);
         }
-        if !problems.is_empty() {
-            return Err(PackProblems(problems));
+        problems.extend(files.problems.iter().cloned());
+        problems.sort_by(|one, two| {
+            (&one.file, one.line, &one.problem).cmp(&(&two.file, two.line, &two.problem))
+        });
+        match whole {
+            Some(pack) if problems.is_empty() => Ok(Self {
+                vectors,
+                files,
+                ..pack
+            }),
+            _ => Err(PackProblems(problems)),
         }
-        vectors.extend(added);
-        pack.vectors = vectors;
-        pack.files = files;
-        Ok(pack)
     }
 
     /// The hash of the same pack without the operator's layer.
@@ -130,6 +145,11 @@ impl Pack {
     #[must_use]
     pub fn vectors(&self) -> &[Vector] {
         &self.vectors
+    }
+
+    /// Whether more rows may be meant than there are.
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_partial
     }
 
     /// The kinds of rule, in order of report.
@@ -254,13 +274,13 @@ impl Pack {
         members
     }
 
-    fn build(files: &PackFiles, problems: Vec<PackProblem>) -> Result<Self, PackProblems> {
-        let mut draft = Draft {
-            problems,
-            ..Draft::default()
-        };
+    /// What the files of rules, holidays and numbering come to, and all that is wrong with them. What is made of faulty
+    /// files is there to be asked what else is wrong.
+    fn build(files: &PackFiles) -> (Option<Self>, Vec<PackProblem>) {
+        let mut draft = Draft::of(files);
         let mut holidays = Holidays::default();
-        if files.text(HOLIDAYS).is_none() {
+        let mut listed = Vec::new();
+        if files.text(HOLIDAYS).is_none() && !files.has_unread() {
             draft.problems.push(PackProblem {
                 file: HOLIDAYS.to_owned(),
                 line: None,
@@ -270,50 +290,40 @@ impl Pack {
             });
         }
         for (_, file, text) in files.layered(Content::Holidays) {
-            holidays.add_table(text, |line, problem| {
+            let rows = holidays.add_table(text, |line, problem| {
                 draft.problems.push(PackProblem {
                     file: file.to_owned(),
-                    line,
+                    line: Some(line),
                     problem,
                 });
             });
-        }
-        for (_, file, text) in files.layered(Content::Rules) {
-            draft.read(file, text);
+            listed.extend(rows.into_iter().map(|row| (file, row)));
         }
         draft.check(&mut holidays);
-        let tables = files
-            .tables()
-            .map_err(|faults| {
-                let faults = faults.0.into_iter().map(|fault| PackProblem {
-                    file: format!("numbering/{}", fault.file),
-                    line: fault.line,
-                    problem: fault.problem,
-                });
-                draft.problems.extend(faults);
-            })
-            .ok();
-        let as_of = draft.as_of.map(|date| date.to_string());
         let mut problems = std::mem::take(&mut draft.problems);
-        if let Some(tables) = tables {
-            check_places(&draft, &tables, &mut problems);
-            if let (Some(as_of), true) = (as_of, problems.is_empty()) {
-                let version = PackVersion {
-                    version: as_of,
-                    sha256: digest(files, &tables),
-                    zone_data: zone_data_version().to_owned(),
-                };
-                let pack = Self::index(draft, version, tables, holidays, &mut problems);
-                if problems.is_empty() {
-                    return Ok(pack);
-                }
-            }
-        }
-        problems.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
-        Err(PackProblems(problems))
+        // Places are looked up in the built-in tables where the pack's own have a fault.
+        let tables = files.tables().or_else(|faults| {
+            problems.extend(faults.0.into_iter().map(|fault| PackProblem {
+                file: format!("numbering/{}", fault.file),
+                line: fault.line,
+                problem: fault.problem,
+            }));
+            Tables::shared()
+        });
+        let Ok(tables) = tables else {
+            return (None, problems);
+        };
+        check_places(&draft, &listed, &tables, &mut problems);
+        let version = PackVersion {
+            version: draft.as_of.map(|date| date.to_string()).unwrap_or_default(),
+            sha256: digest(files, &tables),
+            zone_data: zone_data_version().to_owned(),
+        };
+        let pack = Self::index(draft, version, tables, holidays, &mut problems);
+        (Some(pack), problems)
     }
 
-    /// Sorts and indexes what was read and found good, and lays the operator's wishes over it, which may be at fault yet.
+    /// Sorts and indexes what was read, and lays the operator's wishes over it, telling what is wrong with them.
     fn index(
         draft: Draft,
         version: PackVersion,
@@ -321,6 +331,8 @@ impl Pack {
         holidays: Holidays,
         problems: &mut Vec<PackProblem>,
     ) -> Self {
+        let (groups, territories) = (draft.groups_of_countries(), draft.laws_of_territories());
+        let names = draft.group_names();
         let mut rules: Vec<Rule> = draft.rules.into_iter().map(|(rule, _)| rule).collect();
         // Rows for information come last; within a kind the order of the files stands.
         let order = |rule: &Rule| (!rule.decides(), rule.kind.order());
@@ -334,34 +346,44 @@ impl Pack {
             tables,
             by_jurisdiction: by_jurisdiction(&rules),
             rules,
-            groups: draft.groups,
-            territories: draft.territories,
+            groups,
+            territories,
             holidays,
             closed_days: Vec::new(),
             vectors: Vec::new(),
             files: PackFiles::default(),
+            is_partial: draft.is_partial,
         };
         for (day, origin) in draft.closed_days {
-            match pack.closed_day_problem(&day) {
-                Some(problem) => problems.push(origin.fault(format!("closed day: {problem}"))),
-                None => pack.closed_days.push(day),
+            let mut faults = Faults::new(&origin, problems);
+            for (key, problem) in pack.closed_day_problems(&day) {
+                match key {
+                    // A place that could not be read is none that has hours.
+                    "date" => faults.tell(&["date", "jurisdiction"], problem),
+                    "jurisdiction" if names.contains(&day.jurisdiction) => {}
+                    key => faults.tell(&[key], problem),
+                }
             }
+            pack.closed_days.push(day);
         }
         pack.closed_days
             .sort_by(|one, two| (one.date, &one.jurisdiction).cmp(&(two.date, &two.jurisdiction)));
         for (row, origin) in draft.disabled_rules {
-            match pack.disabled_rule_problem(&row) {
-                // A new pack may have lost the rule, or be sure of it, while the old one that is in force has it.
-                Some(problem) => problems.push(origin.fault(format!(
-                    "disabled rule: {problem}; if it was switched off by command, `dialgate policy enable {}` takes that back",
-                    row.id
-                ))),
-                None => {
-                    let rule = pack.rules.iter_mut().find(|rule| rule.common.id == row.id);
-                    rule.into_iter()
-                        .for_each(|rule| rule.disabled = Some(row.clone()));
+            let mut faults = Faults::new(&origin, problems);
+            for (key, problem) in pack.disabled_rule_problems(&row) {
+                match key {
+                    "id" if draft.is_partial && pack.find(&row.id).is_none() => {}
+                    // A new pack may have lost the rule, or be sure of it, while the old one that is in force has it.
+                    "id" => faults.tell(&["id"], format!(
+                        "{problem}; if it was switched off by command, `dialgate policy enable {}` takes that back",
+                        row.id
+                    )),
+                    key => faults.tell(&[key], problem),
                 }
             }
+            let rule = pack.rules.iter_mut().find(|rule| rule.common.id == row.id);
+            rule.into_iter()
+                .for_each(|rule| rule.disabled = Some(row.clone()));
         }
         // What was switched off informs only, and goes to the end.
         pack.rules.sort_by_key(order);
@@ -380,33 +402,81 @@ fn by_jurisdiction(rules: &[Rule]) -> HashMap<Text, Vec<usize>> {
 }
 
 /// A misspelt country or region is no fault of shape, and its rules would never be asked.
-fn check_places(draft: &Draft, tables: &Tables, problems: &mut Vec<PackProblem>) {
-    let mut check = |what: &str, place: &str, origin: &Origin| {
-        let country = place.split_once('-').map_or(place, |(country, _)| country);
-        let is_code = country.len() == 2 && country != Pack::POLICY;
-        if is_code && !tables.knows_country(country) {
-            problems.push(origin.fault(format!(
-                "{what}: the numbering tables know no country `{country}`; write an ISO 3166-1 code such as `US`"
-            )));
-        } else if is_code && country != place && !knows_region(tables, place) {
-            problems.push(origin.fault(format!(
-                "{what}: no law and no table knows `{place}`; write an ISO 3166-2 code such as `US-LA`"
-            )));
+fn check_places(
+    draft: &Draft,
+    listed: &[(&str, Listed)],
+    tables: &Tables,
+    problems: &mut Vec<PackProblem>,
+) {
+    let groups = draft.group_names();
+    let mut check = |place: &str, origin: &Origin| {
+        let fault = match rank(place, &groups) {
+            // The groups may stand in what could not be read.
+            None if draft.is_partial => None,
+            None => Some(format!(
+                "jurisdiction `{place}` is no ISO country, ISO region, declared group or `ZZ`"
+            )),
+            Some(Rank::Policy | Rank::Group) => None,
+            Some(Rank::Country | Rank::State) => unknown_place(place, tables),
+        };
+        if let Some(fault) = fault {
+            Faults::new(origin, problems).tell(&["jurisdiction"], fault);
         }
     };
     for (rule, origin) in &draft.rules {
-        check(
-            &format!("rule `{}`", rule.common.id),
-            &rule.common.jurisdiction,
-            origin,
-        );
+        check(&rule.common.jurisdiction, origin);
     }
     for (row, origin) in &draft.registers {
-        check(&format!("register `{}`", row.id), &row.jurisdiction, origin);
+        check(&row.jurisdiction, origin);
     }
     for (row, origin) in &draft.calendars {
-        check(&format!("calendar `{}`", row.id), &row.jurisdiction, origin);
+        check(&row.jurisdiction, origin);
     }
+    let laws = draft.territories.iter().map(|(law, _)| law);
+    let members = draft.groups.iter().chain(&draft.territories);
+    for (code, origin) in laws.chain(members.flat_map(|(_, members)| members)) {
+        if is_country(code)
+            && let Some(fault) = unknown_place(code, tables)
+        {
+            problems.push(origin.fault("", &fault));
+        }
+    }
+    for (file, row) in listed {
+        let mut tell = |problem: String| {
+            problems.push(PackProblem {
+                file: (*file).to_owned(),
+                line: Some(row.line),
+                problem,
+            });
+        };
+        let (country, region) = (&row.country, &row.region);
+        if !tables.knows_country(country) {
+            tell(format!(
+                "`country`: the numbering tables know no country `{country}`; write an ISO 3166-1 code such as `US`"
+            ));
+        }
+        let within = region
+            .split_once('-')
+            .is_some_and(|(of, part)| of == country && !part.is_empty());
+        if !region.is_empty() && !within {
+            tell(format!(
+                "`region`: `{region}` is no region of `{country}`; write an ISO 3166-2 code such as `ES-CT`, or nothing"
+            ));
+        }
+    }
+}
+
+/// Says that the tables do not know this country or region.
+fn unknown_place(place: &str, tables: &Tables) -> Option<String> {
+    let country = place.split_once('-').map_or(place, |(country, _)| country);
+    if !tables.knows_country(country) {
+        return Some(format!(
+            "the numbering tables know no country `{country}`; write an ISO 3166-1 code such as `US`"
+        ));
+    }
+    (country != place && !knows_region(tables, place)).then(|| {
+        format!("no law and no table knows `{place}`; write an ISO 3166-2 code such as `US-LA`")
+    })
 }
 
 /// SHA-256 over names and contents, each with its length so that no two packs share one text, and the numbering tables.

@@ -7,9 +7,11 @@ use serde::Deserialize;
 
 use super::facts::Case;
 use super::ground::Ground;
+use super::heal::Readable;
 use super::kinds::Kind;
 use super::moment::Words;
 use super::operator::DisabledRule;
+use super::origin::Faults;
 use crate::domain::Text;
 use crate::domain::call::{CallKind, Purpose};
 use crate::domain::party::{Audience, LineType};
@@ -98,6 +100,30 @@ pub struct Common {
     pub note: String,
 }
 
+impl Readable for Common {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("id", "\"?\""),
+        ("jurisdiction", "\"?\""),
+        ("kind", "\"?\""),
+        (
+            "call_kinds",
+            "[\"live_manual\", \"autodialed\", \"prerecorded\"]",
+        ),
+        ("call_kinds[]", "\"live_manual\""),
+        ("audience", "\"both\""),
+        ("line_types", "[\"mobile\"]"),
+        ("line_types[]", "\"mobile\""),
+        ("sectors", "[\"?\"]"),
+        ("sectors[]", "\"?\""),
+        ("purposes", "[\"sales\"]"),
+        ("purposes[]", "\"sales\""),
+        ("lifted_by", "[\"consent\"]"),
+        ("lifted_by[]", "\"consent\""),
+        ("citation", "\"?\""),
+        ("certainty", "\"recall\""),
+    ];
+}
+
 impl Common {
     /// Names of the common keys; every other key of a row belongs to its kind.
     pub(super) const KEYS: &'static [&'static str] = &[
@@ -135,51 +161,74 @@ impl Common {
     }
 
     /// Says what is wrong with the common keys beyond their shape.
-    pub(super) fn check(&self, problems: &mut Vec<String>) {
+    pub(super) fn check(&self, faults: &mut Faults<'_>) {
         if self.id == super::NOT_DIALABLE {
-            problems.push("the id belongs to the built-in rule".to_owned());
+            faults.tell(
+                &["id"],
+                "the id belongs to the built-in rule; give the row another",
+            );
         }
         for (key, text) in [("id", &self.id), ("citation", &self.citation)] {
             if text.trim().is_empty() {
-                problems.push(format!("`{key}` is empty"));
+                faults.tell(&[key], format!("`{key}` is empty"));
             }
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if !self.id.trim().is_empty() && !self.id.bytes().all(plain) {
-            problems.push("`id` takes letters, digits, `-`, `_` and `.` only".to_owned());
+            faults.tell(&["id"], "`id` takes letters, digits, `-`, `_` and `.` only");
         }
-        let sectors = self.sectors.iter().flatten();
-        if sectors
-            .chain(&self.exempt_sectors)
-            .any(|sector| sector.trim().is_empty())
-        {
-            problems.push("a sector has an empty name".to_owned());
-        }
-        for (key, is_empty) in [
-            (
-                "line_types",
-                self.line_types.as_ref().is_some_and(Vec::is_empty),
-            ),
-            ("sectors", self.sectors.as_ref().is_some_and(Vec::is_empty)),
-            (
-                "purposes",
-                self.purposes.as_ref().is_some_and(Vec::is_empty),
-            ),
-        ] {
-            if is_empty {
-                problems.push(format!(
-                    "`{key} = []` matches no call at all; leave the key out to match all"
-                ));
-            }
-        }
+        self.check_filters(faults);
         if self.call_kinds.is_empty() {
-            problems.push("`call_kinds` must name a kind of call".to_owned());
+            faults.tell(&["call_kinds"], "`call_kinds` must name a kind of call");
         }
         if !self.liftable && !self.lifted_by.is_empty() {
-            problems.push("`lifted_by` on a row with `liftable = false`".to_owned());
+            faults.tell(
+                &["liftable"],
+                "`lifted_by` on a row with `liftable = false`; leave one out",
+            );
         }
         if (self.effective_from.zip(self.effective_to)).is_some_and(|(from, to)| to < from) {
-            problems.push("`effective_to` lies before `effective_from`".to_owned());
+            faults.tell(
+                &["effective_to", "effective_from"],
+                "`effective_to` lies before `effective_from`",
+            );
+        }
+        for (key, days) in [
+            ("customer_max_age_days", self.customer_max_age_days),
+            ("contract_grace_days", self.contract_grace_days),
+        ] {
+            if days.is_some_and(|days| days < 0) {
+                faults.tell(&[key], format!("`{key}` must not be negative"));
+            }
+        }
+    }
+
+    fn check_filters(&self, faults: &mut Faults<'_>) {
+        let none = Vec::new();
+        for (key, sectors) in [
+            ("sectors", self.sectors.as_ref().unwrap_or(&none)),
+            ("exempt_sectors", &self.exempt_sectors),
+        ] {
+            for (index, sector) in sectors.iter().enumerate() {
+                if sector.trim().is_empty() {
+                    let part = format!("{key}[{index}]");
+                    let problem = format!("`{part}`: a sector has an empty name");
+                    faults.tell(&[&part], problem);
+                }
+            }
+        }
+        let is_empty = [
+            ("line_types", self.line_types.as_ref().map(Vec::is_empty)),
+            ("sectors", self.sectors.as_ref().map(Vec::is_empty)),
+            ("purposes", self.purposes.as_ref().map(Vec::is_empty)),
+        ];
+        for (key, is_empty) in is_empty {
+            if is_empty == Some(true) {
+                faults.tell(
+                    &[key],
+                    format!("`{key} = []` matches no call at all; leave the key out to match all"),
+                );
+            }
         }
     }
 

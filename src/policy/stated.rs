@@ -5,8 +5,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::facts::Case;
+use super::pack::Pack;
 use crate::domain::party::Location;
-use crate::place::{Tables, knows_region, zone_of_place};
+use crate::place::{knows_region, zone_of_place};
 
 /// A location whose codes have the form of codes.
 #[derive(Deserialize)]
@@ -77,11 +78,13 @@ fn is_region(text: &str) -> bool {
 }
 
 impl Case {
-    /// What the case states of places and these tables do not know, beginning with the field; nothing if they know all.
-    /// Whoever brings a case from outside asks before it is judged; what the gate has stored was asked when it came in.
+    /// What the case states of places and this pack does not know, field by field; nothing if it knows all. Whoever brings
+    /// a case from outside asks before it is judged; what the gate has stored was asked when it came in.
     #[must_use]
-    pub fn place_problem(&self, tables: &Tables) -> Option<String> {
+    pub fn place_problems(&self, pack: &Pack) -> Vec<(String, String)> {
+        let tables = pack.tables();
         let location = self.facts.location.as_ref();
+        let mut problems = Vec::new();
         let countries = [
             ("call.controller_country", &self.call.controller_country),
             (
@@ -93,17 +96,32 @@ impl Case {
             if let Some(country) = country
                 && !tables.knows_country(&country.to_ascii_uppercase())
             {
-                return Some(format!(
-                    "{field}: no table knows the country `{country}`; write an ISO 3166-1 alpha-2 code such as `US`"
-                ));
+                problems.push((field.to_owned(), format!(
+                    "no table knows the country `{country}`; write an ISO 3166-1 alpha-2 code such as `US`"
+                )));
             }
         }
-        let region = location?.region.as_ref()?;
-        (!knows_region(tables, &region.to_ascii_uppercase())).then(|| {
-            format!(
-                "facts.location.region: no table knows the region `{region}`; write an ISO 3166-2 code such as `US-FL`"
-            )
-        })
+        if let Some(region) = location.and_then(|at| at.region.as_ref())
+            && !knows_region(tables, &region.to_ascii_uppercase())
+        {
+            problems.push((
+                "facts.location.region".to_owned(),
+                format!(
+                    "no table knows the region `{region}`; write an ISO 3166-2 code such as `US-FL`"
+                ),
+            ));
+        }
+        // A stop that names no place stops nothing.
+        for (index, region) in self.facts.emergency_regions.iter().enumerate() {
+            let known = pack.knows_jurisdiction(region)
+                || pack.knows_jurisdiction(&region.to_ascii_uppercase());
+            if !known {
+                problems.push((format!("facts.emergency_regions[{index}]"), format!(
+                    "no law and no table knows the region `{region}`; write an ISO 3166-2 code such as `US-LA`"
+                )));
+            }
+        }
+        problems
     }
 }
 
@@ -133,7 +151,7 @@ mod tests {
             ("\"FR\"", r#"{"region":"FR-2A"}"#),
         ] {
             let case = case(controller, location).unwrap();
-            assert_eq!(case.place_problem(pack().tables()), None, "{location}");
+            assert_eq!(case.place_problems(pack()), [], "{location}");
         }
         for (controller, location, wrong) in [
             ("\"DEU\"", "null", "`DEU` is not an ISO 3166-1"),
@@ -160,15 +178,36 @@ mod tests {
     #[test]
     fn codes_that_no_table_knows_are_told() {
         for (controller, location, field) in [
-            ("\"XX\"", "null", "call.controller_country: "),
-            ("null", r#"{"country":"QQ"}"#, "facts.location.country: "),
-            ("null", r#"{"region":"US-XX"}"#, "facts.location.region: "),
-            ("null", r#"{"region":"us-flo"}"#, "facts.location.region: "),
-            ("null", r#"{"region":"ZZ-A"}"#, "facts.location.region: "),
+            ("\"XX\"", "null", "call.controller_country"),
+            ("null", r#"{"country":"QQ"}"#, "facts.location.country"),
+            ("null", r#"{"region":"US-XX"}"#, "facts.location.region"),
+            ("null", r#"{"region":"us-flo"}"#, "facts.location.region"),
+            ("null", r#"{"region":"ZZ-A"}"#, "facts.location.region"),
         ] {
             let case = case(controller, location).unwrap();
-            let problem = case.place_problem(pack().tables()).unwrap();
-            assert!(problem.starts_with(field), "{problem}");
+            let problems = case.place_problems(pack());
+            let fields: Vec<_> = problems.iter().map(|(field, _)| field.as_str()).collect();
+            assert_eq!(fields, [field]);
         }
+    }
+
+    #[test]
+    fn a_stop_names_a_place() {
+        let mut case = case("null", "null").unwrap();
+        let regions = [
+            "US-LA",
+            "us-la",
+            "US",
+            "EEA",
+            "ZZ",
+            "Louisiana",
+            "US-LO",
+            "QQ",
+        ];
+        case.facts.emergency_regions = regions.map(str::to_owned).to_vec();
+        let problems = case.place_problems(pack());
+        let fields: Vec<_> = problems.iter().map(|(field, _)| field.as_str()).collect();
+        let wanted = [5, 6, 7].map(|index| format!("facts.emergency_regions[{index}]"));
+        assert_eq!(fields, wanted);
     }
 }

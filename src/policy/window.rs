@@ -4,6 +4,8 @@ use jiff::civil::{Date, Time, Weekday};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+use super::origin::Faults;
+
 /// A half-open span of local time, in minutes of the day; `24:00` is its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -49,14 +51,18 @@ impl std::fmt::Display for Span {
     }
 }
 
-/// Two spans of one list that share a minute: one of them is not what its writer meant.
-pub(super) fn overlap(spans: &[Span]) -> Option<(Span, Span)> {
-    let share = |one: Span, two: Span| one.start < two.end && two.start < one.end;
-    (spans.iter().enumerate()).find_map(|(index, one)| {
-        let others = spans.iter().skip(index + 1);
-        let other = others.copied().find(|other| share(*one, *other))?;
-        Some((*one, other))
-    })
+/// Tells each span of a list that shares a minute with one before it: one of them is not what its writer meant.
+pub(super) fn check_spans(path: &str, spans: &[Span], faults: &mut Faults<'_>) {
+    for (index, two) in spans.iter().enumerate() {
+        let mut before = spans.iter().take(index);
+        if let Some(one) = before.find(|one| one.start < two.end && two.start < one.end) {
+            let part = format!("{path}[{index}]");
+            faults.tell(
+                &[&part],
+                format!("`{path}`: the hours {one} and {two} overlap"),
+            );
+        }
+    }
 }
 
 fn minute(text: &str) -> Option<u16> {
@@ -80,53 +86,106 @@ pub(super) fn weekday(name: &str) -> Option<Weekday> {
 
 /// The hours of each weekday; an empty list is a closed day.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "BTreeMap<String, Vec<Span>>")]
-pub(super) struct Week([Vec<Span>; 7]);
+#[serde(from = "BTreeMap<String, Vec<Span>>")]
+pub(super) struct Week {
+    days: [Vec<Span>; 7],
+    written: BTreeMap<String, Vec<Span>>,
+}
 
 impl Week {
     /// The hours of this weekday.
     pub fn on(&self, day: Weekday) -> &[Span] {
         let index = usize::from(day.to_monday_zero_offset().unsigned_abs());
-        self.0.get(index).map_or(&[], Vec::as_slice)
+        self.days.get(index).map_or(&[], Vec::as_slice)
     }
 
     /// All spans of the week.
     pub fn spans(&self) -> impl Iterator<Item = &Span> {
-        self.0.iter().flatten()
+        self.days.iter().flatten()
     }
 }
 
-impl TryFrom<BTreeMap<String, Vec<Span>>> for Week {
-    type Error = String;
-
-    fn try_from(table: BTreeMap<String, Vec<Span>>) -> Result<Self, String> {
-        let mut days: [Option<Vec<Span>>; 7] = Default::default();
-        for (key, spans) in table {
-            if let Some((one, two)) = overlap(&spans) {
-                return Err(format!("`{key}`: the hours {one} and {two} overlap"));
-            }
-            let (first, last) = key.split_once('-').unwrap_or((&key, &key));
-            let index = |name: &str| DAYS.iter().position(|day| *day == name);
-            let (Some(first), Some(last)) = (index(first), index(last)) else {
-                return Err(format!("`{key}` is no day; write `mon` or `mon-fri`"));
-            };
-            if first > last {
-                return Err(format!(
-                    "`{key}` runs backwards; the week begins with `mon`"
-                ));
-            }
-            for (day, name) in days.iter_mut().zip(DAYS).take(last + 1).skip(first) {
-                if day.replace(spans.clone()).is_some() {
-                    return Err(format!("`{name}` is named twice"));
+impl From<BTreeMap<String, Vec<Span>>> for Week {
+    /// Takes what is written of each day; whether that is a week, `check` says.
+    fn from(written: BTreeMap<String, Vec<Span>>) -> Self {
+        let mut days: [Vec<Span>; 7] = Default::default();
+        for (key, spans) in &written {
+            let (first, last) = range(key).unwrap_or((1, 0));
+            for (index, day) in days.iter_mut().enumerate() {
+                if (first..=last).contains(&index) {
+                    day.clone_from(spans);
                 }
             }
         }
-        let mut week: [Vec<Span>; 7] = Default::default();
-        for ((day, given), name) in week.iter_mut().zip(days).zip(DAYS) {
-            *day = given.ok_or_else(|| format!("`{name}` is missing; `[]` closes a day"))?;
-        }
-        Ok(Self(week))
+        Self { days, written }
     }
+}
+
+impl Week {
+    /// Says what keeps the table at this path from being a week: each day must be named, and once.
+    pub fn check(&self, path: &str, faults: &mut Faults<'_>) {
+        check_days(path, &self.written, faults);
+        let ranges = self.written.keys();
+        let ranges: Vec<_> = ranges.filter_map(|key| Some((key, range(key)?))).collect();
+        for (index, (key, (first, last))) in ranges.iter().enumerate() {
+            for (other, (from, to)) in ranges.iter().take(index) {
+                if first <= to && from <= last {
+                    let part = format!("{path}.{key}");
+                    let twice = names((*first).max(*from), (*last).min(*to));
+                    let problem = format!("`{path}`: `{other}` and `{key}` both name {twice}");
+                    faults.tell(&[&part], problem);
+                }
+            }
+        }
+        let is_named = |day| {
+            ranges
+                .iter()
+                .any(|(_, (first, last))| (*first..=*last).contains(&day))
+        };
+        let missing: Vec<String> = (0..DAYS.len())
+            .filter(|day| !is_named(*day))
+            .map(|day| names(day, day))
+            .collect();
+        // A key that is no day may be meant for those that are missing.
+        if !missing.is_empty() && ranges.len() == self.written.len() {
+            let are = if missing.len() == 1 { "is" } else { "are" };
+            let missing = missing.join(", ");
+            faults.tell(
+                &[path],
+                format!("`{path}`: {missing} {are} missing; `[]` closes a day"),
+            );
+        }
+    }
+}
+
+/// Says what is wrong with each key and each list of a table of days.
+pub(super) fn check_days(path: &str, days: &BTreeMap<String, Vec<Span>>, faults: &mut Faults<'_>) {
+    for (key, spans) in days {
+        let part = format!("{path}.{key}");
+        if range(key).is_none() {
+            let problem = format!(
+                "`{path}`: `{key}` is no day; write `mon`, or `mon-fri` for several, the week beginning with `mon`"
+            );
+            faults.tell(&[&part], problem);
+        }
+        check_spans(&part, spans, faults);
+    }
+}
+
+/// These days by name.
+fn names(first: usize, last: usize) -> String {
+    let days = DAYS.iter().enumerate();
+    let named = days.filter(|(index, _)| (first..=last).contains(index));
+    let named: Vec<String> = named.map(|(_, name)| format!("`{name}`")).collect();
+    named.join(", ")
+}
+
+/// The first and last day of a key such as `mon` or `mon-fri`.
+fn range(key: &str) -> Option<(usize, usize)> {
+    let (first, last) = key.split_once('-').unwrap_or((key, key));
+    let index = |name: &str| DAYS.iter().position(|day| *day == name);
+    let (first, last) = (index(first)?, index(last)?);
+    (first <= last).then_some((first, last))
 }
 
 /// A day of every year, `"12-24"`.
@@ -152,6 +211,12 @@ impl MonthDay {
     }
 }
 
+impl std::fmt::Display for MonthDay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:02}-{:02}", self.month, self.day)
+    }
+}
+
 impl TryFrom<String> for MonthDay {
     type Error = String;
 
@@ -171,6 +236,7 @@ impl TryFrom<String> for MonthDay {
 
 #[cfg(test)]
 mod tests {
+    use super::super::origin::Origin;
     use super::*;
     use jiff::civil::time;
 
@@ -203,32 +269,47 @@ mod tests {
     fn a_week_names_each_day_once() {
         let week = |entries: &[(&str, &str)]| {
             let table = entries.iter().map(|(days, hours)| {
-                let spans = if hours.is_empty() {
-                    vec![]
-                } else {
-                    vec![span(hours).unwrap()]
-                };
-                ((*days).to_owned(), spans)
+                let spans = hours.split_whitespace().map(|text| span(text).unwrap());
+                ((*days).to_owned(), spans.collect())
             });
-            Week::try_from(table.collect::<BTreeMap<_, _>>())
+            Week::from(table.collect::<BTreeMap<_, _>>())
         };
-        let good = week(&[("mon-sat", "08:00-20:00"), ("sun", "")]).unwrap();
-        assert_eq!(good.on(Weekday::Saturday).len(), 1);
+        let said = |week: &Week| {
+            let origin = Origin::new("x.toml", 1, "row".to_owned());
+            let mut problems = Vec::new();
+            week.check("windows", &mut Faults::new(&origin, &mut problems));
+            let problems = problems.into_iter().map(|each| each.problem);
+            problems.collect::<Vec<_>>()
+        };
+        let good = week(&[("mon-sat", "08:00-12:00 12:00-20:00"), ("sun", "")]);
+        assert_eq!(good.on(Weekday::Saturday).len(), 2);
         assert!(good.on(Weekday::Sunday).is_empty());
+        assert_eq!(said(&good), [""; 0]);
         for (bad, says) in [
-            (&[("mon-sat", "")][..], "`sun` is missing"),
-            (&[("mon-sun", ""), ("tue", "")][..], "`tue` is named twice"),
-            (&[("fri-mon", "")][..], "runs backwards"),
-            (&[("holiday", "")][..], "is no day"),
+            (&[("mon-fri", "")][..], &["`sat`, `sun` are missing"][..]),
+            (&[("mon-sat", "")], &["`sun` is missing"]),
+            (
+                &[("mon-sun", ""), ("tue", "")],
+                &["`mon-sun` and `tue` both name `tue`"],
+            ),
+            (&[("fri-mon", "")], &["`fri-mon` is no day"]),
+            (
+                &[
+                    ("holiday", ""),
+                    ("mon-sun", "14:00-20:00 08:00-12:00 11:59-13:00 19:00-21:00"),
+                ],
+                &[
+                    "`holiday` is no day",
+                    "08:00-12:00 and 11:59-13:00 overlap",
+                    "14:00-20:00 and 19:00-21:00 overlap",
+                ],
+            ),
         ] {
-            assert!(week(bad).unwrap_err().contains(says), "{bad:?}");
+            let found = said(&week(bad));
+            assert_eq!(found.len(), says.len(), "{found:?}");
+            for (found, says) in found.iter().zip(says) {
+                assert!(found.contains(says), "{found} should say {says}");
+            }
         }
-        let hours =
-            |list: &[&str]| -> Vec<Span> { list.iter().map(|s| span(s).unwrap()).collect() };
-        assert_eq!(overlap(&hours(&["08:00-12:00", "12:00-20:00"])), None);
-        assert!(overlap(&hours(&["14:00-20:00", "08:00-12:00", "11:59-13:00"])).is_some());
-        let twice =
-            BTreeMap::from([("mon-sun".to_owned(), hours(&["08:00-12:00", "10:00-11:00"]))]);
-        assert!(Week::try_from(twice).unwrap_err().contains("overlap"));
     }
 }

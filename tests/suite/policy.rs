@@ -5,6 +5,7 @@
     reason = "what helps a test fails as the test does"
 )]
 
+mod faults;
 mod packs;
 
 use std::path::Path;
@@ -218,25 +219,25 @@ fn all_faults_of_a_pack_are_told_at_once_with_their_lines() {
     let found = faults(folder.path());
     for wanted in [
         "extra.toml:3: unknown table `surprise`",
-        "extra.toml:8: unknown call kind `robot`",
-        "extra.toml:9: unknown variant `everybody`",
-        "extra.toml:10: `sun` is missing",
-        "extra.toml:11: unknown field `colour`",
-        "extra.toml:14: rule `XX-two`: jurisdiction `Narnia` is no ISO country",
-        "extra.toml:14: rule `XX-two`: `lifted_by` on a row with `liftable = false`",
-        "extra.toml:14: rule `XX-two`: register `nz-list` is not declared",
-        "extra.toml:29: unknown kind `moon_phase`",
-        "extra.toml:34: missing field `citation`",
-        "extra.toml:40: ",
+        "extra.toml:8: rule `XX-one`: `call_kinds[1]`: unknown call kind `robot`",
+        "extra.toml:9: rule `XX-one`: `audience`: unknown value `everybody`",
+        "extra.toml:10: rule `XX-one`: `windows`: `sun` is missing",
+        "extra.toml:11: rule `XX-one`: `colour`: unknown key",
+        "extra.toml:16: rule `XX-two`: jurisdiction `Narnia` is no ISO country",
+        "extra.toml:22: rule `XX-two`: `lifted_by` on a row with `liftable = false`",
+        "extra.toml:20: rule `XX-two`: register `nz-list` is not declared",
+        "extra.toml:29: rule `US-window`: unknown kind `moon_phase`",
+        "extra.toml:34: rule `US-window`: `citation`: is missing",
+        "extra.toml:40: rule `US-window`: `effective_from`: ",
         "extra.toml:42: rule `US-window`: `any_of` or `all_of` must name a ground",
-        &format!("holidays.csv:{last}: `2026-13-01` is no date"),
+        &format!("holidays.csv:{last}: `dates`: `2026-13-01` is no date"),
     ] {
         assert!(
             found.iter().any(|fault| fault.starts_with(wanted)),
             "{wanted}\nnot in {found:#?}"
         );
     }
-    let taken = "rule `US-window`: the id is taken by extra.toml:42";
+    let taken = "rule `US-window`: the id is taken by extra.toml:26; give the row another";
     assert!(
         found
             .iter()
@@ -279,7 +280,8 @@ fn a_pack_that_could_allow_what_nobody_knows_is_refused() {
     assert!(
         found
             .iter()
-            .any(|fault| fault.starts_with("world.toml:1: `schema = 2` is missing"))
+            .any(|fault| fault
+                .starts_with("world.toml:1: `schema`: this program reads `schema = 2`"))
     );
 
     std::fs::remove_file(&table).unwrap();

@@ -149,7 +149,7 @@ fn answer(pack: &Pack, line: Line<'_>, out: &mut Vec<u8>, check: bool) -> Note {
             "longer than {LINE_BYTES_MAX} bytes, which no case is"
         ))
     } else {
-        case::read(line.bytes, pack.tables())
+        case::read(line.bytes, pack)
     };
     let note = match read {
         Ok(case) => {

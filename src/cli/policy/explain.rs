@@ -14,7 +14,6 @@ use crate::cli::wire::{to_wire, value};
 use crate::domain::Text;
 use crate::domain::decision::{Judgement, RuleResult};
 use crate::grpc::pb;
-use crate::place::Tables;
 use crate::policy::facts::Case;
 use crate::policy::{Pack, judge};
 
@@ -46,10 +45,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         .read_to_end(&mut text)
         .context("cannot read the case")?;
     let wanted = |case: &Case| args.id.as_ref().is_none_or(|id| *id == case.id);
-    let cases: Vec<Case> = cases(&text, pack.tables())?
-        .into_iter()
-        .filter(wanted)
-        .collect();
+    let cases: Vec<Case> = cases(&text, &pack)?.into_iter().filter(wanted).collect();
     if cases.is_empty() {
         anyhow::bail!(
             "no such case in `{}`: see the ids in it",
@@ -69,23 +65,23 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// One case written over as many lines as its author likes, or one a line.
-fn cases(text: &[u8], tables: &Tables) -> anyhow::Result<Vec<Case>> {
+fn cases(text: &[u8], pack: &Pack) -> anyhow::Result<Vec<Case>> {
     if serde_json::from_slice::<Case>(text).is_ok() {
-        return Ok(vec![case::read(text, tables).map_err(anyhow::Error::msg)?]);
+        return Ok(vec![case::read(text, pack).map_err(anyhow::Error::msg)?]);
     }
     let lines: Vec<&[u8]> = (text.split(|byte| *byte == b'\n'))
         .filter(|line| !line.trim_ascii().is_empty())
         .collect();
     if lines.len() < 2 || serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok() {
         // One object: its faults are told as of one line.
-        return case::read(text, tables)
+        return case::read(text, pack)
             .map(|case| vec![case])
             .map_err(anyhow::Error::msg);
     }
     (1..)
         .zip(lines)
         .map(|(number, line)| {
-            case::read(line, tables).map_err(|error| anyhow::anyhow!("case {number}: {error}"))
+            case::read(line, pack).map_err(|error| anyhow::anyhow!("case {number}: {error}"))
         })
         .collect()
 }
@@ -131,8 +127,8 @@ fn rule_result(result: RuleResult) -> pb::RuleResult {
 mod tests {
     use super::*;
 
-    fn tables() -> Tables {
-        Tables::embedded().unwrap()
+    fn pack() -> Pack {
+        Pack::embedded().unwrap()
     }
 
     const CASE: &str = r#"{"id":"a","call":{"at":"2026-04-21T03:00:00Z","to":"+14045550141","call_kind":"live_manual"},
@@ -140,8 +136,8 @@ mod tests {
 
     #[test]
     fn the_verdict_comes_first_then_the_rules_then_when_it_opens() {
-        let pack = Pack::embedded().unwrap();
-        let case = &cases(CASE.as_bytes(), &tables()).unwrap()[0];
+        let pack = pack();
+        let case = &cases(CASE.as_bytes(), &pack).unwrap()[0];
         let judged = decision(&pack, case, judge(&pack, case));
         let text = card(&judged, Detail::Full, crate::cli::output::Paint::Plain);
         let places = [
@@ -165,12 +161,12 @@ mod tests {
         let line = CASE.replace('\n', " ");
         let other = line.replace(r#""a""#, r#""b""#);
         let two = format!("{line}\n\n{other}\n");
-        let ids: Vec<_> = (cases(two.as_bytes(), &tables()).unwrap().into_iter())
+        let ids: Vec<_> = (cases(two.as_bytes(), &pack()).unwrap().into_iter())
             .map(|case| case.id)
             .collect();
         assert_eq!(ids, ["a", "b"]);
-        assert_eq!(cases(CASE.as_bytes(), &tables()).unwrap().len(), 1);
-        let fault = |text: &str| cases(text.as_bytes(), &tables()).unwrap_err().to_string();
+        assert_eq!(cases(CASE.as_bytes(), &pack()).unwrap().len(), 1);
+        let fault = |text: &str| cases(text.as_bytes(), &pack()).unwrap_err().to_string();
         let robot = CASE.replace("live_manual", "robot");
         assert!(
             fault(&robot).starts_with("call.call_kind: unknown"),

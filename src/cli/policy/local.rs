@@ -36,7 +36,8 @@ pub struct TestArgs {
 /// Arguments of `policy diff`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dialgate policy diff built-in /etc/dialgate/rules\n  dialgate policy diff old/us.toml new/us.toml"
+    after_help = "Examples:\n  dialgate policy diff built-in /etc/dialgate/rules\n  dialgate policy diff old/us.toml new/us.toml\n  \
+                  dialgate policy diff --add built-in ./house-rules"
 )]
 pub struct DiffArgs {
     /// A folder with a pack, a rule file, or `built-in`
@@ -45,6 +46,9 @@ pub struct DiffArgs {
     /// The same, of what is to come
     #[arg(value_name = "B")]
     pub after: String,
+    /// Add each folder to the built-in rules before comparing, as `policy test --add` does
+    #[arg(long)]
+    pub add: bool,
     /// Print one JSON object a row instead of sentences
     #[arg(long)]
     pub json: bool,
@@ -130,6 +134,9 @@ pub fn diff(args: &DiffArgs) -> Result<ExitCode> {
     let mut sides = Vec::new();
     for side in [&args.before, &args.after] {
         match files(side)? {
+            Ok(files) if args.add && side != BUILT_IN => {
+                sides.push(PackFiles::embedded().with_added(files));
+            }
             Ok(files) => sides.push(files),
             Err(problems) => return refused(output, &problems),
         }
@@ -140,7 +147,8 @@ pub fn diff(args: &DiffArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The files of one side. Whether they can be used is the business of `policy test`; here they need only be readable.
+/// The files of one side. Whether they can be used is the business of `policy test`; here they need only be readable, for
+/// what cannot be read would seem to be left out.
 fn files(side: &str) -> Result<Result<PackFiles, PackProblems>> {
     if side == BUILT_IN {
         return Ok(Ok(PackFiles::embedded()));
@@ -156,11 +164,10 @@ fn files(side: &str) -> Result<Result<PackFiles, PackProblems>> {
             format!("cannot read `{side}`; name a folder, a rule file, or `{BUILT_IN}`")
         })?)
     };
-    for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".toml")) {
-        let _: toml::Table =
-            (text.parse()).with_context(|| format!("`{side}`: {name} is no rule file"))?;
-    }
-    Ok(Ok(files))
+    Ok(match files.unreadable() {
+        problems if problems.is_empty() => Ok(files),
+        problems => Err(PackProblems(problems)),
+    })
 }
 
 /// Prints what differs.

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
 use super::super::rule::Rule;
 use super::RuleKind;
@@ -37,6 +38,8 @@ enum RatePeriod {
     #[serde(rename = "calendar_month")]
     CalendarMonth,
 }
+
+impl Readable for Abandonment {}
 
 impl RuleKind for Abandonment {
     fn decides(&self) -> bool {

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
+use super::super::origin::Faults;
 use super::super::rule::{Common, Rule};
 use super::{Names, RuleKind};
 
@@ -35,16 +37,22 @@ pub struct CallerId {
     return_number_days: Option<u32>,
 }
 
+impl Readable for CallerId {}
+
 impl RuleKind for CallerId {
-    fn check(&self, _: &Common, _: &Names, problems: &mut Vec<String>) {
-        let prefixes = self
-            .forbidden_prefixes
-            .iter()
-            .chain(&self.required_prefixes);
-        for prefix in prefixes {
-            let digits = prefix.strip_prefix('+').unwrap_or_default();
-            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                problems.push(format!("prefix `{prefix}` must be `+` and digits"));
+    fn check(&self, _: &Common, _: &Names, faults: &mut Faults<'_>) {
+        for (key, prefixes) in [
+            ("forbidden_prefixes", &self.forbidden_prefixes),
+            ("required_prefixes", &self.required_prefixes),
+        ] {
+            for (index, prefix) in prefixes.iter().enumerate() {
+                let digits = prefix.strip_prefix('+').unwrap_or_default();
+                if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                    faults.tell(
+                        &[&format!("{key}[{index}]")],
+                        format!("`{key}`: prefix `{prefix}` must be `+` and digits"),
+                    );
+                }
             }
         }
     }

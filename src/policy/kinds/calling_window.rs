@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use jiff::civil::{Date, Time, Weekday};
 use serde::Deserialize;
 
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
+use super::super::origin::Faults;
 use super::super::rule::{Common, Rule};
-use super::super::window::{MonthDay, Span, Week, overlap};
+use super::super::window::{MonthDay, Span, Week, check_days, check_spans};
 use super::{Names, RuleKind};
 
 /// Keys of the kind.
@@ -22,7 +24,6 @@ pub struct CallingWindow {
     #[serde(default)]
     date_windows: BTreeMap<MonthDay, Vec<Span>>,
     lift_scope: Option<LiftScope>,
-    #[expect(dead_code, reason = "never decides; read so that it is checked")]
     advisory_windows: Option<BTreeMap<String, Vec<Span>>>,
     #[serde(default)]
     no_own_hours: bool,
@@ -36,28 +37,61 @@ enum LiftScope {
     ClosedDays,
 }
 
+impl Readable for CallingWindow {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("windows", "{ mon-sun = [] }"),
+        ("windows.*", "[]"),
+        ("advisory_windows.*", "[]"),
+        ("holiday_calendar", "\"public\""),
+        ("date_windows", "{}"),
+        ("date_windows.*", "[]"),
+        ("on_holiday", "[]"),
+        ("on_holiday_eve", "[]"),
+        ("lift_scope", "\"closed_days\""),
+    ];
+}
+
 impl RuleKind for CallingWindow {
-    fn check(&self, common: &Common, names: &Names, problems: &mut Vec<String>) {
-        if self.windows.is_some() == self.no_own_hours {
-            problems.push(
-                "either `windows` or `no_own_hours = true` must be there, and not both".to_owned(),
+    fn check(&self, common: &Common, names: &Names, faults: &mut Faults<'_>) {
+        match &self.windows {
+            Some(_) if self.no_own_hours => faults.tell(
+                &["no_own_hours"],
+                "`windows` and `no_own_hours = true` contradict each other; leave one out",
+            ),
+            None if !self.no_own_hours => faults.tell(
+                &["no_own_hours"],
+                "either `windows` or `no_own_hours = true` must be there",
+            ),
+            Some(week) => week.check("windows", faults),
+            None => {}
+        }
+        if let Some(calendar) = &self.holiday_calendar
+            && !names.calendars.contains(calendar)
+            && !names.is_partial
+        {
+            faults.tell(
+                &["holiday_calendar"],
+                format!("holiday calendar `{calendar}` is not declared; add a [[holiday_calendar]] of that id"),
             );
         }
-        match &self.holiday_calendar {
-            Some(calendar) if !names.calendars.contains(calendar) => problems.push(format!(
-                "holiday calendar `{calendar}` is not declared; add a [[holiday_calendar]] of that id"
-            )),
-            None if self.on_holiday.is_some() || self.on_holiday_eve.is_some() => problems
-                .push("`on_holiday` and `on_holiday_eve` need a `holiday_calendar`".to_owned()),
-            _ => {}
+        if let Some(days) = &self.advisory_windows {
+            check_days("advisory_windows", days, faults);
         }
-        let lists = self.date_windows.values();
-        let lists = lists.chain(&self.on_holiday).chain(&self.on_holiday_eve);
-        for (one, two) in lists.filter_map(|list| overlap(list)) {
-            problems.push(format!("the hours {one} and {two} overlap"));
+        for (day, spans) in &self.date_windows {
+            check_spans(&format!("date_windows.{day}"), spans, faults);
+        }
+        for (key, spans) in [
+            ("on_holiday", &self.on_holiday),
+            ("on_holiday_eve", &self.on_holiday_eve),
+        ] {
+            let Some(spans) = spans else { continue };
+            check_spans(key, spans, faults);
+            if self.holiday_calendar.is_none() {
+                faults.tell_of(key, format!("`{key}` needs a `holiday_calendar`"));
+            }
         }
         if self.lift_scope.is_some() && common.lifted_by.is_empty() {
-            problems.push("`lift_scope` needs `lifted_by`".to_owned());
+            faults.tell_of("lift_scope", "`lift_scope` needs `lifted_by`");
         }
     }
 

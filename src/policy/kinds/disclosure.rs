@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
 use super::super::rule::Rule;
 use super::RuleKind;
@@ -22,6 +23,8 @@ pub struct Disclosure {
     when_said: Option<String>,
     end_call_within_seconds: Option<u32>,
 }
+
+impl Readable for Disclosure {}
 
 impl RuleKind for Disclosure {
     fn decides(&self) -> bool {

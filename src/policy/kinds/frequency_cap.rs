@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::super::facts::Attempt;
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
+use super::super::origin::Faults;
 use super::super::rule::{Common, Rule};
 use super::{Names, RuleKind};
 use crate::domain::disposition::AttemptResult;
@@ -49,20 +51,60 @@ enum After {
     HungUp,
 }
 
+impl Readable for FrequencyCap {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("max_attempts", "1"),
+        ("period_hours", "1"),
+        ("period_days", "1"),
+        ("per", "\"person\""),
+        ("counts", "\"attempts\""),
+        ("after", "\"refused\""),
+        ("cooloff_days", "1"),
+    ];
+}
+
 impl RuleKind for FrequencyCap {
-    fn check(&self, _: &Common, _: &Names, problems: &mut Vec<String>) {
-        let capped = self.max_attempts.is_some() && self.counts.is_some();
-        let one_period = self.period_hours.is_some() != self.period_days.is_some();
-        let no_period = self.period_hours.is_none() && self.period_days.is_none();
-        let is_cap = capped && one_period && self.after.is_none() && self.cooloff_days.is_none();
-        let bare = self.max_attempts.is_none() && self.counts.is_none();
-        let is_rest = self.after.is_some() && bare && no_period;
-        if !is_cap && !is_rest {
-            problems.push(
-                "a cap takes `max_attempts`, `counts` and one of `period_hours` and `period_days`; \
-                 a rest takes `after` and perhaps `cooloff_days`; a row is one of the two"
-                    .to_owned(),
-            );
+    fn check(&self, _: &Common, _: &Names, faults: &mut Faults<'_>) {
+        let of_a_cap = [
+            ("max_attempts", self.max_attempts.is_some()),
+            ("counts", self.counts.is_some()),
+            ("period_hours", self.period_hours.is_some()),
+            ("period_days", self.period_days.is_some()),
+        ];
+        if self.after.is_some() {
+            for (key, _) in of_a_cap.iter().filter(|(_, is_there)| *is_there) {
+                faults.tell_of(
+                    key,
+                    format!(
+                        "`{key}` belongs to a cap, and `after` to a rest; a row is one of the two"
+                    ),
+                );
+            }
+            return;
+        }
+        if self.cooloff_days.is_some() {
+            faults.tell_of("cooloff_days", "`cooloff_days` needs `after`");
+        }
+        for (key, is_there) in of_a_cap.iter().take(2) {
+            if !is_there {
+                faults.tell_of(
+                    "",
+                    format!(
+                        "`{key}` is missing; a cap takes `max_attempts`, `counts` and a period"
+                    ),
+                );
+            }
+        }
+        match (self.period_hours, self.period_days) {
+            (Some(_), Some(_)) => faults.tell_of(
+                "period_days",
+                "a cap takes one of `period_hours` and `period_days`, and not both",
+            ),
+            (None, None) => faults.tell_of(
+                "",
+                "`period_hours` or `period_days` is missing; a cap takes one of the two",
+            ),
+            _ => {}
         }
     }
 

@@ -5,7 +5,9 @@ use jiff::ToSpan as _;
 use serde::Deserialize;
 
 use super::super::facts::Consent;
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
+use super::super::origin::Faults;
 use super::super::rule::{Common, Rule};
 use super::{Names, RuleKind};
 use crate::domain::consent::ConsentForm;
@@ -61,19 +63,35 @@ enum Period {
     Unspecified,
 }
 
+impl Readable for GroundValidity {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("ground", "\"consent\""),
+        ("max_age_months", "1"),
+        ("only_period", "\"unspecified\""),
+    ];
+}
+
 impl RuleKind for GroundValidity {
-    fn check(&self, common: &Common, _: &Names, problems: &mut Vec<String>) {
+    fn check(&self, common: &Common, _: &Names, faults: &mut Faults<'_>) {
         if !common.lifted_by.is_empty() {
-            problems.push(
-                "`lifted_by` on a row that denies nothing by itself; leave it out".to_owned(),
+            faults.tell_of(
+                "lifted_by",
+                "`lifted_by` on a row that denies nothing by itself; leave it out",
             );
         }
-        if self.max_age_months.is_none() && (self.only_period.is_some() || self.end_exclusive) {
-            problems.push("`only_period` and `end_exclusive` need `max_age_months`".to_owned());
+        for (key, is_there) in [
+            ("only_period", self.only_period.is_some()),
+            ("end_exclusive", self.end_exclusive),
+        ] {
+            if is_there && self.max_age_months.is_none() {
+                faults.tell_of(key, format!("`{key}` needs `max_age_months`"));
+            }
         }
         if self.requires_assessment && self.ground != Subject::LegitimateInterest {
-            problems
-                .push("`requires_assessment` needs `ground = \"legitimate_interest\"`".to_owned());
+            faults.tell(
+                &["requires_assessment", "ground"],
+                "`requires_assessment` needs `ground = \"legitimate_interest\"`",
+            );
         }
     }
 

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::super::ground::{self, Ground};
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
+use super::super::origin::Faults;
 use super::super::rule::{Common, Rule};
 use super::{Names, RuleKind};
 
@@ -17,10 +19,24 @@ pub struct LawfulBasis {
     all_of: Vec<Ground>,
 }
 
+impl Readable for LawfulBasis {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("any_of", "[\"consent\"]"),
+        ("any_of[]", "\"consent\""),
+        ("all_of", "[\"consent\"]"),
+        ("all_of[]", "\"consent\""),
+    ];
+}
+
 impl RuleKind for LawfulBasis {
-    fn check(&self, _: &Common, _: &Names, problems: &mut Vec<String>) {
+    fn check(&self, _: &Common, _: &Names, faults: &mut Faults<'_>) {
         if self.any_of.is_empty() && self.all_of.is_empty() {
-            problems.push("`any_of` or `all_of` must name a ground".to_owned());
+            let written = if faults.has("all_of") {
+                "all_of"
+            } else {
+                "any_of"
+            };
+            faults.tell_of(written, "`any_of` or `all_of` must name a ground");
         }
     }
 

@@ -18,16 +18,16 @@ mod retention;
 
 use std::collections::HashSet;
 
-use serde::de::DeserializeOwned;
-
+use super::heal::{Readable, keys_of};
 use super::moment::{Finding, Moment};
+use super::origin::Faults;
 use super::rule::{Common, Rule};
 
 /// What a kind of rule can do. Its fields are the row's keys; keys that it does not know are an error of the pack.
-pub(super) trait RuleKind: DeserializeOwned {
+pub(super) trait RuleKind: Readable {
     /// Says what is wrong with a row beyond its shape.
-    fn check(&self, common: &Common, names: &Names, problems: &mut Vec<String>) {
-        let _ = (common, names, problems);
+    fn check(&self, common: &Common, names: &Names, faults: &mut Faults<'_>) {
+        let _ = (common, names, faults);
     }
 
     /// Whether such a row can deny a call.
@@ -56,6 +56,8 @@ pub(super) struct Names {
     pub registers: HashSet<String>,
     /// Ids of holiday calendars.
     pub calendars: HashSet<String>,
+    /// Whether there may be more than these: a file could not be read to its end.
+    pub is_partial: bool,
 }
 
 macro_rules! kinds {
@@ -78,14 +80,19 @@ macro_rules! kinds {
                 }
             }
 
+            /// Whether rows of some kind have this key.
+            pub fn is_key(name: &str) -> bool {
+                [$(keys_of::<$module::$Variant>(),)+].iter().any(|keys| keys.contains(&name))
+            }
+
             /// The kind's name, as the files write it.
             pub fn name(&self) -> &'static str {
                 match self { $(Self::$Variant(_) => stringify!($module),)+ }
             }
 
             /// Says what is wrong with the row beyond its shape.
-            pub fn check(&self, common: &Common, names: &Names, problems: &mut Vec<String>) {
-                match self { $(Self::$Variant(row) => row.check(common, names, problems),)+ }
+            pub fn check(&self, common: &Common, names: &Names, faults: &mut Faults<'_>) {
+                match self { $(Self::$Variant(row) => row.check(common, names, faults),)+ }
             }
 
             /// Whether the row can deny a call.
@@ -131,10 +138,16 @@ kinds! {
 /// Reads the keys that belong to a kind; `None` after a problem, which the reader keeps.
 pub(super) trait ReadKeys {
     /// Reads the keys as this kind's fields.
-    fn read<T: DeserializeOwned>(&mut self) -> Option<T>;
+    fn read<T: Readable>(&mut self) -> Option<T>;
 }
 
 impl Kind {
+    /// What stands in for a kind that cannot be read: it is not judged, and hours are what nothing is said to lack of.
+    pub fn stand_in() -> Option<Self> {
+        let window = toml::from_str("windows = { mon-sun = [] }");
+        window.map(Self::CallingWindow).ok()
+    }
+
     /// Where the kind stands in the order of report.
     pub fn order(&self) -> usize {
         let place = Self::NAMES.iter().position(|name| *name == self.name());

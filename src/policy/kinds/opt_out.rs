@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::super::ground::{self, Ground};
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
+use super::super::origin::Faults;
 use super::super::rule::{Common, Rule};
 use super::{Names, RuleKind};
 use crate::domain::consent::InitiatedBy;
@@ -34,16 +36,30 @@ enum Scope {
     AllRobocallsOfSeller,
 }
 
+impl Readable for OptOut {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("reopened_by", "[\"consent\"]"),
+        ("reopened_by[]", "\"consent\""),
+    ];
+}
+
 impl RuleKind for OptOut {
-    fn check(&self, common: &Common, _: &Names, problems: &mut Vec<String>) {
+    fn check(&self, common: &Common, _: &Names, faults: &mut Faults<'_>) {
         if !common.lifted_by.is_empty() {
-            problems.push(
-                "`lifted_by` on an opt-out; name in `reopened_by` what opens the line when given after it".to_owned(),
+            faults.tell_of(
+                "lifted_by",
+                "`lifted_by` on an opt-out; name in `reopened_by` what opens the line when given after it",
             );
         }
         // Only an act of consent has a time of its own that can lie after the opt-out.
-        if !self.reopened_by.iter().all(|ground| ground.is_consent()) {
-            problems.push("`reopened_by` takes forms of consent only".to_owned());
+        for (index, ground) in self.reopened_by.iter().enumerate() {
+            if !ground.is_consent() {
+                let key = format!("reopened_by[{index}]");
+                faults.tell(
+                    &[&key],
+                    format!("`{key}`: `{ground}` is none of the forms of consent, which alone open the line again"),
+                );
+            }
         }
     }
 

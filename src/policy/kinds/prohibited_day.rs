@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
 use super::super::rule::Rule;
 use super::RuleKind;
@@ -19,6 +20,10 @@ pub struct ProhibitedDay {
 enum Trigger {
     /// The operator recorded an emergency in the row's jurisdiction.
     Emergency,
+}
+
+impl Readable for ProhibitedDay {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[("trigger", "\"emergency\"")];
 }
 
 impl RuleKind for ProhibitedDay {

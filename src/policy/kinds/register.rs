@@ -3,7 +3,9 @@
 use jiff::civil::Date;
 use serde::Deserialize;
 
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
+use super::super::origin::Faults;
 use super::super::rule::{Common, Rule};
 use super::{Names, RuleKind};
 use crate::domain::party::RegisterCheck;
@@ -25,23 +27,39 @@ pub struct Register {
     refresh_days_of_month: Vec<i8>,
 }
 
+impl Readable for Register {
+    const STAND_INS: &'static [(&'static str, &'static str)] =
+        &[("register", "\"?\""), ("max_age_days", "1")];
+}
+
 impl RuleKind for Register {
-    fn check(&self, common: &Common, names: &Names, problems: &mut Vec<String>) {
-        if !names.registers.contains(&self.register) {
-            problems.push(format!(
-                "register `{}` is not declared; add a [[register]] of that id",
-                self.register
-            ));
+    fn check(&self, common: &Common, names: &Names, faults: &mut Faults<'_>) {
+        if !names.registers.contains(&self.register) && !names.is_partial {
+            faults.tell(
+                &["register"],
+                format!(
+                    "register `{}` is not declared; add a [[register]] of that id",
+                    self.register
+                ),
+            );
         }
         if common.enforced && self.max_age_days.is_none() {
-            problems.push("`max_age_days` is missing: how old may the list be?".to_owned());
+            faults.tell(
+                &["enforced"],
+                "`max_age_days` is missing: how old may the list be?",
+            );
         }
         if self.max_age_days.is_some_and(|days| days < 0) {
-            problems.push("`max_age_days` must not be negative".to_owned());
+            faults.tell(&["max_age_days"], "`max_age_days` must not be negative");
         }
-        // Days that every month has.
-        if !(self.refresh_days_of_month.iter()).all(|day| (1..=28).contains(day)) {
-            problems.push("`refresh_days_of_month` takes days from 1 to 28".to_owned());
+        for (index, day) in self.refresh_days_of_month.iter().enumerate() {
+            // Days that every month has.
+            if !(1..=28).contains(day) {
+                faults.tell(
+                    &[&format!("refresh_days_of_month[{index}]")],
+                    format!("`refresh_days_of_month` takes days from 1 to 28, and not {day}"),
+                );
+            }
         }
     }
 

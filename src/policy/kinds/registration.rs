@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
 use super::super::rule::Rule;
 use super::RuleKind;
@@ -11,6 +12,10 @@ use super::RuleKind;
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     registration: String,
+}
+
+impl Readable for Registration {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[("registration", "\"?\"")];
 }
 
 impl RuleKind for Registration {

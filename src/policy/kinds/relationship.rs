@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::super::ground;
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
 use super::super::rule::Rule;
 use super::{Kind, RuleKind};
@@ -36,6 +37,8 @@ pub(in super::super) enum Limb {
     Transaction,
     Inquiry,
 }
+
+impl Readable for Relationship {}
 
 impl RuleKind for Relationship {
     fn decides(&self) -> bool {

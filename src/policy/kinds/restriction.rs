@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 use super::super::ground::Ground;
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
+use super::super::origin::{Faults, Origin};
+use super::super::pack::PackProblem;
 use super::super::rule::{Common, Rank, Rule};
 use super::{Kind, Names, RuleKind};
 
@@ -30,20 +33,38 @@ pub(in super::super) enum When {
     NoRulesForCountry,
 }
 
+impl Readable for Restriction {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("when", "\"restriction_active\""),
+        ("reopened_by", "[\"consent\"]"),
+        ("reopened_by[]", "\"consent\""),
+    ];
+}
+
 impl RuleKind for Restriction {
-    fn check(&self, common: &Common, _: &Names, problems: &mut Vec<String>) {
+    fn check(&self, common: &Common, _: &Names, faults: &mut Faults<'_>) {
         let person = matches!(self.when, When::RestrictionActive | When::KnownMinor);
         if !person && !common.lifted_by.is_empty() {
-            problems.push(
-                "`lifted_by` on a row that denies what nobody knows; nothing lifts that".to_owned(),
+            faults.tell_of(
+                "lifted_by",
+                "`lifted_by` on a row that denies what nobody knows; nothing lifts that",
             );
         }
-        let only_consent = self.reopened_by.iter().all(|g| *g == Ground::Consent);
-        let may_reopen = self.when == When::RestrictionActive || self.reopened_by.is_empty();
-        if !only_consent || !may_reopen {
-            problems.push(
-                "`reopened_by` takes `consent` only, and only with `when = \"restriction_active\"`"
-                    .to_owned(),
+        for (index, ground) in self.reopened_by.iter().enumerate() {
+            if *ground != Ground::Consent {
+                let key = format!("reopened_by[{index}]");
+                faults.tell(
+                    &[&key],
+                    format!(
+                        "`{key}`: `{ground}` opens nothing here; `reopened_by` takes `consent` only"
+                    ),
+                );
+            }
+        }
+        if self.when != When::RestrictionActive && !self.reopened_by.is_empty() {
+            faults.tell_of(
+                "reopened_by",
+                "`reopened_by` stands only with `when = \"restriction_active\"`; leave it out",
             );
         }
     }
@@ -105,24 +126,54 @@ impl Restriction {
     }
 }
 
-/// Which of the two occasions without which nothing would deny an unknown place is on no unconditional row.
-pub(in super::super) fn missing_occasions<'a>(
-    rules: impl Iterator<Item = &'a Rule> + Clone,
-) -> impl Iterator<Item = &'static str> {
+/// Tells which of the two occasions without which nothing would deny an unknown place is on no unconditional row, at the
+/// row that comes nearest to it.
+pub(in super::super) fn check_occasions(rules: &[(Rule, Origin)], problems: &mut Vec<PackProblem>) {
     let needed = [
         (When::NoCandidateZone, "no_candidate_zone"),
         (When::NoRulesForCountry, "no_rules_for_country"),
     ];
-    needed.into_iter().filter_map(move |(when, name)| {
-        let stands = rules.clone().any(|rule| {
-            let occasion = matches!(&rule.kind, Kind::Restriction(row) if row.when == when);
-            occasion
-                && rule.has_effect()
+    for (when, name) in needed {
+        let is_own = |rule: &Rule| {
+            matches!(&rule.kind, Kind::Restriction(row) if row.when == when)
                 && rule.rank == Rank::Policy
-                && rule.common.is_unconditional()
+        };
+        // A row with a part that could not be read may be the one.
+        let may_be = |rule: &Rule, origin: &Origin| {
+            let is_policy = rule.rank == Rank::Policy || !origin.has_read("jurisdiction");
+            let is_unread = match &rule.kind {
+                _ if !origin.has_read("kind") => true,
+                Kind::Restriction(row) => {
+                    !origin.has_read("when") || (row.when == when && !origin.has_read_all())
+                }
+                _ => false,
+            };
+            is_policy && is_unread
+        };
+        let stands = rules.iter().any(|(rule, origin)| {
+            let all = is_own(rule) && rule.has_effect() && rule.common.is_unconditional();
+            all || may_be(rule, origin)
         });
-        (!stands).then_some(name)
-    })
+        if stands {
+            continue;
+        }
+        let near = |wanted: &dyn Fn(&Rule) -> bool| rules.iter().find(|(rule, _)| wanted(rule));
+        let nearest = near(&is_own)
+            .or_else(|| near(&|rule| rule.rank == Rank::Policy))
+            .or_else(|| rules.first());
+        let problem = format!(
+            "no enforced restriction of jurisdiction `ZZ` says `when = \"{name}\"` for every call; \
+             without it a call could be allowed because nothing is known"
+        );
+        problems.push(match nearest {
+            Some((_, origin)) => origin.fault("when", &problem),
+            None => PackProblem {
+                file: "*.toml".to_owned(),
+                line: None,
+                problem,
+            },
+        });
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
 use super::super::rule::Rule;
 use super::RuleKind;
@@ -40,6 +41,10 @@ enum KeepFrom {
     Given,
     Withdrawn,
     LastUsed,
+}
+
+impl Readable for Retention {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[("record", "\"call\"")];
 }
 
 impl RuleKind for Retention {

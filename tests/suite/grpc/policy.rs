@@ -315,13 +315,12 @@ async fn every_fault_of_a_pack_is_told_and_nothing_changes() {
             "upload.files[../us.toml]",
             "upload.files[added/house.toml]:8",
             "upload.files[added/house.toml]:9",
-            "upload.files[added/house.toml]:13",
+            "upload.files[added/house.toml]:11",
+            "upload.files[added/house.toml]:14",
         ],
     );
     assert!(
-        status
-            .message()
-            .contains("added/house.toml:9: unknown field `colour`"),
+        status.message().contains("`colour`: unknown key"),
         "{}",
         status.message()
     );
@@ -345,7 +344,7 @@ async fn every_fault_of_a_pack_is_told_and_nothing_changes() {
     assert!(
         status
             .message()
-            .contains("tests/us.jsonl:2: case `ex-002` should be deny by `US-window`"),
+            .contains("tests/us.jsonl:2: case `ex-002`: expect: should be deny by `US-window`"),
         "{}",
         status.message()
     );
