@@ -1,27 +1,29 @@
-//! Scanning of header values: lists, addresses, parameters, Via. Copies what it finds; `rsip`'s own typed values stop at
-//! a dot in the user part and don't know IPv6 references, so they are not used for what arrives.
+//! Scanning of header values: lists, addresses, parameters, Via.
+
+use std::borrow::Cow;
 
 /// A value that does not follow RFC 3261 section 25.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
 /// Splits at `separator`, but not within quotes or angle brackets (RFC 3261 section 7.3.1).
-pub(super) fn split(text: &str, separator: char) -> Result<Vec<&str>, Malformed> {
+pub(super) fn split(text: &str, separator: u8) -> Result<Vec<&str>, Malformed> {
     let (mut parts, mut from) = (Vec::new(), 0);
     let (mut quoted, mut escaped, mut bracketed) = (false, false, false);
-    for (at, character) in text.char_indices() {
-        match character {
+    // All that counts is ASCII, and no byte of another character looks like it.
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
             _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' if !bracketed => quoted = !quoted,
+            b'\\' if quoted => escaped = true,
+            b'"' if !bracketed => quoted = !quoted,
             _ if quoted => {}
-            '<' if bracketed => return Err(Malformed),
-            '<' => bracketed = true,
-            '>' if !bracketed => return Err(Malformed),
-            '>' => bracketed = false,
-            _ if character == separator && !bracketed => {
+            b'<' if bracketed => return Err(Malformed),
+            b'<' => bracketed = true,
+            b'>' if !bracketed => return Err(Malformed),
+            b'>' => bracketed = false,
+            _ if byte == separator && !bracketed => {
                 parts.push(text.get(from..at).ok_or(Malformed)?.trim());
-                from = at + character.len_utf8();
+                from = at + 1;
             }
             _ => {}
         }
@@ -35,40 +37,39 @@ pub(super) fn split(text: &str, separator: char) -> Result<Vec<&str>, Malformed>
 
 /// Parameters after a value: `;name=value;flag`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Params(Vec<(String, Option<String>)>);
+pub(super) struct Params<'a>(Vec<(&'a str, Cow<'a, str>)>);
 
-impl Params {
-    fn parse<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Self, Malformed> {
-        let mut params = Vec::new();
+impl<'a> Params<'a> {
+    fn parse(parts: &[&'a str]) -> Result<Self, Malformed> {
+        let mut params = Vec::with_capacity(parts.len());
         for part in parts {
             let (name, value) = match part.split_once('=') {
-                Some((name, value)) => (name.trim(), Some(unquote(value.trim()))),
-                None => (part, None),
+                Some((name, value)) => (name.trim(), unquote(value.trim())),
+                None => (*part, Cow::Borrowed("")),
             };
             if name.is_empty() || name.contains([' ', '\t', '"']) {
                 return Err(Malformed);
             }
-            params.push((name.to_ascii_lowercase(), value));
+            params.push((name, value));
         }
         Ok(Self(params))
     }
 
     /// The value of a parameter; `Some("")` for a flag.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_deref().unwrap_or(""))
+        let mut named = self.0.iter();
+        let found = named.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_ref())
     }
 }
 
 /// Takes the quotes and their escapes off a quoted string; other text stays as it is.
-pub(super) fn unquote(text: &str) -> String {
+pub(super) fn unquote(text: &str) -> Cow<'_, str> {
     let Some(inner) = text
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
     else {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     };
     let (mut plain, mut escaped) = (String::with_capacity(inner.len()), false);
     for character in inner.chars() {
@@ -79,28 +80,28 @@ pub(super) fn unquote(text: &str) -> String {
             plain.push(character);
         }
     }
-    plain
+    Cow::Owned(plain)
 }
 
 /// A value followed by parameters, as in Reason: `Q.850;cause=16`.
-pub(super) fn with_params(text: &str) -> Result<(&str, Params), Malformed> {
-    let parts = split(text, ';')?;
+pub(super) fn with_params(text: &str) -> Result<(&str, Params<'_>), Malformed> {
+    let parts = split(text, b';')?;
     let (value, rest) = parts.split_first().ok_or(Malformed)?;
-    Ok((value, Params::parse(rest.iter().copied())?))
+    Ok((value, Params::parse(rest)?))
 }
 
 /// One address of From, To, Contact, Route or Record-Route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub(super) struct Address<'a> {
     /// The URI without its brackets, byte for byte.
-    pub(super) uri: String,
+    pub(super) uri: &'a str,
     /// Parameters of the header, not of the URI.
-    pub(super) params: Params,
+    pub(super) params: Params<'a>,
 }
 
-impl Address {
+impl<'a> Address<'a> {
     /// Reads `"name" <uri>;params`, `name <uri>;params` or `uri;params`.
-    pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
         let (spec, params) = with_params(text)?;
         let uri = match bracket(spec) {
             Some(open) => {
@@ -111,13 +112,11 @@ impl Address {
             None if spec.contains(['?', ',', '"']) => return Err(Malformed),
             None => spec,
         };
-        if !is_uri(uri) {
-            return Err(Malformed);
+        if is_uri(uri) {
+            Ok(Self { uri, params })
+        } else {
+            Err(Malformed)
         }
-        Ok(Self {
-            uri: uri.to_owned(),
-            params,
-        })
     }
 }
 
@@ -235,11 +234,11 @@ mod tests {
     #[test]
     fn separators_within_quotes_and_brackets_separate_nothing() {
         assert_eq!(
-            split(r#""a, \"b" <sip:x,y@h>, <sip:z>;p=1"#, ',').unwrap(),
+            split(r#""a, \"b" <sip:x,y@h>, <sip:z>;p=1"#, b',').unwrap(),
             [r#""a, \"b" <sip:x,y@h>"#, "<sip:z>;p=1"]
         );
-        assert_eq!(split(r#""open, <sip:x@h>"#, ','), Err(Malformed));
-        assert_eq!(split("<sip:x@h", ','), Err(Malformed));
+        assert_eq!(split(r#""open, <sip:x@h>"#, b','), Err(Malformed));
+        assert_eq!(split("<sip:x@h", b','), Err(Malformed));
     }
 
     #[test]
@@ -252,10 +251,7 @@ mod tests {
             "sip:c@h"
         );
         let bare = Address::parse("sip:c@h ;  tag  = 98").unwrap();
-        assert_eq!(
-            (bare.uri.as_str(), bare.params.get("tag")),
-            ("sip:c@h", Some("98"))
-        );
+        assert_eq!((bare.uri, bare.params.get("tag")), ("sip:c@h", Some("98")));
         for bad in [
             "",
             "nothing",
