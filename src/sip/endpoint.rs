@@ -222,10 +222,7 @@ fn local(config: &SipConfig, bound: SocketAddr) -> Local {
         Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
         _ => host,
     };
-    Local {
-        host,
-        port: bound.port(),
-    }
+    Local::new(&host, bound.port())
 }
 
 #[cfg(test)]

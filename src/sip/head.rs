@@ -2,7 +2,6 @@
 //! allocations and not some for each line. What a line means is none of its business.
 
 use std::borrow::Cow;
-use std::fmt::{Display, Write as _};
 
 use super::values::is_token;
 
@@ -56,7 +55,7 @@ impl Headers {
             if !is_token(name) {
                 return Err("a header name is no token");
             }
-            headers.push(full_name(name), value.trim());
+            headers.push(full_name(name), value.trim_ascii());
         }
         Ok(headers)
     }
@@ -135,40 +134,41 @@ pub(super) struct Draft(String);
 
 impl Draft {
     pub(super) fn request(method: &str, uri: &str) -> Self {
-        Self::start(format_args!("{method} {uri} SIP/2.0\r\n"))
+        Self::start([method, " ", uri, " SIP/2.0\r\n"])
     }
 
     pub(super) fn response(code: u16, phrase: &str) -> Self {
-        Self::start(format_args!("SIP/2.0 {code} {phrase}\r\n"))
+        Self::start(["SIP/2.0 ", &code.to_string(), " ", phrase, "\r\n"])
     }
 
-    fn start(line: std::fmt::Arguments<'_>) -> Self {
-        let mut draft = Self(String::with_capacity(USUAL_BYTES));
-        draft.write(line);
-        draft
+    fn start<const N: usize>(line: [&str; N]) -> Self {
+        let mut text = String::with_capacity(USUAL_BYTES);
+        text.extend(line);
+        Self(text)
     }
 
-    pub(super) fn line(&mut self, name: &str, value: impl Display) {
-        self.write(format_args!("{name}: {value}\r\n"));
+    /// One line; its value comes in pieces, for joining them first would cost more than writing them.
+    pub(super) fn line(&mut self, name: &str, value: &[&str]) {
+        self.0.push_str(name);
+        self.0.push_str(": ");
+        for piece in value {
+            self.0.push_str(piece);
+        }
+        self.0.push_str("\r\n");
     }
 
     pub(super) fn lines(&mut self, headers: &[Header]) {
         for header in headers {
-            self.line(header.name, &header.value);
+            self.line(header.name, &[&header.value]);
         }
     }
 
     /// The body never passes through text.
     pub(super) fn end(mut self, body: &[u8]) -> Vec<u8> {
-        self.line("Content-Length", body.len());
-        self.write(format_args!("\r\n"));
+        self.line("Content-Length", &[&body.len().to_string()]);
+        self.0.push_str("\r\n");
         let mut bytes = self.0.into_bytes();
         bytes.extend_from_slice(body);
         bytes
-    }
-
-    fn write(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a string cannot fail.
-        let _ = self.0.write_fmt(text);
     }
 }

@@ -1,7 +1,7 @@
 //! Building requests and responses. An INVITE leaves this file only locked (`locked.rs`).
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::config::Trunk;
@@ -18,14 +18,18 @@ pub(super) const SDP: &str = "application/sdp";
 /// How we are reached: what stands in Via and Contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Local {
-    /// Host, an IPv6 address in its brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    /// Host, an IPv6 address in its brackets, and port.
+    sent_by: String,
 }
 
 impl Local {
+    pub(super) fn new(host: &str, port: u16) -> Self {
+        let sent_by = format!("{host}:{port}");
+        Self { sent_by }
+    }
+
     pub(super) fn contact(&self) -> Header {
-        Header::new("Contact", format!("<sip:{}:{}>", self.host, self.port))
+        Header::new("Contact", format!("<sip:{}>", self.sent_by))
     }
 }
 
@@ -55,11 +59,12 @@ impl Identity {
     }
 
     fn uri(&self, number: Phone) -> String {
-        let domain = &self.trunk.domain;
+        let domain = self.trunk.domain.as_str();
         let number = number.reveal();
-        match domain.parse::<std::net::Ipv6Addr>() {
-            Ok(v6) => format!("sip:{number}@[{v6}];user=phone"),
-            Err(_) => format!("sip:{number}@{domain};user=phone"),
+        if domain.parse::<Ipv6Addr>().is_ok() {
+            ["sip:", &number, "@[", domain, "];user=phone"].concat()
+        } else {
+            ["sip:", &number, "@", domain, ";user=phone"].concat()
         }
     }
 
@@ -69,9 +74,9 @@ impl Identity {
         match &self.trunk.display_name {
             Some(name) => {
                 let name = name.replace('\\', "\\\\").replace('"', "\\\"");
-                format!("\"{name}\" <{uri}>;tag={tag}")
+                ["\"", &name, "\" <", &uri, ">;tag=", tag].concat()
             }
-            None => format!("<{uri}>;tag={tag}"),
+            None => ["<", &uri, ">;tag=", tag].concat(),
         }
     }
 
@@ -79,24 +84,21 @@ impl Identity {
         let uri = self.request_uri();
         // A far end of RFC 2543 has no tag.
         match tag {
-            "" => format!("<{uri}>"),
-            tag => format!("<{uri}>;tag={tag}"),
+            "" => ["<", &uri, ">"].concat(),
+            tag => ["<", &uri, ">;tag=", tag].concat(),
         }
     }
 
     /// The lines that every request has.
     fn request(&self, method: &str, uri: &str, to: &str, cseq: u32, branch: &str) -> Draft {
-        let Local { host, port } = self.local.as_ref();
+        let by = &self.local.sent_by;
         let mut draft = Draft::request(method, uri);
-        draft.line(
-            "Via",
-            format_args!("SIP/2.0/UDP {host}:{port};branch={branch};rport"),
-        );
-        draft.line("Max-Forwards", 70);
-        draft.line("From", self.caller());
-        draft.line("To", to);
-        draft.line("Call-ID", &self.call_id);
-        draft.line("CSeq", format_args!("{cseq} {method}"));
+        draft.line("Via", &["SIP/2.0/UDP ", by, ";branch=", branch, ";rport"]);
+        draft.line("Max-Forwards", &["70"]);
+        draft.line("From", &[&self.caller()]);
+        draft.line("To", &[to]);
+        draft.line("Call-ID", &[&self.call_id]);
+        draft.line("CSeq", &[&cseq.to_string(), " ", method]);
         draft
     }
 
@@ -110,11 +112,11 @@ impl Identity {
     ) -> LockedInvite {
         let (uri, to) = (self.request_uri(), self.callee(""));
         let mut draft = self.request("INVITE", &uri, &to, cseq, branch);
-        draft.lines(&[self.local.contact()]);
+        draft.line("Contact", &["<sip:", &self.local.sent_by, ">"]);
         draft.lines(auth);
-        draft.line("Allow", ALLOW);
-        draft.line("User-Agent", "dialgate");
-        draft.line("Content-Type", SDP);
+        draft.line("Allow", &[ALLOW]);
+        draft.line("User-Agent", &["dialgate"]);
+        draft.line("Content-Type", &[SDP]);
         LockedInvite::new(draft.end(offer), self.trunk.target)
     }
 
@@ -122,7 +124,7 @@ impl Identity {
     pub(super) fn cancel(&self, cseq: u32, branch: &str, reason: &str) -> Vec<u8> {
         let (uri, to) = (self.request_uri(), self.callee(""));
         let mut draft = self.request("CANCEL", &uri, &to, cseq, branch);
-        draft.line("Reason", reason);
+        draft.line("Reason", &[reason]);
         draft.end(&[])
     }
 
@@ -145,7 +147,7 @@ impl Identity {
         let to = self.callee(&remote.tag);
         let mut draft = self.request(method.as_str(), uri, &to, cseq, branch);
         for route in routes.iter() {
-            draft.line("Route", route);
+            draft.line("Route", &[route]);
         }
         draft.lines(extra);
         let to = remote.next_hop().unwrap_or(self.trunk.target);
@@ -250,26 +252,26 @@ pub(super) fn respond(asked: Asked<'_>, reply: &Reply<'_>) -> (Vec<u8>, SocketAd
     let mut draft = Draft::response(reply.code, reply.phrase);
     draw_vias(&mut draft, asked);
     for line in asked.headers.lines("From") {
-        draft.line("From", line);
+        draft.line("From", &[line]);
     }
     for line in asked.headers.lines("To") {
         let has_tag = Address::parse(line).is_ok_and(|address| address.params.get("tag").is_some());
         if has_tag || reply.tag.is_empty() {
-            draft.line("To", line);
+            draft.line("To", &[line]);
         } else if line.contains('<') {
-            draft.line("To", format_args!("{line};tag={}", reply.tag));
+            draft.line("To", &[line, ";tag=", reply.tag]);
         } else {
-            draft.line("To", format_args!("<{line}>;tag={}", reply.tag));
+            draft.line("To", &["<", line, ">;tag=", reply.tag]);
         }
     }
     for name in ["Call-ID", "CSeq"] {
         for line in asked.headers.lines(name) {
-            draft.line(name, line);
+            draft.line(name, &[line]);
         }
     }
     draft.lines(&reply.extra);
     if !reply.sdp.is_empty() {
-        draft.line("Content-Type", SDP);
+        draft.line("Content-Type", &[SDP]);
     }
     let port = match (asked.via.rport, asked.via.port) {
         (true, _) => asked.source.port(),
@@ -293,12 +295,12 @@ fn draw_vias(draft: &mut Draft, asked: Asked<'_>) {
     if asked.via.rport {
         top.push_str(&format!(";rport={}", asked.source.port()));
     }
-    draft.line("Via", top);
+    draft.line("Via", &[&top]);
     let others = asked.headers.lines("Via");
     for other in others
         .flat_map(|line| split(line, b',').unwrap_or_default())
         .skip(1)
     {
-        draft.line("Via", other);
+        draft.line("Via", &[other]);
     }
 }

@@ -52,7 +52,8 @@ pub(super) struct Task {
     shared: Arc<Shared>,
     /// For the tags of stateless answers.
     secret: String,
-    slots: HashMap<u64, Slot>,
+    /// Boxed, for a growing table moves what it holds.
+    slots: HashMap<u64, Box<Slot>>,
     by_call_id: HashMap<String, u64>,
     bells: Bells,
     timers: BTreeSet<(Mono, u64)>,
@@ -164,7 +165,7 @@ impl Task {
             bell: self.bells.of(key),
             wake: None,
         };
-        self.slots.insert(key, slot);
+        self.slots.insert(key, Box::new(slot));
         self.step(key, Input::Start);
         self.listen(key);
     }

@@ -12,8 +12,10 @@ pub(super) fn split(text: &str, separator: u8) -> Result<Vec<&str>, Malformed> {
     let (mut quoted, mut escaped, mut bracketed) = (false, false, false);
     // All that counts is ASCII, and no byte of another character looks like it.
     for (at, byte) in text.bytes().enumerate() {
+        let counts = byte == separator || matches!(byte, b'"' | b'\\' | b'<' | b'>');
         match byte {
             _ if escaped => escaped = false,
+            _ if !counts => {}
             b'\\' if quoted => escaped = true,
             b'"' if !bracketed => quoted = !quoted,
             _ if quoted => {}
@@ -22,7 +24,7 @@ pub(super) fn split(text: &str, separator: u8) -> Result<Vec<&str>, Malformed> {
             b'>' if !bracketed => return Err(Malformed),
             b'>' => bracketed = false,
             _ if byte == separator && !bracketed => {
-                parts.push(text.get(from..at).ok_or(Malformed)?.trim());
+                parts.push(text.get(from..at).ok_or(Malformed)?.trim_ascii());
                 from = at + 1;
             }
             _ => {}
@@ -31,7 +33,7 @@ pub(super) fn split(text: &str, separator: u8) -> Result<Vec<&str>, Malformed> {
     if quoted || bracketed {
         return Err(Malformed);
     }
-    parts.push(text.get(from..).ok_or(Malformed)?.trim());
+    parts.push(text.get(from..).ok_or(Malformed)?.trim_ascii());
     Ok(parts)
 }
 
@@ -44,7 +46,7 @@ impl<'a> Params<'a> {
         let mut params = Vec::with_capacity(parts.len());
         for part in parts {
             let (name, value) = match part.split_once('=') {
-                Some((name, value)) => (name.trim(), unquote(value.trim())),
+                Some((name, value)) => (name.trim_ascii(), unquote(value.trim_ascii())),
                 None => (*part, Cow::Borrowed("")),
             };
             if name.is_empty() || name.contains([' ', '\t', '"']) {
@@ -135,7 +137,7 @@ fn bracket(spec: &str) -> Option<usize> {
     None
 }
 
-/// Scheme, colon, and no blanks or brackets anywhere.
+/// Scheme, colon, and no blanks, control characters or brackets anywhere.
 pub(super) fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
@@ -143,10 +145,9 @@ pub(super) fn is_uri(text: &str) -> bool {
     let scheme_is_word = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    scheme_is_word
-        && !rest.is_empty()
-        && !rest.contains(|c: char| c.is_whitespace() || "<>\"".contains(c))
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    let fits = |byte| byte > b' ' && !matches!(byte, b'<' | b'>' | b'"');
+    scheme_is_word && !rest.is_empty() && rest.bytes().all(fits)
 }
 
 /// Host and port of a `sip:` URI; the host of an IPv6 reference comes without its brackets.
@@ -221,10 +222,16 @@ impl Via {
 
 /// RFC 3261 section 25.1 `token`.
 pub(super) fn is_token(text: &str) -> bool {
+    let marks = |byte| {
+        matches!(
+            byte,
+            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+        )
+    };
     !text.is_empty()
         && text
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte))
+            .all(|byte| byte.is_ascii_alphanumeric() || marks(byte))
 }
 
 #[cfg(test)]

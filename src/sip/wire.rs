@@ -1,6 +1,8 @@
 //! From bytes to a checked message: framing, the body cut by Content-Length and kept as bytes, the reason phrase as it
 //! came. What this refuses, nothing deeper sees.
 
+use std::borrow::Cow;
+
 use super::head::{Headers, whole};
 use super::values::{Address, Via, is_token, is_uri, split};
 
@@ -47,7 +49,7 @@ pub(super) struct Refusal {
 pub(super) fn parse(datagram: &[u8]) -> Result<Message, Refusal> {
     let silent = |why| Refusal { why, answer: None };
     let (head, rest) = cut(datagram).map_err(silent)?;
-    let head = String::from_utf8_lossy(head);
+    let head = text(head);
     let raw = Raw::read(&head, rest).map_err(silent)?;
     match raw.check() {
         Ok((start, fields, body)) => Ok(Message {
@@ -113,12 +115,23 @@ fn cut(datagram: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     while let Some(rest) = bytes.strip_prefix(b"\r\n") {
         bytes = rest;
     }
-    let end = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .ok_or("the head has no end")?;
-    let (head, rest) = bytes.split_at(end + 2);
-    Ok((head, rest.get(2..).unwrap_or_default()))
+    let mut end = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if line == b"\r\n" {
+            let (head, rest) = bytes.split_at(end);
+            return Ok((head, rest.get(2..).unwrap_or_default()));
+        }
+        end += line.len();
+    }
+    Err("the head has no end")
+}
+
+/// Almost every head is plain text, and looking whether it is costs far less than mending it.
+fn text(head: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(head) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(head),
+    }
 }
 
 /// A datagram cut into its parts, nothing of it checked yet.
