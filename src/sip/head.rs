@@ -20,6 +20,7 @@ pub(super) struct Headers {
 /// Where a line's name stands in the text, and right behind it its value.
 #[derive(Debug, Clone, Copy)]
 struct Line {
+    key: Key,
     from: usize,
     middle: usize,
     to: usize,
@@ -66,17 +67,37 @@ impl Headers {
         let middle = self.text.len();
         self.text.push_str(value);
         let to = self.text.len();
-        self.lines.push(Line { from, middle, to });
+        self.lines.push(Line {
+            key: key(name),
+            from,
+            middle,
+            to,
+        });
     }
 
     /// Values of a header, one a line.
     pub(super) fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let named = self.lines.iter().filter(move |line| {
+        let key = key(name);
+        let alike = self.lines.iter().filter(move |line| line.key == key);
+        let named = alike.filter(move |line| {
             let found = self.text.get(line.from..line.middle);
             found.is_some_and(|found| found.eq_ignore_ascii_case(name))
         });
         named.filter_map(|line| self.text.get(line.middle..line.to))
     }
+}
+
+/// Length, first and last letter of a name: a message is asked for some twenty names, and this tells nearly all apart.
+type Key = (usize, Option<u8>, Option<u8>);
+
+fn key(name: &str) -> Key {
+    let small = |byte: &u8| byte.to_ascii_lowercase();
+    let bytes = name.as_bytes();
+    (
+        bytes.len(),
+        bytes.first().map(small),
+        bytes.last().map(small),
+    )
 }
 
 /// A line without its line end, which has to be a whole one.

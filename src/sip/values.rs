@@ -8,24 +8,27 @@ pub(super) struct Malformed;
 
 /// Splits at `separator`, but not within quotes or angle brackets (RFC 3261 section 7.3.1).
 pub(super) fn split(text: &str, separator: u8) -> Result<Vec<&str>, Malformed> {
-    let (mut parts, mut from) = (Vec::new(), 0);
-    let (mut quoted, mut escaped, mut bracketed) = (false, false, false);
     // All that counts is ASCII, and no byte of another character looks like it.
-    for (at, byte) in text.bytes().enumerate() {
-        let counts = byte == separator || matches!(byte, b'"' | b'\\' | b'<' | b'>');
+    let counts = |byte: &u8| *byte == separator || matches!(byte, b'"' | b'\\' | b'<' | b'>');
+    let (mut parts, mut from, mut at) = (Vec::new(), 0, 0);
+    let (mut quoted, mut bracketed) = (false, false);
+    let mut rest = text.as_bytes();
+    while let Some(skipped) = rest.iter().position(counts)
+        && let Some((byte, after)) = rest.get(skipped..).and_then(<[u8]>::split_first)
+    {
+        (rest, at) = (after, at + skipped + 1);
         match byte {
-            _ if escaped => escaped = false,
-            _ if !counts => {}
-            b'\\' if quoted => escaped = true,
+            // The next byte is only itself.
+            b'\\' if quoted => (rest, at) = (rest.get(1..).unwrap_or_default(), at + 1),
             b'"' if !bracketed => quoted = !quoted,
             _ if quoted => {}
             b'<' if bracketed => return Err(Malformed),
             b'<' => bracketed = true,
             b'>' if !bracketed => return Err(Malformed),
             b'>' => bracketed = false,
-            _ if byte == separator && !bracketed => {
-                parts.push(text.get(from..at).ok_or(Malformed)?.trim_ascii());
-                from = at + 1;
+            _ if *byte == separator && !bracketed => {
+                parts.push(text.get(from..at - 1).ok_or(Malformed)?.trim_ascii());
+                from = at;
             }
             _ => {}
         }

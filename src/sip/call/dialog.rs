@@ -93,6 +93,8 @@ impl Call {
         let early = self.early.iter().find(|early| early.tag == tag);
         let next_cseq = early.map_or(cseq + 1, |early| early.next_cseq);
         let answer = self.answer_in(message, &tag);
+        // Most calls have one, and hold it while they linger.
+        self.legs.reserve_exact(1);
         self.legs.push(Leg {
             remote,
             ack,
@@ -268,6 +270,7 @@ impl Call {
             return;
         }
         let request = self.requests.swap_remove(place);
+        self.requests.shrink_to_fit();
         // A challenged BYE is sent once more, to a nonce of its own; any other answer, 481 included, ends the leg too.
         if let (401 | 407, RequestKind::Bye(tag)) = (code, request.kind)
             && self
