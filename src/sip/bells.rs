@@ -61,3 +61,37 @@ impl Wake for Bell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Task(AtomicU32);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_call_that_rings_often_is_told_once_and_wakes_once() {
+        let (bells, task) = (Bells::default(), Arc::new(Task::default()));
+        let waker = Waker::from(Arc::clone(&task));
+        let context = Context::from_waker(&waker);
+        assert_eq!(bells.poll(&context), Poll::Pending);
+        let [one, two] = [1, 2].map(|key| bells.of(key));
+        two.wake_by_ref();
+        one.wake_by_ref();
+        two.wake();
+        assert_eq!(task.0.load(Ordering::Relaxed), 1);
+        assert_eq!(bells.poll(&context), Poll::Ready([1, 2].into()));
+        assert_eq!(bells.poll(&context), Poll::Pending);
+        one.wake();
+        assert_eq!(task.0.load(Ordering::Relaxed), 2);
+        assert_eq!(bells.poll(&context), Poll::Ready([1].into()));
+    }
+}

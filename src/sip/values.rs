@@ -52,7 +52,8 @@ impl<'a> Params<'a> {
                 Some((name, value)) => (name.trim_ascii(), unquote(value.trim_ascii())),
                 None => (*part, Cow::Borrowed("")),
             };
-            if name.is_empty() || name.contains([' ', '\t', '"']) {
+            let is_foreign = |byte| matches!(byte, b' ' | b'\t' | b'"');
+            if name.is_empty() || name.bytes().any(is_foreign) {
                 return Err(Malformed);
             }
             params.push((name, value));
