@@ -1,23 +1,28 @@
 //! The processor time of our SIP layer for one complete call, beside SIPp as caller, against the same SIPp as callee.
 //!
 //! A call is INVITE, 180, 200, ACK, BYE, 200, with nothing said in between. Both callers start the same number of calls at
-//! the same fixed rate, in turn. Ours is a process of its own around `sip::Endpoint`; its permits are real ones, judged on a
-//! thread whose time is not the SIP layer's and is not counted.
+//! the same fixed rate, in turn. Ours is a process of its own around `sip::Endpoint`, once on one thread, which is what
+//! SIPp has, and once on as many as there are cores, as `serve` runs it. All that its threads do while it calls is counted,
+//! the calls' owners too. Its permits are real ones, judged on a thread whose time is not the SIP layer's and is not
+//! counted; that thread also keeps the pace, and each permit it hands over wakes ours.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dialgate::clock::Clock;
 use dialgate::domain::phone::Phone;
-use dialgate::policy::{self, Pack};
-use dialgate::sip::{Control, Endpoint, HangUpCause, Invite, SipConfig, SipEvent, Trunk};
+use dialgate::policy::{self, Pack, Permit};
+use dialgate::sip::{Control, Dialog, Endpoint, HangUpCause, Invite, SipConfig, SipEvent, Trunk};
+use tokio::runtime::Builder;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use crate::support::figures::{Goal, Sample, Table, ratios};
-use crate::support::{Size, block_on, free_udp_port, machine, now, scene, sleep_until};
+use crate::support::{Size, free_udp_port, machine, now, scene, sleep_until};
 
 const GOAL: Goal = Goal::AtMost(1.0);
 
@@ -29,28 +34,35 @@ pub fn run(size: &Size) {
     let mut table = Table::new(&[
         "calls/s",
         "calls",
+        "threads",
         "cpu µs a call",
         "SIPp's cpu µs",
         "ratio",
         "goal",
         "verdict",
     ]);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     for (rate, calls) in size.sip.iter().copied() {
-        let (mut ours, mut theirs) = (Sample::default(), Sample::default());
+        let (mut one, mut all, mut theirs) =
+            (Sample::default(), Sample::default(), Sample::default());
         for _ in 0..size.rounds {
-            ours.0.push(our_call(&callee, rate, calls));
+            one.0.push(our_call(&callee, rate, calls, 1));
             theirs.0.push(sipp_call(&callee, rate, calls));
+            all.0.push(our_call(&callee, rate, calls, cores));
         }
-        let ratio = ratios(&ours, &theirs);
-        table.row(vec![
-            rate.to_string(),
-            calls.to_string(),
-            ours.show(0),
-            theirs.show(0),
-            ratio.show(2),
-            GOAL.show(),
-            GOAL.verdict(ratio.median()),
-        ]);
+        for (threads, ours) in [(1, one), (cores, all)] {
+            let ratio = ratios(&ours, &theirs);
+            table.row(vec![
+                rate.to_string(),
+                calls.to_string(),
+                threads.to_string(),
+                ours.show(0),
+                theirs.show(0),
+                ratio.show(2),
+                GOAL.show(),
+                GOAL.verdict(ratio.median()),
+            ]);
+        }
     }
     table.print("Processor time of a SIP call");
 }
@@ -98,31 +110,28 @@ fn sipp(arguments: &[&str]) -> Command {
 /// SIPp's processor time for a call, in microseconds; what it needs to start for one call is taken off.
 fn sipp_call(callee: &Callee, rate: u32, calls: u32) -> f64 {
     let spend = |calls: u32| {
-        let before = machine::ended_children();
         let (calls, rate) = (calls.to_string(), rate.to_string());
         let target = callee.addr.to_string();
         let mut command = sipp(&["-sn", "uac", "-m", &calls, "-r", &rate]);
-        let status = command.arg(&target).status().unwrap();
+        let mut child = command.arg(&target).spawn().unwrap();
+        let (status, spent) = machine::ended(&mut child);
         // 1: a call failed, as may be when SIPp gets no processor for long; its time is spent all the same.
         assert!(
             matches!(status.code(), Some(0 | 1)),
             "SIPp as caller ended with {status}"
         );
-        machine::ended_children() - before
+        spent
     };
     let start = spend(1);
-    let spent = spend(calls).saturating_sub(start);
-    // The kernel counts ended processes in hundredths of a second.
-    let spent = spent.max(Duration::from_millis(10));
-    spent.as_secs_f64() * 1e6 / f64::from(calls)
+    spend(calls).saturating_sub(start).as_secs_f64() * 1e6 / f64::from(calls)
 }
 
 /// The same for ours, in microseconds.
-fn our_call(callee: &Callee, rate: u32, calls: u32) -> f64 {
+fn our_call(callee: &Callee, rate: u32, calls: u32, threads: usize) -> f64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .arg("--play-caller")
         .arg(callee.addr.to_string())
-        .args([calls.to_string(), rate.to_string()])
+        .args([calls.to_string(), rate.to_string(), threads.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -141,13 +150,22 @@ fn our_call(callee: &Callee, rate: u32, calls: u32) -> f64 {
     nanos as f64 / 1e3 / answered as f64
 }
 
-/// Our caller: TARGET CALLS RATE. Says how many calls were answered, and the nanoseconds of processor time they took.
+/// Our caller: TARGET CALLS RATE THREADS. Says how many calls were answered, and the nanoseconds of processor time they took.
 pub fn play_caller(arguments: &[String]) {
     let target: SocketAddr = arguments[0].parse().unwrap();
     let calls: u32 = arguments[1].parse().unwrap();
     let rate: u32 = arguments[2].parse().unwrap();
     let pack = Pack::embedded().unwrap();
-    let (answered, spent) = block_on(async move {
+    let mut runtime = match arguments[3].parse().unwrap() {
+        1 => Builder::new_current_thread(),
+        threads => {
+            let mut runtime = Builder::new_multi_thread();
+            runtime.worker_threads(threads);
+            runtime
+        }
+    };
+    let runtime = runtime.enable_all().build().unwrap();
+    let (answered, spent) = runtime.block_on(async move {
         let config = SipConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             ..SipConfig::default()
@@ -155,55 +173,70 @@ pub fn play_caller(arguments: &[String]) {
         let endpoint = Endpoint::bind(&config, Clock::Real).await.unwrap();
         let trunk = Arc::new(Trunk::new("carrier", target, "127.0.0.1"));
         let before = machine::threads(std::process::id(), "");
-        let (permits, mut wanted) = mpsc::channel(64);
+        let (permits, wanted) = mpsc::channel(64);
         let judge = std::thread::spawn(move || {
             let begun = now();
             for index in 0..calls {
                 sleep_until(begun + Duration::from_secs(1) * index / rate);
-                let read = Clock::Real.read();
-                let number = Phone::parse(&scene::number(index)).unwrap();
-                let case = scene::case("sip".to_owned(), number, scene::facts(), read.wall);
-                let (judgement, permit) = policy::evaluate(&pack, &case, read);
-                let permit = permit.unwrap_or_else(|| panic!("{:?}", judgement.denied_by));
-                permits.blocking_send(permit).unwrap();
+                permits.blocking_send(permit(&pack, index)).unwrap();
             }
         });
-        let mut under_way = Vec::new();
-        while let Some(permit) = wanted.recv().await {
-            let invite = Invite {
-                sip_call_id: endpoint.new_call_id(),
-                trunk: Arc::clone(&trunk),
-                sdp_offer: scene::OFFER.as_bytes().to_vec(),
-            };
-            let mut dialog = endpoint.dial(permit, invite);
-            under_way.push(tokio::spawn(async move {
-                let mut answered = 0_u64;
-                while let Some(happened) = dialog.events.recv().await {
-                    match happened.event {
-                        SipEvent::Answered { .. } => {
-                            let cause = HangUpCause::Client;
-                            dialog
-                                .control
-                                .send(Control::HangUp { cause })
-                                .await
-                                .unwrap();
-                        }
-                        SipEvent::Ended(ending) => answered += u64::from(ending.answered),
-                        _ => {}
-                    }
-                }
-                answered
-            }));
-        }
-        let mut answered = 0;
-        for call in under_way {
-            answered += call.await.unwrap();
-        }
+        // A task, for that is where calls are made from in `serve`.
+        let answered = tokio::spawn(call_all(endpoint, trunk, wanted)).await;
         // The judge's thread is over, and gone from the threads that are counted.
         judge.join().unwrap();
-        (answered, machine::threads(std::process::id(), "") - before)
+        let spent = machine::threads(std::process::id(), "") - before;
+        (answered.unwrap(), spent)
     });
     println!("{answered} {}", spent.as_nanos());
     // Calls that still listen for stragglers are none of the measurement.
     std::process::exit(0);
+}
+
+fn permit(pack: &Pack, index: u32) -> Permit {
+    let read = Clock::Real.read();
+    let number = Phone::parse(&scene::number(index)).unwrap();
+    let case = scene::case("sip".to_owned(), number, scene::facts(), read.wall);
+    let (judgement, permit) = policy::evaluate(pack, &case, read);
+    permit.unwrap_or_else(|| panic!("{:?}", judgement.denied_by))
+}
+
+/// Makes a call of each permit; how many were answered.
+async fn call_all(
+    endpoint: Endpoint,
+    trunk: Arc<Trunk>,
+    mut wanted: mpsc::Receiver<Permit>,
+) -> u64 {
+    let answered = Arc::new(AtomicU64::new(0));
+    // Lets go of a task that ends, as `serve` does.
+    let under_way = TaskTracker::new();
+    while let Some(permit) = wanted.recv().await {
+        let invite = Invite {
+            sip_call_id: endpoint.new_call_id(),
+            trunk: Arc::clone(&trunk),
+            sdp_offer: scene::OFFER.as_bytes().to_vec(),
+        };
+        let dialog = endpoint.dial(permit, invite);
+        under_way.spawn(own(dialog, Arc::clone(&answered)));
+    }
+    under_way.close();
+    under_way.wait().await;
+    answered.load(Ordering::Relaxed)
+}
+
+/// Hangs up as soon as the call is answered.
+async fn own(mut dialog: Dialog, answered: Arc<AtomicU64>) {
+    while let Some(happened) = dialog.events.recv().await {
+        match happened.event {
+            SipEvent::Answered { .. } => {
+                let cause = HangUpCause::Client;
+                let hang_up = Control::HangUp { cause };
+                dialog.control.send(hang_up).await.unwrap();
+            }
+            SipEvent::Ended(ending) => {
+                answered.fetch_add(u64::from(ending.answered), Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
 }

@@ -66,7 +66,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("aes_gcm_siv", &["store"]),
-    ("rsip", &["sip"]),
     ("sdp_types", &["sip"]),
     ("md5", &["sip"]),
     ("UdpSocket", &["sip"]),
@@ -195,7 +194,7 @@ fn each_check_can_fail() {
         "let a = \"sqlite:///x\"; sqlx::query(a);",
     );
     bad(owner_faults, cli, "use tonic::Status;");
-    good(owner_faults, sip, "use rsip::Uri; // tonic::Status");
+    good(owner_faults, sip, "use md5::Md5; // tonic::Status");
     bad(permit_faults, cli, "fn f(p: Permit) {}");
     good(permit_faults, cli, "fn f(p: SemaphorePermit) {}");
     bad(name_faults, sip, "pub mod util;");

@@ -1,7 +1,7 @@
 //! The machine, and the processor time of processes and threads as the kernel counts it.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 /// One clock tick of `/proc/PID/stat`: USER_HZ, 100 on every Linux.
@@ -67,10 +67,19 @@ pub fn process(pid: u32) -> Duration {
     TICK * (fields[11] + fields[12])
 }
 
-/// Processor time of children that ended and were waited for.
-pub fn ended_children() -> Duration {
-    let fields = stat(std::process::id());
-    TICK * (fields[13] + fields[14])
+/// Waits for a child of one thread, and tells its processor time to the nanosecond: it is read between the child's end and
+/// our taking note of it. What the kernel counts of children afterwards comes in hundredths of a second.
+pub fn ended(child: &mut Child) -> (ExitStatus, Duration) {
+    let pid = child.id();
+    let has_ended = || {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        after_name(&text).unwrap().starts_with('Z')
+    };
+    while !has_ended() {
+        std::thread::sleep(TICK);
+    }
+    let spent = threads(pid, "");
+    (child.wait().unwrap(), spent)
 }
 
 /// Processor time of a process and all that it started.

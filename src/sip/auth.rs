@@ -1,14 +1,13 @@
 //! Answers to digest challenges: RFC 7616 and 8760; one answer a realm, two more for stale nonces.
 
 use md5::Md5;
-use rsip::Header;
-use rsip::headers::{Authorization, ProxyAuthorization};
 use sha2::digest::Digest;
 use sha2::{Sha256, Sha512_256};
 
 use super::config::Trunk;
+use super::head::Header;
 use super::message::quoted;
-use super::token::Tokens;
+use super::token::{Tokens, hex};
 use super::values::split;
 use super::wire::Message;
 
@@ -34,10 +33,6 @@ impl Hash {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// One challenge that we can answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Challenge {
@@ -60,9 +55,9 @@ impl Challenge {
             return Err("the challenge is no digest");
         }
         let mut fields = Vec::new();
-        for part in split(rest, ',').map_err(|_| "the challenge is malformed")? {
+        for part in split(rest, b',').map_err(|_| "the challenge is malformed")? {
             if let Some((name, value)) = part.split_once('=') {
-                let value = super::values::unquote(value.trim());
+                let value = super::values::unquote(value.trim()).into_owned();
                 fields.push((name.trim().to_ascii_lowercase(), value));
             }
         }
@@ -247,11 +242,12 @@ impl Realm {
         if let Some(opaque) = &challenge.opaque {
             value.push_str(&format!(", opaque=\"{}\"", quoted(opaque)));
         }
-        if self.proxy {
-            Header::ProxyAuthorization(ProxyAuthorization::from(value))
+        let name = if self.proxy {
+            "Proxy-Authorization"
         } else {
-            Header::Authorization(Authorization::from(value))
-        }
+            "Authorization"
+        };
+        Header::new(name, value)
     }
 }
 

@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::domain::call::{Outcome, Retry};
 use crate::policy::Permit;
 
-/// Dial requests and controls on their way to the task.
-const COMMANDS_MAX: usize = 1_024;
+/// Admitted calls on their way to the task.
+const NEW_CALLS_MAX: usize = 1_024;
 /// Events of one call that its owner has not read; the ending has a place of its own.
 const EVENTS_MAX: usize = 64;
 /// Controls of one call on their way.
@@ -33,7 +33,7 @@ const LINGERING_MAX: usize = 50_000;
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
+    calls: mpsc::Sender<Box<NewCall>>,
 }
 
 /// What the handles and the task share.
@@ -49,13 +49,6 @@ pub(super) struct Shared {
     pub(super) refused_calls: AtomicU64,
 }
 
-/// What the task is asked for.
-#[derive(Debug)]
-pub(super) enum Command {
-    Dial(Box<NewCall>),
-    Control(u64, Control),
-}
-
 /// A call that was admitted.
 #[derive(Debug)]
 pub(super) struct NewCall {
@@ -67,8 +60,6 @@ pub(super) struct NewCall {
     pub(super) last: mpsc::OwnedPermit<Happened>,
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) rang: Rang,
-    /// The way back to the task for what comes through `control`.
-    pub(super) back: mpsc::Sender<Command>,
 }
 
 impl Endpoint {
@@ -106,10 +97,10 @@ impl Endpoint {
             lingering: AtomicUsize::new(0),
             refused_calls: AtomicU64::new(0),
         });
-        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let (calls, inbox) = mpsc::channel(NEW_CALLS_MAX);
         let task = Task::new(socket, clock, Arc::clone(&shared));
         tokio::spawn(task.run(inbox));
-        Ok(Self { shared, commands })
+        Ok(Self { shared, calls })
     }
 
     /// The address of the socket.
@@ -163,13 +154,10 @@ impl Endpoint {
             last,
             control: controls,
             rang: dialog.rang.clone(),
-            back: self.commands.clone(),
         };
-        if let Err(error) = self.commands.try_send(Command::Dial(Box::new(call))) {
+        if let Err(error) = self.calls.try_send(Box::new(call)) {
             self.shared.active.fetch_sub(1, Ordering::Relaxed);
-            if let Command::Dial(call) = error.into_inner() {
-                call.last.send(self.shared.full());
-            }
+            error.into_inner().last.send(self.shared.full());
         }
         dialog
     }
@@ -231,10 +219,7 @@ fn local(config: &SipConfig, bound: SocketAddr) -> Local {
         Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
         _ => host,
     };
-    Local {
-        host,
-        port: bound.port(),
-    }
+    Local::new(&host, bound.port())
 }
 
 #[cfg(test)]

@@ -1,44 +1,35 @@
-//! Building requests and responses on `rsip`'s types. The body never passes through text. An INVITE leaves this file only
-//! locked (`locked.rs`).
+//! Building requests and responses. An INVITE leaves this file only locked (`locked.rs`).
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use rsip::common::uri::Host;
-use rsip::common::{Method, StatusCode, Version};
-use rsip::headers::{
-    Allow, CSeq, CallId, Contact, ContentLength, ContentType, From as FromHeader, MaxForwards,
-    Route, To as ToHeader, UserAgent, Via as ViaHeader,
-};
-use rsip::{Header, Headers, Request, Response, Uri};
-
 use super::config::Trunk;
+use super::head::{Draft, Header, Headers};
 use super::locked::LockedInvite;
 use super::values::{Address, Via, host_and_port, split};
-use super::wire::lines;
 use crate::domain::phone::Phone;
 
 /// What we answer to within a dialog.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+/// The one kind of body that we send and take.
+pub(super) const SDP: &str = "application/sdp";
 
 /// How we are reached: what stands in Via and Contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Local {
-    /// Host, an IPv6 address in its brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    /// Host, an IPv6 address in its brackets, and port.
+    sent_by: String,
 }
 
 impl Local {
-    fn via(&self, branch: &str) -> Header {
-        let (host, port) = (&self.host, self.port);
-        Header::Via(ViaHeader::from(format!(
-            "SIP/2.0/UDP {host}:{port};branch={branch};rport"
-        )))
+    pub(super) fn new(host: &str, port: u16) -> Self {
+        let sent_by = format!("{host}:{port}");
+        Self { sent_by }
     }
 
     pub(super) fn contact(&self) -> Header {
-        Header::Contact(Contact::from(format!("<sip:{}:{}>", self.host, self.port)))
+        Header::new("Contact", format!("<sip:{}>", self.sent_by))
     }
 }
 
@@ -68,43 +59,47 @@ impl Identity {
     }
 
     fn uri(&self, number: Phone) -> String {
-        let domain = &self.trunk.domain;
+        let domain = self.trunk.domain.as_str();
         let number = number.reveal();
-        match domain.parse::<std::net::Ipv6Addr>() {
-            Ok(v6) => format!("sip:{number}@[{v6}];user=phone"),
-            Err(_) => format!("sip:{number}@{domain};user=phone"),
+        if domain.parse::<Ipv6Addr>().is_ok() {
+            ["sip:", &number, "@[", domain, "];user=phone"].concat()
+        } else {
+            ["sip:", &number, "@", domain, ";user=phone"].concat()
         }
     }
 
     /// Always the number the call is placed for, never anonymous: who is called for sales must be told by whom (47 CFR 64.1601(e)).
-    fn caller(&self) -> Header {
-        let name = match &self.trunk.display_name {
-            Some(name) => format!("\"{}\" ", name.replace('\\', "\\\\").replace('"', "\\\"")),
-            None => String::new(),
-        };
-        Header::From(FromHeader::from(format!(
-            "{name}<{}>;tag={}",
-            self.uri(self.from),
-            self.from_tag
-        )))
+    fn caller(&self) -> String {
+        let (uri, tag) = (self.uri(self.from), &self.from_tag);
+        match &self.trunk.display_name {
+            Some(name) => {
+                let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+                ["\"", &name, "\" <", &uri, ">;tag=", tag].concat()
+            }
+            None => ["<", &uri, ">;tag=", tag].concat(),
+        }
     }
 
-    fn callee(&self, tag: Option<&str>) -> Header {
+    fn callee(&self, tag: &str) -> String {
+        let uri = self.request_uri();
         // A far end of RFC 2543 has no tag.
-        let tag = tag.filter(|tag| !tag.is_empty());
-        let tag = tag.map(|tag| format!(";tag={tag}")).unwrap_or_default();
-        Header::To(ToHeader::from(format!("<{}>{tag}", self.uri(self.to))))
+        match tag {
+            "" => ["<", &uri, ">"].concat(),
+            tag => ["<", &uri, ">;tag=", tag].concat(),
+        }
     }
 
-    fn common(&self, method: Method, cseq: u32, branch: &str, to: Header) -> Vec<Header> {
-        vec![
-            self.local.via(branch),
-            Header::MaxForwards(MaxForwards::from("70")),
-            self.caller(),
-            to,
-            Header::CallId(CallId::from(self.call_id.as_str())),
-            Header::CSeq(CSeq::from(format!("{cseq} {method}"))),
-        ]
+    /// The lines that every request has.
+    fn request(&self, method: &str, uri: &str, to: &str, cseq: u32, branch: &str) -> Draft {
+        let by = &self.local.sent_by;
+        let mut draft = Draft::request(method, uri);
+        draft.line("Via", &["SIP/2.0/UDP ", by, ";branch=", branch, ";rport"]);
+        draft.line("Max-Forwards", &["70"]);
+        draft.line("From", &[&self.caller()]);
+        draft.line("To", &[to]);
+        draft.line("Call-ID", &[&self.call_id]);
+        draft.line("CSeq", &[&cseq.to_string(), " ", method]);
+        draft
     }
 
     /// An INVITE, locked until a permit opens it.
@@ -112,31 +107,31 @@ impl Identity {
         &self,
         cseq: u32,
         branch: &str,
-        auth: Vec<Header>,
+        auth: &[Header],
         offer: &[u8],
     ) -> LockedInvite {
-        let mut headers = self.common(Method::Invite, cseq, branch, self.callee(None));
-        headers.push(self.local.contact());
-        headers.extend(auth);
-        headers.push(Header::Allow(Allow::from(ALLOW)));
-        headers.push(Header::UserAgent(UserAgent::from("dialgate")));
-        headers.push(sdp_type());
-        let bytes = render(Method::Invite, &self.request_uri(), headers, offer);
-        LockedInvite::new(bytes, self.trunk.target)
+        let (uri, to) = (self.request_uri(), self.callee(""));
+        let mut draft = self.request("INVITE", &uri, &to, cseq, branch);
+        draft.line("Contact", &["<sip:", &self.local.sent_by, ">"]);
+        draft.lines(auth);
+        draft.line("Allow", &[ALLOW]);
+        draft.line("User-Agent", &["dialgate"]);
+        draft.line("Content-Type", &[SDP]);
+        LockedInvite::new(draft.end(offer), self.trunk.target)
     }
 
     /// The CANCEL of an INVITE: its branch, its number (RFC 3261 section 9.1).
     pub(super) fn cancel(&self, cseq: u32, branch: &str, reason: &str) -> Vec<u8> {
-        let mut headers = self.common(Method::Cancel, cseq, branch, self.callee(None));
-        headers.push(reason_header(reason));
-        render(Method::Cancel, &self.request_uri(), headers, &[])
+        let (uri, to) = (self.request_uri(), self.callee(""));
+        let mut draft = self.request("CANCEL", &uri, &to, cseq, branch);
+        draft.line("Reason", &[reason]);
+        draft.end(&[])
     }
 
     /// The ACK of a final response that is no 2xx: part of the INVITE's transaction (RFC 3261 section 17.1.1.3).
     pub(super) fn ack_failure(&self, cseq: u32, branch: &str, to: &str) -> Vec<u8> {
-        let to = Header::To(ToHeader::from(to));
-        let headers = self.common(Method::Ack, cseq, branch, to);
-        render(Method::Ack, &self.request_uri(), headers, &[])
+        let draft = self.request("ACK", &self.request_uri(), to, cseq, branch);
+        draft.end(&[])
     }
 
     /// A request within a dialog, and where it goes.
@@ -146,33 +141,33 @@ impl Identity {
         remote: &Remote,
         cseq: u32,
         branch: &str,
-        extra: Vec<Header>,
+        extra: &[Header],
     ) -> (Vec<u8>, SocketAddr) {
-        let method = method.rsip();
-        let mut headers = self.common(method, cseq, branch, self.callee(Some(&remote.tag)));
         let (uri, routes) = remote.request_uri();
-        for route in routes {
-            headers.push(Header::Route(Route::from(route)));
+        let to = self.callee(&remote.tag);
+        let mut draft = self.request(method.as_str(), uri, &to, cseq, branch);
+        for route in routes.iter() {
+            draft.line("Route", &[route]);
         }
-        headers.extend(extra);
+        draft.lines(extra);
         let to = remote.next_hop().unwrap_or(self.trunk.target);
-        (render(method, &uri, headers, &[]), to)
+        (draft.end(&[]), to)
     }
 }
 
 impl Remote {
     /// Request-URI and routes; a strict router of RFC 2543 (no `lr`) becomes the Request-URI itself and the target the last
     /// route (RFC 3261 section 12.2.1.1).
-    fn request_uri(&self) -> (String, Vec<String>) {
+    fn request_uri(&self) -> (&str, Cow<'_, [String]>) {
         if let Some((first, rest)) = self.routes.split_first()
             && let Ok(first) = Address::parse(first)
-            && !is_loose(&first.uri)
+            && !is_loose(first.uri)
         {
             let target = format!("<{}>", self.target);
             let routes = rest.iter().cloned().chain([target]).collect();
             return (first.uri, routes);
         }
-        (self.target.clone(), self.routes.clone())
+        (&self.target, Cow::Borrowed(&self.routes))
     }
 
     /// Where requests go: the first route, else the far end's contact. Names are not resolved here, and an address that
@@ -180,9 +175,9 @@ impl Remote {
     fn next_hop(&self) -> Option<SocketAddr> {
         let uri = match self.routes.first() {
             Some(route) => Address::parse(route).ok()?.uri,
-            None => self.target.clone(),
+            None => &self.target,
         };
-        let (host, port) = host_and_port(&uri)?;
+        let (host, port) = host_and_port(uri)?;
         let ip: std::net::IpAddr = host.parse().ok()?;
         let foreign = ip.is_multicast()
             || ip.is_unspecified()
@@ -223,14 +218,6 @@ pub(super) enum InDialog {
 }
 
 impl InDialog {
-    fn rsip(self) -> Method {
-        match self {
-            Self::Ack => Method::Ack,
-            Self::Bye => Method::Bye,
-            Self::Prack => Method::PRack,
-        }
-    }
-
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ack => "ACK",
@@ -238,39 +225,6 @@ impl InDialog {
             Self::Prack => "PRACK",
         }
     }
-}
-
-/// RFC 3326.
-pub(super) fn reason_header(value: &str) -> Header {
-    Header::Other("Reason".to_owned(), value.to_owned())
-}
-
-fn sdp_type() -> Header {
-    Header::ContentType(ContentType::from("application/sdp"))
-}
-
-fn render(method: Method, uri: &str, mut headers: Vec<Header>, body: &[u8]) -> Vec<u8> {
-    headers.push(length(body));
-    let head = Request {
-        method,
-        // Carried verbatim: `rsip` would lose a URI's headers and refuse an IPv6 reference.
-        uri: Uri::from(Host::Domain(uri.into())),
-        version: Version::V2,
-        headers: headers.into(),
-        body: Vec::new(),
-    };
-    join(&head.to_string(), body)
-}
-
-fn length(body: &[u8]) -> Header {
-    Header::ContentLength(ContentLength::from(body.len().to_string()))
-}
-
-fn join(head: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(head.len() + body.len());
-    bytes.extend_from_slice(head.as_bytes());
-    bytes.extend_from_slice(body);
-    bytes
 }
 
 /// The request that a response answers.
@@ -294,52 +248,42 @@ pub(super) struct Reply<'a> {
 
 /// A response and where it goes: to the address the request came from, whatever its Via says (RFC 3261 section 18.2.2
 /// and RFC 3581; a Via that names a broadcast or foreign address steers nothing).
-pub(super) fn respond(asked: Asked<'_>, reply: Reply<'_>) -> (Vec<u8>, SocketAddr) {
-    let mut headers = via_headers(asked);
-    for line in lines(asked.headers, "From") {
-        headers.push(Header::From(FromHeader::from(line)));
+pub(super) fn respond(asked: Asked<'_>, reply: &Reply<'_>) -> (Vec<u8>, SocketAddr) {
+    let mut draft = Draft::response(reply.code, reply.phrase);
+    draw_vias(&mut draft, asked);
+    for line in asked.headers.lines("From") {
+        draft.line("From", &[line]);
     }
-    for line in lines(asked.headers, "To") {
+    for line in asked.headers.lines("To") {
         let has_tag = Address::parse(line).is_ok_and(|address| address.params.get("tag").is_some());
-        let to = if has_tag || reply.tag.is_empty() {
-            line.to_owned()
+        if has_tag || reply.tag.is_empty() {
+            draft.line("To", &[line]);
         } else if line.contains('<') {
-            format!("{line};tag={}", reply.tag)
+            draft.line("To", &[line, ";tag=", reply.tag]);
         } else {
-            format!("<{line}>;tag={}", reply.tag)
-        };
-        headers.push(Header::To(ToHeader::from(to)));
+            draft.line("To", &["<", line, ">;tag=", reply.tag]);
+        }
     }
-    for line in lines(asked.headers, "Call-ID") {
-        headers.push(Header::CallId(CallId::from(line)));
+    for name in ["Call-ID", "CSeq"] {
+        for line in asked.headers.lines(name) {
+            draft.line(name, &[line]);
+        }
     }
-    for line in lines(asked.headers, "CSeq") {
-        headers.push(Header::CSeq(CSeq::from(line)));
-    }
-    headers.extend(reply.extra);
+    draft.lines(&reply.extra);
     if !reply.sdp.is_empty() {
-        headers.push(sdp_type());
+        draft.line("Content-Type", &[SDP]);
     }
-    headers.push(length(reply.sdp));
-    let head = Response {
-        status_code: StatusCode::Other(reply.code, reply.phrase.to_owned()),
-        version: Version::V2,
-        headers: headers.into(),
-        body: Vec::new(),
-    };
     let port = match (asked.via.rport, asked.via.port) {
         (true, _) => asked.source.port(),
         (false, port) => port.filter(|port| *port > 0).unwrap_or(5060),
     };
-    (
-        join(&head.to_string(), reply.sdp),
-        SocketAddr::new(asked.source.ip(), port),
-    )
+    let to = SocketAddr::new(asked.source.ip(), port);
+    (draft.end(reply.sdp), to)
 }
 
 /// All Vias in their order, the topmost completed with where the request really came from.
-fn via_headers(asked: Asked<'_>) -> Vec<Header> {
-    let kept: Vec<&str> = split(&asked.via.text, ';')
+fn draw_vias(draft: &mut Draft, asked: Asked<'_>) {
+    let kept: Vec<&str> = split(&asked.via.text, b';')
         .unwrap_or_default()
         .into_iter()
         .filter(|part| {
@@ -351,12 +295,12 @@ fn via_headers(asked: Asked<'_>) -> Vec<Header> {
     if asked.via.rport {
         top.push_str(&format!(";rport={}", asked.source.port()));
     }
-    let others = lines(asked.headers, "Via")
-        .flat_map(|line| split(line, ',').unwrap_or_default())
+    draft.line("Via", &[&top]);
+    let others = asked.headers.lines("Via");
+    for other in others
+        .flat_map(|line| split(line, b',').unwrap_or_default())
         .skip(1)
-        .map(str::to_owned);
-    std::iter::once(top)
-        .chain(others)
-        .map(|value| Header::Via(ViaHeader::from(value)))
-        .collect()
+    {
+        draft.line("Via", &[other]);
+    }
 }

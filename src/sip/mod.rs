@@ -3,15 +3,17 @@
 //! A call is a pure step function (`call`): input and the time go in, messages and events come out; the endpoint's task
 //! (`transport`) owns the socket and the timers and nothing else. INVITE bytes exist only in a form that a [`Permit`]
 //! must unlock right before the system call. Audio never passes here. Nothing here logs a number, an SDP address, a
-//! credential or a message. Types of `rsip` don't leave the module.
+//! credential or a message.
 //!
 //! [`Permit`]: crate::policy::Permit
 
 mod api;
 mod auth;
+mod bells;
 mod call;
 mod config;
 mod endpoint;
+mod head;
 mod locked;
 mod message;
 mod outcome;

@@ -48,7 +48,7 @@ impl Reasons {
     pub(super) fn of(message: &Message) -> Self {
         let mut reasons = Self::default();
         for line in message.lines("Reason") {
-            for value in split(line, ',').unwrap_or_default() {
+            for value in split(line, b',').unwrap_or_default() {
                 let Ok((protocol, params)) = with_params(value) else {
                     continue;
                 };

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use rsip::Header;
-use rsip::headers::{Accept, Allow};
 use sha2::{Digest, Sha256};
 
-use super::message::{ALLOW, Asked, Reply, respond};
+use super::head::Header;
+use super::message::{ALLOW, Asked, Reply, SDP, respond};
+use super::token::hex;
 use super::wire::{Message, Refusal, Start};
 
 /// The answer, if one is due. The tag follows from the request, so that a repetition gets the same (section 8.2.7).
@@ -18,13 +18,13 @@ pub(super) fn answer(
     let Start::Request { uri } = &message.start else {
         return None;
     };
-    let allow = || Header::Allow(Allow::from(ALLOW));
+    let allow = || Header::new("Allow", ALLOW);
     let (code, phrase, extra) = match message.method.as_str() {
         "ACK" => return None,
         _ if !is_sip(uri) => (416, "Unsupported URI Scheme", Vec::new()),
         _ if message.to_tag.is_some() => (481, "Call/Transaction Does Not Exist", Vec::new()),
         "OPTIONS" => {
-            let accept = Header::Accept(Accept::from("application/sdp"));
+            let accept = Header::new("Accept", SDP);
             (200, "OK", vec![allow(), accept])
         }
         // Nobody calls us: we only place calls.
@@ -49,7 +49,7 @@ pub(super) fn answer(
         extra,
         sdp: &[],
     };
-    Some(respond(asked, reply))
+    Some(respond(asked, &reply))
 }
 
 /// The answer to a request that could not be read.
@@ -74,7 +74,7 @@ pub(super) fn answer_refusal(
         tag: &tag(secret, "", &via.branch),
         ..Reply::default()
     };
-    Some(respond(asked, reply))
+    Some(respond(asked, &reply))
 }
 
 fn is_sip(uri: &str) -> bool {
@@ -86,11 +86,7 @@ fn is_sip(uri: &str) -> bool {
 
 fn tag(secret: &str, call_id: &str, branch: &str) -> String {
     let digest = Sha256::digest(format!("{secret}\0{call_id}\0{branch}").as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(digest.get(..8).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -5,16 +5,18 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 
 use super::api::{Control, HangUpCause, Happened, Rang, SipEvent};
+use super::bells::Bells;
 use super::call::{Call, Input, Output, Write};
-use super::endpoint::{Command, NewCall, Shared};
+use super::endpoint::{NewCall, Shared};
 use super::socket::Datagrams;
 use super::token::{Tokens, random};
 use super::wire::Message;
@@ -25,7 +27,7 @@ use crate::domain::time::Mono;
 
 /// Datagrams that wait for a full socket; those beyond are lost, as the network may lose them.
 const BACKLOG_MAX: usize = 1_024;
-/// Datagrams that are read before timers and commands get their turn.
+/// Datagrams that are read before timers and owners get their turn.
 const BURST_MAX: usize = 64;
 /// How often a clock that is moved by hand is looked at.
 const MANUAL_CLOCK_POLL: Duration = Duration::from_millis(5);
@@ -45,8 +47,11 @@ struct Slot {
     /// The place of the ending.
     last: Option<mpsc::OwnedPermit<Happened>>,
     rang: Rang,
+    /// What the owner asks for; gone once it or the call is.
+    control: Option<mpsc::Receiver<Control>>,
+    /// Rings when `control` has something.
+    bell: Waker,
     wake: Option<Mono>,
-    forwarder: AbortHandle,
 }
 
 pub(super) struct Task {
@@ -55,8 +60,10 @@ pub(super) struct Task {
     shared: Arc<Shared>,
     /// For the tags of stateless answers.
     secret: String,
-    slots: HashMap<u64, Slot>,
+    /// Boxed, for a growing table moves what it holds.
+    slots: HashMap<u64, Box<Slot>>,
     by_call_id: HashMap<String, u64>,
+    bells: Bells,
     timers: BTreeSet<(Mono, u64)>,
     next_key: u64,
     backlog: VecDeque<(Vec<u8>, SocketAddr)>,
@@ -73,6 +80,7 @@ impl Task {
             secret: random(),
             slots: HashMap::new(),
             by_call_id: HashMap::new(),
+            bells: Bells::default(),
             timers: BTreeSet::new(),
             next_key: 0,
             backlog: VecDeque::new(),
@@ -80,12 +88,14 @@ impl Task {
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Box<NewCall>>) {
         let mut open = true;
         let mut buffer = vec![0; 65_536];
+        let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut rings_at = Mono::default();
         while open || !self.slots.is_empty() {
-            let wait = match self.run_timers(STOOD_STILL) {
-                Ok(wait) => wait,
+            let next = match self.run_timers(STOOD_STILL) {
+                Ok(next) => next,
                 Err(StoodStill) => {
                     // What arrived meanwhile is heard before anything is given up for silence; the runtime has to see it first.
                     tokio::task::yield_now().await;
@@ -93,13 +103,24 @@ impl Task {
                     self.run_timers(Duration::MAX).unwrap_or_default()
                 }
             };
+            if let Some((at, wait)) = next
+                && (at < rings_at || alarm.is_elapsed())
+            {
+                // Moved only to ring earlier. One that rings for nothing costs a look at the timers; one moved with each message
+                // would cost a system call each.
+                alarm.set(tokio::time::sleep(wait));
+                rings_at = at;
+            }
             let full = !self.backlog.is_empty() || !self.blocked.is_empty();
             tokio::select! {
                 // Always in this order, so that a run can be repeated and a flood of datagrams cannot keep a CANCEL from being
-                // asked for: commands are as many as we make, and the timers that are due have just run.
+                // asked for: what owners ask for is as much as we make, and the timers that are due have just run.
                 biased;
-                command = inbox.recv(), if open => match command {
-                    Some(command) => self.on_command(command),
+                rang = poll_fn(|context| self.bells.poll(context)) => for key in rang {
+                    self.listen(key);
+                },
+                call = inbox.recv(), if open => match call {
+                    Some(call) => self.dial(*call),
                     None => open = false,
                 },
                 ready = poll_fn(|context| self.socket.poll_writable(context)), if full => if ready.is_ok() {
@@ -108,24 +129,25 @@ impl Task {
                 ready = poll_fn(|context| self.socket.poll_readable(context)) => if ready.is_ok() {
                     let _ = self.receive(&mut buffer);
                 },
-                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+                () = &mut alarm, if next.is_some() => {}
             }
         }
     }
 
-    /// Runs what is due and tells how long nothing else will be; unless something is overdue by so much.
-    fn run_timers(&mut self, overdue: Duration) -> Result<Option<Duration>, StoodStill> {
+    /// Runs what is due and tells when something else will be, and how long that is from now; unless something is overdue by
+    /// so much.
+    fn run_timers(&mut self, overdue: Duration) -> Result<Option<(Mono, Duration)>, StoodStill> {
         loop {
             let now = self.clock.read().mono;
             let Some((at, key)) = self.timers.first().copied() else {
                 return Ok(None);
             };
             if at > now {
-                let wait = at.since(now);
-                return Ok(Some(match self.clock.is_moved_unseen() {
-                    false => wait,
-                    true => wait.min(MANUAL_CLOCK_POLL),
-                }));
+                let wait = match self.clock.is_moved_unseen() {
+                    false => at.since(now),
+                    true => at.since(now).min(MANUAL_CLOCK_POLL),
+                };
+                return Ok(Some((now.plus(wait), wait)));
             }
             if now.since(at) >= overdue {
                 return Err(StoodStill);
@@ -135,13 +157,6 @@ impl Task {
                 slot.wake = None;
             }
             self.step(key, Input::Tick);
-        }
-    }
-
-    fn on_command(&mut self, command: Command) {
-        match command {
-            Command::Dial(call) => self.dial(*call),
-            Command::Control(key, control) => self.step(key, Input::Control(control)),
         }
     }
 
@@ -155,7 +170,6 @@ impl Task {
         }
         let key = self.next_key;
         self.next_key += 1;
-        let forwarder = tokio::spawn(forward(key, new.control, new.back)).abort_handle();
         let call_id = new.id.call_id.clone();
         self.by_call_id.insert(call_id.clone(), key);
         let slot = Slot {
@@ -170,11 +184,28 @@ impl Task {
             events: Some(new.events),
             last: Some(new.last),
             rang: new.rang,
+            control: Some(new.control),
+            bell: self.bells.of(key),
             wake: None,
-            forwarder,
         };
-        self.slots.insert(key, slot);
+        self.slots.insert(key, Box::new(slot));
         self.step(key, Input::Start);
+        self.listen(key);
+    }
+
+    /// Does what a call's owner has asked for; an owner who went away hangs up.
+    fn listen(&mut self, key: u64) {
+        while let Some(slot) = self.slots.get_mut(&key)
+            && let Some(control) = &mut slot.control
+            && let Poll::Ready(asked) = control.poll_recv(&mut Context::from_waker(&slot.bell))
+        {
+            if asked.is_none() {
+                slot.control = None;
+            }
+            let cause = HangUpCause::Client;
+            let control = asked.unwrap_or(Control::HangUp { cause });
+            self.step(key, Input::Control(control));
+        }
     }
 
     /// Reads what is there, and tells whether there may be more.
@@ -315,7 +346,7 @@ impl Task {
         } else if let Some(last) = slot.last.take() {
             last.send(Happened { at, event });
             slot.events = None;
-            slot.forwarder.abort();
+            slot.control = None;
             self.shared.active.fetch_sub(1, Ordering::Relaxed);
             self.shared.lingering.fetch_add(1, Ordering::Relaxed);
         }
@@ -340,18 +371,4 @@ impl Task {
             self.timers.insert((at, key));
         }
     }
-}
-
-/// Brings what a call's owner asks for to the task; an owner who goes away hangs up.
-async fn forward(key: u64, mut control: mpsc::Receiver<Control>, back: mpsc::Sender<Command>) {
-    while let Some(control) = control.recv().await {
-        if back.send(Command::Control(key, control)).await.is_err() {
-            return;
-        }
-    }
-    let gone = Control::HangUp {
-        cause: HangUpCause::Client,
-    };
-    // Fails only if the endpoint is gone too.
-    let _ = back.send(Command::Control(key, gone)).await;
 }

@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
 
 use super::config::SipConfig;
+use super::head::Header;
 use super::message::{Asked, Reply, respond};
 use super::token::random;
 use super::transaction::{Repeated, Tick, Timers};
@@ -437,9 +438,8 @@ fn response(
         via: &message.via,
         source,
     };
-    let contact = rsip::headers::Contact::from(format!("<sip:{addr}>"));
     let extra = if message.method == "INVITE" && code < 300 {
-        vec![rsip::Header::Contact(contact)]
+        vec![Header::new("Contact", format!("<sip:{addr}>"))]
     } else {
         Vec::new()
     };
@@ -450,7 +450,7 @@ fn response(
         extra,
         sdp,
     };
-    respond(asked, reply)
+    respond(asked, &reply)
 }
 
 fn bye(call: &Callee, addr: SocketAddr) -> (Vec<u8>, SocketAddr) {

@@ -1,27 +1,34 @@
-//! Scanning of header values: lists, addresses, parameters, Via. Copies what it finds; `rsip`'s own typed values stop at
-//! a dot in the user part and don't know IPv6 references, so they are not used for what arrives.
+//! Scanning of header values: lists, addresses, parameters, Via.
+
+use std::borrow::Cow;
 
 /// A value that does not follow RFC 3261 section 25.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
 /// Splits at `separator`, but not within quotes or angle brackets (RFC 3261 section 7.3.1).
-pub(super) fn split(text: &str, separator: char) -> Result<Vec<&str>, Malformed> {
-    let (mut parts, mut from) = (Vec::new(), 0);
-    let (mut quoted, mut escaped, mut bracketed) = (false, false, false);
-    for (at, character) in text.char_indices() {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' if !bracketed => quoted = !quoted,
+pub(super) fn split(text: &str, separator: u8) -> Result<Vec<&str>, Malformed> {
+    // All that counts is ASCII, and no byte of another character looks like it.
+    let counts = |byte: &u8| *byte == separator || matches!(byte, b'"' | b'\\' | b'<' | b'>');
+    let (mut parts, mut from, mut at) = (Vec::new(), 0, 0);
+    let (mut quoted, mut bracketed) = (false, false);
+    let mut rest = text.as_bytes();
+    while let Some(skipped) = rest.iter().position(counts)
+        && let Some((byte, after)) = rest.get(skipped..).and_then(<[u8]>::split_first)
+    {
+        (rest, at) = (after, at + skipped + 1);
+        match byte {
+            // The next byte is only itself.
+            b'\\' if quoted => (rest, at) = (rest.get(1..).unwrap_or_default(), at + 1),
+            b'"' if !bracketed => quoted = !quoted,
             _ if quoted => {}
-            '<' if bracketed => return Err(Malformed),
-            '<' => bracketed = true,
-            '>' if !bracketed => return Err(Malformed),
-            '>' => bracketed = false,
-            _ if character == separator && !bracketed => {
-                parts.push(text.get(from..at).ok_or(Malformed)?.trim());
-                from = at + character.len_utf8();
+            b'<' if bracketed => return Err(Malformed),
+            b'<' => bracketed = true,
+            b'>' if !bracketed => return Err(Malformed),
+            b'>' => bracketed = false,
+            _ if *byte == separator && !bracketed => {
+                parts.push(text.get(from..at - 1).ok_or(Malformed)?.trim_ascii());
+                from = at;
             }
             _ => {}
         }
@@ -29,46 +36,46 @@ pub(super) fn split(text: &str, separator: char) -> Result<Vec<&str>, Malformed>
     if quoted || bracketed {
         return Err(Malformed);
     }
-    parts.push(text.get(from..).ok_or(Malformed)?.trim());
+    parts.push(text.get(from..).ok_or(Malformed)?.trim_ascii());
     Ok(parts)
 }
 
 /// Parameters after a value: `;name=value;flag`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Params(Vec<(String, Option<String>)>);
+pub(super) struct Params<'a>(Vec<(&'a str, Cow<'a, str>)>);
 
-impl Params {
-    fn parse<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Self, Malformed> {
-        let mut params = Vec::new();
+impl<'a> Params<'a> {
+    fn parse(parts: &[&'a str]) -> Result<Self, Malformed> {
+        let mut params = Vec::with_capacity(parts.len());
         for part in parts {
             let (name, value) = match part.split_once('=') {
-                Some((name, value)) => (name.trim(), Some(unquote(value.trim()))),
-                None => (part, None),
+                Some((name, value)) => (name.trim_ascii(), unquote(value.trim_ascii())),
+                None => (*part, Cow::Borrowed("")),
             };
-            if name.is_empty() || name.contains([' ', '\t', '"']) {
+            let is_foreign = |byte| matches!(byte, b' ' | b'\t' | b'"');
+            if name.is_empty() || name.bytes().any(is_foreign) {
                 return Err(Malformed);
             }
-            params.push((name.to_ascii_lowercase(), value));
+            params.push((name, value));
         }
         Ok(Self(params))
     }
 
     /// The value of a parameter; `Some("")` for a flag.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_deref().unwrap_or(""))
+        let mut named = self.0.iter();
+        let found = named.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_ref())
     }
 }
 
 /// Takes the quotes and their escapes off a quoted string; other text stays as it is.
-pub(super) fn unquote(text: &str) -> String {
+pub(super) fn unquote(text: &str) -> Cow<'_, str> {
     let Some(inner) = text
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
     else {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     };
     let (mut plain, mut escaped) = (String::with_capacity(inner.len()), false);
     for character in inner.chars() {
@@ -79,28 +86,28 @@ pub(super) fn unquote(text: &str) -> String {
             plain.push(character);
         }
     }
-    plain
+    Cow::Owned(plain)
 }
 
 /// A value followed by parameters, as in Reason: `Q.850;cause=16`.
-pub(super) fn with_params(text: &str) -> Result<(&str, Params), Malformed> {
-    let parts = split(text, ';')?;
+pub(super) fn with_params(text: &str) -> Result<(&str, Params<'_>), Malformed> {
+    let parts = split(text, b';')?;
     let (value, rest) = parts.split_first().ok_or(Malformed)?;
-    Ok((value, Params::parse(rest.iter().copied())?))
+    Ok((value, Params::parse(rest)?))
 }
 
 /// One address of From, To, Contact, Route or Record-Route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub(super) struct Address<'a> {
     /// The URI without its brackets, byte for byte.
-    pub(super) uri: String,
+    pub(super) uri: &'a str,
     /// Parameters of the header, not of the URI.
-    pub(super) params: Params,
+    pub(super) params: Params<'a>,
 }
 
-impl Address {
+impl<'a> Address<'a> {
     /// Reads `"name" <uri>;params`, `name <uri>;params` or `uri;params`.
-    pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
         let (spec, params) = with_params(text)?;
         let uri = match bracket(spec) {
             Some(open) => {
@@ -111,13 +118,11 @@ impl Address {
             None if spec.contains(['?', ',', '"']) => return Err(Malformed),
             None => spec,
         };
-        if !is_uri(uri) {
-            return Err(Malformed);
+        if is_uri(uri) {
+            Ok(Self { uri, params })
+        } else {
+            Err(Malformed)
         }
-        Ok(Self {
-            uri: uri.to_owned(),
-            params,
-        })
     }
 }
 
@@ -136,7 +141,7 @@ fn bracket(spec: &str) -> Option<usize> {
     None
 }
 
-/// Scheme, colon, and no blanks or brackets anywhere.
+/// Scheme, colon, and no blanks, control characters or brackets anywhere.
 pub(super) fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
@@ -144,10 +149,9 @@ pub(super) fn is_uri(text: &str) -> bool {
     let scheme_is_word = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    scheme_is_word
-        && !rest.is_empty()
-        && !rest.contains(|c: char| c.is_whitespace() || "<>\"".contains(c))
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    let fits = |byte| byte > b' ' && !matches!(byte, b'<' | b'>' | b'"');
+    scheme_is_word && !rest.is_empty() && rest.bytes().all(fits)
 }
 
 /// Host and port of a `sip:` URI; the host of an IPv6 reference comes without its brackets.
@@ -222,10 +226,16 @@ impl Via {
 
 /// RFC 3261 section 25.1 `token`.
 pub(super) fn is_token(text: &str) -> bool {
+    let marks = |byte| {
+        matches!(
+            byte,
+            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+        )
+    };
     !text.is_empty()
         && text
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte))
+            .all(|byte| byte.is_ascii_alphanumeric() || marks(byte))
 }
 
 #[cfg(test)]
@@ -235,11 +245,11 @@ mod tests {
     #[test]
     fn separators_within_quotes_and_brackets_separate_nothing() {
         assert_eq!(
-            split(r#""a, \"b" <sip:x,y@h>, <sip:z>;p=1"#, ',').unwrap(),
+            split(r#""a, \"b" <sip:x,y@h>, <sip:z>;p=1"#, b',').unwrap(),
             [r#""a, \"b" <sip:x,y@h>"#, "<sip:z>;p=1"]
         );
-        assert_eq!(split(r#""open, <sip:x@h>"#, ','), Err(Malformed));
-        assert_eq!(split("<sip:x@h", ','), Err(Malformed));
+        assert_eq!(split(r#""open, <sip:x@h>"#, b','), Err(Malformed));
+        assert_eq!(split("<sip:x@h", b','), Err(Malformed));
     }
 
     #[test]
@@ -252,10 +262,7 @@ mod tests {
             "sip:c@h"
         );
         let bare = Address::parse("sip:c@h ;  tag  = 98").unwrap();
-        assert_eq!(
-            (bare.uri.as_str(), bare.params.get("tag")),
-            ("sip:c@h", Some("98"))
-        );
+        assert_eq!((bare.uri, bare.params.get("tag")), ("sip:c@h", Some("98")));
         for bad in [
             "",
             "nothing",

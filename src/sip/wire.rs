@@ -1,17 +1,10 @@
-//! From bytes to a checked message, in front of `rsip`: framing, folded lines, compact names, the body cut by
-//! Content-Length and kept as bytes, the reason phrase as it came. What this refuses, nothing deeper sees.
-//!
-//! `rsip` 0.4 alone refuses valid messages (folding, extension methods, `;` in the user part) and takes a second request
-//! in a datagram for the body; it gets one clean header at a time here.
+//! From bytes to a checked message: framing, the body cut by Content-Length and kept as bytes, the reason phrase as it
+//! came. What this refuses, nothing deeper sees.
 
-use rsip::headers::UntypedHeader;
-use rsip::headers::header::Tokenizer;
-use rsip::{Header, Headers};
+use std::borrow::Cow;
 
+use super::head::{Headers, has_whole_lines};
 use super::values::{Address, Via, is_token, is_uri, split};
-
-/// The most header lines that are read.
-const HEADERS_MAX: usize = 256;
 
 /// What the first line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,32 +47,41 @@ pub(super) struct Refusal {
 
 /// Reads one datagram.
 pub(super) fn parse(datagram: &[u8]) -> Result<Message, Refusal> {
-    let raw = Raw::read(datagram).map_err(|why| Refusal { why, answer: None })?;
-    let (start, method) = match start_line(&raw.start) {
-        Ok(start) => start,
-        Err((status, why)) => return Err(raw.refuse(status, why)),
-    };
-    match raw.check(start, method.as_deref()) {
-        Ok(message) => Ok(message),
-        Err((why, raw)) => Err(raw.refuse(400, why)),
+    let silent = |why| Refusal { why, answer: None };
+    let (head, rest) = cut(datagram).map_err(silent)?;
+    let head = text(head);
+    let raw = Raw::read(&head, rest).map_err(silent)?;
+    match raw.check() {
+        Ok((start, fields, body)) => Ok(Message {
+            start,
+            headers: raw.headers,
+            body: body.to_vec(),
+            via: fields.via,
+            call_id: fields.call_id,
+            cseq: fields.cseq,
+            method: fields.method,
+            from_tag: fields.from_tag,
+            to_tag: fields.to_tag,
+        }),
+        Err((status, why)) => Err(raw.refuse(status, why)),
     }
 }
 
 impl Message {
     /// Values of a header, one a line; the name in its canonical spelling.
     pub(super) fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        lines(&self.headers, name)
+        self.headers.lines(name)
     }
 
     /// The first value of a header.
     pub(super) fn first<'a>(&'a self, name: &'a str) -> Option<&'a str> {
-        lines(&self.headers, name).next()
+        self.headers.lines(name).next()
     }
 
     /// All values of a list header, in order, from all its lines; unreadable lines are left out.
     pub(super) fn list<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
         self.lines(name)
-            .filter_map(|line| split(line, ',').ok())
+            .filter_map(|line| split(line, b',').ok())
             .flatten()
             .filter(|value| !value.is_empty())
             .collect()
@@ -106,119 +108,60 @@ impl Message {
     }
 }
 
-/// Values of a header, one a line.
-pub(super) fn lines<'a>(headers: &'a Headers, name: &'a str) -> impl Iterator<Item = &'a str> {
-    headers.iter().filter_map(move |header| {
-        let (key, value) = parts(header);
-        key.eq_ignore_ascii_case(name).then_some(value)
-    })
+/// The head up to and with the end of its last line, and what follows the empty line after it.
+fn cut(datagram: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    // Empty lines before the start line are to be ignored: RFC 3261 section 7.5.
+    let mut bytes = datagram;
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    let mut end = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if line == b"\r\n" {
+            let (head, rest) = bytes.split_at(end);
+            return Ok((head, rest.get(2..).unwrap_or_default()));
+        }
+        end += line.len();
+    }
+    Err("the head has no end")
 }
 
-/// Name and value of the headers that are read here; all others are of no concern.
-fn parts(header: &Header) -> (&str, &str) {
-    match header {
-        Header::Via(value) => ("Via", value.value()),
-        Header::From(value) => ("From", value.value()),
-        Header::To(value) => ("To", value.value()),
-        Header::CallId(value) => ("Call-ID", value.value()),
-        Header::CSeq(value) => ("CSeq", value.value()),
-        Header::MaxForwards(value) => ("Max-Forwards", value.value()),
-        Header::ContentLength(value) => ("Content-Length", value.value()),
-        Header::ContentType(value) => ("Content-Type", value.value()),
-        Header::Contact(value) => ("Contact", value.value()),
-        Header::RecordRoute(value) => ("Record-Route", value.value()),
-        Header::Route(value) => ("Route", value.value()),
-        Header::Require(value) => ("Require", value.value()),
-        Header::RetryAfter(value) => ("Retry-After", value.value()),
-        Header::WwwAuthenticate(value) => ("WWW-Authenticate", value.value()),
-        Header::ProxyAuthenticate(value) => ("Proxy-Authenticate", value.value()),
-        Header::Authorization(value) => ("Authorization", value.value()),
-        Header::ProxyAuthorization(value) => ("Proxy-Authorization", value.value()),
-        Header::Other(name, value) => (name, value),
-        _ => ("", ""),
+/// Almost every head is plain text, and looking whether it is costs far less than mending it.
+fn text(head: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(head) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(head),
     }
 }
 
 /// A datagram cut into its parts, nothing of it checked yet.
-struct Raw {
-    start: String,
+struct Raw<'a> {
+    start: &'a str,
     headers: Headers,
-    rest: Vec<u8>,
+    rest: &'a [u8],
 }
 
-impl Raw {
-    fn read(datagram: &[u8]) -> Result<Self, &'static str> {
-        // Empty lines before the start line are to be ignored: RFC 3261 section 7.5.
-        let mut bytes = datagram;
-        while let Some(rest) = bytes.strip_prefix(b"\r\n") {
-            bytes = rest;
+impl<'a> Raw<'a> {
+    fn read(head: &'a str, rest: &'a [u8]) -> Result<Self, &'static str> {
+        if !has_whole_lines(head) {
+            return Err("a line ends in half a line end");
         }
-        let end = bytes
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .ok_or("the head has no end")?;
-        let (head, rest) = bytes.split_at(end);
-        let rest = rest.get(4..).unwrap_or_default().to_vec();
-        let head = String::from_utf8_lossy(head);
-        let mut lines = head.split("\r\n");
-        let start = lines.next().unwrap_or_default().to_owned();
-        let mut unfolded: Vec<String> = Vec::new();
-        for line in lines {
-            if line.contains(['\r', '\n']) {
-                return Err("a line ends in half a line end");
-            }
-            if let Some(more) = line.strip_prefix([' ', '\t']) {
-                // Folding is worth one blank: RFC 3261 section 7.3.1.
-                let last = unfolded
-                    .last_mut()
-                    .ok_or("the first header line is a continuation")?;
-                last.push(' ');
-                last.push_str(more.trim_start());
-            } else if unfolded.len() == HEADERS_MAX {
-                return Err("too many headers");
-            } else {
-                unfolded.push(line.to_owned());
-            }
-        }
-        if start.contains(['\r', '\n']) {
-            return Err("the start line ends in half a line end");
-        }
-        let headers = unfolded
-            .iter()
-            .map(|line| header(line))
-            .collect::<Result<Vec<_>, _>>()?;
+        let (start, lines) = head.split_once("\r\n").unwrap_or_default();
         Ok(Self {
             start,
-            headers: headers.into(),
+            headers: Headers::read(lines)?,
             rest,
         })
     }
 
-    fn check(
-        self,
-        start: Start,
-        method: Option<&str>,
-    ) -> Result<Message, (&'static str, Box<Self>)> {
-        let checked = self
-            .fields(method)
-            .and_then(|fields| Ok((fields, self.body_length()?)));
-        let (fields, length) = match checked {
-            Ok(checked) => checked,
-            Err(why) => return Err((why, Box::new(self))),
-        };
-        let mut body = self.rest;
-        body.truncate(length);
-        Ok(Message {
-            start,
-            headers: self.headers,
-            body,
-            via: fields.via,
-            call_id: fields.call_id,
-            cseq: fields.cseq,
-            method: fields.method,
-            from_tag: fields.from.params.get("tag").map(str::to_owned),
-            to_tag: fields.to.params.get("tag").map(str::to_owned),
-        })
+    /// The parts of a message; or the status code of its refusal, and why.
+    fn check(&self) -> Result<(Start, Fields, &'a [u8]), (u16, &'static str)> {
+        let (start, method) = start_line(self.start)?;
+        let bad = |why| (400, why);
+        let fields = self.fields(method).map_err(bad)?;
+        let length = self.body_length().map_err(bad)?;
+        let body = self.rest.get(..length).unwrap_or(self.rest);
+        Ok((start, fields, body))
     }
 
     fn fields(&self, method: Option<&str>) -> Result<Fields, &'static str> {
@@ -236,12 +179,12 @@ impl Raw {
         }
         self.at_most_one("Max-Forwards")?;
         self.at_most_one("Content-Type")?;
-        if let Some(hops) = lines(&self.headers, "Max-Forwards").next() {
+        if let Some(hops) = self.headers.lines("Max-Forwards").next() {
             hops.parse::<u8>()
                 .map_err(|_| "Max-Forwards is no number up to 255")?;
         }
-        for line in lines(&self.headers, "Contact") {
-            let contacts = split(line, ',').map_err(|_| "Contact is malformed")?;
+        for line in self.headers.lines("Contact") {
+            let contacts = split(line, b',').map_err(|_| "Contact is malformed")?;
             for contact in contacts {
                 if contact != "*" && Address::parse(contact).is_err() {
                     return Err("Contact is malformed");
@@ -253,14 +196,14 @@ impl Raw {
             call_id: call_id.to_owned(),
             cseq,
             method: cseq_method.to_owned(),
-            from,
-            to,
+            from_tag: from.params.get("tag").map(str::to_owned),
+            to_tag: to.params.get("tag").map(str::to_owned),
         })
     }
 
     fn top_via(&self) -> Result<Via, &'static str> {
-        let line = lines(&self.headers, "Via").next().ok_or("Via is missing")?;
-        let values = split(line, ',').map_err(|_| "Via is malformed")?;
+        let line = self.headers.lines("Via").next().ok_or("Via is missing")?;
+        let values = split(line, b',').map_err(|_| "Via is malformed")?;
         let top = values.first().ok_or("Via is missing")?;
         Via::parse(top).map_err(|_| "Via is malformed")
     }
@@ -268,7 +211,7 @@ impl Raw {
     /// Content-Length, or all there is: RFC 3261 section 18.3.
     fn body_length(&self) -> Result<usize, &'static str> {
         self.at_most_one("Content-Length")?;
-        let Some(stated) = lines(&self.headers, "Content-Length").next() else {
+        let Some(stated) = self.headers.lines("Content-Length").next() else {
             return Ok(self.rest.len());
         };
         match stated.parse::<usize>() {
@@ -278,8 +221,8 @@ impl Raw {
         }
     }
 
-    fn one<'a>(&'a self, name: &'a str) -> Result<&'a str, &'static str> {
-        let mut values = lines(&self.headers, name);
+    fn one<'b>(&'b self, name: &'b str) -> Result<&'b str, &'static str> {
+        let mut values = self.headers.lines(name);
         match (values.next(), values.next()) {
             (Some(value), None) => Ok(value),
             (None, _) => Err("a mandatory header is missing"),
@@ -288,7 +231,7 @@ impl Raw {
     }
 
     fn at_most_one(&self, name: &str) -> Result<(), &'static str> {
-        match lines(&self.headers, name).nth(1) {
+        match self.headers.lines(name).nth(1) {
             Some(_) => Err("a header that may stand once stands twice"),
             None => Ok(()),
         }
@@ -314,54 +257,15 @@ struct Fields {
     call_id: String,
     cseq: u32,
     method: String,
-    from: Address,
-    to: Address,
+    from_tag: Option<String>,
+    to_tag: Option<String>,
 }
 
-/// One header line, its compact name written out.
-fn header(line: &str) -> Result<Header, &'static str> {
-    let (name, value) = line.split_once(':').ok_or("a header line has no colon")?;
-    let name = name.trim_end();
-    if !is_token(name) {
-        return Err("a header name is no token");
-    }
-    Tokenizer::from((full_name(name).as_bytes(), value.trim().as_bytes()))
-        .try_into()
-        .map_err(|_| "a header cannot be read")
-}
-
-/// RFC 3261 section 7.3.3 and the compact names registered since.
-fn full_name(name: &str) -> &str {
-    match name {
-        "a" | "A" => "Accept-Contact",
-        "b" | "B" => "Referred-By",
-        "c" | "C" => "Content-Type",
-        "d" | "D" => "Request-Disposition",
-        "e" | "E" => "Content-Encoding",
-        "f" | "F" => "From",
-        "i" | "I" => "Call-ID",
-        "j" | "J" => "Reject-Contact",
-        "k" | "K" => "Supported",
-        "l" | "L" => "Content-Length",
-        "m" | "M" => "Contact",
-        "n" | "N" => "Identity-Info",
-        "o" | "O" => "Event",
-        "r" | "R" => "Refer-To",
-        "s" | "S" => "Subject",
-        "t" | "T" => "To",
-        "u" | "U" => "Allow-Events",
-        "v" | "V" => "Via",
-        "x" | "X" => "Session-Expires",
-        "y" | "Y" => "Identity",
-        other => other,
-    }
-}
-
-type StartLine = (Start, Option<String>);
-
-fn start_line(line: &str) -> Result<StartLine, (u16, &'static str)> {
+/// What the line says, and a request's method.
+fn start_line(line: &str) -> Result<(Start, Option<&str>), (u16, &'static str)> {
     if let Some(rest) = line.strip_prefix("SIP/2.0 ") {
-        return status_line(rest).map_err(|why| (400, why));
+        let start = status_line(rest).map_err(|why| (400, why))?;
+        return Ok((start, None));
     }
     let mut parts = line.split(' ');
     let (Some(method), Some(uri), Some(version), None) =
@@ -383,19 +287,16 @@ fn start_line(line: &str) -> Result<StartLine, (u16, &'static str)> {
     let start = Start::Request {
         uri: uri.to_owned(),
     };
-    Ok((start, Some(method.to_owned())))
+    Ok((start, Some(method)))
 }
 
-fn status_line(rest: &str) -> Result<StartLine, &'static str> {
+fn status_line(rest: &str) -> Result<Start, &'static str> {
     let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
     match code.parse::<u16>() {
-        Ok(number @ 100..=699) if code.len() == 3 => Ok((
-            Start::Response {
-                code: number,
-                reason: reason.to_owned(),
-            },
-            None,
-        )),
+        Ok(number @ 100..=699) if code.len() == 3 => Ok(Start::Response {
+            code: number,
+            reason: reason.to_owned(),
+        }),
         _ => Err("the status code is not one of 100 to 699"),
     }
 }

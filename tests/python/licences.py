@@ -74,7 +74,7 @@ def fault(package: dict, rules: dict) -> str | None:
             return f"is banned: {banned['reason']}"
     expression = package["license"]
     if not expression:
-        clarified = {row["crate"]: row["expression"] for row in rules["licenses"]["clarify"]}
+        clarified = {row["crate"]: row["expression"] for row in rules["licenses"].get("clarify", [])}
         expression = clarified.get(package["name"])
         if expression is None:
             return "names no licence, and deny.toml does not clarify it"

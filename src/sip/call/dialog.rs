@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 
-use rsip::Header;
-
 use super::{Call, EndedBy, Mono, Outcome, Output, Retry, SipEvent, State, reason_of};
 use crate::sip::api::Ending;
 use crate::sip::auth::Auth;
-use crate::sip::message::{InDialog, Remote, reason_header};
+use crate::sip::head::Header;
+use crate::sip::message::{InDialog, Remote};
 use crate::sip::transaction::{Repeated, Tick};
 use crate::sip::values::Address;
 use crate::sip::wire::Message;
@@ -86,17 +85,14 @@ impl Call {
         self.finish_invite();
         let remote = self.remote_of(message, &tag);
         let branch = self.tokens.branch();
-        let ack = self.id.within(
-            InDialog::Ack,
-            &remote,
-            cseq,
-            &branch,
-            self.invite.auth.clone(),
-        );
+        let auth = &self.invite.auth;
+        let ack = self.id.within(InDialog::Ack, &remote, cseq, &branch, auth);
         out.push(Output::Send(ack.0.clone(), ack.1));
         let early = self.early.iter().find(|early| early.tag == tag);
         let next_cseq = early.map_or(cseq + 1, |early| early.next_cseq);
         let answer = self.answer_in(message, &tag);
+        // Most calls have one, and hold it while they linger.
+        self.legs.reserve_exact(1);
         self.legs.push(Leg {
             remote,
             ack,
@@ -211,7 +207,7 @@ impl Call {
         leg.byes += 1;
         let cseq = leg.next_cseq;
         leg.next_cseq += 1;
-        let mut extra = vec![reason_header(reason)];
+        let mut extra = vec![Header::new("Reason", reason.to_owned())];
         extra.extend(self.auth.headers(
             "BYE",
             &leg.remote.target,
@@ -221,7 +217,7 @@ impl Call {
         let branch = self.tokens.branch();
         let (bytes, to) = self
             .id
-            .within(InDialog::Bye, &leg.remote, cseq, &branch, extra);
+            .within(InDialog::Bye, &leg.remote, cseq, &branch, &extra);
         self.send_request(
             RequestKind::Bye(tag.to_owned()),
             branch,
@@ -272,6 +268,7 @@ impl Call {
             return;
         }
         let request = self.requests.swap_remove(place);
+        self.requests.shrink_to_fit();
         // A challenged BYE is sent once more, to a nonce of its own; any other answer, 481 included, ends the leg too.
         if let (401 | 407, RequestKind::Bye(tag)) = (code, request.kind)
             && self
@@ -347,7 +344,7 @@ impl Call {
         let cseq = early.next_cseq;
         early.next_cseq += 1;
         let rack = format!("{rseq} {} INVITE", self.invite.cseq);
-        let mut extra = vec![Header::Other("RAck".to_owned(), rack)];
+        let mut extra = vec![Header::new("RAck", rack)];
         let method = InDialog::Prack;
         extra.extend(self.auth.headers(
             method.as_str(),
@@ -356,7 +353,7 @@ impl Call {
             &mut self.tokens,
         ));
         let branch = self.tokens.branch();
-        let (bytes, to) = self.id.within(method, &remote, cseq, &branch, extra);
+        let (bytes, to) = self.id.within(method, &remote, cseq, &branch, &extra);
         self.send_request(RequestKind::Prack, branch, bytes, to, now, out);
     }
 
@@ -386,5 +383,5 @@ impl Call {
 /// The URI of a Contact.
 pub(in crate::sip) fn target_of(message: &Message) -> Option<String> {
     let contact = message.list("Contact").into_iter().next()?;
-    Some(Address::parse(contact).ok()?.uri)
+    Some(Address::parse(contact).ok()?.uri.to_owned())
 }

@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 
-use rsip::Header;
-use rsip::headers::{Accept, Allow, Unsupported};
-
 use super::dialog::target_of;
 use super::{Call, EndedBy, Mono, Output, Reading, SipEvent, State};
-use crate::sip::message::{ALLOW, Asked, Reply, respond};
+use crate::sip::head::Header;
+use crate::sip::message::{ALLOW, Asked, Reply, SDP, respond};
 use crate::sip::sdp;
 use crate::sip::transaction::{Repeated, Tick};
 use crate::sip::wire::Message;
@@ -120,10 +118,10 @@ impl Call {
     ) -> Reply<'static> {
         let required: Vec<&str> = message.list("Require");
         if !required.is_empty() && message.method != "CANCEL" {
-            let unsupported = Header::Unsupported(Unsupported::from(required.join(", ")));
+            let unsupported = Header::new("Unsupported", required.join(", "));
             return with(answer(420, "Bad Extension"), unsupported);
         }
-        let allow = || Header::Allow(Allow::from(ALLOW));
+        let allow = || Header::new("Allow", ALLOW);
         match message.method.as_str() {
             "BYE" => {
                 self.on_bye(tag, message, now, out);
@@ -131,7 +129,7 @@ impl Call {
             }
             "INFO" => answer(200, "OK"),
             "OPTIONS" => {
-                let accept = Header::Accept(Accept::from("application/sdp"));
+                let accept = Header::new("Accept", SDP);
                 with(with(answer(200, "OK"), allow()), accept)
             }
             "INVITE" | "UPDATE" => self.on_session_request(tag, message, out),
@@ -164,7 +162,7 @@ impl Call {
         let has_body = !message.body.is_empty();
         let Some(offered) = message.sdp() else {
             if has_body {
-                let accept = Header::Accept(Accept::from("application/sdp"));
+                let accept = Header::new("Accept", SDP);
                 return with(answer(415, "Unsupported Media Type"), accept);
             }
             if let Some(target) = target_of(message) {
@@ -211,7 +209,7 @@ impl Call {
             via: &message.via,
             source,
         };
-        let (bytes, to) = respond(asked, Reply { sdp, ..reply });
+        let (bytes, to) = respond(asked, &Reply { sdp, ..reply });
         if message.method == "INVITE" {
             let repeated = Repeated::sent(bytes.clone(), to, self.limits.timers, now);
             self.inbound.unacknowledged = Some((message.cseq, accepted, repeated));

@@ -14,10 +14,9 @@ mod tests;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rsip::Header;
-
 use super::api::{Control, EndedBy, Ending, HangUpCause, SipEvent};
 use super::auth::Auth;
+use super::head::Header;
 use super::locked::LockedInvite;
 use super::message::Identity;
 use super::outcome::{Evidence, Own, Reasons, Signal, judge};
@@ -175,7 +174,7 @@ impl Call {
         mut tokens: Tokens,
     ) -> Self {
         let branch = tokens.branch();
-        let locked = id.invite(1, &branch, Vec::new(), &offer);
+        let locked = id.invite(1, &branch, &[], &offer);
         let deadline = permit.read().mono.plus(Permit::LIFE);
         Self {
             invite: Invitation {

@@ -248,7 +248,7 @@ impl Call {
             .headers("INVITE", &uri, &self.id.trunk, &mut self.tokens);
         self.deadlines.ring = None;
         self.invite = Invitation {
-            locked: self.id.invite(cseq, &branch, auth.clone(), &self.offer),
+            locked: self.id.invite(cseq, &branch, &auth, &self.offer),
             branch,
             cseq,
             auth,

@@ -67,10 +67,7 @@ impl Line {
                     to: phone(CALLEE),
                     from: phone(CALLER),
                     trunk: Arc::new(trunk),
-                    local: Arc::new(Local {
-                        host: "127.0.0.1".to_owned(),
-                        port: 5070,
-                    }),
+                    local: Arc::new(Local::new("127.0.0.1", 5070)),
                 },
                 OFFER.as_bytes().to_vec(),
                 permit_at(0),

@@ -67,12 +67,10 @@ impl Line {
             last,
             control: controls,
             rang: Rang::default(),
-            back: endpoint.commands.clone(),
         };
         assert!(endpoint.admit());
         clock.advance_after(UP_TO_THE_COMPARISON, frozen);
-        let dial = Command::Dial(Box::new(call));
-        endpoint.commands.send(dial).await.unwrap();
+        endpoint.calls.send(Box::new(call)).await.unwrap();
         Self {
             endpoint,
             clock,
