@@ -146,11 +146,22 @@ impl Gate {
             if let Some((field, problem)) = pack.closed_day_problems(&day).into_iter().next() {
                 return Err(GateError::invalid(field, problem));
             }
-            let same = |known: &ClosedDay| {
+            let same = |known: &&ClosedDay| {
                 known.jurisdiction == day.jurisdiction && known.date == day.date
             };
-            if !pack.closed_days().iter().any(same) {
-                layer.closed_days.push(day.clone());
+            match pack.closed_days().iter().find(same) {
+                None => layer.closed_days.push(day.clone()),
+                // A second reason would have no place: a decision names one.
+                Some(known) if known.reason != day.reason => {
+                    return Err(GateError::invalid(
+                        "date",
+                        format!(
+                            "is closed there already: `{}`; open it first, then close it with both reasons",
+                            known.reason
+                        ),
+                    ));
+                }
+                Some(_) => {}
             }
             Ok(())
         })

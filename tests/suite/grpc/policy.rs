@@ -529,6 +529,18 @@ async fn days_are_closed_and_rules_switched_off_over_every_pack() {
     };
     admin.policy().add_closed_day(again).await.unwrap();
     assert_eq!(audited(&house, "policy.closed_day_added").await.len(), 1);
+    // A decision names one reason: another one is not dropped in silence.
+    let other = pb::AddClosedDayRequest {
+        request_id: request_id(),
+        reason: "a storm".to_owned(),
+        ..day.clone()
+    };
+    assert_refused(
+        admin.policy().add_closed_day(other).await,
+        Code::InvalidArgument,
+        "INVALID_FIELDS",
+        &["date"],
+    );
     // Over another pack, too.
     let request = activate(Wanted::Upload(upload(&closing(RECALL))));
     admin.policy().activate_pack(request).await.unwrap();
