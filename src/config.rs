@@ -271,7 +271,7 @@ impl Sections {
                 ));
             }
             if let Some(pack) = pack {
-                self.at(&place, config.places(pack.tables()));
+                self.at(&place, config.unknown(pack));
             }
             match config.campaign(&name) {
                 Ok(campaign) => campaigns.push(campaign),

@@ -109,7 +109,7 @@ async fn decide(core: Arc<Core>, jobs: Vec<Job>) {
     let core = &*core;
     match transact(core, &jobs).await {
         Ok(answers) => settle(core, jobs, answers).await,
-        Err(Failure::BeforeCommit(error)) if jobs.len() > 1 && may_help(&error) => {
+        Err(Failure::BeforeCommit(error)) if may_help(&error, jobs.len()) => {
             tracing::warn!(batch.size = jobs.len(), %error, "a batch failed before its commit; trying its members one by one");
             for job in jobs {
                 let answers = transact(core, std::slice::from_ref(&job)).await;
@@ -125,9 +125,14 @@ async fn decide(core: Arc<Core>, jobs: Vec<Job>) {
     }
 }
 
-/// A store that is away is away for each of them; trying would only keep the others waiting.
-fn may_help(error: &StoreError) -> bool {
-    !matches!(error, StoreError::Unavailable(_))
+/// A store that is away is away for each of them; trying would only keep the others waiting. One alone is tried again if
+/// another batch, or node, wrote the same request meanwhile: the second look finds what that was answered.
+fn may_help(error: &StoreError, questions: usize) -> bool {
+    match error {
+        StoreError::Unavailable(_) => false,
+        StoreError::Duplicate { .. } => true,
+        _ => questions > 1,
+    }
 }
 
 /// One transaction: clocks, locks, facts, judgements, effects, commit. Steps claim-1 to claim-7 (docs/models/README.md).
@@ -154,9 +159,10 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
         let plans: Vec<Plan<'_>> =
             judge::plan(core, &law, &mut tx, tenant, (jobs, sights), read).await?;
         let judged: Vec<Judged<'_>> = judge::judge(&law, &mut tx, tenant, plans, read).await?;
-        let answers = super::effects::record(core, &mut tx, tenant, judged, read).await?;
+        let (answers, taken) = super::effects::record(core, &mut tx, tenant, judged, read).await?;
         // claim-7: no positive answer to COMMIT, no permit leaves.
         tx.commit().await.map_err(Failure::AtCommit)?;
+        drop(taken);
         return Ok(answers);
     }
     Err(Failure::Law(GateError::Busy {

@@ -72,7 +72,7 @@ pub struct CampaignConfig {
     /// What the calls are about; caps may count by it.
     #[serde(default)]
     pub subject: Option<String>,
-    /// Sector tag as the rules name it.
+    /// Sector tag as the rules name it; absent where no rule treats the sector apart.
     #[serde(default)]
     pub sector: Option<String>,
     /// ISO country in which the controller is established; the GDPR follows it abroad.
@@ -205,9 +205,25 @@ impl CampaignConfig {
         })
     }
 
-    /// Every country and number of the section that these tables do not know, naming the key.
+    /// Every country, number and sector of the section that this law does not know, naming the key. A sector that is misspelt
+    /// would be spared the rows of the one that is meant.
     #[must_use]
-    pub fn places(&self, tables: &Tables) -> Vec<String> {
+    pub fn unknown(&self, pack: &Pack) -> Vec<String> {
+        let mut problems = self.places(pack.tables());
+        let sectors = pack.sectors();
+        if let Some(sector) = &self.sector
+            && !sectors.contains(sector.as_str())
+        {
+            let known: Vec<&str> = sectors.into_iter().collect();
+            problems.push(format!(
+                "sector: no rule names `{sector}`; leave it out, or write one of: {}",
+                known.join(", ")
+            ));
+        }
+        problems
+    }
+
+    fn places(&self, tables: &Tables) -> Vec<String> {
         let destinations = self.destinations.iter().map(|each| ("destinations", each));
         let controller = (self.controller_country.iter()).map(|each| ("controller_country", each));
         let mut problems: Vec<String> = destinations

@@ -15,6 +15,7 @@ use super::claim::{ClaimRequest, Claimed};
 use super::error::GateError;
 use super::job::{Answer, Job};
 use super::judge::{Asked, Judged};
+use super::room::{Counting, Taken};
 use super::{Core, Placed};
 
 /// How long a caller waits before asking a full trunk again: about the time in which a few calls leave its queue.
@@ -30,16 +31,17 @@ struct Rows {
     attempts: Vec<NewAttempt>,
 }
 
-/// Records what was judged and answers each job, in order.
-pub(super) async fn record(
-    core: &Core,
+/// Records what was judged and answers each job, in order. What the batch takes of the trunks' queues is held until its
+/// transaction is over.
+pub(super) async fn record<'a>(
+    core: &'a Core,
     tx: &mut Tx,
     tenant: &TenantId,
     judged: Vec<Judged<'_>>,
     read: Reading,
-) -> Result<Vec<Answer>, StoreError> {
-    let mut room = trunk_room(core, tx, &judged, read).await?;
+) -> Result<(Vec<Answer>, Taken<'a>), StoreError> {
     let mut fences = Fences::raise(tx, &judged, read).await?;
+    let mut room = Counting::begin(core, tx, judged.iter().filter_map(trunk), read.wall).await?;
     let mut rows = Rows::default();
     let mut answers = Vec::with_capacity(judged.len());
     for each in judged {
@@ -60,39 +62,24 @@ pub(super) async fn record(
             },
         });
     }
+    let taken = room.end();
     tx.insert_decisions(tenant, &rows.decisions).await?;
     tx.insert_calls(tenant, &rows.calls).await?;
     tx.insert_requests(tenant, &rows.requests).await?;
     tx.insert_attempts(tenant, &rows.attempts).await?;
     tx.insert_audit(tenant, &rows.audit).await?;
-    Ok(answers)
+    Ok((answers, taken))
 }
 
-/// How many more calls each trunk's queue takes.
-async fn trunk_room(
-    core: &Core,
-    tx: &mut Tx,
-    judged: &[Judged<'_>],
-    read: Reading,
-) -> Result<HashMap<String, i64>, StoreError> {
-    let mut room = HashMap::new();
-    for each in judged {
-        let Judged::Decided { asked, .. } = each else {
-            continue;
-        };
-        let (Job::Place { .. }, Ok(about)) = (asked.job, &asked.about) else {
-            continue;
-        };
-        let trunk = &about.campaign.trunk;
-        if !room.contains_key(trunk) {
-            let max = core.config.trunk_queue_max.get(trunk).copied().unwrap_or(0);
-            room.insert(
-                trunk.clone(),
-                max - tx.queued_count(trunk, read.wall).await?,
-            );
-        }
+/// The trunk whose queue a placement may fill.
+fn trunk<'j>(judged: &'j Judged<'_>) -> Option<&'j str> {
+    match judged {
+        Judged::Decided { asked, .. } => match (asked.job, &asked.about) {
+            (Job::Place { .. }, Ok(about)) => Some(&about.campaign.trunk),
+            _ => None,
+        },
+        Judged::Settled(_) => None,
     }
-    Ok(room)
 }
 
 /// The fence of each claim (claim-5): a conditional UPDATE whose row count decides, never a read.
@@ -159,7 +146,7 @@ impl Rows {
         request: &CallRequest,
         request_id: RequestId,
         mut decision: Decision,
-        room: &mut HashMap<String, i64>,
+        room: &mut Counting<'_>,
     ) -> Answer {
         let call = match (
             decision.judgement.verdict,
@@ -168,12 +155,11 @@ impl Rows {
         ) {
             (Verdict::Allow, Ok(about), Some(expire_time)) => {
                 let trunk = &about.campaign.trunk;
-                let Some(left) = room.get_mut(trunk).filter(|left| **left > 0) else {
+                if !room.take(trunk) {
                     return Answer::Refused(GateError::TrunkSaturated {
                         retry_after: SATURATED_RETRY_AFTER,
                     });
-                };
-                *left -= 1;
+                }
                 let call = Call {
                     call_id: CallId::new(decision.decided_at),
                     tenant: request.tenant.clone(),

@@ -20,6 +20,7 @@ mod law;
 mod policy;
 mod records;
 mod replay;
+mod room;
 mod stops;
 mod suppress;
 
@@ -91,6 +92,7 @@ struct Core {
     campaigns: Campaigns,
     config: GateConfig,
     read: ReadClocks,
+    rooms: room::Rooms,
     /// No call is queued any more: the node is about to stop.
     closing: AtomicBool,
 }
@@ -113,6 +115,7 @@ impl Gate {
             campaigns,
             config,
             read,
+            rooms: room::Rooms::default(),
             closing: AtomicBool::new(false),
         });
         tokio::spawn(vital("gate", batch::run(Arc::clone(&core), jobs)));

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::domain::ids::{ActivationId, TenantId};
 use crate::domain::policy::{Activation, PackOrigin, RegionStop};
+use crate::domain::time::Micros;
 use crate::policy::{
     ClosedDay, DisabledRule, OPERATOR_FILE, OperatorLayer, Pack, PackDiff, PackFiles, PackProblem,
     PackProblems,
@@ -117,7 +118,7 @@ impl Gate {
             };
             if validate_only {
                 return Ok(Activated {
-                    activation: next(ask, &now, &pack, origin, &said),
+                    activation: next(ask, &now, &pack, origin, &said, ask.at),
                     diff,
                     unchanged: true,
                 });
@@ -362,7 +363,9 @@ impl Gate {
         });
         let activation = match &change {
             Some((pack, origin)) => {
-                let activation = next(ask, now, pack, *origin, &said);
+                // Read when nobody judges any more: what was judged by the older law was read off the clock before.
+                let at = self.read().wall;
+                let activation = next(ask, now, pack, *origin, &said, at);
                 law::keep(&mut tx, tenant, pack, &activation.actor, ask.at).await?;
                 tx.insert_activation(tenant, &activation).await?;
                 activation
@@ -435,8 +438,15 @@ impl Gate {
 }
 
 /// The entry that a change adds to the history.
-fn next(ask: &Ask, now: &Current, pack: &Pack, origin: PackOrigin, said: &Said) -> Activation {
-    let at = now.activation.followed_by(ask.at);
+fn next(
+    ask: &Ask,
+    now: &Current,
+    pack: &Pack,
+    origin: PackOrigin,
+    said: &Said,
+    at: Micros,
+) -> Activation {
+    let at = now.activation.followed_by(at);
     Activation {
         activation_id: ActivationId::new(at),
         epoch: now.activation.epoch + 1,

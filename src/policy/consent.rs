@@ -5,14 +5,14 @@ use jiff::civil::Date;
 use super::facts::Consent;
 use super::kinds::Kind;
 use super::moment::Moment;
-use crate::domain::consent::ConsentAction;
+use crate::domain::consent::{ConsentAction, ConsentForm};
 
 /// The consents that bear on this kind of call at one moment.
 #[derive(Debug)]
 pub(super) struct Standing<'a> {
     /// Given, covering, and not ended by a withdrawal, an opt-out or their own period.
     pub live: Vec<&'a Consent>,
-    /// The latest of them that no row rejects.
+    /// The latest that no row rejects, if its own period still runs.
     pub valid: Option<&'a Consent>,
     /// Whether a consent was on file that a withdrawal or an opt-out has ended.
     pub ended: bool,
@@ -39,24 +39,35 @@ impl<'a> Standing<'a> {
             .collect();
         // At the same instant the end wins.
         let after = |event: &&Consent| end.is_none_or(|end| event.at > end);
-        let live: Vec<_> = (given.iter().copied())
-            .filter(after)
-            .filter(|event| runs(event, moment.date()))
-            .collect();
+        let standing = || given.iter().copied().filter(after);
         let rejected = |event: &Consent| {
             moment.rows().any(|rule| match &rule.kind {
                 Kind::GroundValidity(row) => rule.decides() && row.rejects(event, moment).is_some(),
                 _ => false,
             })
         };
+        // README 1.9: the state is the latest event that no row rejects. When its own period is over no older one comes back.
+        let latest = standing().filter(|event| !rejected(event));
+        let latest = latest.max_by_key(|event| (event.at, std::cmp::Reverse(worth(event))));
         Self {
-            valid: (live.iter().copied())
-                .filter(|event| !rejected(event))
-                .max_by_key(|event| event.at),
+            valid: latest.filter(|event| runs(event, moment.date())),
             ended: given.iter().any(|event| !after(event)),
-            live,
+            live: standing()
+                .filter(|event| runs(event, moment.date()))
+                .collect(),
         }
     }
+}
+
+/// What a consent opens: of two of the same instant the one that opens less is taken for the latest, in whatever order they
+/// are told.
+fn worth(event: &Consent) -> (bool, bool, bool, bool) {
+    (
+        event.form == Some(ConsentForm::Written),
+        event.explicit == Some(true),
+        event.out_of_hours == Some(true),
+        event.documented == Some(true),
+    )
 }
 
 /// Whether the consent's own period still runs; a period that cannot be read has ended.

@@ -18,7 +18,7 @@ use super::operator::{ClosedDay, DisabledRule};
 use super::origin::{Faults, Origin};
 use super::pack::{Pack, PackProblem};
 use super::read::{Member, Reader};
-use super::rule::{Certainty, Rank, Rule};
+use super::rule::{Certainty, Rank, Reach, Rule};
 use crate::domain::party::LineType;
 use crate::domain::time::IsoDate;
 
@@ -342,6 +342,12 @@ impl Draft {
             }
             let mut faults = Faults::new(origin, problems);
             rule.common.check(&mut faults);
+            if rule.common.reach != Reach::Called && rule.rank != Rank::Group {
+                faults.tell(
+                    &["reach", "jurisdiction"],
+                    "`reach` belongs to rows of a group; any other follows the called country",
+                );
+            }
             if origin.has_read("kind") {
                 rule.kind.check(&rule.common, names, &mut faults);
             }

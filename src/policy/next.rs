@@ -14,8 +14,11 @@ use crate::domain::decision::RuleOutcome;
 use crate::domain::time::Micros;
 use crate::place::Zone;
 
-/// How far ahead the search looks: a year and the longest holidays after it.
+/// How far the search looks behind the last date that law or facts name: a year and the longest holidays after it.
 const HORIZON: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// A date further ahead than this is waited for by nobody.
+const FARTHEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 const MINUTE: i64 = 60_000_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -23,7 +26,8 @@ const DAY: i64 = 24 * 60 * MINUTE;
 /// Finds that instant; `None` when there is none within the horizon. `failing` are the rows that deny now.
 pub(super) fn next_allowed_time(scene: &Scene<'_>, failing: &[&Rule]) -> Option<Micros> {
     let now = scene.case.call.at;
-    let (settled, end) = (settled_at(scene), now.plus(HORIZON));
+    let (named, settled) = settled_at(scene);
+    let end = now.max(named).plus(HORIZON).min(now.plus(FARTHEST));
     let hopeless = |rule: &Rule, at: Micros| at >= settled && !rule.kind.heals();
     if scene.place.zones.is_empty() || failing.iter().any(|rule| hopeless(rule, now)) {
         return None;
@@ -61,16 +65,12 @@ fn denying<'a>(scene: &Scene<'a>, at: Micros, suspect: usize) -> Option<(usize, 
     })
 }
 
-/// From this instant on, only windows and caps can change for the better: lists and grounds grow older, and nothing
-/// else moves. Before it a law may change, a promised call-back begin, a consent take effect, or a date come that a list
-/// or a dealing bears already.
-fn settled_at(scene: &Scene<'_>) -> Micros {
+/// The last instant that law or facts name, and that from which on only windows and caps can change for the better: lists
+/// and grounds grow older, and nothing else moves. Before it a law may change, a promised call-back begin, a consent take
+/// effect, or a date come that a list or a dealing bears already.
+fn settled_at(scene: &Scene<'_>) -> (Micros, Micros) {
     let facts = &scene.case.facts;
     let given = || (facts.consents.iter()).filter(|event| event.action == ConsentAction::Given);
-    if given().nth(1).is_some() {
-        // When the latest consent runs out, an older one of another form may come to the fore.
-        return Micros(i64::MAX);
-    }
     let law = scene.candidates.iter().filter(|rule| rule.common.enforced);
     let dates = law.flat_map(|rule| [rule.common.effective_from, rule.common.effective_to]);
     let lists = (facts.registers.iter()).flat_map(|list| [Some(list.as_of), list.listed_since]);
@@ -93,7 +93,10 @@ fn settled_at(scene: &Scene<'_>) -> Micros {
             .map_or(wish.requested_at, |from| from.max(wish.requested_at))
     });
     let all = left.chain(wish).chain(given().map(|event| event.at));
-    all.max().unwrap_or(Micros(i64::MIN))
+    let named = all.max().unwrap_or(Micros(i64::MIN));
+    // When a row rejects the latest consent for its age, an older one of another form may come to the fore.
+    let several = given().nth(1).is_some();
+    (named, if several { Micros(i64::MAX) } else { named })
 }
 
 /// Instants named by facts at which a row may change its mind.
@@ -209,6 +212,17 @@ mod tests {
         bought.facts.relationship =
             serde_json::from_str(r#"{"last_transaction":"2026-05-22"}"#).unwrap();
         is(&bought, "2026-05-22T12:00:00Z");
+    }
+
+    #[test]
+    fn a_law_of_the_year_after_next_opens() {
+        // Bloctel lists the number until the law of 11 August 2026 asks for consent instead, which is there.
+        let mut case = case("FR", "2025-01-02T09:30:00Z");
+        let mut consent = given("2024-12-15T10:00:00Z", "written");
+        (consent.explicit, consent.documented) = (Some(true), Some(true));
+        case.facts.consents = vec![consent];
+        case.facts.registers = vec![register("fr-bloctel", Some(true), "2025-01-01")];
+        is(&case, "2026-08-11T08:00:00Z");
     }
 
     #[test]

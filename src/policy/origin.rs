@@ -2,6 +2,7 @@
 //! none that only follows from another.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use super::heal::Healed;
 use super::pack::PackProblem;
@@ -112,6 +113,18 @@ impl<'r> Faults<'r> {
         if parts.iter().all(|part| self.origin.has_read(part)) {
             let first = parts.first().copied().unwrap_or_default();
             self.tell_of(first, problem);
+        }
+    }
+
+    /// Tells of a number of days, hours or months that means nothing, or more than is known.
+    pub fn within(&mut self, key: &str, number: Option<i64>, allowed: RangeInclusive<i64>) {
+        if number.is_some_and(|number| !allowed.contains(&number)) {
+            let (least, most) = (allowed.start(), allowed.end());
+            let problem = match *most {
+                i64::MAX => format!("`{key}` must be {least} or more"),
+                _ => format!("`{key}` must lie between {least} and {most}"),
+            };
+            self.tell(&[key], problem);
         }
     }
 

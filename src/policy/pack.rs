@@ -1,7 +1,7 @@
 //! The rule pack: the law as files, read once, checked and indexed. All faults are told at once, with file and line, those
 //! of its own test vectors too. The pack of the binary is embedded; an operator's folder may replace it or add to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -201,6 +201,14 @@ impl Pack {
     #[must_use]
     pub fn registers(&self) -> &[String] {
         &self.registers
+    }
+
+    /// The sectors that rules treat apart.
+    #[must_use]
+    pub fn sectors(&self) -> BTreeSet<&str> {
+        let rows = self.rules.iter().map(|rule| &rule.common);
+        let named = rows.flat_map(|row| row.sectors.iter().flatten().chain(&row.exempt_sectors));
+        named.map(String::as_str).collect()
     }
 
     /// The jurisdictions that an operator's emergency stop can close, each once.

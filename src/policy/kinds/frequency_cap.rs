@@ -63,8 +63,18 @@ impl Readable for FrequencyCap {
     ];
 }
 
+/// The store tells of the attempts of the last 400 days: of a longer period it would know too little.
+const DAYS_MAX: i64 = 400;
+
 impl RuleKind for FrequencyCap {
     fn check(&self, _: &Common, _: &Names, faults: &mut Faults<'_>) {
+        faults.within(
+            "period_hours",
+            self.period_hours.map(i64::from),
+            1..=DAYS_MAX * 24,
+        );
+        faults.within("period_days", self.period_days, 1..=DAYS_MAX);
+        faults.within("cooloff_days", self.cooloff_days, 1..=i64::MAX);
         let of_a_cap = [
             ("max_attempts", self.max_attempts.is_some()),
             ("counts", self.counts.is_some()),

@@ -79,6 +79,18 @@ impl RuleKind for GroundValidity {
                 "`lifted_by` on a row that denies nothing by itself; leave it out",
             );
         }
+        faults.within("max_age_days", self.max_age_days, 1..=i64::MAX);
+        faults.within(
+            "max_age_months",
+            self.max_age_months.map(i64::from),
+            1..=i64::MAX,
+        );
+        if self.forms_allowed.as_ref().is_some_and(Vec::is_empty) {
+            faults.tell(
+                &["forms_allowed"],
+                "`forms_allowed = []` lets no consent count; leave the key out, or name the forms that do",
+            );
+        }
         for (key, is_there) in [
             ("only_period", self.only_period.is_some()),
             ("end_exclusive", self.end_exclusive),

@@ -30,6 +30,16 @@ impl Readable for LawfulBasis {
 
 impl RuleKind for LawfulBasis {
     fn check(&self, _: &Common, _: &Names, faults: &mut Faults<'_>) {
+        for (key, grounds) in [("any_of", &self.any_of), ("all_of", &self.all_of)] {
+            if grounds.contains(&Ground::ConsentAfterListing) {
+                faults.tell(
+                    &[key],
+                    format!(
+                        "`{key}`: `consent_after_listing` can stand on rows of kind `register` only"
+                    ),
+                );
+            }
+        }
         if self.any_of.is_empty() && self.all_of.is_empty() {
             let written = if faults.has("all_of") {
                 "all_of"

@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
-use super::super::rule::Rule;
-use super::RuleKind;
+use super::super::origin::Faults;
+use super::super::rule::{Common, Rule};
+use super::{Names, RuleKind};
 
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
@@ -19,6 +20,15 @@ impl Readable for Registration {
 }
 
 impl RuleKind for Registration {
+    fn check(&self, _: &Common, _: &Names, faults: &mut Faults<'_>) {
+        if self.registration.trim().is_empty() {
+            faults.tell(
+                &["registration"],
+                "`registration` is empty; name what the seller must hold",
+            );
+        }
+    }
+
     fn judge(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
         let id = &self.registration;
         let mut held = moment.scene.case.facts.registrations.iter();

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use super::super::ground;
 use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
-use super::super::rule::Rule;
-use super::{Kind, RuleKind};
+use super::super::origin::Faults;
+use super::super::rule::{Common, Rule};
+use super::{Kind, Names, RuleKind};
 
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
@@ -41,6 +42,25 @@ pub(in super::super) enum Limb {
 impl Readable for Relationship {}
 
 impl RuleKind for Relationship {
+    fn check(&self, _: &Common, _: &Names, faults: &mut Faults<'_>) {
+        for (key, span) in [
+            ("transaction_months", self.transaction_months.map(i64::from)),
+            ("transaction_days", self.transaction_days),
+            ("inquiry_months", self.inquiry_months.map(i64::from)),
+            ("inquiry_days", self.inquiry_days),
+            (
+                "contract_ended_months",
+                self.contract_ended_months.map(i64::from),
+            ),
+            (
+                "ended_within_months",
+                self.ended_within_months.map(i64::from),
+            ),
+        ] {
+            faults.within(key, span, 1..=i64::MAX);
+        }
+    }
+
     fn decides(&self) -> bool {
         false
     }

@@ -137,7 +137,8 @@ pub fn is_over(view: &View<'_>, event: &Value) -> bool {
     }
 }
 
-/// The consent in force: the latest event that no row rejects and whose period has not ended.
+/// The consent in force: the latest event that no row rejects, unless its own period has ended; of several at one instant
+/// the one that opens least.
 pub fn standing_consent<'a>(view: &View<'a>) -> Option<&'a Value> {
     let mut latest: Option<&Value> = None;
     for event in unrevoked(view) {
@@ -145,14 +146,35 @@ pub fn standing_consent<'a>(view: &View<'a>) -> Option<&'a Value> {
             .rows
             .iter()
             .any(|row| row.kind == "ground_validity" && rejects(view, row, event));
-        if rejected || is_over(view, event) {
+        if rejected {
             continue;
         }
-        if latest.is_none_or(|other| other.instant("at") <= event.instant("at")) {
+        let newer =
+            latest.is_none_or(
+                |other| match event.instant("at").cmp(&other.instant("at")) {
+                    std::cmp::Ordering::Greater => true,
+                    std::cmp::Ordering::Less => false,
+                    std::cmp::Ordering::Equal => opens(event) < opens(other),
+                },
+            );
+        if newer {
             latest = Some(event);
         }
     }
-    latest
+    latest.filter(|event| !is_over(view, event))
+}
+
+/// What an event opens, the more the later in order: a signature first, then an express word, odd hours, a record.
+fn opens(event: &Value) -> u8 {
+    let written = event.word("form") == Some("written");
+    [
+        written,
+        event.yes("explicit"),
+        event.yes("out_of_hours"),
+        event.yes("documented"),
+    ]
+    .into_iter()
+    .fold(0, |sum, yes| sum * 2 + u8::from(yes))
 }
 
 /// Whether the `ground_validity` row makes nothing of this consent.
