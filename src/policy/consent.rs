@@ -77,3 +77,42 @@ fn runs(event: &Consent, today: Date) -> bool {
         Some(end) => end.parse::<Date>().is_ok_and(|end| today <= end),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decision::Verdict;
+    use crate::policy::judge;
+    use crate::policy::testing::*;
+
+    fn prerecorded(consents: Vec<crate::policy::facts::Consent>) -> Verdict {
+        let mut case = case("US-GA", "2026-04-21T15:00:00Z");
+        case.call.call_kind = crate::domain::call::CallKind::Prerecorded;
+        case.facts.registers = vec![register("us-dnc", Some(false), "2026-04-10")];
+        case.facts.consents = consents;
+        judge(pack(), &case).verdict
+    }
+
+    #[test]
+    fn what_has_run_out_brings_nothing_older_back() {
+        let older = given("2025-01-01T00:00:00Z", "written");
+        let mut latest = given("2025-06-01T00:00:00Z", "written");
+        assert_eq!(
+            prerecorded(vec![older.clone(), latest.clone()]),
+            Verdict::Allow
+        );
+        latest.period = Some("2025-12-31".to_owned());
+        assert_eq!(prerecorded(vec![older.clone()]), Verdict::Allow);
+        assert_eq!(prerecorded(vec![older, latest]), Verdict::Deny);
+    }
+
+    #[test]
+    fn of_one_instant_the_lesser_counts_in_any_order() {
+        let [written, oral] = ["written", "oral"].map(|form| given("2026-01-01T00:00:00Z", form));
+        assert_eq!(prerecorded(vec![written.clone()]), Verdict::Allow);
+        assert_eq!(
+            prerecorded(vec![written.clone(), oral.clone()]),
+            Verdict::Deny
+        );
+        assert_eq!(prerecorded(vec![oral, written]), Verdict::Deny);
+    }
+}

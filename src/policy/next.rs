@@ -183,6 +183,7 @@ mod tests {
     use super::*;
     use crate::domain::call::CallKind;
     use crate::domain::decision::Verdict;
+    use crate::domain::phone::Phone;
 
     fn next(case: &Case) -> Option<String> {
         let judgement = judge(pack(), case);
@@ -222,6 +223,9 @@ mod tests {
         (consent.explicit, consent.documented) = (Some(true), Some(true));
         case.facts.consents = vec![consent];
         case.facts.registers = vec![register("fr-bloctel", Some(true), "2025-01-01")];
+        case.facts.notice = serde_json::from_str(r#"{"version":"n-1"}"#).unwrap();
+        case.facts.caller_id = serde_json::from_str(r#"{"owned":true,"callable":true}"#).unwrap();
+        case.call.from = Some(Phone::parse("+33123456780").unwrap());
         is(&case, "2026-08-11T08:00:00Z");
     }
 

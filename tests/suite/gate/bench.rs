@@ -372,6 +372,12 @@ impl Bench {
         }
     }
 
+    /// The key by which this number is looked up and locked.
+    pub fn key(&self, number: &str) -> [u8; 32] {
+        let hasher = self.store.store.hasher();
+        hasher.key(&TenantId::default(), phone(number)).0
+    }
+
     pub async fn close(&self, attempt_id: AttemptId) {
         let mut tx = self.store.write().await;
         tx.close_permits(&[attempt_id]).await.unwrap();

@@ -9,12 +9,14 @@ on_both! {
     p07_the_same_request_gets_the_first_answer_also_elsewhere,
     p07_another_body_under_the_same_id_is_refused,
     p07_a_request_sent_five_times_at_once_is_one_call,
+    p07_two_bodies_of_one_request_at_once_are_told_apart,
     what_the_campaign_does_not_allow_is_refused_before_the_law,
     p05_no_emergency_or_premium_number_is_decided_on,
     a_placement_that_nobody_waits_for_is_not_dialed,
     p07_a_placement_committed_too_late_is_taken_back,
     a_node_that_stops_places_no_calls,
     a_full_trunk_says_when_to_come_again,
+    batches_at_once_fill_no_trunk_twice,
     many_are_decided_together_and_each_gets_its_own_answer,
 }
 
@@ -252,6 +254,64 @@ mod tests {
             "questions are still answered"
         );
         assert!(bench.lease().await.is_empty());
+    }
+
+    /// They share no number, so that nothing but the request itself keeps their batches apart.
+    pub async fn p07_two_bodies_of_one_request_at_once_are_told_apart(bench: Bench) {
+        const BERTA: &str = "+14045550142";
+        bench.callable(ANNA).await;
+        bench.callable(BERTA).await;
+        for _ in 0..10 {
+            let (one, mut other) = (bench.request(ANNA), bench.request(BERTA));
+            (other.request_id, other.request_digest) = (one.request_id, [8; 32]);
+            let asked = [one, other].map(|mut request| {
+                // The queue is not what is tried.
+                request.campaign_id = "other".to_owned();
+                let gate = bench.gate.clone();
+                tokio::spawn(async move { gate.place(request).await })
+            });
+            let mut refused = 0;
+            for answer in asked {
+                match answer.await.unwrap() {
+                    Ok(placed) => drop(placed),
+                    Err(GateError::RequestIdReused) => refused += 1,
+                    Err(GateError::TrunkSaturated { .. }) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+            assert!(refused <= 1, "nobody was first");
+        }
+    }
+
+    /// More ask than there is room for, all at once, while the store is slow.
+    pub async fn batches_at_once_fill_no_trunk_twice(bench: Bench) {
+        let numbers: Vec<String> = (0..25)
+            .map(|n| format!("+140455501{:02}", 20 + n))
+            .collect();
+        for number in &numbers {
+            bench.callable(number).await;
+        }
+        // Whoever asks first waits for this one, and the others for more than one batch.
+        let mut slow = bench.store.write().await;
+        let key = bench.key(&numbers[0]);
+        let tenant = TenantId::default();
+        slow.lock_numbers(&tenant, &[key]).await.unwrap();
+        let mut asked = Vec::new();
+        for number in &numbers {
+            let (gate, request) = (bench.gate.clone(), bench.request(number));
+            asked.push(tokio::spawn(async move { gate.place(request).await }));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        slow.commit().await.unwrap();
+        let mut queued = 0;
+        for answer in asked {
+            match answer.await.unwrap() {
+                Ok(placed) => queued += i64::from(placed.call.is_some()),
+                Err(GateError::TrunkSaturated { .. }) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(queued, QUEUE_MAX);
     }
 
     pub async fn a_full_trunk_says_when_to_come_again(bench: Bench) {

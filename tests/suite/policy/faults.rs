@@ -348,6 +348,55 @@ fn each_fault_of_a_kind_alone() {
             ],
         ),
         (
+            "frequency_cap",
+            "max_attempts = 1\ncounts = \"attempts\"\nper = \"person\"\nperiod_days = 0",
+            &[(12, "must lie between 1 and 400")],
+        ),
+        (
+            "frequency_cap",
+            "max_attempts = 1\ncounts = \"attempts\"\nper = \"person\"\nperiod_days = 4000",
+            &[(12, "must lie between 1 and 400")],
+        ),
+        (
+            "frequency_cap",
+            "max_attempts = 1\ncounts = \"attempts\"\nper = \"person\"\nperiod_hours = 0",
+            &[(12, "`period_hours` must lie between")],
+        ),
+        (
+            "frequency_cap",
+            "after = \"refused\"\nper = \"person\"\ncooloff_days = -5",
+            &[(11, "`cooloff_days` must be 1 or more")],
+        ),
+        (
+            "relationship",
+            "transaction_months = -5\ninquiry_days = 0",
+            &[
+                (9, "`transaction_months` must be 1 or more"),
+                (10, "`inquiry_days` must be 1 or more"),
+            ],
+        ),
+        (
+            "ground_validity",
+            "ground = \"consent\"\nmax_age_days = -5\nforms_allowed = []",
+            &[
+                (10, "`max_age_days` must be 1 or more"),
+                (11, "lets no consent count"),
+            ],
+        ),
+        (
+            "registration",
+            "registration = \" \"",
+            &[(9, "`registration` is empty")],
+        ),
+        (
+            "lawful_basis",
+            "any_of = [\"consent_after_listing\"]\nreach = \"controller\"",
+            &[
+                (9, "on rows of kind `register` only"),
+                (10, "`reach` belongs to rows of a group"),
+            ],
+        ),
+        (
             "caller_id",
             "required_prefixes = [\"33\", \"+33\", \"+x\"]\nforbidden_prefixes = [7]",
             &[
