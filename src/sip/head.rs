@@ -27,11 +27,11 @@ struct Line {
 }
 
 impl Headers {
-    /// Reads whole lines: folding is undone, compact names are written out.
+    /// Reads lines that end in CR LF: folding is undone, compact names are written out.
     pub(super) fn read(lines: &str) -> Result<Self, &'static str> {
         let mut unfolded: Vec<Cow<'_, str>> = Vec::with_capacity(16);
         for line in lines.split_terminator('\n') {
-            let line = line.strip_suffix('\r').unwrap_or(line);
+            let line = whole(line)?;
             if let Some(more) = line.strip_prefix([' ', '\t']) {
                 // Folding is worth one blank: RFC 3261 section 7.3.1.
                 let last = unfolded
@@ -100,10 +100,12 @@ fn key(name: &str) -> Key {
     )
 }
 
-/// Whether the lines of a head all end in CR LF, and neither byte stands anywhere else.
-pub(super) fn has_whole_lines(head: &str) -> bool {
-    let count = |sought| head.bytes().filter(|byte| *byte == sought).count();
-    count(b'\r') == count(b'\n') && head.split_terminator('\n').all(|line| line.ends_with('\r'))
+/// A line without its line end, which has to be a whole one.
+pub(super) fn whole(line: &str) -> Result<&str, &'static str> {
+    match line.strip_suffix('\r') {
+        Some(line) if !line.contains('\r') => Ok(line),
+        _ => Err("a line ends in half a line end"),
+    }
 }
 
 /// RFC 3261 section 7.3.3 and the compact names registered since.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::head::{Headers, has_whole_lines};
+use super::head::{Headers, whole};
 use super::values::{Address, Via, is_token, is_uri, split};
 
 /// What the first line says.
@@ -143,13 +143,11 @@ struct Raw<'a> {
 
 impl<'a> Raw<'a> {
     fn read(head: &'a str, rest: &'a [u8]) -> Result<Self, &'static str> {
-        if !has_whole_lines(head) {
-            return Err("a line ends in half a line end");
-        }
-        let (start, lines) = head.split_once("\r\n").unwrap_or_default();
+        let (start, lines) = head.split_once('\n').unwrap_or_default();
+        let (start, headers) = (whole(start)?, Headers::read(lines)?);
         Ok(Self {
             start,
-            headers: Headers::read(lines)?,
+            headers,
             rest,
         })
     }
