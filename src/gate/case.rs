@@ -15,7 +15,8 @@ pub(super) struct Question<'a> {
     pub call_kind: CallKind,
     pub campaign: &'a Campaign,
     pub caller_id: Option<CallerId>,
-    pub emergency_regions: &'a [String],
+    /// Regions in which nobody is called now.
+    pub stops: &'a [String],
 }
 
 /// The case object of one decision.
@@ -54,7 +55,8 @@ pub(super) fn build(question: &Question<'_>, stored: Facts) -> Case {
                 valid_to: each.valid_to,
             })
             .collect(),
-        emergency_regions: question.emergency_regions.to_vec(),
+        emergency_regions: question.stops.to_vec(),
+        stopped_regions: question.stops.to_vec(),
         ..stored
     };
     Case {

@@ -16,7 +16,7 @@ use crate::policy::Pack;
 pub struct GateConfig {
     /// Questions that may wait at once; a further one is refused with the advice to come again.
     pub queue_max: usize,
-    /// Regions under an operator stop, such as `US-LA`: rows of kind `prohibited_day` close them.
+    /// Places in which nobody is called, such as `US-LA`, whatever pack is in force.
     pub emergency_regions: Vec<String>,
     /// Calls that may wait for each trunk; filled from the trunks' own sections.
     #[serde(skip)]
@@ -37,17 +37,14 @@ impl GateConfig {
     /// Everything that is wrong with the section under this law, each problem with its key.
     #[must_use]
     pub fn problems(&self, pack: &Pack) -> Vec<String> {
-        // A region that no row listens to would look like a stop and close nothing.
-        let known = pack.emergency_regions();
-        let unknown = self
-            .emergency_regions
-            .iter()
-            .filter(|named| !known.contains(&named.as_str()));
+        // A place that nobody knows would stop nobody, or everybody.
+        let regions = self.emergency_regions.iter();
+        let unknown = regions.filter(|named| !pack.knows_jurisdiction(named));
         unknown
             .map(|named| {
                 format!(
-                    "emergency_regions: `{named}` is no region that an emergency rule closes; those are: {}",
-                    known.join(", ")
+                    "emergency_regions: `{named}` is no place that laws or tables know; write an ISO country, an ISO \
+                     region such as `US-LA`, a group of the pack, or `ZZ` for every place"
                 )
             })
             .collect()

@@ -162,7 +162,7 @@ fn decide<'a>(
                 call_kind: asked.call_kind(),
                 campaign: about.campaign,
                 caller_id: about.caller_id,
-                emergency_regions: &law.stops,
+                stops: &law.stops,
             };
             let case = case::build(&question, facts);
             let (judgement, permit) = policy::evaluate(&law.pack, &case, read);

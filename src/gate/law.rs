@@ -193,28 +193,11 @@ impl Law {
         pack
     }
 
-    /// This law with the operator's layer and a row for every region that is stopped.
+    /// This law with the operator's layer.
     pub async fn compose(
-        &self,
         base: &PackFiles,
-        mut layer: OperatorLayer,
-        stopped: &[String],
+        layer: &OperatorLayer,
     ) -> Result<Result<Pack, PackProblems>, GateError> {
-        let files = base.clone().with_operator(layer.file());
-        let pack = match build(files).await? {
-            Ok(pack) => pack,
-            Err(problems) => return Ok(Err(problems)),
-        };
-        let known = pack.emergency_regions();
-        let missing: Vec<&String> = (stopped.iter().chain(&self.regions))
-            .filter(|region| !known.contains(&region.as_str()))
-            .collect();
-        if missing.is_empty() {
-            return Ok(Ok(pack));
-        }
-        layer.stop_rows.extend(missing.into_iter().cloned());
-        layer.stop_rows.sort_unstable();
-        layer.stop_rows.dedup();
         build(base.clone().with_operator(layer.file())).await
     }
 
@@ -241,7 +224,7 @@ impl Law {
                     );
                     None
                 }
-                Some(latest) => Some(self.succeed(store, tenant, latest, at).await?),
+                Some(latest) => Some(self.succeed(store, tenant, latest).await?),
             };
             let done = match pack {
                 None => true,
@@ -320,11 +303,9 @@ impl Law {
         store: &Store,
         tenant: &TenantId,
         before: &Activation,
-        at: Micros,
     ) -> Result<Arc<Pack>, GateError> {
         let mut tx = store.read().await?;
         let files = PackFiles::of(tx.pack_files(tenant, &before.sha256).await?);
-        let stopped = tx.stopped_regions(tenant, at).await?;
         drop(tx);
         let mut layer = layer_of(&files)?;
         layer.disabled_rules.retain(|row| {
@@ -334,9 +315,7 @@ impl Law {
             }
             problems.is_empty()
         });
-        let composed = self
-            .compose(self.configured.files(), layer, &stopped)
-            .await?;
+        let composed = Self::compose(self.configured.files(), &layer).await?;
         let pack = composed.map_err(GateError::PackRefused)?;
         Ok(self.hold(pack))
     }

@@ -19,7 +19,7 @@ use crate::policy::{
 use crate::store::{StoreError, StoredRequest, Tx, Urgency};
 
 use super::error::GateError;
-use super::law::{self, ATTEMPTS};
+use super::law::{self, ATTEMPTS, Law};
 use super::suppress::BARRIER_WAIT;
 use super::{Ask, Gate};
 
@@ -49,14 +49,13 @@ pub struct Activated {
 pub(super) struct Current {
     pub activation: Activation,
     pub pack: Arc<Pack>,
-    pub stopped: Vec<String>,
 }
 
 /// The law as a change wants it.
-pub(super) struct Wanted {
-    pub files: PackFiles,
-    pub layer: OperatorLayer,
-    pub origin: PackOrigin,
+struct Wanted {
+    files: PackFiles,
+    layer: OperatorLayer,
+    origin: PackOrigin,
 }
 
 /// What a change says of itself in the history and in the audit log.
@@ -89,7 +88,7 @@ impl Gate {
     ) -> Result<Arc<Pack>, GateError> {
         let now = self.current(tenant).await?;
         let wanted = self.wanted(tenant, &now, source).await?;
-        self.compose(wanted, &now.stopped).await.map(Arc::new)
+        compose(wanted).await.map(Arc::new)
     }
 
     /// Activates a pack; the operator's closed days and disabled rules are laid over it too. With `validate_only` all is
@@ -109,7 +108,7 @@ impl Gate {
             let now = self.current(tenant).await?;
             let wanted = self.wanted(tenant, &now, source.clone()).await?;
             let origin = wanted.origin;
-            let pack = self.compose(wanted, &now.stopped).await?;
+            let pack = compose(wanted).await?;
             let diff = now.pack.diff(&pack);
             let said = Said {
                 kind: "policy.activated",
@@ -265,7 +264,7 @@ impl Gate {
                 origin: now.activation.origin,
             };
             let origin = wanted.origin;
-            let pack = self.compose(wanted, &now.stopped).await?;
+            let pack = compose(wanted).await?;
             let diff = now.pack.diff(&pack);
             let done = self.take_effect(ask, &now, Some((pack, origin)), said(), None);
             if let Some(done) = done.await? {
@@ -277,21 +276,15 @@ impl Gate {
 
     /// What is in force now, with its pack at hand.
     pub(super) async fn current(&self, tenant: &TenantId) -> Result<Current, GateError> {
-        let at = self.read().wall;
         self.settled(tenant).await?;
         let mut tx = self.store().read().await?;
         let activation = tx.latest_activation(tenant).await?;
         let activation = activation.ok_or(StoreError::Damaged {
             what: "activations",
         })?;
-        let stopped = tx.stopped_regions(tenant, at).await?;
         drop(tx);
         let pack = self.pack_of(tenant, &activation.sha256).await?;
-        Ok(Current {
-            activation,
-            pack,
-            stopped,
-        })
+        Ok(Current { activation, pack })
     }
 
     async fn wanted(
@@ -322,16 +315,6 @@ impl Gate {
             layer: law::layer_of(now.pack.files())?,
             origin,
         })
-    }
-
-    pub(super) async fn compose(
-        &self,
-        wanted: Wanted,
-        stopped: &[String],
-    ) -> Result<Pack, GateError> {
-        let Wanted { files, layer, .. } = wanted;
-        let composed = self.core.law.compose(&files, layer, stopped).await?;
-        composed.map_err(GateError::PackRefused)
     }
 
     /// Writes a change, if the law is still as it was when the change was made up; nothing, and nothing done, if not.
@@ -435,6 +418,12 @@ impl Gate {
         let (tx, stored) = self.begin(ask, Urgency::Ordinary).await?;
         Ok(stored.map(|stored| (tx, stored)))
     }
+}
+
+async fn compose(wanted: Wanted) -> Result<Pack, GateError> {
+    let Wanted { files, layer, .. } = wanted;
+    let composed = Law::compose(&files, &layer).await?;
+    composed.map_err(GateError::PackRefused)
 }
 
 /// The entry that a change adds to the history.

@@ -10,8 +10,8 @@ use crate::policy::Pack;
 use crate::store::{StoreError, Urgency};
 
 use super::error::GateError;
-use super::law::{self, ATTEMPTS};
-use super::policy::{Said, Wanted, busy};
+use super::law::ATTEMPTS;
+use super::policy::{Said, busy};
 use super::{Ask, Gate};
 
 /// How far ahead a region may be stopped.
@@ -31,8 +31,7 @@ pub struct NewRegionStop {
 }
 
 impl Gate {
-    /// Stops a region: once this answers, no call into it is begun. Where no rule listens to stops of the region, one is
-    /// laid over the pack.
+    /// Stops a region: once this answers, no call into it is begun, whatever pack is in force.
     pub async fn stop_region(
         &self,
         ask: &Ask,
@@ -57,29 +56,16 @@ impl Gate {
                 recorded_at: ask.at,
                 lift: None,
             };
-            let has_row = now.pack.emergency_regions().contains(&stop.region.as_str());
-            let pack = if has_row {
-                None
-            } else {
-                let wanted = Wanted {
-                    files: now.pack.files().clone(),
-                    layer: law::layer_of(now.pack.files())?,
-                    origin: now.activation.origin,
-                };
-                let stopped = [now.stopped.as_slice(), std::slice::from_ref(&stop.region)].concat();
-                let pack = self.compose(wanted, &stopped).await?;
-                Some((pack, now.activation.origin))
-            };
             let said = Said {
                 kind: "policy.region_stopped",
-                reason: format!("a row by which {} can be stopped", stop.region),
+                reason: format!("stopped {}: {}", stop.region, stop.reason),
                 payload: json!({
                     "stop_id": stop.stop_id, "region": stop.region, "reason": stop.reason,
                     "start_time": stop.starts_at, "expire_time": stop.expires_at,
                 }),
             };
             if self
-                .take_effect(ask, &now, pack, said, Some(&stop))
+                .take_effect(ask, &now, None, said, Some(&stop))
                 .await?
                 .is_some()
             {

@@ -43,6 +43,7 @@ impl Readable for Case {
         ("facts.reassigned_check.for_date", "\"2026-01-01\""),
         ("facts.reassigned_check.answer", "\"no\""),
         ("facts.emergency_regions[]", "\"ZZ\""),
+        ("facts.stopped_regions[]", "\"ZZ\""),
         ("expect", "{ verdict = \"deny\", rules = [] }"),
         ("expect.verdict", "\"deny\""),
         ("expect.rules", "[]"),

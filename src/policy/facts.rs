@@ -182,9 +182,12 @@ pub struct Facts {
     /// The agent knows the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal_relationship: Option<bool>,
-    /// Regions under an operator stop.
+    /// Regions under an operator stop, as the rows of kind `prohibited_day` ask for them.
     #[serde(default)]
     pub emergency_regions: Vec<String>,
+    /// Regions that the operator stopped for everybody, whatever rows there are: what the gate writes into its own cases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped_regions: Vec<String>,
 }
 
 /// One unlifted opt-out.

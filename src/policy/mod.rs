@@ -27,21 +27,24 @@ mod permit;
 mod read;
 mod rule;
 mod stated;
+mod stop;
 #[cfg(test)]
 mod testing;
 mod vectors;
+mod whereabouts;
 mod window;
 
 pub use diff::{Became, FileChange, KeyChange, PackDiff, RowChange, WrittenRow};
 pub use files::{OPERATOR_FILE, PackFiles};
 pub use ground::Ground;
 pub use listing::rules_markdown;
-pub use moment::jurisdictions;
-pub use operator::{ClosedDay, DisabledRule, OperatorLayer, STOP_RULE};
+pub use operator::{ClosedDay, DisabledRule, OperatorLayer};
 pub use pack::{Pack, PackProblem, PackProblems};
 pub use permit::{Permit, PermitExpired};
 pub use rule::{Certainty, Common, Flag, Reach, RowAudience, Rule};
+pub use stop::STOP_RULE;
 pub use vectors::Vector;
+pub use whereabouts::jurisdictions;
 
 use std::cell::OnceCell;
 
@@ -86,6 +89,7 @@ fn judge_scene(scene: Scene<'_>, warnings: Vec<String>) -> Judgement {
     let views = Views::of(&scene);
     let mut results = Vec::with_capacity(scene.candidates.len());
     let mut failing = Vec::new();
+    let (stops, mut stops_at) = (scene.stops(), 0);
     for (index, rule) in scene.candidates.iter().copied().enumerate() {
         let Some((finding, moment)) = views.judge(index, rule) else {
             continue;
@@ -94,17 +98,25 @@ fn judge_scene(scene: Scene<'_>, warnings: Vec<String>) -> Judgement {
             failing.push(rule);
         }
         results.push(result(rule, finding, moment));
+        if !stops.is_empty() && stop::comes_after(rule) {
+            stops_at = results.len();
+        }
     }
     drop(views);
-    let (verdict, next_allowed_time) = if failing.is_empty() {
-        (Verdict::Allow, None)
-    } else {
-        (Verdict::Deny, next::next_allowed_time(&scene, &failing))
+    let (verdict, next_allowed_time) = match (stops.is_empty(), failing.is_empty()) {
+        (true, true) => (Verdict::Allow, None),
+        (true, false) => (Verdict::Deny, next::next_allowed_time(&scene, &failing)),
+        // No later instant with the same facts is free of a stop.
+        (false, _) => (Verdict::Deny, None),
     };
+    results.splice(stops_at..stops_at, stops);
+    let denying = |result: &&RuleResult| result.outcome == RuleOutcome::Fail;
+    let denied_by = results.iter().filter(denying);
+    let denied_by = denied_by.map(|result| result.rule.clone()).collect();
     let zones = scene.place.zones.iter();
     Judgement {
         verdict,
-        denied_by: failing.iter().map(|rule| rule.common.id.clone()).collect(),
+        denied_by,
         rules: results,
         zones: zones.map(|zone| zone.name.clone()).collect(),
         next_allowed_time,

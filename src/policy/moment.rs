@@ -15,9 +15,10 @@ use super::kinds::Kind;
 use super::operator::DisabledRule;
 use super::pack::Pack;
 use super::rule::{Rank, Reach, Rule};
+use super::whereabouts::{called_countries, laws_of, regions};
 use crate::domain::Text;
 use crate::domain::decision::RuleOutcome;
-use crate::domain::party::{Location, RegisterCheck};
+use crate::domain::party::RegisterCheck;
 use crate::domain::phone::Phone;
 use crate::domain::time::Micros;
 use crate::place::{Dialable, Place, Zone, locate};
@@ -29,6 +30,8 @@ pub(super) struct Scene<'a> {
     pub case: &'a Case,
     pub number: Phone,
     pub place: Place,
+    /// Countries and territories where the person may be.
+    pub called: Vec<String>,
     /// Countries whose law may hold, territories mapped to the law they are under.
     pub countries: Vec<String>,
     /// Every jurisdiction in play.
@@ -46,6 +49,7 @@ impl<'a> Scene<'a> {
         let called = called_countries(number, case.facts.location.as_ref(), &place);
         let countries = laws_of(pack, &called);
         let regions = regions(pack, &place, &called);
+        let called = called.into_iter().map(str::to_owned).collect();
         let mut entries: Vec<(&str, bool)> = Vec::new();
         let mut add = |name, called| {
             if !entries.contains(&(name, called)) {
@@ -89,6 +93,7 @@ impl<'a> Scene<'a> {
             pack,
             case,
             place,
+            called,
             countries,
             jurisdictions,
         }
@@ -120,74 +125,6 @@ fn reaches(rule: &Rule, called: bool) -> bool {
         (Rank::Group, Reach::Controller) => !called,
         _ => true,
     }
-}
-
-/// A union: the place that the best evidence names, the countries the number may belong to unless the person's stated
-/// country settles which, and the countries of all regions.
-fn called_countries<'p>(
-    number: &'p Dialable,
-    location: Option<&Location>,
-    place: &'p Place,
-) -> Vec<&'p str> {
-    let stated = location
-        .and_then(|location| location.country.as_deref())
-        .is_some_and(|stated| {
-            let named = number.candidates.iter().chain([&number.country]);
-            named.into_iter().any(|c| c.eq_ignore_ascii_case(stated))
-        });
-    let mut all: Vec<&str> = place.country.as_deref().into_iter().collect();
-    if !stated {
-        all.extend(number.candidates.iter().map(String::as_str));
-    }
-    let known = place.known_regions.iter().chain(&place.number_regions);
-    all.extend(known.filter_map(|region| region.split_once('-').map(|(country, _)| country)));
-    all
-}
-
-/// The countries whose law holds in these, each once.
-fn laws_of(pack: &Pack, called: &[&str]) -> Vec<String> {
-    let mut countries: Vec<String> = Vec::new();
-    for country in called {
-        let law = pack.law_of(country);
-        if !countries.iter().any(|known| known == law) {
-            countries.push(law.to_owned());
-        }
-    }
-    countries
-}
-
-/// The countries and regions whose law may hold where the person is, most general first; groups of countries and the
-/// product's own policy are no places.
-#[must_use]
-pub fn jurisdictions(
-    pack: &Pack,
-    number: &Dialable,
-    location: Option<&Location>,
-    place: &Place,
-) -> Vec<String> {
-    let called = called_countries(number, location, place);
-    let mut all = laws_of(pack, &called);
-    for region in regions(pack, place, &called) {
-        if !all.contains(&region) {
-            all.push(region);
-        }
-    }
-    all
-}
-
-/// Known regions and those of the area code: both laws apply. A territory is a region of the law it is under.
-fn regions(pack: &Pack, place: &Place, called: &[&str]) -> Vec<String> {
-    let mut regions: Vec<String> = Vec::new();
-    regions.extend(place.known_regions.iter().cloned());
-    regions.extend(place.number_regions.iter().cloned());
-    for country in called {
-        let as_region = format!("{}-{country}", pack.law_of(country));
-        if !pack.indexes_of(&as_region).is_empty() {
-            regions.push(as_region);
-        }
-    }
-    regions.retain(|region| region.contains('-'));
-    regions
 }
 
 /// Every opt-out on file counts, whatever its kind and even if its time lies ahead of this clock: it acts at once.

@@ -1,6 +1,5 @@
-//! What an operator lays over the law: closed days, disabled rules, and rows by which any region can be stopped. Part of
-//! the pack, so that a decision's hash covers it. The server keeps its own in `operator.toml`, written here; a folder may
-//! hold the first two tables in any of its files.
+//! What an operator lays over the law: closed days and disabled rules. Part of the pack, so that a decision's hash covers
+//! it. The server keeps its own in `operator.toml`, written here; a folder may hold both tables in any of its files.
 
 use std::fmt::Write as _;
 
@@ -13,9 +12,6 @@ use super::pack::Pack;
 use super::rule::{Certainty, Rule};
 use crate::domain::time;
 use crate::place::knows_region;
-
-/// What begins the id of a row that was made so that a region can be stopped.
-pub const STOP_RULE: &str = "OPERATOR-stop-";
 
 /// A day on which a place is not called, beyond the calendars: a proclamation, a local feast.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -70,8 +66,6 @@ pub struct OperatorLayer {
     pub closed_days: Vec<ClosedDay>,
     /// Disabled rules.
     pub disabled_rules: Vec<DisabledRule>,
-    /// Regions that have a row of their own by which they can be stopped.
-    pub stop_rows: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -80,13 +74,6 @@ struct Written {
     closed_day: Vec<ClosedDay>,
     #[serde(default)]
     disabled_rule: Vec<DisabledRule>,
-    #[serde(default)]
-    rule: Vec<StopRow>,
-}
-
-#[derive(Deserialize)]
-struct StopRow {
-    jurisdiction: String,
 }
 
 impl OperatorLayer {
@@ -99,11 +86,6 @@ impl OperatorLayer {
         Ok(Self {
             closed_days: written.closed_day,
             disabled_rules: written.disabled_rule,
-            stop_rows: written
-                .rule
-                .into_iter()
-                .map(|row| row.jurisdiction)
-                .collect(),
         })
     }
 
@@ -113,9 +95,10 @@ impl OperatorLayer {
         if *self == Self::default() {
             return None;
         }
-        let mut text = "# What was closed, switched off or made stoppable by command. Kept by the server; do not edit.\n\
+        let mut text =
+            "# What was closed or switched off by command. Kept by the server; do not edit.\n\
                         schema = 2\n"
-            .to_owned();
+                .to_owned();
         // Writing to a string cannot fail.
         let mut days: Vec<&ClosedDay> = self.closed_days.iter().collect();
         days.sort_by_key(|day| (day.date, &day.jurisdiction));
@@ -139,18 +122,6 @@ impl OperatorLayer {
             let _ = write!(
                 text,
                 "\n[[disabled_rule]]\nid = {id}\nreason = {reason}\nby = {by}\n"
-            );
-        }
-        let mut regions: Vec<&String> = self.stop_rows.iter().collect();
-        regions.sort_unstable();
-        for region in regions {
-            let id = quoted(&format!("{STOP_RULE}{region}"));
-            let region = quoted(region);
-            let _ = write!(
-                text,
-                "\n[[rule]]\nid = {id}\njurisdiction = {region}\nkind = \"prohibited_day\"\ntrigger = \"emergency\"\n\
-                 call_kinds = [\"live_manual\", \"autodialed\", \"prerecorded\"]\naudience = \"both\"\nreach = \"called\"\n\
-                 statutory = false\ncitation = \"the operator's own stop\"\ncertainty = \"primary\"\n"
             );
         }
         Some(text)
@@ -262,22 +233,15 @@ impl<'a> Moment<'a> {
             let place = day.jurisdiction.as_str();
             let own = |row: &Rule| row.common.jurisdiction == place;
             let has_own = || self.rows().any(|row| own(row) && row.is_window_on(date));
-            scene.is_within(place) && (own(rule) || !has_own())
+            scene.is_closed_with(place) && (own(rule) || !has_own())
         })
     }
 }
 
 impl Scene<'_> {
-    /// Whether the person is, or may be, where this jurisdiction is.
-    fn is_within(&self, place: &str) -> bool {
-        if self.jurisdictions.iter().any(|name| name == place) {
-            return true;
-        }
-        let Some((country, _)) = place.split_once('-') else {
-            return false;
-        };
-        let of_country = |region: &str| region.split_once('-').is_some_and(|(c, _)| c == country);
-        self.countries.iter().any(|c| c == country) && !self.regions().any(of_country)
+    /// Whether a day closed in this jurisdiction is closed for this call.
+    fn is_closed_with(&self, place: &str) -> bool {
+        self.jurisdictions.iter().any(|name| name == place) || self.may_be_in(place)
     }
 }
 
@@ -299,7 +263,6 @@ mod tests {
                 reason: "counsel's opinion".to_owned(),
                 by: operator(),
             }],
-            stop_rows: vec!["US-FL".to_owned()],
         };
         let text = layer.file().unwrap();
         assert_eq!(OperatorLayer::parse(Some(&text)).unwrap(), layer);

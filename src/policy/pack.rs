@@ -211,19 +211,6 @@ impl Pack {
         named.map(String::as_str).collect()
     }
 
-    /// The jurisdictions that an operator's emergency stop can close, each once.
-    #[must_use]
-    pub fn emergency_regions(&self) -> Vec<&str> {
-        let closing =
-            (self.rules.iter()).filter(|rule| matches!(rule.kind, Kind::ProhibitedDay(_)));
-        let mut regions: Vec<&str> = closing
-            .map(|rule| rule.common.jurisdiction.as_str())
-            .collect();
-        regions.sort_unstable();
-        regions.dedup();
-        regions
-    }
-
     /// The rule at this place of the order of report.
     pub(super) fn rule(&self, index: usize) -> Option<&Rule> {
         self.rules.get(index)

@@ -111,12 +111,20 @@ impl Case {
                 ),
             ));
         }
-        // A stop that names no place stops nothing.
-        for (index, region) in self.facts.emergency_regions.iter().enumerate() {
+        // A region misspelt would match no row.
+        let asked = [
+            ("emergency_regions", &self.facts.emergency_regions),
+            ("stopped_regions", &self.facts.stopped_regions),
+        ];
+        let named = asked.into_iter().flat_map(|(field, regions)| {
+            let regions = regions.iter().enumerate();
+            regions.map(move |(index, region)| (field, index, region))
+        });
+        for (field, index, region) in named {
             let known = pack.knows_jurisdiction(region)
                 || pack.knows_jurisdiction(&region.to_ascii_uppercase());
             if !known {
-                problems.push((format!("facts.emergency_regions[{index}]"), format!(
+                problems.push((format!("facts.{field}[{index}]"), format!(
                     "no law and no table knows the region `{region}`; write an ISO 3166-2 code such as `US-LA`"
                 )));
             }
@@ -208,6 +216,11 @@ mod tests {
         let problems = case.place_problems(pack());
         let fields: Vec<_> = problems.iter().map(|(field, _)| field.as_str()).collect();
         let wanted = [5, 6, 7].map(|index| format!("facts.emergency_regions[{index}]"));
+        assert_eq!(fields, wanted);
+        case.facts.stopped_regions = std::mem::take(&mut case.facts.emergency_regions);
+        let problems = case.place_problems(pack());
+        let fields: Vec<_> = problems.iter().map(|(field, _)| field.as_str()).collect();
+        let wanted = [5, 6, 7].map(|index| format!("facts.stopped_regions[{index}]"));
         assert_eq!(fields, wanted);
     }
 }

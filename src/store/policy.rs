@@ -378,18 +378,6 @@ impl Tx {
         let page = q.page(rows, |row| (row.create_time, row.stop_id));
         page.try_map(|row| Ok(RegionStop::from(row)))
     }
-
-    /// Regions of stops that hold now or later: a pack that takes over must be able to stop them.
-    pub async fn stopped_regions(&mut self, tenant: &TenantId, at: Micros) -> Result<Vec<String>> {
-        const SQL: &str = "SELECT DISTINCT region FROM region_stops
-            WHERE tenant_id = $1 AND lift_time IS NULL AND expire_time > $2 ORDER BY region";
-        let rows: Vec<String> = on!(self, |conn| sqlx::query_scalar(SQL)
-            .bind(&tenant.0)
-            .bind(at.0)
-            .fetch_all(conn)
-            .await)?;
-        Ok(rows)
-    }
 }
 
 fn text_sha256(text: &str) -> String {

@@ -7,6 +7,7 @@ mod claims;
 mod people;
 mod places;
 mod policy;
+mod stops;
 
 /// Runs a test on SQLite always, and on PostgreSQL wherever its programs are installed.
 macro_rules! on_both {

@@ -106,6 +106,22 @@ impl Bench {
         Self::gate(&self.store, &self.clock, campaigns)
     }
 
+    /// Another node, whose configuration stops these regions.
+    pub fn stopping(&self, campaigns: Vec<Campaign>, regions: &[&str]) -> Gate {
+        let clock = Clock::Manual(Arc::clone(&self.clock));
+        let config = GateConfig {
+            emergency_regions: regions.iter().map(ToString::to_string).collect(),
+            ..GateConfig::default()
+        };
+        Gate::start(
+            self.store.store.clone(),
+            self.gate.pack(),
+            Campaigns::new(campaigns),
+            config,
+            Arc::new(move || clock.read()),
+        )
+    }
+
     /// Another node, whose configuration brings this pack.
     pub fn bringing(&self, pack: Arc<Pack>) -> Gate {
         let campaigns = vec![campaign("us", "US", "seller")];

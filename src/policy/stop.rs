@@ -1,0 +1,101 @@
+//! Stops of regions: the operator's word that nobody there is called. Built in, like the floor: no row of any pack is
+//! needed for one to hold, and none limits or lifts it. Rows of kind `prohibited_day` speak beside it.
+
+use super::kinds::Kind;
+use super::moment::Scene;
+use super::rule::Rule;
+use crate::domain::decision::{RuleOutcome, RuleResult};
+
+/// What begins the id of the built-in rule of a stopped region; the region follows.
+pub const STOP_RULE: &str = "OPERATOR-stop-";
+
+impl Scene<'_> {
+    /// What the operator's stops say of this call: those that hold where the person is or may be, each once.
+    pub fn stops(&self) -> Vec<RuleResult> {
+        let mut holding: Vec<String> = Vec::new();
+        for named in &self.case.facts.stopped_regions {
+            let region = match self.pack.knows_jurisdiction(named) {
+                true => named.clone(),
+                false => named.to_ascii_uppercase(),
+            };
+            // A place that this pack does not know may be anywhere.
+            let holds = !self.pack.knows_jurisdiction(&region) || self.may_be_in(&region);
+            if holds && !holding.contains(&region) {
+                holding.push(region);
+            }
+        }
+        holding.iter().map(|region| denial(region)).collect()
+    }
+}
+
+/// Whether stops are reported after this row: they are of the kind `prohibited_day`.
+pub(super) fn comes_after(rule: &Rule) -> bool {
+    let earlier = Kind::NAMES
+        .iter()
+        .take_while(|name| **name != "frequency_cap");
+    rule.decides() && rule.kind.order() < earlier.count()
+}
+
+fn denial(region: &str) -> RuleResult {
+    RuleResult {
+        rule: format!("{STOP_RULE}{region}").into(),
+        outcome: RuleOutcome::Fail,
+        reason: format!("the operator has stopped calls into {region}").into(),
+        citation: "the operator's own stop".into(),
+        evidence: vec![format!("stopped_region={region}").into()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::judge;
+    use super::super::testing::*;
+    use crate::domain::decision::Verdict;
+
+    #[test]
+    fn a_stop_is_reported_beside_the_rows_of_its_kind() {
+        let mut case = case("US-LA", "2026-05-19T15:00:00Z");
+        let stops = ["us-la", "US-LA", "US-NY", "HOUSE-GROUP"].map(str::to_owned);
+        case.facts.stopped_regions = stops.to_vec();
+        case.facts.emergency_regions = vec!["US-LA".to_owned()];
+        case.facts.opt_outs = vec![opt_out("2026-05-01T00:00:00Z")];
+        let judgement = judge(pack(), &case);
+        assert_eq!(judgement.verdict, Verdict::Deny);
+        assert_eq!(judgement.next_allowed_time, None);
+        let denied_by: Vec<_> = judgement
+            .denied_by
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let kind = |id: &str| pack().find(id).map(|rule| rule.kind.order());
+        let emergency = denied_by
+            .iter()
+            .position(|id| id == "US-LA-emergency")
+            .unwrap();
+        // A place that this pack does not know may be anywhere; each place is named once.
+        let stops = ["OPERATOR-stop-US-LA", "OPERATOR-stop-HOUSE-GROUP"];
+        assert_eq!(denied_by[emergency + 1..emergency + 3], stops);
+        assert_eq!(
+            denied_by
+                .iter()
+                .filter(|id| id.starts_with("OPERATOR"))
+                .count(),
+            2
+        );
+        let after = denied_by.iter().skip(emergency + 3);
+        assert!(
+            after
+                .into_iter()
+                .all(|id| kind(id) > kind("US-LA-emergency")),
+            "{denied_by:?}"
+        );
+    }
+
+    #[test]
+    fn what_rows_ask_for_stops_nobody_without_a_row() {
+        let mut case = case("US-GA", "2026-05-19T15:00:00Z");
+        let before = judge(pack(), &case);
+        case.facts.emergency_regions = vec!["US-GA".to_owned()];
+        assert_eq!(judge(pack(), &case), before);
+    }
+}
