@@ -52,10 +52,28 @@ words! {
     }
 }
 
+impl SuppressionReason {
+    /// Whether it tells of the person and not of the number alone. A register, the operator and a list of litigators name
+    /// numbers; whatever else there is was said by a person or about one, through whichever of their numbers.
+    #[must_use]
+    pub const fn is_of_person(self) -> bool {
+        match self {
+            Self::PartyRequest
+            | Self::Objection
+            | Self::Court
+            | Self::Minor
+            | Self::Deceased
+            | Self::Complaint => true,
+            Self::Registry | Self::Internal | Self::Litigator => false,
+        }
+    }
+}
+
 /// What a suppression is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SuppressionSubject {
-    /// One number, whoever holds it.
+    /// One number, whoever holds it; and, if it is of the person, all numbers of those who hold it
+    /// ([`Suppression::follows_holder`]).
     Number(NumberKey),
     /// One person, all numbers.
     Party(PartyId),
@@ -100,6 +118,20 @@ impl Suppression {
     #[must_use]
     pub fn binds_from(&self) -> Micros {
         self.received_at
+    }
+
+    /// By when it had been told, also where it binds from later.
+    #[must_use]
+    pub fn told_by(&self) -> Micros {
+        self.received_at.min(self.recorded_at)
+    }
+
+    /// Whether it follows to all their other numbers a person who holds the number that it is about (absent), or held it
+    /// until then. Who gave the number up after the wish has not taken the wish back; who had given it up before is not
+    /// the one who spoke.
+    #[must_use]
+    pub fn follows_holder(&self, held_until: Option<Micros>) -> bool {
+        self.reason.is_of_person() && held_until.is_none_or(|until| until > self.told_by())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::domain::suppression::{
     Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
 };
 use crate::domain::time::{Micros, Mono};
-use crate::store::{AuditEntry, Notice, StoreError, StoredRequest, Tx, Urgency};
+use crate::store::{self, AuditEntry, Notice, StoreError, StoredRequest, Tx, Urgency};
 
 use super::error::GateError;
 use super::{Ask, Gate};
@@ -24,6 +24,10 @@ use super::{Ask, Gate};
 /// Compiled in, the same on every node: [`crate::policy::Permit::LIFE`] and half a second of margin for slewed clocks
 /// and for a freeze between a permit's last comparison and the system call.
 pub const BARRIER_WAIT: Duration = Duration::from_secs(2);
+
+/// Most people on one number whose locks an opt-out takes with it; one that follows more of them waits the full time, and
+/// the owners of calls to their other numbers find it by themselves.
+const FOLLOWED_MAX: usize = 64;
 
 /// How often the attempts that an opt-out saw open are looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -66,6 +70,8 @@ pub struct NewLift {
 struct Raised {
     scope: Scope,
     locked: bool,
+    /// The people whom it follows to their other numbers; if the lock was held, theirs was too.
+    followed: Vec<PartyId>,
     /// Attempts whose permits were open, if the lock was held.
     open: Vec<AttemptId>,
 }
@@ -253,16 +259,34 @@ impl Gate {
         suppression: &Suppression,
     ) -> Result<(), GateError> {
         let tenant = &ask.principal.tenant;
-        let raised = raise(&mut tx, tenant, suppression).await?;
+        let mut raised = raise(&mut tx, tenant, suppression).await?;
         tx.commit().await?;
         // opt-out-4: the clock is read after COMMIT returned, never before.
         let committed = self.read().mono;
         self.tell(&raised.scope).await;
+        raised.locked = raised.locked && self.as_locked(tenant, suppression, &raised).await;
         self.wait(&raised, committed).await;
         let mut tx = self.store().write(Urgency::OptOut).await?;
         tx.pass_request(tenant, ask.request_id).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Whether it follows nobody whose lock it did not hold. Looked at after COMMIT: whoever was given the number before it
+    /// and after the locks is seen here, and a claim for another number of theirs may have missed the opt-out.
+    async fn as_locked(
+        &self,
+        tenant: &TenantId,
+        suppression: &Suppression,
+        raised: &Raised,
+    ) -> bool {
+        let looked = async {
+            let mut tx = self.store().read().await?;
+            followed(&mut tx, tenant, suppression).await
+        };
+        looked.await.is_ok_and(|now| {
+            now.is_some_and(|now| now.iter().all(|id| raised.followed.contains(id)))
+        })
     }
 
     /// A lost notice costs some ringing, never safety: owners look by themselves every 250 ms.
@@ -365,10 +389,12 @@ pub(super) async fn record(
         }
         Some(_) => None,
     };
-    // An objection is more than a request not to be called, so it is recorded beside one. And a wish said again later is a
-    // wish of its own: a consent between the two reopens what the first closed, whenever that consent becomes known.
+    // An objection is more than a request not to be called, so it is recorded beside one; and what is of the person is more
+    // than what is of the number alone. And a wish said again later is a wish of its own: a consent between the two reopens
+    // what the first closed, whenever that consent becomes known.
     let same = same
         .filter(|found| found.reason == new.reason || new.reason != SuppressionReason::Objection)
+        .filter(|found| found.reason.is_of_person() || !new.reason.is_of_person())
         .filter(|found| found.binds_from() >= new.binds_from());
     match same {
         Some(found) => {
@@ -385,7 +411,21 @@ pub(super) async fn record(
     }
 }
 
-/// Steps opt-out-2 to opt-out-4 before COMMIT. A wider scope than one number enumerates nothing and locks nothing
+/// The people whom it follows to their other numbers; nothing if there are too many to lock.
+async fn followed(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    suppression: &Suppression,
+) -> Result<Option<Vec<PartyId>>, StoreError> {
+    let limit = i64::try_from(FOLLOWED_MAX).unwrap_or(i64::MAX);
+    let people = tx
+        .followed(tenant, suppression, limit.saturating_add(1))
+        .await?;
+    Ok(Some(people).filter(|people| people.len() <= FOLLOWED_MAX))
+}
+
+/// Steps opt-out-2 to opt-out-4 before COMMIT. A claim locks its number and its person; so does the opt-out of a number,
+/// with each person whom it follows to their other numbers. A wider scope enumerates nothing and locks nothing
 /// (opt-out-7).
 async fn raise(
     tx: &mut Tx,
@@ -396,20 +436,28 @@ async fn raise(
         return Ok(Raised {
             scope: Scope::Wide,
             locked: false,
+            followed: Vec::new(),
             open: Vec::new(),
         });
     };
-    let locked = tx.try_lock_number(tenant, &key).await?;
+    let people = followed(tx, tenant, suppression).await?;
+    let listed = people.is_some();
+    let people = people.unwrap_or_default();
+    let mut keys = vec![key.0];
+    keys.extend(people.iter().copied().map(store::party_lock_key));
+    let locked = listed && tx.try_lock_numbers(tenant, &keys).await?;
     let (seller, channels) = (suppression.seller.as_deref(), &suppression.channels);
-    tx.request_cancel(tenant, &key, seller, channels).await?;
+    tx.request_cancel(tenant, &key, &people, seller, channels)
+        .await?;
     let open = if locked {
-        tx.open_permits(tenant, &key).await?
+        tx.open_permits(tenant, &key, &people).await?
     } else {
         Vec::new()
     };
     Ok(Raised {
         scope: Scope::Number(key),
         locked,
+        followed: people,
         open,
     })
 }

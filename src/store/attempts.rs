@@ -1,7 +1,7 @@
 //! Attempts: the durable twins of permits. `permit_open` is cleared by the owner, after dropping its permit, or by who has
 //! watched the row for the barrier's wait; never because something was sent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::QueryBuilder;
 use uuid::Uuid;
@@ -165,7 +165,8 @@ impl Tx {
     /// What the claims of this transaction saw and were allowed in spite of. Only what they did not see may cancel them, and
     /// of two nodes' clocks none can tell which that is.
     async fn insert_opt_outs_seen(&mut self, tenant: &TenantId, rows: &[NewAttempt]) -> Result<()> {
-        let mut seen = Vec::new();
+        // One that is about number and person alike is seen once.
+        let mut seen = BTreeSet::new();
         for row in rows {
             let about = [
                 SuppressionSubject::Number(row.number_key),
@@ -174,6 +175,7 @@ impl Tx {
             let covering = self.seen.iter().filter(|(_, it)| about.contains(it));
             seen.extend(covering.map(|(id, _)| (row.attempt_id, *id)));
         }
+        let seen: Vec<_> = seen.into_iter().collect();
         insert_rows!(self, "attempt_opt_outs", &seen, |row| {
             tenant_id: "text" = tenant.0.as_str(),
             attempt_id: "uuid" = row.0.0,
@@ -255,18 +257,28 @@ impl Tx {
         })
     }
 
-    /// Attempts to this number whose permits are open (opt-out-4).
+    /// Attempts to this number, or to any number of these people, whose permits are open (opt-out-4).
     pub async fn open_permits(
         &mut self,
         tenant: &TenantId,
         key: &NumberKey,
+        parties: &[PartyId],
     ) -> Result<Vec<AttemptId>> {
-        const SQL: &str = "SELECT attempt_id FROM attempts WHERE tenant_id = $1 AND number_key = $2 AND permit_open";
-        let ids: Vec<Uuid> = on!(self, |conn| sqlx::query_scalar(SQL)
-            .bind(&tenant.0)
-            .bind(key.0.to_vec())
-            .fetch_all(conn)
-            .await)?;
+        let parties: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
+        let ids: Vec<Uuid> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new(
+                "SELECT attempt_id FROM attempts WHERE permit_open AND tenant_id = ",
+            );
+            query
+                .bind_text(&tenant.0)
+                .text(" AND number_key = ")
+                .bind_bytes(&key.0)
+                .text(" UNION SELECT attempt_id FROM attempts WHERE permit_open AND tenant_id = ")
+                .bind_text(&tenant.0)
+                .text(" AND party_id")
+                .among_uuids(&parties);
+            query.build_query_scalar().fetch_all(conn).await
+        })?;
         Ok(ids.into_iter().map(AttemptId).collect())
     }
 
@@ -290,29 +302,52 @@ impl Tx {
         Ok(ids.into_iter().map(AttemptId).collect())
     }
 
-    /// Asks the owners of unended attempts to this number, for this seller (absent = any) and of these kinds (empty = all), to
-    /// cancel them (opt-out-3); how many were asked. A lock not had
-    /// in 250 ms is no error: 0, and the owners' poll finds them.
+    /// Asks the owners of unended attempts to this number, or to any number of these people, for this seller (absent = any)
+    /// and of these kinds (empty = all), to cancel them (opt-out-3); how many were asked. A lock not had in 250 ms is no
+    /// error: 0, and the owners' poll finds them.
     pub async fn request_cancel(
         &mut self,
         tenant: &TenantId,
         key: &NumberKey,
+        parties: &[PartyId],
         seller: Option<&str>,
         channels: &[CallKind],
     ) -> Result<u64> {
-        const SQL: &str = "UPDATE attempts SET cancel_requested = TRUE
-            WHERE tenant_id = $1 AND number_key = $2 AND outcome IS NULL AND NOT cancel_requested
-            AND ($3 = '' OR seller = $3) AND ($4 = '' OR EXISTS (SELECT 1 FROM calls AS c
-                WHERE c.call_id = attempts.call_id AND (' ' || $4 || ' ') LIKE ('% ' || c.call_kind || ' %')))";
+        let parties: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
+        let channels = join_channels(channels);
         let saved = self.savepoint().await?;
-        let asked = on!(self, |conn| sqlx::query(SQL)
-            .bind(&tenant.0)
-            .bind(key.0.to_vec())
-            .bind(seller.unwrap_or_default())
-            .bind(join_channels(channels))
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected()));
+        let asked = on!(self, |conn| {
+            // Not with OR: SQLite would walk over all of the tenant's attempts, whatever the indexes.
+            let mut query = QueryBuilder::<Db>::new(
+                "UPDATE attempts SET cancel_requested = TRUE WHERE outcome IS NULL AND NOT cancel_requested AND attempt_id IN
+                    (SELECT attempt_id FROM attempts WHERE tenant_id = ",
+            );
+            query
+                .bind_text(&tenant.0)
+                .text(" AND number_key = ")
+                .bind_bytes(&key.0)
+                .text(
+                    " AND outcome IS NULL UNION SELECT attempt_id FROM attempts WHERE tenant_id = ",
+                )
+                .bind_text(&tenant.0)
+                .text(" AND party_id")
+                .among_uuids(&parties)
+                .text(" AND outcome IS NULL)");
+            if let Some(seller) = seller {
+                query.text(" AND seller = ").bind_text(seller);
+            }
+            if !channels.is_empty() {
+                query
+                    .text(" AND EXISTS (SELECT 1 FROM calls AS c WHERE c.call_id = attempts.call_id AND (' ' || ")
+                    .bind_text(&channels)
+                    .text(" || ' ') LIKE ('% ' || c.call_kind || ' %'))");
+            }
+            query
+                .build()
+                .execute(conn)
+                .await
+                .map(|done| done.rows_affected())
+        });
         match saved {
             true => self
                 .end_savepoint(asked)
@@ -332,18 +367,35 @@ impl Tx {
         // An attempt of a living owner that a sweeper ended by mistake is to end: no opt-out would find it any more.
         // An opt-out that the claim itself saw was reopened by a newer permission, or there would be no attempt. Any other
         // came later, whatever time of day the node that recorded it believed it was.
-        const SQL: &str = "SELECT a.attempt_id, a.call_id, c.hang_up_requested AS hang_up, a.outcome IS NOT NULL AS ended
-            FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id
-            WHERE a.owner = $1 AND (a.outcome IS NULL AND c.hang_up_requested OR (c.answer_time IS NULL
-                AND (a.outcome IS NULL OR a.outcome = 'interrupted_unknown')
-                AND (a.outcome IS NOT NULL OR a.cancel_requested OR EXISTS (SELECT 1 FROM suppressions AS s WHERE s.tenant_id = a.tenant_id
-                    AND (s.number_key = a.number_key OR s.party_id = a.party_id)
-                    AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
+        // And it may have been told of another number of the person's ([`Suppression::follows_holder`]); asked on its own,
+        // because a third OR would leave both databases without an index.
+        macro_rules! unseen {
+            () => {
+                " AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
                     AND NOT EXISTS (SELECT 1 FROM attempt_opt_outs AS o
                         WHERE o.attempt_id = a.attempt_id AND o.suppression_id = s.suppression_id)
                     AND (s.seller IS NULL OR s.seller = a.seller)
-                    AND (s.channels = '' OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))))))
-            ORDER BY a.attempt_id";
+                    AND (s.channels = '' OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))"
+            };
+        }
+        const SQL: &str = concat!(
+            "SELECT a.attempt_id, a.call_id, c.hang_up_requested AS hang_up, a.outcome IS NOT NULL AS ended
+            FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id
+            WHERE a.owner = $1 AND (a.outcome IS NULL AND c.hang_up_requested OR (c.answer_time IS NULL
+                AND (a.outcome IS NULL OR a.outcome = 'interrupted_unknown')
+                AND (a.outcome IS NOT NULL OR a.cancel_requested
+                OR EXISTS (SELECT 1 FROM suppressions AS s WHERE s.tenant_id = a.tenant_id
+                    AND (s.number_key = a.number_key OR s.party_id = a.party_id)",
+            unseen!(),
+            ") OR EXISTS (SELECT 1 FROM party_numbers AS n
+                    JOIN suppressions AS s ON s.tenant_id = n.tenant_id AND s.number_key = n.number_key
+                    WHERE n.tenant_id = a.tenant_id AND n.party_id = a.party_id
+                    AND (n.end_time IS NULL OR n.end_time > s.received_time OR n.end_time > s.create_time)
+                    AND s.reason NOT IN ('registry', 'internal', 'litigator')",
+            unseen!(),
+            "))))
+            ORDER BY a.attempt_id"
+        );
         let rows: Vec<CancelRow> = on!(self, |conn| sqlx::query_as(SQL)
             .bind(owner.0)
             .bind(at.0)

@@ -3,7 +3,7 @@
 //! What the store does not know stays absent: the facts about the number shown, the seller's registrations and the
 //! operator's stops come from the configuration, and a line type that nobody recorded may be told by the number itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use sqlx::QueryBuilder;
@@ -16,7 +16,7 @@ use super::vault::Label;
 use super::{Result, Tx, on, row};
 use crate::domain::call::{CallKind, Outcome};
 use crate::domain::disposition::AttemptResult;
-use crate::domain::ids::{CallId, PartyId, TenantId};
+use crate::domain::ids::{CallId, PartyId, SuppressionId, TenantId};
 use crate::domain::party::{LineType, Profile, ReassignedCheck, RegisterCheck};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject};
@@ -58,6 +58,7 @@ row!(LinkRow {
     line_type: String,
     registers: String,
     reassigned_check: Option<String>,
+    end_time: Option<i64>,
 });
 
 row!(ConsentRow {
@@ -95,6 +96,8 @@ struct Link {
     line_type: LineType,
     registers: Vec<RegisterCheck>,
     reassigned_check: Option<ReassignedCheck>,
+    /// When it ceased to be theirs.
+    held_until: Option<Micros>,
 }
 
 /// An attempt that counts.
@@ -135,21 +138,26 @@ impl Tx {
             .unwrap_or_default();
         let ids: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
         let profiles = self.load_profiles(tenant, &ids).await?;
+        let links = self.load_links(tenant, &ids).await?;
+        // A wish told of one number is the person's, and binds for all of them.
+        let theirs = links
+            .keys()
+            .map(|(_, key)| *key)
+            .chain(keys.iter().copied());
+        let theirs: Vec<NumberKey> = theirs.collect::<BTreeSet<_>>().into_iter().collect();
         let known = Known {
             profiles,
-            links: self.load_links(tenant, &ids).await?,
+            links,
             // What expires later than that is sorted out one by one below.
             suppressions: self
-                .active_suppressions(tenant, &keys, &parties, earliest)
+                .active_suppressions(tenant, &theirs, &parties, earliest)
                 .await?,
             consents: self.load_consents(tenant, &ids).await?,
             attempts: self
                 .load_attempts(tenant, &ids, &keys, earliest.minus(ATTEMPTS_LOOK_BACK))
                 .await?,
         };
-        let seen = known.suppressions.iter();
-        self.seen
-            .extend(seen.map(|each| (each.suppression_id, each.subject)));
+        self.seen.extend(known.seen());
         Ok(wanted.iter().map(|wanted| known.facts(wanted)).collect())
     }
 
@@ -209,6 +217,7 @@ impl Tx {
                     Some(text) => Some(from_json(text.as_bytes(), "reassigned check")?),
                     None => None,
                 },
+                held_until: row.end_time.map(Micros),
             };
             links.insert((party, number_key(&row.number_key)?), link);
         }
@@ -302,6 +311,35 @@ impl Tx {
 }
 
 impl Known {
+    /// Each suppression with its subject, and with each person whom it follows to their other numbers.
+    fn seen(&self) -> impl Iterator<Item = (SuppressionId, SuppressionSubject)> {
+        self.suppressions.iter().flat_map(|each| {
+            let followed = |((_, key), link): &(&(PartyId, NumberKey), &Link)| {
+                each.subject == SuppressionSubject::Number(*key)
+                    && each.follows_holder(link.held_until)
+            };
+            let people = self
+                .links
+                .iter()
+                .filter(followed)
+                .map(|((party, _), _)| SuppressionSubject::Party(*party));
+            std::iter::once(each.subject)
+                .chain(people)
+                .map(|subject| (each.suppression_id, subject))
+        })
+    }
+
+    /// Whether it was told of a number of this person's, and is of the person.
+    fn follows(&self, suppression: &Suppression, party: PartyId) -> bool {
+        match suppression.subject {
+            SuppressionSubject::Number(key) => self
+                .links
+                .get(&(party, key))
+                .is_some_and(|link| suppression.follows_holder(link.held_until)),
+            SuppressionSubject::Party(_) => false,
+        }
+    }
+
     fn facts(&self, wanted: &FactsWanted) -> Facts {
         let profile = self
             .profiles
@@ -336,7 +374,9 @@ impl Known {
     fn opt_outs(&self, wanted: &FactsWanted) -> Vec<OptOut> {
         let covers = |suppression: &&Suppression| {
             let subject = match suppression.subject {
-                SuppressionSubject::Number(key) => key == wanted.number_key,
+                SuppressionSubject::Number(key) => {
+                    key == wanted.number_key || self.follows(suppression, wanted.party_id)
+                }
                 SuppressionSubject::Party(party) => party == wanted.party_id,
             };
             let seller = suppression

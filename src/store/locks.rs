@@ -6,7 +6,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Result, StoreError, Tx, on};
 use crate::domain::ids::{PartyId, TenantId};
-use crate::domain::phone::NumberKey;
 
 /// The key under which claims lock a person, so that caps per person hold over all their numbers.
 #[must_use]
@@ -43,12 +42,12 @@ impl Tx {
         )
     }
 
-    /// Tries the same for one number for 250 ms (opt-out-2); false = not had, and the transaction goes on.
-    pub async fn try_lock_number(&mut self, tenant: &TenantId, key: &NumberKey) -> Result<bool> {
+    /// Tries the same for 250 ms (opt-out-2); false = not had, and the transaction goes on.
+    pub async fn try_lock_numbers(&mut self, tenant: &TenantId, keys: &[[u8; 32]]) -> Result<bool> {
         if !self.savepoint().await? {
             return Ok(true);
         }
-        let locked = self.lock_numbers(tenant, &[key.0]).await;
+        let locked = self.lock_numbers(tenant, keys).await;
         self.end_savepoint(locked).await.map(|had| had.is_some())
     }
 

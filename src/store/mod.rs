@@ -33,7 +33,7 @@ mod sql;
 mod suppressions;
 mod vault;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -186,7 +186,7 @@ pub struct Tx {
     /// The data keys met so far; none for an erased person. They live no longer than the transaction.
     keys: HashMap<PartyId, Option<DataKey>>,
     /// Opt-outs among the facts that were loaded here, and whom they are about.
-    seen: HashMap<SuppressionId, SuppressionSubject>,
+    seen: HashSet<(SuppressionId, SuppressionSubject)>,
     /// A statement failed, so nothing here may be taken for done: PostgreSQL answers such a COMMIT with a silent rollback.
     failed: bool,
     writing: bool,
@@ -310,7 +310,7 @@ impl Store {
             inner,
             vault: Arc::clone(&self.shared.vault),
             keys: HashMap::new(),
-            seen: HashMap::new(),
+            seen: HashSet::new(),
             failed: false,
             writing: false,
             passage,

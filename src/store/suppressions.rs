@@ -1,6 +1,6 @@
 //! Opt-outs and what else blocks. A suppression keeps only the key of its number, so it outlives the erasure of a person.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::QueryBuilder;
 use uuid::Uuid;
@@ -61,6 +61,12 @@ row!(SuppressionRow {
     lift_approved_by: Option<String>,
     lift_reason: Option<String>,
     lift_evidence_ref: Option<String>,
+});
+
+row!(HeldRow {
+    party_id: Uuid,
+    number_key: Vec<u8>,
+    end_time: Option<i64>,
 });
 
 impl Tx {
@@ -179,8 +185,35 @@ impl Tx {
         Ok(done == 1)
     }
 
-    /// Unlifted, unexpired suppressions of these numbers and of the people who hold them; those that bind this seller, or
-    /// all.
+    /// The people whom it follows to all their numbers, because it was told of one of them; at most `limit`.
+    pub async fn followed(
+        &mut self,
+        tenant: &TenantId,
+        suppression: &Suppression,
+        limit: i64,
+    ) -> Result<Vec<PartyId>> {
+        // `Suppression::follows_holder`, of many.
+        const SQL: &str =
+            "SELECT party_id FROM party_numbers WHERE tenant_id = $1 AND number_key = $2
+            AND (end_time IS NULL OR end_time > $3) ORDER BY party_id LIMIT $4";
+        let SuppressionSubject::Number(key) = suppression.subject else {
+            return Ok(Vec::new());
+        };
+        if !suppression.reason.is_of_person() {
+            return Ok(Vec::new());
+        }
+        let people: Vec<Uuid> = on!(self, |conn| sqlx::query_scalar(SQL)
+            .bind(&tenant.0)
+            .bind(key.0.to_vec())
+            .bind(suppression.told_by().0)
+            .bind(limit)
+            .fetch_all(conn)
+            .await)?;
+        Ok(people.into_iter().map(PartyId).collect())
+    }
+
+    /// Unlifted, unexpired suppressions of these numbers, of the people who hold them, and of their other numbers where it
+    /// follows them from there; those that bind this seller, or all.
     pub async fn covering(
         &mut self,
         tenant: &TenantId,
@@ -194,15 +227,34 @@ impl Tx {
             numbers_of.entry(party).or_default().push(key);
         }
         let parties: Vec<PartyId> = numbers_of.keys().copied().collect();
+        let mut links: BTreeMap<NumberKey, Vec<(PartyId, Option<Micros>)>> =
+            keys.iter().map(|key| (*key, Vec::new())).collect();
+        for (party, key, held_until) in self.links_of(tenant, &parties).await? {
+            links.entry(key).or_default().push((party, held_until));
+        }
+        let theirs: Vec<NumberKey> = links.keys().copied().collect();
         let mut found = Vec::new();
-        for suppression in self.active_suppressions(tenant, keys, &parties, at).await? {
+        for suppression in self
+            .active_suppressions(tenant, &theirs, &parties, at)
+            .await?
+        {
             let binds = match (&suppression.seller, seller) {
                 (Some(bound), Some(seller)) => bound == seller,
                 _ => true,
             };
             match suppression.subject {
                 _ if !binds => {}
-                SuppressionSubject::Number(key) => found.push((key, suppression)),
+                SuppressionSubject::Number(told) => {
+                    let people = links.get(&told).into_iter().flatten();
+                    let numbers = people
+                        .filter(|(_, held_until)| suppression.follows_holder(*held_until))
+                        .filter_map(|(party, _)| numbers_of.get(party))
+                        .flatten()
+                        .chain(keys.iter().filter(|key| **key == told));
+                    // Once for each number, though several people share it.
+                    let numbers: BTreeSet<NumberKey> = numbers.copied().collect();
+                    found.extend(numbers.into_iter().map(|key| (key, suppression.clone())));
+                }
                 SuppressionSubject::Party(party) => {
                     let numbers = numbers_of.get(&party).into_iter().flatten();
                     found.extend(numbers.map(|key| (*key, suppression.clone())));
@@ -210,6 +262,29 @@ impl Tx {
             }
         }
         Ok(found)
+    }
+
+    /// Which numbers these people hold or held, and until when.
+    async fn links_of(
+        &mut self,
+        tenant: &TenantId,
+        parties: &[PartyId],
+    ) -> Result<Vec<(PartyId, NumberKey, Option<Micros>)>> {
+        let parties: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
+        let rows: Vec<HeldRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("SELECT ");
+            query
+                .text(HeldRow::COLUMNS)
+                .text(" FROM party_numbers WHERE tenant_id = ")
+                .bind_text(&tenant.0);
+            query.text(" AND party_id").among_uuids(&parties);
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        let held = |row: HeldRow| {
+            let key = number_key(&row.number_key)?;
+            Ok((PartyId(row.party_id), key, row.end_time.map(Micros)))
+        };
+        rows.into_iter().map(held).collect()
     }
 
     /// An unlifted, never expiring suppression of the same subject and of equal or wider scope; the one that

@@ -4,6 +4,7 @@
 mod barrier;
 pub mod bench;
 mod claims;
+mod follows;
 mod people;
 mod places;
 mod policy;

@@ -1,6 +1,7 @@
 //! The store's contract: one suite, run on SQLite always and on PostgreSQL wherever it is installed. Every public function
 //! of a transaction is named here (`tests/tidy.rs` looks).
 
+mod follows;
 mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,9 @@ use crate::support::builders::{
     suppression, tenant,
 };
 
+use follows::{
+    an_opt_out_follows_who_holds_its_number, calls_to_other_numbers_of_the_person_are_found,
+};
 use policy::{
     activations_are_only_added, judging_and_changing_are_kept_apart, packs_are_kept_by_their_hash,
     regions_are_stopped_for_a_time,
@@ -94,6 +98,8 @@ contract![
     a_claim_that_waited_sees_the_opt_out,
     a_failed_transaction_cannot_be_committed,
     an_opt_out_goes_first,
+    an_opt_out_follows_who_holds_its_number,
+    calls_to_other_numbers_of_the_person_are_found,
     reopening_keeps_everything,
     another_key_file_is_refused,
     no_readable_number_is_stored,
@@ -860,7 +866,7 @@ async fn a_call_runs_from_queue_to_outcome(store: TestStore) {
     let recorded = tx.record_event(&tenant(), &answered).await.unwrap();
     assert_eq!((recorded.sequence, &recorded.detail), (7, &answered.detail));
     assert!(
-        tx.open_permits(&tenant(), &call.number_key)
+        tx.open_permits(&tenant(), &call.number_key, &[])
             .await
             .unwrap()
             .is_empty()
@@ -1172,7 +1178,9 @@ async fn a_further_claim_supersedes_the_old_one(store: TestStore) {
         .await
         .unwrap();
     assert_eq!(
-        tx.open_permits(&tenant(), &call.number_key).await.unwrap(),
+        tx.open_permits(&tenant(), &call.number_key, &[])
+            .await
+            .unwrap(),
         [new.attempt_id]
     );
     tx.commit().await.unwrap();
@@ -1293,7 +1301,9 @@ async fn an_end_told_by_another_leaves_the_permit_open(store: TestStore) {
     tx.commit().await.unwrap();
     let mut tx = store.read().await;
     assert_eq!(
-        tx.open_permits(&tenant(), &call.number_key).await.unwrap(),
+        tx.open_permits(&tenant(), &call.number_key, &[])
+            .await
+            .unwrap(),
         [made.attempt_id]
     );
 }
@@ -1305,7 +1315,9 @@ async fn permits_are_watched_and_closed(store: TestStore) {
     let both = [one.attempt_id, other.attempt_id];
     let mut tx = store.write().await;
     assert_eq!(
-        tx.open_permits(&tenant(), &call.number_key).await.unwrap(),
+        tx.open_permits(&tenant(), &call.number_key, &[])
+            .await
+            .unwrap(),
         [one.attempt_id]
     );
     assert_eq!(tx.still_open(&both).await.unwrap().len(), 2);
@@ -1455,13 +1467,13 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
     assert!(tx.cancels_for(owner, NOON).await.unwrap().is_empty());
     // 1: asked for by number. 2: by an opt-out nobody asked for. 3: of the person. 4: this seller, this kind of call.
     assert_eq!(
-        tx.request_cancel(&tenant(), &made[&1].0.number_key, None, &[])
+        tx.request_cancel(&tenant(), &made[&1].0.number_key, &[], None, &[])
             .await
             .unwrap(),
         1
     );
     assert_eq!(
-        tx.request_cancel(&tenant(), &made[&1].0.number_key, None, &[])
+        tx.request_cancel(&tenant(), &made[&1].0.number_key, &[], None, &[])
             .await
             .unwrap(),
         0
@@ -2008,7 +2020,7 @@ async fn a_claim_that_waited_sees_the_opt_out(store: TestStore) {
         .insert_suppression(&tenant(), &suppression(SuppressionSubject::Number(key)))
         .await
         .unwrap();
-    assert!(opt_out.try_lock_number(&tenant(), &key).await.unwrap());
+    assert!(opt_out.try_lock_numbers(&tenant(), &[key.0]).await.unwrap());
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let claim = {
         let (store, asked) = (store.store.clone(), wanted(&store, 1, party));
@@ -2420,7 +2432,7 @@ async fn tenants_are_apart(store: TestStore) {
             .unwrap()
             .is_empty()
     );
-    assert!(tx.open_permits(&other, &key).await.unwrap().is_empty());
+    assert!(tx.open_permits(&other, &key, &[]).await.unwrap().is_empty());
     assert!(
         tx.covering(&other, &[key], None, NOON)
             .await
@@ -2562,7 +2574,7 @@ async fn a_lock_that_is_held_is_not_waited_for_long() {
         .await
         .unwrap();
     holder
-        .request_cancel(&tenant(), &call.number_key, None, &[])
+        .request_cancel(&tenant(), &call.number_key, &[], None, &[])
         .await
         .unwrap();
     let mut tx = store.store.write(Urgency::OptOut).await.unwrap();
@@ -2570,12 +2582,12 @@ async fn a_lock_that_is_held_is_not_waited_for_long() {
     tx.insert_suppression(&tenant(), &stopped).await.unwrap();
     let begun = tokio::time::Instant::now();
     assert!(
-        !tx.try_lock_number(&tenant(), &call.number_key)
+        !tx.try_lock_numbers(&tenant(), &[call.number_key.0])
             .await
             .unwrap()
     );
     assert_eq!(
-        tx.request_cancel(&tenant(), &call.number_key, None, &[])
+        tx.request_cancel(&tenant(), &call.number_key, &[], None, &[])
             .await
             .unwrap(),
         0,
@@ -2587,7 +2599,7 @@ async fn a_lock_that_is_held_is_not_waited_for_long() {
         "{waited:?}"
     );
     assert!(
-        tx.try_lock_number(&tenant(), &store.key(phone(2)))
+        tx.try_lock_numbers(&tenant(), &[store.key(phone(2)).0])
             .await
             .unwrap(),
         "another number is free"
@@ -2596,7 +2608,7 @@ async fn a_lock_that_is_held_is_not_waited_for_long() {
     holder.commit().await.unwrap();
     let mut tx = store.write().await;
     assert!(
-        tx.try_lock_number(&tenant(), &call.number_key)
+        tx.try_lock_numbers(&tenant(), &[call.number_key.0])
             .await
             .unwrap()
     );
@@ -2624,7 +2636,7 @@ async fn a_stopped_worker_frees_its_locks() {
     let begun = tokio::time::Instant::now();
     loop {
         let mut tx = store.write().await;
-        if tx.try_lock_number(&tenant(), &key).await.unwrap() {
+        if tx.try_lock_numbers(&tenant(), &[key.0]).await.unwrap() {
             break;
         }
         assert!(begun.elapsed() < Duration::from_secs(10));

@@ -28,7 +28,8 @@ pub struct OptOut {
     scope: Option<Scope>,
 }
 
-/// What an opt-out covers by law; the store gives the gate every opt-out of the person in any case.
+/// What an opt-out covers by law. The case has every opt-out of the person, through whichever of their numbers it came,
+/// and does not say through which: the stricter reading holds for every row.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Scope {

@@ -436,7 +436,7 @@ mod tests {
             .store
             .read()
             .await
-            .open_permits(&tenant, &key)
+            .open_permits(&tenant, &key, &[])
             .await;
         assert!(open.unwrap().is_empty());
         let (ask, opt_out) = (run.bench.ask("admin"), run.bench.opt_out(ANNA));

@@ -56,7 +56,7 @@ mod tests {
                 .store
                 .read()
                 .await
-                .open_permits(&TenantId::default(), &key)
+                .open_permits(&TenantId::default(), &key, &[])
                 .await
                 .unwrap(),
             [attempt_id]
@@ -114,7 +114,7 @@ mod tests {
                 .store
                 .read()
                 .await
-                .open_permits(&TenantId::default(), &key)
+                .open_permits(&TenantId::default(), &key, &[])
                 .await
                 .unwrap()
                 .len(),
@@ -250,7 +250,7 @@ mod tests {
                 .store
                 .read()
                 .await
-                .open_permits(&TenantId::default(), &key)
+                .open_permits(&TenantId::default(), &key, &[])
                 .await
                 .unwrap(),
             [new]

@@ -1,0 +1,284 @@
+//! What a person says through one of their numbers holds for all of them, in the answers and in the barrier.
+
+use super::on_both;
+
+on_both! {
+    p02_an_opt_out_of_one_number_stops_the_persons_others,
+    p02_an_opt_out_of_an_agent_stops_the_persons_other_numbers,
+    p02_an_opt_out_follows_to_and_from_numbers_that_change_hands,
+    p02_what_names_a_number_stays_with_it_and_hides_no_wish,
+    p03_an_opt_out_waits_for_the_persons_other_calls,
+    p03_an_opt_out_waits_for_who_was_given_the_number_meanwhile,
+    a_claim_that_saw_the_opt_out_of_another_number_goes_on,
+}
+
+mod tests {
+    use std::time::Duration;
+
+    use dialgate::domain::consent::{ConsentAction, ConsentForm};
+    use dialgate::domain::decision::Verdict;
+    use dialgate::domain::disposition::DispositionCode;
+    use dialgate::domain::party::Party;
+    use dialgate::domain::phone::Phone;
+    use dialgate::domain::suppression::SuppressionReason;
+    use dialgate::gate::{BARRIER_WAIT, Claimed, NewConsent, NewDisposition, NewLift};
+    use dialgate::store::{CancelCause, Engine, PartyDraft};
+
+    use crate::gate::bench::{Bench, phone};
+    use crate::support::builders::tenant;
+
+    const DESK: &str = "+14045550161";
+    const CELL: &str = "+14045550162";
+    const HOME: &str = "+14045550163";
+
+    const SOON: Duration = Duration::from_secs(10);
+    const A_WHILE: Duration = Duration::from_millis(300);
+
+    async fn denied(bench: &Bench, number: &str) -> Vec<dialgate::domain::Text> {
+        bench.place(number).await.decision.judgement.denied_by
+    }
+
+    async fn opt_out(bench: &Bench, number: &str, reason: SuppressionReason) {
+        let mut new = bench.opt_out(number);
+        new.reason = reason;
+        bench.gate.suppress(&bench.ask("admin"), new).await.unwrap();
+    }
+
+    fn suppressing(bench: &Bench, number: &str) -> tokio::task::JoinHandle<()> {
+        let (gate, ask, new) = (
+            bench.gate.clone(),
+            bench.ask("admin"),
+            bench.opt_out(number),
+        );
+        tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) })
+    }
+
+    async fn is_waiting(task: &mut tokio::task::JoinHandle<()>) -> bool {
+        tokio::time::timeout(A_WHILE, task).await.is_err()
+    }
+
+    /// The person with these of the numbers they are given.
+    fn with(party: &Party, of: &[&Party], numbers: &[&str]) -> PartyDraft {
+        let kept: Vec<Phone> = numbers.iter().map(|number| phone(number)).collect();
+        let known = of.iter().flat_map(|each| each.numbers.clone());
+        PartyDraft {
+            party_id: party.party_id,
+            profile: party.profile.clone(),
+            numbers: known.filter(|each| kept.contains(&each.number)).collect(),
+        }
+    }
+
+    async fn record(bench: &Bench, draft: &PartyDraft) {
+        bench.clock.advance(Duration::from_millis(1));
+        let mut tx = bench.store.write().await;
+        tx.upsert_party(&tenant(), draft, bench.now())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// RCW 80.36.390: all numbers of the person.
+    pub async fn p02_an_opt_out_of_one_number_stops_the_persons_others(bench: Bench) {
+        let (desk, cell) = ("+12065550161", "+12065550162");
+        // Late enough for Seattle.
+        bench.clock.advance(Duration::from_hours(4));
+        bench.contact(&[desk, cell], "US-WA").await.unwrap();
+        bench.queued(cell).await;
+        let made = bench
+            .gate
+            .suppress(&bench.ask("ines"), bench.opt_out(desk))
+            .await
+            .unwrap();
+        let both = ["US-internal-dnc", "US-WA-internal-dnc"];
+        assert_eq!(denied(&bench, desk).await, both);
+        assert_eq!(denied(&bench, cell).await, both);
+        let leased = bench.lease().await;
+        let claimed = bench.gate.claim(bench.claim(&leased[0], None)).await;
+        assert!(matches!(claimed, Ok(Claimed::Denied(_))), "{claimed:?}");
+        for who in ["ines", "omar"] {
+            let lift = NewLift {
+                reason: "asked to be called again".to_owned(),
+                evidence_ref: "form 12".to_owned(),
+            };
+            let ask = bench.ask(who);
+            bench
+                .gate
+                .lift(&ask, made.suppression_id, lift)
+                .await
+                .unwrap();
+        }
+        assert_eq!(
+            bench.place(cell).await.decision.judgement.verdict,
+            Verdict::Allow
+        );
+    }
+
+    pub async fn p02_an_opt_out_of_an_agent_stops_the_persons_other_numbers(bench: Bench) {
+        bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        bench.queued(CELL).await;
+        let waiting = bench.lease().await;
+        let (leased, _permit, attempt_id) = bench.claimed(DESK).await;
+        bench.ended(&leased, attempt_id).await;
+        let said = NewDisposition {
+            call_id: leased.call.call_id,
+            code: DispositionCode::OptOutThisSeller,
+            note: None,
+            amends: None,
+        };
+        bench
+            .gate
+            .record_disposition(&bench.ask("agent"), said)
+            .await
+            .unwrap();
+        assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
+        let claimed = bench.gate.claim(bench.claim(&waiting[0], None)).await;
+        assert!(matches!(claimed, Ok(Claimed::Denied(_))), "{claimed:?}");
+        let mut other_seller = bench.request(CELL);
+        other_seller.campaign_id = "other".to_owned();
+        let placed = bench.gate.place(other_seller).await.unwrap();
+        assert_eq!(placed.decision.judgement.verdict, Verdict::Allow);
+    }
+
+    pub async fn p02_an_opt_out_follows_to_and_from_numbers_that_change_hands(bench: Bench) {
+        let anna = bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        let bert = bench.contact(&[HOME], "US-GA").await.unwrap();
+        opt_out(&bench, DESK, SuppressionReason::PartyRequest).await;
+        record(&bench, &with(&anna, &[&anna], &[CELL])).await;
+        assert_eq!(
+            denied(&bench, CELL).await,
+            ["US-internal-dnc"],
+            "given up after the wish, which is not taken back by it"
+        );
+        assert!(denied(&bench, HOME).await.is_empty(), "another person");
+        record(&bench, &with(&bert, &[&anna, &bert], &[DESK, HOME])).await;
+        assert_eq!(
+            denied(&bench, HOME).await,
+            ["US-internal-dnc"],
+            "found to be theirs later"
+        );
+        record(&bench, &with(&bert, &[&bert], &[HOME])).await;
+        opt_out(&bench, CELL, SuppressionReason::PartyRequest).await;
+        record(&bench, &with(&anna, &[&anna], &[])).await;
+        let carl = bench.contact(&["+14045550164"], "US-GA").await.unwrap();
+        record(
+            &bench,
+            &with(&carl, &[&carl, &anna], &["+14045550164", CELL]),
+        )
+        .await;
+        record(&bench, &with(&carl, &[&carl], &["+14045550164"])).await;
+        opt_out(&bench, CELL, SuppressionReason::Complaint).await;
+        assert_eq!(
+            denied(&bench, "+14045550164").await,
+            ["US-internal-dnc"],
+            "it was theirs after the first wish"
+        );
+    }
+
+    pub async fn p02_what_names_a_number_stays_with_it_and_hides_no_wish(bench: Bench) {
+        bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        let before = bench.now();
+        bench.clock.advance(Duration::from_secs(1));
+        for reason in [
+            SuppressionReason::Registry,
+            SuppressionReason::Internal,
+            SuppressionReason::Litigator,
+        ] {
+            opt_out(&bench, DESK, reason).await;
+        }
+        assert_eq!(denied(&bench, DESK).await, ["US-internal-dnc"]);
+        assert!(denied(&bench, CELL).await.is_empty());
+        let mut told_late = bench.opt_out(DESK);
+        told_late.received_at = Some(before);
+        bench
+            .gate
+            .suppress(&bench.ask("admin"), told_late)
+            .await
+            .unwrap();
+        assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
+    }
+
+    pub async fn p03_an_opt_out_waits_for_the_persons_other_calls(bench: Bench) {
+        bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        bench.callable(HOME).await;
+        let (_, _other, _) = bench.claimed(HOME).await;
+        let (leased, _permit, attempt_id) = bench.claimed(CELL).await;
+        let mut opt_out = suppressing(&bench, DESK);
+        assert!(is_waiting(&mut opt_out).await, "the cell may yet be dialed");
+        let mut tx = bench.store.read().await;
+        assert_eq!(
+            tx.cancels_for(bench.me, bench.now()).await.unwrap(),
+            [(attempt_id, leased.call.call_id, CancelCause::OptOut)],
+            "what rings is cancelled, and nobody else's call"
+        );
+        drop(tx);
+        bench.close(attempt_id).await;
+        tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+        // Nothing of theirs is open any more, so nothing is waited for.
+        tokio::time::timeout(SOON, suppressing(&bench, DESK))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    /// Whoever is given the number after the locks and before the commit was not locked.
+    pub async fn p03_an_opt_out_waits_for_who_was_given_the_number_meanwhile(bench: Bench) {
+        if bench.store.store.engine() == Engine::Sqlite {
+            // A writer is alone there.
+            return;
+        }
+        let anna = bench.callable(CELL).await;
+        let (_, _permit, _) = bench.claimed(CELL).await;
+        let mut given = bench.store.write().await;
+        given
+            .lock_numbers(&tenant(), &[bench.store.key(phone(DESK)).0])
+            .await
+            .unwrap();
+        let mut both = with(&anna, &[&anna], &[CELL]);
+        let desk = dialgate::domain::party::PartyNumber {
+            number: phone(DESK),
+            ..anna.numbers[0].clone()
+        };
+        both.numbers.push(desk);
+        given
+            .upsert_party(&tenant(), &both, bench.now())
+            .await
+            .unwrap();
+        let mut opt_out = suppressing(&bench, DESK);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        given.commit().await.unwrap();
+        assert!(is_waiting(&mut opt_out).await);
+        bench.clock.advance(BARRIER_WAIT);
+        tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+    }
+
+    pub async fn a_claim_that_saw_the_opt_out_of_another_number_goes_on(bench: Bench) {
+        bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        opt_out(&bench, DESK, SuppressionReason::PartyRequest).await;
+        let consent = NewConsent {
+            number: phone(CELL),
+            party_id: None,
+            seller: "seller".to_owned(),
+            action: ConsentAction::Given,
+            at: None,
+            channels: Vec::new(),
+            form: Some(ConsentForm::Written),
+            explicit: None,
+            documented: None,
+            out_of_hours: None,
+            period: None,
+            initiated_by: None,
+            source: None,
+            evidence_ref: None,
+            wording_ref: None,
+        };
+        bench
+            .gate
+            .record_consent(&bench.ask("admin"), consent)
+            .await
+            .unwrap();
+        let (_, _permit, _) = bench.claimed(CELL).await;
+        let mut tx = bench.store.read().await;
+        let found = tx.cancels_for(bench.me, bench.now()).await.unwrap();
+        assert!(found.is_empty(), "a newer permission had opened it again");
+    }
+}
