@@ -178,15 +178,8 @@ impl Remote {
             None => &self.target,
         };
         let (host, port) = host_and_port(uri)?;
-        let ip: std::net::IpAddr = host.parse().ok()?;
-        let foreign = ip.is_multicast()
-            || ip.is_unspecified()
-            || matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
-        match port.unwrap_or(5060) {
-            0 => None,
-            _ if foreign => None,
-            port => Some(SocketAddr::new(ip, port)),
-        }
+        let next = SocketAddr::new(host.parse().ok()?, port.unwrap_or(5060));
+        Trunk::may_be_sent_to(next).then_some(next)
     }
 }
 
