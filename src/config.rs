@@ -137,7 +137,7 @@ impl Sections {
         let rules = self.take::<RulesConfig>("rules");
         let log = self.take::<LogConfig>("log");
         let pack = rules.and_then(|rules| self.pack(&rules));
-        let (trunks, lanes) = self.lanes();
+        let (trunks, lanes) = self.lanes(sip.as_ref());
         let campaigns = self.campaigns(&trunks, pack.as_deref());
         for unknown in self.sections.keys() {
             self.problems
@@ -246,11 +246,13 @@ impl Sections {
     }
 
     /// The names of all trunks, and those of them that can be used.
-    fn lanes(&mut self) -> (Vec<String>, Vec<Lane>) {
+    fn lanes(&mut self, sip: Option<&SipConfig>) -> (Vec<String>, Vec<Lane>) {
         let (mut names, mut lanes) = (Vec::new(), Vec::new());
         for (name, config) in self.take_all::<TrunkConfig>("trunk") {
             names.push(name.clone());
             let Some(config) = config else { continue };
+            let ours = sip.map(|sip| config.problems_at(sip.listen));
+            self.at(&format!("[trunk.{name}]"), ours.unwrap_or_default());
             match config.trunk(&name) {
                 Ok(trunk) => lanes.push(Lane::new(trunk, config)),
                 Err(problems) => self.at(&format!("[trunk.{name}]"), problems),
@@ -385,15 +387,25 @@ caller_ids = [{ number = \"+14045550100\" }, { number = \"+19005550100\" }]
         };
         let further = "# fallback_targets = [\"127.0.0.1:5071\"]";
         assert_eq!(with(further, &further[2..]).unwrap(), 1);
-        for value in ["127.0.0.1:5070", "nowhere", "127.0.0.1:0"] {
+        for value in [
+            "127.0.0.1:5070",
+            "nowhere",
+            "127.0.0.1:0",
+            "224.0.0.1:5060",
+            // Our own, in `[sip] listen`.
+            "127.0.0.1:5060",
+        ] {
             let told = with(further, &format!("fallback_targets = [\"{value}\"]"));
             let told = told.unwrap_err().to_string();
             let named = told.contains("[trunk.carrier]") && told.contains("fallback_targets");
             assert!(named, "{told}");
         }
-        let told = with("target = \"127.0.0.1:5070\"", "target = \"127.0.0.1:0\"");
-        let told = told.unwrap_err().to_string();
-        assert!(told.contains("[trunk.carrier] target: "), "{told}");
+        for value in ["127.0.0.1:0", "255.255.255.255:5060", "127.0.0.1:5060"] {
+            let target = format!("target = \"{value}\"");
+            let told = with("target = \"127.0.0.1:5070\"", &target);
+            let told = told.unwrap_err().to_string();
+            assert!(told.contains("[trunk.carrier] target: "), "{told}");
+        }
     }
 
     #[test]

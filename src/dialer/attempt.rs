@@ -12,12 +12,13 @@ use crate::domain::ids::AttemptId;
 use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::policy::Permit;
 use crate::sip::{
-    Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, Rang, SipEvent, Trunk,
+    Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Heard, Invite, Rang, SipEvent, Trunk,
 };
 use crate::store::Leased;
 
 use super::failover::Over;
 use super::journal::{self, Journal};
+use super::late;
 use super::pace::{Pace, Token};
 use super::watch::note;
 use super::{Active, LOOK_EVERY, Lane, Phase, Shared};
@@ -68,6 +69,7 @@ pub(super) async fn run(
                 tried: Vec::new(),
                 before: None,
                 rang: Vec::new(),
+                unsettled: false,
                 progressed: false,
             };
             call.follow(permit, token).await;
@@ -129,7 +131,7 @@ pub(super) fn claim(
 
 /// A claimed call under way.
 pub(super) struct Under<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a Arc<Shared>,
     pub(super) lane: &'a Lane,
     pub(super) pace: &'a Arc<Pace>,
     pub(super) phase: watch::Receiver<Phase>,
@@ -142,6 +144,8 @@ pub(super) struct Under<'a> {
     pub(super) before: Option<Ending>,
     /// Whether each of them was heard to ring, late as it may be.
     pub(super) rang: Vec<Rang>,
+    /// One of them ended without a final response: it may still be answered.
+    pub(super) unsettled: bool,
     /// A provisional without ringing was noted; further ones tell nothing new.
     progressed: bool,
 }
@@ -175,13 +179,13 @@ impl Under<'_> {
         }
     }
 
+    /// The turn of one target, cut short if it is answered by way of an earlier one.
     async fn dial(&mut self, leg: Leg) -> Over {
         let Leg {
             trunk,
             permit,
             token,
         } = leg;
-        let mut token = Some(token);
         self.progressed = false;
         self.tried.push(trunk.target);
         let invite = Invite {
@@ -191,10 +195,11 @@ impl Under<'_> {
         };
         // At once: between the claim's commit and here lies no await.
         let Dialog {
-            mut events,
+            events,
             control,
             rang,
         } = self.shared.endpoint.dial(permit, invite);
+        let elsewhere = late::elsewhere(self.rang.clone(), rang.clone());
         self.rang.push(rang);
         let call_id = self.leased.call.call_id;
         self.shared.active().insert(
@@ -205,6 +210,29 @@ impl Under<'_> {
                 ending: None,
             },
         );
+        let shared = self.shared;
+        let watching = async {
+            elsewhere.await;
+            tracing::info!(call.id = %call_id, "answered by way of an earlier target; cancelling at this one");
+            shared.hang_up(call_id, HangUpCause::Elsewhere);
+            std::future::pending().await
+        };
+        let over = tokio::select! {
+            biased;
+            over = self.heed(events, control, token) => over,
+            over = watching => over,
+        };
+        self.unsettled |= over.ending.code.is_none() && !over.ending.answered;
+        over
+    }
+
+    async fn heed(
+        &mut self,
+        mut events: mpsc::Receiver<Happened>,
+        control: mpsc::Sender<Control>,
+        token: Token,
+    ) -> Over {
+        let mut token = Some(token);
         while let Some(Happened { at, event }) = events.recv().await {
             let journal = Journal::new(self.shared, &self.leased.call, at.wall);
             // The first tells that the INVITE has left, or never will.
@@ -223,7 +251,7 @@ impl Under<'_> {
             }
         }
         // The endpoint is gone, and with it the permit: what came of the call is not known, and it may have rung.
-        tracing::error!(call.id = %call_id, "the SIP endpoint ended before the call did");
+        tracing::error!(call.id = %self.leased.call.call_id, "the SIP endpoint ended before the call did");
         Over {
             at: self.shared.clock.read().wall,
             ending: Ending::plain(Outcome::InterruptedUnknown, Retry::Never, EndedBy::Us),
@@ -298,6 +326,7 @@ impl Under<'_> {
     /// Another INVITE is due and the permit is over: the gate is asked again, in one transaction with the old attempt's
     /// end (claim-5). Anything but a new permit ends the call.
     async fn renew(&mut self, control: &mpsc::Sender<Control>) {
+        let call_id = self.leased.call.call_id;
         let again = claim(
             self.shared,
             self.leased,
@@ -307,16 +336,18 @@ impl Under<'_> {
         match self.shared.gate.claim(again).await {
             Ok(Claimed::Permitted { permit, attempt_id }) => {
                 self.attempt_id = attempt_id;
+                if self.has_rung() {
+                    // At an earlier target, late: an INVITE would be a second call.
+                    return self.shared.hang_up(call_id, HangUpCause::Elsewhere);
+                }
                 let _ = control.send(Control::Renew(permit)).await;
             }
             Ok(Claimed::Denied(decision)) => {
                 self.say_refused(&decision).await;
-                self.shared
-                    .hang_up(self.leased.call.call_id, HangUpCause::Denied);
+                self.shared.hang_up(call_id, HangUpCause::Denied);
             }
             Ok(Claimed::Expired | Claimed::Lost) | Err(_) => {
-                self.shared
-                    .hang_up(self.leased.call.call_id, HangUpCause::Client);
+                self.shared.hang_up(call_id, HangUpCause::Client);
             }
         }
     }
@@ -341,10 +372,22 @@ impl Under<'_> {
         let _ = tokio::time::timeout(LOOK_EVERY, why).await;
     }
 
-    async fn ended(&self, journal: &Journal<'_>, ending: Ending) {
+    async fn ended(&self, journal: &Journal<'_>, last: Ending) {
+        let heard = late::heard(&self.rang, &last);
+        let ending = match late::outweighs(&last, heard) {
+            Some(ending) => {
+                let detail = late::note(&last, heard);
+                journal.event(EventKind::Note, detail, None, None).await;
+                ending
+            }
+            None => last,
+        };
         tracing::info!(call.id = %self.leased.call.call_id, attempt.id = %self.attempt_id, outcome = %ending.outcome,
             sip.code = ending.code, q850.cause = ending.q850_cause, "the call is over");
         journal.end(self.attempt_id, &ending).await;
+        if self.unsettled && heard != Heard::Answered {
+            self.listen_on();
+        }
     }
 }
 

@@ -187,16 +187,27 @@ impl TrunkConfig {
         domain.unwrap_or_else(|| target.ip().to_string())
     }
 
+    /// What is wrong with the section on a node that listens for SIP there, naming the key.
+    #[must_use]
+    pub fn problems_at(&self, listen: SocketAddr) -> Vec<String> {
+        let ours = self.named_targets().filter(|(_, to)| *to == listen);
+        ours.map(|(key, to)| format!("{key}: `{to}` is our own, see `[sip] listen`"))
+            .collect()
+    }
+
+    fn named_targets(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let further = self.fallback_targets.iter();
+        std::iter::once(("target", self.target))
+            .chain(further.map(|target| ("fallback_targets", *target)))
+    }
+
     fn target_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let named = std::iter::once(("target", self.target));
-        let further = self.fallback_targets.iter();
-        let named = named.chain(further.map(|target| ("fallback_targets", *target)));
         let mut seen = BTreeSet::new();
-        for (key, target) in named {
-            if target.port() == 0 || target.ip().is_unspecified() {
+        for (key, target) in self.named_targets() {
+            if !Trunk::may_be_sent_to(target) {
                 problems.push(format!(
-                    "{key}: nothing can be sent to `{target}`, write an address and a port"
+                    "{key}: nothing can be sent to `{target}`, write the address of one host and a port"
                 ));
             } else if !seen.insert(target) {
                 problems.push(format!(
@@ -269,6 +280,13 @@ mod target_tests {
         for (config, key) in [
             (trunk("192.0.2.1:0", &[]), "target: "),
             (trunk("0.0.0.0:5060", &[]), "target: "),
+            (trunk("224.0.0.1:5060", &[]), "target: "),
+            (trunk("255.255.255.255:5060", &[]), "target: "),
+            (trunk("[ff02::1]:5060", &[]), "target: "),
+            (
+                trunk("192.0.2.1:5060", &["224.0.0.1:5060"]),
+                "fallback_targets: ",
+            ),
             (
                 trunk("192.0.2.1:5060", &["192.0.2.2:0"]),
                 "fallback_targets: ",

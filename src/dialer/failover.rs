@@ -15,7 +15,7 @@ use crate::domain::call::{EventDetail, EventKind, Outcome, Retry};
 use crate::domain::ids::CallId;
 use crate::domain::time::Micros;
 use crate::gate::Claimed;
-use crate::sip::{Control, EndedBy, Ending, HangUpCause, Rang, Trunk};
+use crate::sip::{Control, EndedBy, Ending, HangUpCause, Heard, Trunk};
 
 use super::attempt::{Leg, Under, claim};
 use super::journal::Journal;
@@ -149,8 +149,8 @@ impl Under<'_> {
         }
     }
 
-    fn has_rung(&self) -> bool {
-        self.rang.iter().any(Rang::yet)
+    pub(super) fn has_rung(&self) -> bool {
+        self.rang.iter().any(|rang| rang.yet() > Heard::Nothing)
     }
 
     fn hung_up(&self, cause: HangUpCause) -> Over {

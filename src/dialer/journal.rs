@@ -16,6 +16,9 @@ use super::Shared;
 /// Between two tries to write an entry.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
+/// What the history of a call says whose outcome said otherwise.
+const LATE_ANSWER: &str = "a target that had been given up answered after the outcome was recorded; that call was ended, for nobody was there";
+
 /// What happened to one call at one instant, about to be written down.
 pub(super) struct Journal<'a> {
     shared: &'a Shared,
@@ -66,18 +69,38 @@ impl<'a> Journal<'a> {
     }
 
     pub(super) async fn late_send(&self, attempt_id: AttemptId) {
+        let told = (EventKind::LateSend, EventDetail::default());
+        self.event_and_entry(attempt_id, told, "late_send").await;
+    }
+
+    /// Answered when the outcome stood already, which stays: somebody picked up and was hung up on.
+    pub(super) async fn late_answer(&self, attempt_id: AttemptId) {
+        let detail = EventDetail {
+            note: Some(LATE_ANSWER.to_owned()),
+            ..EventDetail::default()
+        };
+        let told = (EventKind::Note, detail);
+        self.event_and_entry(attempt_id, told, "late_answer").await;
+    }
+
+    async fn event_and_entry(
+        &self,
+        attempt_id: AttemptId,
+        (kind, detail): (EventKind, EventDetail),
+        audited_as: &str,
+    ) {
         let at = self.at;
-        let entry = entry(self.call, attempt_id, "late_send", &json!({}), at);
+        let entry = entry(self.call, attempt_id, audited_as, &json!({}), at);
         let event = NewEvent {
             call_id: self.call.call_id,
             at,
-            kind: EventKind::LateSend,
-            detail: EventDetail::default(),
+            kind,
+            detail,
             state: None,
             close_permit: None,
         };
         let store = self.shared.gate.store();
-        self.persist("a late send", || async {
+        self.persist("an event and its audit entry", || async {
             let mut tx = store.write(Urgency::Ordinary).await?;
             tx.record_event(&self.call.tenant, &event).await?;
             tx.insert_audit(&self.call.tenant, std::slice::from_ref(&entry))

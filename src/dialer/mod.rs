@@ -3,14 +3,15 @@
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
 //! meanwhile. Files in the order of a call's life: `lanes` (lease, channel), `pace`, `attempt` (claim, dial, events),
-//! `targets` and `failover` (the trunk's next target), `journal` (writing them down), `watch` (what the owner must cancel),
-//! `sweep` (what dead workers left).
+//! `targets` and `failover` (the trunk's next target), `late` (what a target says after its turn), `journal` (writing them
+//! down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
 
 mod attempt;
 mod config;
 mod failover;
 mod journal;
 mod lanes;
+mod late;
 mod pace;
 mod sweep;
 mod targets;

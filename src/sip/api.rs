@@ -1,10 +1,9 @@
 //! What the module takes and gives: an invitation, a dialog's two channels, its events and its ending.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::config::Trunk;
 use super::outcome::judge_hang_up;
@@ -30,23 +29,43 @@ pub struct Dialog {
     pub events: mpsc::Receiver<Happened>,
     /// Dropping it hangs up.
     pub control: mpsc::Sender<Control>,
-    /// Whether the far end was heard to ring.
+    /// What was heard of the far end, also after the ending.
     pub rang: Rang,
 }
 
+/// How far a call has come at the far end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Heard {
+    /// Neither rang nor answered.
+    #[default]
+    Nothing,
+    /// It rang.
+    Rang,
+    /// It was answered.
+    Answered,
+}
+
 /// Whether the far end has rung or answered, were it after the ending was told: nobody may be called by another way then.
-#[derive(Debug, Clone, Default)]
-pub struct Rang(Arc<AtomicBool>);
+#[derive(Debug, Clone)]
+pub struct Rang(watch::Receiver<Heard>);
 
 impl Rang {
-    /// Whether it has by now.
-    #[must_use]
-    pub fn yet(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Whoever hears it, and whoever wants to know.
+    pub(super) fn unheard() -> (watch::Sender<Heard>, Self) {
+        let (hears, knows) = watch::channel(Heard::Nothing);
+        (hears, Self(knows))
     }
 
-    pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Release);
+    /// What was heard by now.
+    #[must_use]
+    pub fn yet(&self) -> Heard {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is answered, or until nothing can be heard of it any more; tells which.
+    pub async fn answered(&mut self) -> bool {
+        let answered = |heard: &Heard| *heard == Heard::Answered;
+        self.0.wait_for(answered).await.is_ok()
     }
 }
 
@@ -75,6 +94,8 @@ pub enum HangUpCause {
     TakenForDead,
     /// An INVITE left later than the barrier allows.
     LateSend,
+    /// It rang or was answered by way of another target.
+    Elsewhere,
     /// The worker is shutting down.
     Drain,
 }

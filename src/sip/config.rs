@@ -1,7 +1,7 @@
 //! Settings of the endpoint and of one trunk.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -78,7 +78,7 @@ impl SipConfig {
 /// Letters, digits, dots and hyphens, or an IPv6 address.
 fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-    text.parse::<std::net::IpAddr>().is_ok() || (!text.is_empty() && text.bytes().all(plain))
+    text.parse::<IpAddr>().is_ok() || (!text.is_empty() && text.bytes().all(plain))
 }
 
 /// A text that neither prints nor stays in memory after use.
@@ -153,6 +153,14 @@ impl Trunk {
                 .to_vec(),
             cause_codes: BTreeMap::new(),
         }
+    }
+
+    /// Whether an address is somebody's own: one host's, and with a port.
+    #[must_use]
+    pub fn may_be_sent_to(address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        let everybodys = ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        address.port() != 0 && !ip.is_unspecified() && !everybodys
     }
 
     /// What is wrong with the trunk, each line naming its key.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use super::api::{Control, Dialog, EndedBy, Ending, Happened, Invite, Rang, SipEvent};
+use super::api::{Control, Dialog, EndedBy, Ending, Happened, Heard, Invite, Rang, SipEvent};
 use super::call::Limits;
 use super::config::SipConfig;
 use super::message::{Identity, Local};
@@ -59,7 +59,7 @@ pub(super) struct NewCall {
     /// The place of the ending, so that it is never left out.
     pub(super) last: mpsc::OwnedPermit<Happened>,
     pub(super) control: mpsc::Receiver<Control>,
-    pub(super) rang: Rang,
+    pub(super) rang: watch::Sender<Heard>,
 }
 
 impl Endpoint {
@@ -120,10 +120,11 @@ impl Endpoint {
     pub fn dial(&self, permit: Permit, invite: Invite) -> Dialog {
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (control, controls) = mpsc::channel(CONTROLS_MAX);
+        let (hears, rang) = Rang::unheard();
         let dialog = Dialog {
             events: inbox,
             control,
-            rang: Rang::default(),
+            rang,
         };
         // The channel is new and empty: there is a place.
         let Ok(last) = events.clone().try_reserve_owned() else {
@@ -153,7 +154,7 @@ impl Endpoint {
             events,
             last,
             control: controls,
-            rang: dialog.rang.clone(),
+            rang: hears,
         };
         if let Err(error) = self.calls.try_send(Box::new(call)) {
             self.shared.active.fetch_sub(1, Ordering::Relaxed);

@@ -128,8 +128,11 @@ impl Identity {
         draft.end(&[])
     }
 
-    /// The ACK of a final response that is no 2xx: part of the INVITE's transaction (RFC 3261 section 17.1.1.3).
-    pub(super) fn ack_failure(&self, cseq: u32, branch: &str, to: &str) -> Vec<u8> {
+    /// The ACK of a final response that is no 2xx: part of the INVITE's transaction (RFC 3261 section 17.1.1.3). It has the
+    /// response's To, unless something stands there that is not to be repeated; then what counts of it.
+    pub(super) fn ack_failure(&self, cseq: u32, branch: &str, to: &str, tag: &str) -> Vec<u8> {
+        let ours = to.contains(char::is_control).then(|| self.callee(tag));
+        let to = ours.as_deref().unwrap_or(to);
         let draft = self.request("ACK", &self.request_uri(), to, cseq, branch);
         draft.end(&[])
     }
@@ -178,15 +181,8 @@ impl Remote {
             None => &self.target,
         };
         let (host, port) = host_and_port(uri)?;
-        let ip: std::net::IpAddr = host.parse().ok()?;
-        let foreign = ip.is_multicast()
-            || ip.is_unspecified()
-            || matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
-        match port.unwrap_or(5060) {
-            0 => None,
-            _ if foreign => None,
-            port => Some(SocketAddr::new(ip, port)),
-        }
+        let next = SocketAddr::new(host.parse().ok()?, port.unwrap_or(5060));
+        Trunk::may_be_sent_to(next).then_some(next)
     }
 }
 

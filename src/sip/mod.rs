@@ -27,7 +27,9 @@ mod uas;
 mod values;
 mod wire;
 
-pub use api::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Invite, Rang, SipEvent};
+pub use api::{
+    Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Heard, Invite, Rang, SipEvent,
+};
 pub use config::{Secret, SipConfig, Trunk};
 pub use endpoint::Endpoint;
 pub use sdp::{OFFER_BYTES_MAX, OfferProblem, check_offer};

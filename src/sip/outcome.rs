@@ -107,6 +107,8 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> (Outcome, Retry) {
 /// What a call comes to that we end before an answer.
 pub(super) fn judge_hang_up(cause: HangUpCause) -> (Outcome, Retry) {
     let retry = match cause {
+        // Where it rang, nobody took it.
+        HangUpCause::Elsewhere => return (Outcome::NoAnswer, Retry::Later),
         // As every orphan: what may have been sent is not dialed again from here.
         HangUpCause::OptOut | HangUpCause::TakenForDead => Retry::Never,
         HangUpCause::Drain => Retry::Later,

@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use super::api::{Control, HangUpCause, Happened, Rang, SipEvent};
+use super::api::{Control, HangUpCause, Happened, Heard, SipEvent};
 use super::bells::Bells;
 use super::call::{Call, Input, Output, Write};
 use super::endpoint::{NewCall, Shared};
@@ -46,7 +46,7 @@ struct Slot {
     events: Option<mpsc::Sender<Happened>>,
     /// The place of the ending.
     last: Option<mpsc::OwnedPermit<Happened>>,
-    rang: Rang,
+    rang: watch::Sender<Heard>,
     /// What the owner asks for; gone once it or the call is.
     control: Option<mpsc::Receiver<Control>>,
     /// Rings when `control` has something.
@@ -252,8 +252,9 @@ impl Task {
         if let Some(slot) = self.slots.get_mut(&key) {
             let mut outputs = Vec::new();
             slot.call.step(input, now, &mut outputs);
-            if slot.call.has_rung() {
-                slot.rang.set();
+            let heard = slot.call.heard();
+            if heard > *slot.rang.borrow() {
+                slot.rang.send_replace(heard);
             }
             self.carry_out(key, outputs);
         }

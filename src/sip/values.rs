@@ -67,6 +67,17 @@ impl<'a> Params<'a> {
         let found = named.find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_ref())
     }
+
+    /// The value of a parameter that has to be a token, unquoted.
+    pub(super) fn token(&self, name: &str) -> Result<Option<&str>, Malformed> {
+        let mut named = self.0.iter();
+        match named.find(|(key, _)| key.eq_ignore_ascii_case(name)) {
+            None => Ok(None),
+            Some((_, Cow::Borrowed(value))) if is_token(value) => Ok(Some(value)),
+            // Owned is what had quotes.
+            Some(_) => Err(Malformed),
+        }
+    }
 }
 
 /// Takes the quotes and their escapes off a quoted string; other text stays as it is.
@@ -150,7 +161,7 @@ pub(super) fn is_uri(text: &str) -> bool {
         && scheme
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-    let fits = |byte| byte > b' ' && !matches!(byte, b'<' | b'>' | b'"');
+    let fits = |byte| byte > b' ' && !matches!(byte, b'<' | b'>' | b'"' | 0x7f);
     scheme_is_word && !rest.is_empty() && rest.bytes().all(fits)
 }
 

@@ -194,8 +194,8 @@ impl<'a> Raw<'a> {
             call_id: call_id.to_owned(),
             cseq,
             method: cseq_method.to_owned(),
-            from_tag: from.params.get("tag").map(str::to_owned),
-            to_tag: to.params.get("tag").map(str::to_owned),
+            from_tag: tag(&from, "the tag in From is no token")?,
+            to_tag: tag(&to, "the tag in To is no token")?,
         })
     }
 
@@ -248,6 +248,12 @@ impl<'a> Raw<'a> {
         };
         Refusal { why, answer }
     }
+}
+
+/// Our own requests repeat it: anything but a token (RFC 3261 section 25.1) would say something else there.
+fn tag(address: &Address<'_>, why: &'static str) -> Result<Option<String>, &'static str> {
+    let tag = address.params.token("tag").map_err(|_| why)?;
+    Ok(tag.map(str::to_owned))
 }
 
 struct Fields {

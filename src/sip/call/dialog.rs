@@ -154,12 +154,14 @@ impl Call {
         self.end(ending, now, out);
     }
 
-    /// Where the far end wants to be reached: Contact, and Record-Route backwards (RFC 3261 section 12.1.2).
+    /// Where the far end wants to be reached: Contact, and the URIs of Record-Route backwards (RFC 3261 section 12.1.2).
+    /// What is no URI there is left out: refusing the whole 2xx would leave an answered call without its ACK and BYE.
     fn remote_of(&self, message: &Message, tag: &str) -> Remote {
         let mut routes: Vec<String> = message
             .list("Record-Route")
             .into_iter()
-            .map(str::to_owned)
+            .filter_map(|value| Address::parse(value).ok())
+            .map(|address| ["<", address.uri, ">"].concat())
             .collect();
         routes.reverse();
         Remote {

@@ -14,7 +14,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::api::{Control, EndedBy, Ending, HangUpCause, SipEvent};
+use super::api::{Control, EndedBy, Ending, HangUpCause, Heard, SipEvent};
 use super::auth::Auth;
 use super::head::Header;
 use super::locked::LockedInvite;
@@ -279,9 +279,13 @@ impl Call {
         self.invite.progress == Progress::Proceeding
     }
 
-    /// Whether the far end has rung or answered, at any time.
-    pub(super) fn has_rung(&self) -> bool {
-        self.rang || !self.legs.is_empty()
+    /// How far it has come at the far end, at any time.
+    pub(super) fn heard(&self) -> Heard {
+        match (self.legs.is_empty(), self.rang) {
+            (false, _) => Heard::Answered,
+            (true, true) => Heard::Rang,
+            (true, false) => Heard::Nothing,
+        }
     }
 
     /// Whether nothing more can come of it and it may be forgotten.
@@ -436,6 +440,7 @@ impl Call {
 fn reason_of(own: Own) -> &'static str {
     match own {
         Own::HangUp(HangUpCause::Drain) => "SIP;cause=503;text=\"Service shutting down\"",
+        Own::HangUp(HangUpCause::Elsewhere) => "SIP;cause=200;text=\"Call completed elsewhere\"",
         Own::HangUp(_) => "Q.850;cause=16;text=\"Normal call clearing\"",
         Own::RingTimer => "Q.850;cause=19;text=\"No answer from user\"",
     }

@@ -211,9 +211,9 @@ impl Call {
         self.invite.repeat = None;
         self.deadlines.response = None;
         let to = message.first("To").unwrap_or_default();
-        let ack = self
-            .id
-            .ack_failure(self.invite.cseq, &self.invite.branch, to);
+        let tag = message.to_tag.as_deref().unwrap_or_default();
+        let (cseq, branch) = (self.invite.cseq, &self.invite.branch);
+        let ack = self.id.ack_failure(cseq, branch, to, tag);
         out.push(Output::Send(ack.clone(), self.id.trunk.target));
         if self.settled.len() < SETTLED_MAX {
             self.settled.push(Settled {

@@ -1186,3 +1186,16 @@ fn a_strict_router_becomes_the_request_uri() {
     assert_eq!(uri, "sip:127.0.0.9:5099");
     assert_eq!(ack.first("Route"), Some("<sip:callee@192.0.2.5>"));
 }
+
+#[test]
+fn what_is_no_uri_in_a_route_is_not_repeated() {
+    let mut line = Line::new();
+    let headers = "Contact: <sip:callee@192.0.2.5>\r\nRecord-Route: <sip:p1.example;lr>;x=\"\u{1}\", <sip:p\0.example;lr>\r\n\
+                   Record-Route: <sip:p\t3.example;lr>, <sip:p4.example;lr\u{7f}>, \"P\t5\" <sip:p5.example;lr>\r\n";
+    line.answer("INVITE", 200, "a", headers, ANSWER);
+    let ack = line.last();
+    assert_eq!(
+        ack.lines("Route").collect::<Vec<_>>(),
+        ["<sip:p5.example;lr>", "<sip:p1.example;lr>"]
+    );
+}

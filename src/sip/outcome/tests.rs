@@ -165,6 +165,8 @@ fn our_own_action_comes_first() {
     ] {
         assert_eq!(own(Own::HangUp(cause)), (Outcome::Canceled, retry));
     }
+    let elsewhere = own(Own::HangUp(HangUpCause::Elsewhere));
+    assert_eq!(elsewhere, (Outcome::NoAnswer, Retry::Later));
     assert_eq!(
         check_with(
             &trunk(),

@@ -139,6 +139,35 @@ fn line_ends_cannot_be_smuggled_into_a_header() {
     assert!(parse(smuggled).is_err());
 }
 
+/// We repeat them in requests of our own.
+#[test]
+fn a_tag_that_is_no_token_is_refused() {
+    let with = |from: &str, to: &str| {
+        let head = format!(
+            "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>{from}\r\n\
+             To: <sip:a@b>{to}\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n"
+        );
+        parse(head.as_bytes())
+    };
+    let message = with(";tag=a-~1", "").unwrap();
+    assert_eq!(message.from_tag.as_deref(), Some("a-~1"));
+    assert_eq!(message.to_tag, None);
+    for bad in [
+        ";tag=\"q\\\"é;, x\"",
+        ";tag=\"quoted\"",
+        ";tag=a b",
+        ";tag=é",
+        ";tag=a\0",
+        ";tag=",
+        ";tag",
+    ] {
+        for refused in [with(bad, ""), with(";tag=1", bad)] {
+            let answer = refused.unwrap_err().answer.unwrap();
+            assert_eq!(answer.0, 400, "{bad}");
+        }
+    }
+}
+
 #[test]
 fn keep_alive_and_noise_are_refused_without_an_answer() {
     for noise in [

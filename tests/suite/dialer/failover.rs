@@ -10,6 +10,7 @@ use dialgate::clock::Clock;
 use dialgate::dialer::{Dialer, DialerConfig, Lane, TrunkConfig};
 use dialgate::domain::call::{Call, CallEvent, CallState, EventKind, Outcome, Retry};
 use dialgate::domain::decision::{Stage, Verdict};
+use dialgate::domain::disposition::AttemptResult;
 use dialgate::domain::ids::TenantId;
 use dialgate::policy::facts::Case;
 use dialgate::sip::{Behaviour, Endpoint, SimulatedCarrier, SipConfig};
@@ -93,6 +94,27 @@ impl Run {
         self.now().await
     }
 
+    async fn ends_as(&self, outcome: Outcome, retry: Retry) {
+        assert_eq!(self.over_at_last().await.outcome, Some(outcome));
+        let ended = async || self.kinds().await.contains(&EventKind::Ended);
+        self.until("the last event", ended).await;
+        let mut events = self.events().await;
+        events.retain(|event| event.kind == EventKind::Ended);
+        assert_eq!(events[0].detail.retry, Some(retry), "{events:?}");
+    }
+
+    /// Its history tells so.
+    async fn tells(&self, what: &str) {
+        let told = async || {
+            let of = |event: &CallEvent| event.detail.note.clone().unwrap_or_default();
+            self.notes()
+                .await
+                .iter()
+                .any(|note| of(note).contains(what))
+        };
+        self.until(what, told).await;
+    }
+
     /// The first target has failed, and the next INVITE waits for its token.
     async fn between(&self) {
         let told = async || !self.notes().await.is_empty();
@@ -118,12 +140,17 @@ impl Run {
 
     /// How many attempts the law counts.
     async fn counted(&self) -> usize {
+        self.counted_as().await.len()
+    }
+
+    async fn counted_as(&self) -> Vec<AttemptResult> {
         let mut question = self.bench.request(ANNA);
         (question.request_id, question.expire_time) = (None, None);
         let seen = self.bench.gate.check(question).await.unwrap();
         let stored = self.bench.decision(seen.decision_id).await;
         let case: Case = serde_json::from_str(&stored.case_json.unwrap()).unwrap();
-        case.facts.attempts.len()
+        let results = case.facts.attempts.iter().map(|attempt| attempt.outcome);
+        results.collect()
     }
 
     async fn stop(self) {
@@ -159,6 +186,7 @@ struct Scripted {
     addr: SocketAddr,
     invites: Arc<AtomicUsize>,
     cancels: Arc<AtomicUsize>,
+    byes: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -177,7 +205,9 @@ impl Scripted {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let (addr, invites) = (socket.local_addr().unwrap(), Arc::<AtomicUsize>::default());
         let cancels = Arc::<AtomicUsize>::default();
+        let byes = Arc::<AtomicUsize>::default();
         let (heard, asked) = (Arc::clone(&invites), Arc::clone(&cancels));
+        let left = Arc::clone(&byes);
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; 65_536];
             loop {
@@ -190,13 +220,17 @@ impl Scripted {
                         asked.fetch_add(1, Ordering::SeqCst);
                         continue;
                     }
+                    "BYE" => {
+                        left.fetch_add(1, Ordering::SeqCst);
+                        continue;
+                    }
                     _ => continue,
                 };
                 tokio::time::sleep(silence).await;
                 for response in responses {
                     let said = format!(
                         "SIP/2.0 {response}\r\nVia: {}\r\nFrom: {}\r\nTo: {};tag=callee\r\nCall-ID: {}\r\nCSeq: {}\r\n\
-                         Content-Length: 0\r\n\r\n",
+                         Contact: <sip:{addr}>\r\nContent-Length: 0\r\n\r\n",
                         message.get("via"),
                         message.get("from"),
                         message.get("to"),
@@ -212,6 +246,7 @@ impl Scripted {
             addr,
             invites,
             cancels,
+            byes,
             task,
         }
     }
@@ -310,11 +345,64 @@ async fn a_phone_that_rings_late_is_not_called_by_way_of_another_target_either()
     let first = Scripted::after(Duration::from_millis(700), &["180 Ringing"]).await;
     let second = carrier(answers()).await;
     let run = Run::begin(&[first.addr, second.addr()], SLOW).await;
-    assert_eq!(run.over_at_last().await.outcome, Some(Outcome::Unreachable));
-    assert_eq!(run.notes().await.len(), 1, "it was about to be tried");
+    run.ends_as(Outcome::NoAnswer, Retry::Later).await;
+    let notes = run.notes().await;
+    assert_eq!(notes.len(), 2, "it was about to be tried: {notes:?}");
     let cancelled = async || first.cancels.load(Ordering::SeqCst) > 0;
     run.until("the CANCEL", cancelled).await;
     assert_eq!(invites(&second), 0);
+    run.stop().await;
+}
+
+const OK: &[&str] = &["200 OK"];
+
+/// It is given up for silence, and rings or is picked up while the next target has the INVITE.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_rings_late_is_not_to_be_called_again_at_once() {
+    let first = Scripted::after(Duration::from_millis(800), &["180 Ringing"]).await;
+    let second = carrier(Behaviour::Silent).await;
+    let run = Run::begin(&[first.addr, second.addr()], QUICK).await;
+    run.ends_as(Outcome::NoAnswer, Retry::Later).await;
+    run.tells("rang after all").await;
+    run.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_is_picked_up_late_counts_as_answered_whatever_the_next_target_does() {
+    let (first, second) = (
+        Scripted::after(Duration::from_millis(800), OK).await,
+        carrier(Behaviour::Silent).await,
+    );
+    let run = Run::begin(&[first.addr, second.addr()], QUICK).await;
+    run.ends_as(Outcome::AnsweredAfterCancel, Retry::None).await;
+    run.tells("answered after all").await;
+    assert_eq!(run.counted_as().await, [AttemptResult::Answered]);
+    let ended = async || first.byes.load(Ordering::SeqCst) > 0;
+    run.until("the BYE", ended).await;
+    run.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rings_at_the_next_target_is_cancelled_when_the_phone_is_picked_up_late() {
+    let (first, second) = (
+        Scripted::after(Duration::from_millis(1_500), OK).await,
+        carrier(Behaviour::RingForever).await,
+    );
+    let run = Run::begin(&[first.addr, second.addr()], QUICK).await;
+    run.ends_as(Outcome::AnsweredAfterCancel, Retry::None).await;
+    let heard = second.received(ANNA);
+    assert_eq!((heard.invites, heard.cancels), (1, 1));
+    assert_eq!(run.counted_as().await, [AttemptResult::Answered]);
+    run.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_is_picked_up_when_all_is_over_is_told_of() {
+    let first = Scripted::after(Duration::from_millis(1_500), OK).await;
+    let run = Run::begin(&[first.addr], QUICK).await;
+    run.ends_as(Outcome::Unreachable, Retry::Soon).await;
+    run.tells("answered after the outcome").await;
+    assert_eq!(run.now().await.outcome, Some(Outcome::Unreachable));
     run.stop().await;
 }
 
