@@ -155,6 +155,7 @@ impl Sections {
         self.at("[sip]", sip.iter().flat_map(SipConfig::problems).collect());
         if let (Some(gate), Some(pack)) = (&gate, &pack) {
             self.at("[gate]", gate.problems(pack));
+            self.at("[gate]", gate.undialed(&campaigns));
         }
         if let Some(gate) = &mut gate {
             gate.trunk_queue_max = lanes

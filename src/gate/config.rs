@@ -33,6 +33,9 @@ impl Default for GateConfig {
     }
 }
 
+/// The place that every place lies in.
+const EVERYWHERE: &str = "ZZ";
+
 impl GateConfig {
     /// Everything that is wrong with the section under this law, each problem with its key.
     #[must_use]
@@ -45,6 +48,26 @@ impl GateConfig {
                 format!(
                     "emergency_regions: `{named}` is no place that laws or tables know; write an ISO country, an ISO \
                      region such as `US-LA`, a group of the pack, or `ZZ` for every place"
+                )
+            })
+            .collect()
+    }
+
+    /// Countries under a stop that no campaign dials: `LA` is Laos, and whoever means Louisiana stops nobody there.
+    #[must_use]
+    pub fn undialed(&self, campaigns: &[Campaign]) -> Vec<String> {
+        let is_dialed = |country: &str| {
+            let all = campaigns.iter().flat_map(|each| &each.destinations);
+            all.into_iter().any(|destination| destination == country)
+        };
+        let countries = self.emergency_regions.iter();
+        let countries = countries.filter(|named| named.len() == 2 && *named != EVERYWHERE);
+        countries
+            .filter(|country| !is_dialed(country))
+            .map(|country| {
+                format!(
+                    "emergency_regions: `{country}` is a country that no campaign dials; leave it out, or write a state or region \
+                     like `US-LA`"
                 )
             })
             .collect()
