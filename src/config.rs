@@ -154,8 +154,7 @@ impl Sections {
         );
         self.at("[sip]", sip.iter().flat_map(SipConfig::problems).collect());
         if let (Some(gate), Some(pack)) = (&gate, &pack) {
-            self.at("[gate]", gate.problems(pack));
-            self.at("[gate]", gate.undialed(&campaigns));
+            self.at("[gate]", gate.problems(pack, &campaigns));
         }
         if let Some(gate) = &mut gate {
             gate.trunk_queue_max = lanes

@@ -37,9 +37,9 @@ impl Default for GateConfig {
 const EVERYWHERE: &str = "ZZ";
 
 impl GateConfig {
-    /// Everything that is wrong with the section under this law, each problem with its key.
+    /// Everything that is wrong with the section under this law and for these campaigns, each problem with its key.
     #[must_use]
-    pub fn problems(&self, pack: &Pack) -> Vec<String> {
+    pub fn problems(&self, pack: &Pack, campaigns: &[Campaign]) -> Vec<String> {
         // A place that nobody knows would stop nobody, or everybody.
         let regions = self.emergency_regions.iter();
         let unknown = regions.filter(|named| !pack.knows_jurisdiction(named));
@@ -50,12 +50,12 @@ impl GateConfig {
                      region such as `US-LA`, a group of the pack, or `ZZ` for every place"
                 )
             })
+            .chain(self.undialed(campaigns))
             .collect()
     }
 
     /// Countries under a stop that no campaign dials: `LA` is Laos, and whoever means Louisiana stops nobody there.
-    #[must_use]
-    pub fn undialed(&self, campaigns: &[Campaign]) -> Vec<String> {
+    fn undialed(&self, campaigns: &[Campaign]) -> Vec<String> {
         let is_dialed = |country: &str| {
             let all = campaigns.iter().flat_map(|each| &each.destinations);
             all.into_iter().any(|destination| destination == country)
