@@ -373,6 +373,8 @@ impl Under<'_> {
     }
 
     async fn ended(&self, journal: &Journal<'_>, last: Ending) {
+        // In this order, so that an answer in between is either in the outcome or listened for.
+        let silent = late::unanswered(&self.rang);
         let heard = late::heard(&self.rang, &last);
         let ending = match late::outweighs(&last, heard) {
             Some(ending) => {
@@ -386,7 +388,7 @@ impl Under<'_> {
             sip.code = ending.code, q850.cause = ending.q850_cause, "the call is over");
         journal.end(self.attempt_id, &ending).await;
         if self.unsettled && heard != Heard::Answered {
-            self.listen_on();
+            self.listen_on(silent);
         }
     }
 }

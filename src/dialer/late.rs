@@ -41,6 +41,12 @@ async fn any_answered(legs: Vec<Rang>) -> bool {
     .await
 }
 
+/// Those of which an answer would be news.
+pub(super) fn unanswered(legs: &[Rang]) -> Vec<Rang> {
+    let silent = legs.iter().filter(|leg| leg.yet() != Heard::Answered);
+    silent.cloned().collect()
+}
+
 /// How far the call has come beyond what its ending knows of.
 pub(super) fn heard(legs: &[Rang], ending: &Ending) -> Heard {
     let Some((last, earlier)) = legs.split_last() else {
@@ -101,11 +107,9 @@ pub(super) fn note(last: &Ending, heard: Heard) -> EventDetail {
 impl Under<'_> {
     /// A phone that is picked up when all is written down has its line in the history too. Nothing waits for that, and it is
     /// over when `sip` forgets the call or the worker stops.
-    pub(super) fn listen_on(&self) {
+    pub(super) fn listen_on(&self, legs: Vec<Rang>) {
         let (shared, call) = (Arc::clone(self.shared), self.leased.call.clone());
-        let (mut legs, attempt_id) = (self.rang.clone(), self.attempt_id);
-        // The one that took the call is no news.
-        legs.retain(|leg| leg.yet() != Heard::Answered);
+        let attempt_id = self.attempt_id;
         let mut phase = self.phase.clone();
         tokio::spawn(async move {
             let told = async {

@@ -30,10 +30,10 @@ impl Scene<'_> {
 
 /// Whether stops are reported after this row: they are of the kind `prohibited_day`.
 pub(super) fn comes_after(rule: &Rule) -> bool {
-    let earlier = Kind::NAMES
+    let own = Kind::NAMES
         .iter()
-        .take_while(|name| **name != "frequency_cap");
-    rule.decides() && rule.kind.order() < earlier.count()
+        .position(|name| *name == "prohibited_day");
+    rule.decides() && Some(rule.kind.order()) <= own
 }
 
 fn denial(region: &str) -> RuleResult {
