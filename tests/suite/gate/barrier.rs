@@ -33,21 +33,12 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
     const A_WHILE: Duration = Duration::from_millis(300);
 
-    fn suppressing(bench: &Bench, number: &str) -> tokio::task::JoinHandle<()> {
-        let (gate, ask, new) = (
-            bench.gate.clone(),
-            bench.ask("admin"),
-            bench.opt_out(number),
-        );
-        tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) })
-    }
-
     async fn is_waiting(task: &mut tokio::task::JoinHandle<()>) -> bool {
         tokio::time::timeout(A_WHILE, task).await.is_err()
     }
 
     pub async fn p03_with_nothing_open_an_opt_out_is_answered_at_once(bench: Bench) {
-        tokio::time::timeout(SOON, suppressing(&bench, ANNA))
+        tokio::time::timeout(SOON, bench.suppressing(ANNA))
             .await
             .unwrap()
             .unwrap();
@@ -57,7 +48,7 @@ mod tests {
     pub async fn p03_an_opt_out_waits_until_the_owner_closes_its_claim(bench: Bench) {
         bench.callable(ANNA).await;
         let (_, _permit, attempt_id) = bench.claimed(ANNA).await;
-        let mut opt_out = suppressing(&bench, ANNA);
+        let mut opt_out = bench.suppressing(ANNA);
         assert!(is_waiting(&mut opt_out).await);
         let asked = bench
             .store
@@ -74,7 +65,7 @@ mod tests {
     pub async fn p03_an_opt_out_waits_the_full_time_for_an_owner_that_is_silent(bench: Bench) {
         bench.callable(ANNA).await;
         let (_, permit, _) = bench.claimed(ANNA).await;
-        let mut opt_out = suppressing(&bench, ANNA);
+        let mut opt_out = bench.suppressing(ANNA);
         assert!(is_waiting(&mut opt_out).await);
         bench.clock.advance(BARRIER_WAIT - Duration::from_millis(1));
         assert!(is_waiting(&mut opt_out).await);
@@ -272,7 +263,7 @@ mod tests {
             };
             let claim = bench.claim(&leased, None);
             let claiming = tokio::spawn(async move { gate.claim(claim).await.unwrap() });
-            let opt_out = suppressing(&bench, &number);
+            let opt_out = bench.suppressing(&number);
             let claimed = claiming.await.unwrap();
             match claimed {
                 Claimed::Permitted { permit, attempt_id } => {

@@ -7,6 +7,7 @@ use dialgate::clock::{Clock, ManualClock};
 use dialgate::domain::access::{Principal, Role};
 use dialgate::domain::call::{Call, CallKind, CallRequest, Purpose, SellerType};
 use dialgate::domain::campaign::{CallerId, Campaign};
+use dialgate::domain::consent::{ConsentAction, ConsentForm};
 use dialgate::domain::ids::{
     ApiKeyId, AttemptId, CallId, DecisionId, Incarnation, RequestId, TenantId,
 };
@@ -17,11 +18,12 @@ use dialgate::domain::phone::Phone;
 use dialgate::domain::suppression::{SuppressionReason, SuppressionSource};
 use dialgate::domain::time::{Micros, Reading};
 use dialgate::gate::{
-    Ask, Campaigns, ClaimRequest, Claimed, ContactDraft, Gate, GateConfig, GateError,
+    Ask, Campaigns, ClaimRequest, Claimed, ContactDraft, Gate, GateConfig, GateError, NewConsent,
     NewSuppression, Placed, ReadClocks,
 };
 use dialgate::policy::{Pack, Permit};
 use dialgate::store::{Leased, Urgency};
+use tokio::task::JoinHandle;
 
 use crate::support::builders::TestStore;
 
@@ -392,6 +394,33 @@ impl Bench {
     pub fn key(&self, number: &str) -> [u8; 32] {
         let hasher = self.store.store.hasher();
         hasher.key(&TenantId::default(), phone(number)).0
+    }
+
+    /// A signed word of the person, now.
+    pub fn consent(&self, number: &str, action: ConsentAction) -> NewConsent {
+        NewConsent {
+            number: phone(number),
+            party_id: None,
+            seller: "seller".to_owned(),
+            action,
+            at: None,
+            channels: Vec::new(),
+            form: Some(ConsentForm::Written),
+            explicit: None,
+            documented: None,
+            out_of_hours: None,
+            period: None,
+            initiated_by: None,
+            source: None,
+            evidence_ref: None,
+            wording_ref: None,
+        }
+    }
+
+    /// An opt-out under way.
+    pub fn suppressing(&self, number: &str) -> JoinHandle<()> {
+        let (gate, ask, new) = (self.gate.clone(), self.ask("admin"), self.opt_out(number));
+        tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) })
     }
 
     pub async fn close(&self, attempt_id: AttemptId) {

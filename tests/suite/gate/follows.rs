@@ -15,13 +15,13 @@ on_both! {
 mod tests {
     use std::time::Duration;
 
-    use dialgate::domain::consent::{ConsentAction, ConsentForm};
+    use dialgate::domain::consent::ConsentAction;
     use dialgate::domain::decision::Verdict;
     use dialgate::domain::disposition::DispositionCode;
     use dialgate::domain::party::Party;
     use dialgate::domain::phone::Phone;
     use dialgate::domain::suppression::SuppressionReason;
-    use dialgate::gate::{BARRIER_WAIT, Claimed, NewConsent, NewDisposition, NewLift};
+    use dialgate::gate::{BARRIER_WAIT, Claimed, NewDisposition, NewLift};
     use dialgate::store::{CancelCause, Engine, PartyDraft};
 
     use crate::gate::bench::{Bench, phone};
@@ -42,15 +42,6 @@ mod tests {
         let mut new = bench.opt_out(number);
         new.reason = reason;
         bench.gate.suppress(&bench.ask("admin"), new).await.unwrap();
-    }
-
-    fn suppressing(bench: &Bench, number: &str) -> tokio::task::JoinHandle<()> {
-        let (gate, ask, new) = (
-            bench.gate.clone(),
-            bench.ask("admin"),
-            bench.opt_out(number),
-        );
-        tokio::spawn(async move { drop(gate.suppress(&ask, new).await.unwrap()) })
     }
 
     async fn is_waiting(task: &mut tokio::task::JoinHandle<()>) -> bool {
@@ -202,7 +193,7 @@ mod tests {
         bench.callable(HOME).await;
         let (_, _other, _) = bench.claimed(HOME).await;
         let (leased, _permit, attempt_id) = bench.claimed(CELL).await;
-        let mut opt_out = suppressing(&bench, DESK);
+        let mut opt_out = bench.suppressing(DESK);
         assert!(is_waiting(&mut opt_out).await, "the cell may yet be dialed");
         let mut tx = bench.store.read().await;
         assert_eq!(
@@ -214,7 +205,7 @@ mod tests {
         bench.close(attempt_id).await;
         tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
         // Nothing of theirs is open any more, so nothing is waited for.
-        tokio::time::timeout(SOON, suppressing(&bench, DESK))
+        tokio::time::timeout(SOON, bench.suppressing(DESK))
             .await
             .unwrap()
             .unwrap();
@@ -243,7 +234,7 @@ mod tests {
             .upsert_party(&tenant(), &both, bench.now())
             .await
             .unwrap();
-        let mut opt_out = suppressing(&bench, DESK);
+        let mut opt_out = bench.suppressing(DESK);
         tokio::time::sleep(Duration::from_millis(100)).await;
         given.commit().await.unwrap();
         assert!(is_waiting(&mut opt_out).await);
@@ -254,23 +245,7 @@ mod tests {
     pub async fn a_claim_that_saw_the_opt_out_of_another_number_goes_on(bench: Bench) {
         bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
         opt_out(&bench, DESK, SuppressionReason::PartyRequest).await;
-        let consent = NewConsent {
-            number: phone(CELL),
-            party_id: None,
-            seller: "seller".to_owned(),
-            action: ConsentAction::Given,
-            at: None,
-            channels: Vec::new(),
-            form: Some(ConsentForm::Written),
-            explicit: None,
-            documented: None,
-            out_of_hours: None,
-            period: None,
-            initiated_by: None,
-            source: None,
-            evidence_ref: None,
-            wording_ref: None,
-        };
+        let consent = bench.consent(CELL, ConsentAction::Given);
         bench
             .gate
             .record_consent(&bench.ask("admin"), consent)

@@ -45,26 +45,6 @@ mod tests {
         }
     }
 
-    fn consent(number: &str, action: ConsentAction) -> NewConsent {
-        NewConsent {
-            number: phone(number),
-            party_id: None,
-            seller: "seller".to_owned(),
-            action,
-            at: None,
-            channels: Vec::new(),
-            form: Some(ConsentForm::Written),
-            explicit: None,
-            documented: None,
-            out_of_hours: None,
-            period: None,
-            initiated_by: None,
-            source: None,
-            evidence_ref: None,
-            wording_ref: None,
-        }
-    }
-
     pub async fn a_lift_takes_two_people(bench: Bench) {
         bench.callable(ANNA).await;
         let made = bench
@@ -200,7 +180,7 @@ mod tests {
         opt_out().await;
         let signed = NewConsent {
             form: Some(ConsentForm::Written),
-            ..consent(ANNA, ConsentAction::Given)
+            ..bench.consent(ANNA, ConsentAction::Given)
         };
         bench
             .gate
@@ -219,7 +199,10 @@ mod tests {
     ) {
         const FIVE_MINUTES: i64 = 300_000_000;
         bench.callable(ANNA).await;
-        let (ask, given) = (bench.ask("admin"), consent(ANNA, ConsentAction::Given));
+        let (ask, given) = (
+            bench.ask("admin"),
+            bench.consent(ANNA, ConsentAction::Given),
+        );
         bench.gate.record_consent(&ask, given).await.unwrap();
         bench.clock.step_wall(-FIVE_MINUTES);
         let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
@@ -234,8 +217,12 @@ mod tests {
     ) {
         bench.callable(ANNA).await;
         let record = |action| {
-            let (gate, ask) = (bench.gate.clone(), bench.ask("admin"));
-            async move { gate.record_consent(&ask, consent(ANNA, action)).await }
+            let (gate, ask, told) = (
+                bench.gate.clone(),
+                bench.ask("admin"),
+                bench.consent(ANNA, action),
+            );
+            async move { gate.record_consent(&ask, told).await }
         };
         let given = record(ConsentAction::Given).await.unwrap();
         bench.clock.step_wall(-300_000_000);
@@ -246,13 +233,16 @@ mod tests {
     pub async fn consent_is_recorded_and_withdrawn(bench: Bench) {
         let given = bench
             .gate
-            .record_consent(&bench.ask("ines"), consent(ANNA, ConsentAction::Given))
+            .record_consent(
+                &bench.ask("ines"),
+                bench.consent(ANNA, ConsentAction::Given),
+            )
             .await
             .unwrap();
         let ask = bench.ask("ines");
         let gone = bench
             .gate
-            .record_consent(&ask, consent(ANNA, ConsentAction::Withdrawn))
+            .record_consent(&ask, bench.consent(ANNA, ConsentAction::Withdrawn))
             .await
             .unwrap();
         assert_eq!(
@@ -261,11 +251,11 @@ mod tests {
         );
         let again = bench
             .gate
-            .record_consent(&ask, consent(ANNA, ConsentAction::Withdrawn))
+            .record_consent(&ask, bench.consent(ANNA, ConsentAction::Withdrawn))
             .await
             .unwrap();
         assert_eq!(again, gone);
-        let mut late = consent(ANNA, ConsentAction::Given);
+        let mut late = bench.consent(ANNA, ConsentAction::Given);
         late.at = Some(bench.now().plus(std::time::Duration::from_secs(1)));
         let refused = bench
             .gate
@@ -567,7 +557,7 @@ mod tests {
         bench.callable(ANNA).await;
         bench
             .gate
-            .record_consent(&bench.ask("a"), consent(ANNA, ConsentAction::Given))
+            .record_consent(&bench.ask("a"), bench.consent(ANNA, ConsentAction::Given))
             .await
             .unwrap();
         let (leased, _permit, attempt_id) = bench.claimed(ANNA).await;

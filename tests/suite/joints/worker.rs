@@ -6,16 +6,16 @@ use std::time::Duration;
 use dialgate::clock::Clock;
 use dialgate::dialer::{Dialer, DialerConfig, Lane, TrunkConfig};
 use dialgate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome};
-use dialgate::domain::consent::{ConsentAction, ConsentForm};
+use dialgate::domain::consent::ConsentAction;
 use dialgate::domain::ids::TenantId;
-use dialgate::gate::{Ask, Gate, NewConsent};
+use dialgate::gate::{Ask, Gate};
 use dialgate::sip::{Behaviour, Endpoint, SimulatedCarrier, SipConfig};
 use dialgate::store::{AttemptEnd, Engine};
 use tokio::task::JoinHandle;
 
 use super::sink::now;
 use crate::dialer::tick;
-use crate::gate::bench::{Bench, phone};
+use crate::gate::bench::Bench;
 use crate::gate::on_both;
 
 on_both! {
@@ -149,23 +149,7 @@ mod tests {
         let mut new = bench.opt_out(ANNA);
         new.received_at = Some(bench.now());
         elsewhere.suppress(&ask, new).await.unwrap();
-        let signed = NewConsent {
-            number: phone(ANNA),
-            party_id: None,
-            seller: "seller".to_owned(),
-            action: ConsentAction::Given,
-            at: None,
-            channels: Vec::new(),
-            form: Some(ConsentForm::Written),
-            explicit: None,
-            documented: None,
-            out_of_hours: None,
-            period: None,
-            initiated_by: None,
-            source: None,
-            evidence_ref: None,
-            wording_ref: None,
-        };
+        let signed = bench.consent(ANNA, ConsentAction::Given);
         bench
             .gate
             .record_consent(&bench.ask("admin"), signed)
