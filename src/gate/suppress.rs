@@ -281,12 +281,14 @@ impl Gate {
         raised: &Raised,
     ) -> bool {
         let looked = async {
-            let mut tx = self.store().read().await?;
+            // Not as a reader: those may all be taken, and an opt-out needs no connection that ordinary work holds.
+            let mut tx = self.store().write(Urgency::OptOut).await?;
             followed(&mut tx, tenant, suppression).await
         };
-        looked.await.is_ok_and(|now| {
-            now.is_some_and(|now| now.iter().all(|id| raised.followed.contains(id)))
-        })
+        // A store that does not answer must not make the answer later than the full wait.
+        let looked = tokio::time::timeout(BARRIER_WAIT, looked).await;
+        let now = looked.ok().and_then(Result::ok).flatten();
+        now.is_some_and(|now| now.iter().all(|id| raised.followed.contains(id)))
     }
 
     /// A lost notice costs some ringing, never safety: owners look by themselves every 250 ms.
@@ -317,17 +319,18 @@ impl Gate {
             };
             if raised.locked {
                 tokio::time::sleep(left.min(LOOK_AGAIN)).await;
-                open = self.still_open(open).await;
+                open = self.still_open(open, left).await;
             } else {
                 tokio::time::sleep(left).await;
             }
         }
     }
 
-    /// Those still open; if that cannot be read, all of them are.
-    async fn still_open(&self, open: Vec<AttemptId>) -> Vec<AttemptId> {
+    /// Those still open; if that cannot be read in time, all of them are.
+    async fn still_open(&self, open: Vec<AttemptId>, left: Duration) -> Vec<AttemptId> {
         let looked = async { self.store().read().await?.still_open(&open).await };
-        looked.await.unwrap_or(open)
+        let looked = tokio::time::timeout(left, looked).await;
+        looked.ok().and_then(Result::ok).unwrap_or(open)
     }
 }
 

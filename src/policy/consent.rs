@@ -46,7 +46,7 @@ impl<'a> Standing<'a> {
                 _ => false,
             })
         };
-        // README 1.9: the state is the latest event that no row rejects. When its own period is over no older one comes back.
+        // The state is the latest event that no row rejects. When its own period is over no older one comes back.
         let latest = standing().filter(|event| !rejected(event));
         let latest = latest.max_by_key(|event| (event.at, std::cmp::Reverse(worth(event))));
         Self {

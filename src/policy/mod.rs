@@ -174,7 +174,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// README 4: fail > void > pass > lifted > info.
+/// The worst in any zone is reported: fail > void > pass > lifted > info.
 fn severity(finding: &Finding) -> u8 {
     match finding.outcome {
         RuleOutcome::Fail => 4,

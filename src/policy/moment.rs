@@ -43,7 +43,7 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Gathers the law in play (README 1.5).
+    /// Gathers the law in play: of the places where the person is or may be, of the controller, and the product's own.
     pub fn open(pack: &'a Pack, case: &'a Case, number: &Dialable) -> Self {
         let place = locate(pack.tables(), number, case.facts.location.as_ref());
         let called = called_countries(number, case.facts.location.as_ref(), &place);

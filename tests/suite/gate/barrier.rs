@@ -4,8 +4,10 @@ use super::on_both;
 
 on_both! {
     p03_with_nothing_open_an_opt_out_is_answered_at_once,
+    p03_an_opt_out_is_answered_at_once_though_every_connection_is_taken,
     p03_an_opt_out_waits_until_the_owner_closes_its_claim,
     p03_an_opt_out_waits_the_full_time_for_an_owner_that_is_silent,
+    p03_an_opt_out_waits_no_longer_for_a_store_that_is_busy,
     p03_an_opt_out_of_a_person_waits_the_full_time,
     p03_only_what_an_opt_out_covers_is_cancelled,
     p03_what_was_ended_by_mistake_is_cancelled_by_its_owner,
@@ -45,6 +47,19 @@ mod tests {
         assert_eq!(bench.audit().await, ["suppression.created"]);
     }
 
+    /// On SQLite the readers; the writer is one, and goes to opt-outs first.
+    pub async fn p03_an_opt_out_is_answered_at_once_though_every_connection_is_taken(bench: Bench) {
+        bench.callable(ANNA).await;
+        let mut taken = Vec::new();
+        for _ in 0..bench.store.config.max_connections {
+            taken.push(bench.store.read().await);
+        }
+        tokio::time::timeout(SOON, bench.suppressing(ANNA))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
     pub async fn p03_an_opt_out_waits_until_the_owner_closes_its_claim(bench: Bench) {
         bench.callable(ANNA).await;
         let (_, _permit, attempt_id) = bench.claimed(ANNA).await;
@@ -75,6 +90,24 @@ mod tests {
         );
         bench.clock.advance(Duration::from_millis(1));
         tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+    }
+
+    /// It looks whether the claim is closed, and every connection that it could look by is taken.
+    pub async fn p03_an_opt_out_waits_no_longer_for_a_store_that_is_busy(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (_, _permit, _) = bench.claimed(ANNA).await;
+        let mut taken = Vec::new();
+        for _ in 0..bench.store.config.max_connections {
+            taken.push(bench.store.read().await);
+        }
+        let mut opt_out = bench.suppressing(ANNA);
+        assert!(is_waiting(&mut opt_out).await);
+        bench.clock.advance(BARRIER_WAIT);
+        // One look may be under way, and is given up after the time that it was begun with.
+        tokio::time::timeout(BARRIER_WAIT * 3 / 2, opt_out)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     pub async fn p03_an_opt_out_of_a_person_waits_the_full_time(bench: Bench) {
