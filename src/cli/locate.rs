@@ -102,6 +102,9 @@ struct Answer<'a> {
     to: &'a str,
     zones: Vec<&'a str>,
     jurisdictions: Vec<String>,
+    /// What was stated and names no place.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
 }
@@ -162,6 +165,7 @@ fn answer(pack: &Pack, question: &Question, out: &mut Vec<u8>) -> serde_json::Re
                 to,
                 zones: place.zones.iter().map(|zone| zone.name.as_str()).collect(),
                 jurisdictions: jurisdictions(pack, &number, location, &place),
+                warnings: &place.warnings,
                 reason: None,
             };
             serde_json::to_writer(out, &answer)
@@ -171,6 +175,7 @@ fn answer(pack: &Pack, question: &Question, out: &mut Vec<u8>) -> serde_json::Re
                 to,
                 zones: Vec::new(),
                 jurisdictions: Vec::new(),
+                warnings: &[],
                 reason: Some(why.code()),
             };
             serde_json::to_writer(out, &answer)

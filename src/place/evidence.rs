@@ -36,9 +36,6 @@ const PLACELESS_ZONES: [&str; 21] = [
     "Zulu",
 ];
 
-/// US regions that are ISO 3166-1 countries too. A list and not a look-up: Delaware is no part of Germany.
-const US_TERRITORIES: [&str; 6] = ["AS", "GU", "MP", "PR", "UM", "VI"];
-
 /// Where the person may be, as sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -52,7 +49,7 @@ pub struct Place {
     pub zones: Vec<Zone>,
     /// Which rows of which tables said so.
     pub evidence: Vec<String>,
-    /// What was stated and names no place: `TIMEZONE_UNRESOLVED`, `REGION_UNRESOLVED`.
+    /// What was stated and names no place: `TIMEZONE_UNRESOLVED`, `REGION_UNRESOLVED`, `COUNTRY_UNRESOLVED`.
     pub warnings: Vec<String>,
 }
 
@@ -75,6 +72,9 @@ pub fn locate(tables: &Tables, number: &Dialable, location: Option<&Location>) -
     let unresolved = [
         (stated.timezone.is_some() && timezone.is_none()).then_some("TIMEZONE_UNRESOLVED"),
         (stated.region.is_some() && region.is_none()).then_some("REGION_UNRESOLVED"),
+        (stated.country.as_deref())
+            .is_some_and(|country| !tables.knows_country(country))
+            .then_some("COUNTRY_UNRESOLVED"),
     ];
     let warnings = unresolved
         .into_iter()
@@ -86,11 +86,7 @@ pub fn locate(tables: &Tables, number: &Dialable, location: Option<&Location>) -
     for found in [&postal, &region].into_iter().flatten() {
         add_new(&mut known_regions, &found.regions);
     }
-    let country = stated
-        .country
-        .clone()
-        .or_else(|| known_regions.first().and_then(|region| country_of(region)))
-        .or_else(|| Some(number.country.clone()));
+    let country = called_country(tables, &stated, known_regions.first(), number);
     // A ZIP code of Palau has a country for its region.
     known_regions.retain(|region| region.contains('-'));
     let zones = match timezone {
@@ -190,8 +186,8 @@ fn by_postal_code(
         .clone()
         .or_else(|| stated.region.as_deref().and_then(country_of));
     let may_be = |iso2: &str| match country.as_deref() {
-        Some(country) => is_of(country, iso2),
-        None => is_of(&number.country, "US") || number.country == "CA",
+        Some(country) => is_of(tables, country, iso2),
+        None => is_of(tables, &number.country, "US") || number.country == "CA",
     };
     let compact: String = code.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
     let hit = if is_digits(&compact) && matches!(compact.len(), 5 | 9) && may_be("US") {
@@ -233,8 +229,13 @@ fn by_region(tables: &Tables, region: Option<&str>, evidence: &mut Vec<String>) 
     let (table, zones) = match country.as_str() {
         "US" => ("us_state_zones", tables.regions.get(region)),
         "CA" => ("ca_region_zones", tables.regions.get(region)),
-        // Elsewhere no table knows regions, so a region is as wide as its country.
-        _ => ("country_zones", tables.countries.get(&country)),
+        // Elsewhere no table knows the clocks of regions: one that is a country of ISO 3166-1 too has that one's, any other
+        // may have each clock of its country.
+        _ if tables.knows_part(region) => {
+            let country = tables.territory(region).unwrap_or(&country);
+            ("country_zones", tables.countries.get(country))
+        }
+        _ => ("regions", None),
     };
     let Some(zones) = zones else {
         evidence.push("region unresolved: not an ISO 3166-2 region of any table".to_owned());
@@ -290,8 +291,12 @@ fn candidate_zones(
             (postal.zones, false)
         }
         (Some(found), _) | (None, Some(found)) => {
-            let elsewhere = own_country
-                .is_some_and(|country| !found.regions.iter().any(|region| is_in(region, country)));
+            let elsewhere = own_country.is_some_and(|country| {
+                !found
+                    .regions
+                    .iter()
+                    .any(|region| is_in(tables, region, country))
+            });
             (found.zones, elsewhere)
         }
         (None, None) => {
@@ -300,7 +305,10 @@ fn candidate_zones(
                     .candidates
                     .iter()
                     .any(|candidate| candidate == country)
-                    && !issued.regions.iter().any(|region| is_in(region, country))
+                    && !issued
+                        .regions
+                        .iter()
+                        .any(|region| is_in(tables, region, country))
             });
             (issued.zones.clone(), elsewhere)
         }
@@ -325,18 +333,36 @@ fn overlap(one: &Found, other: &Found) -> bool {
         .any(|region| other.regions.contains(region))
 }
 
-/// Tells whether the region lies in the country; a US territory is both a region and a country of its own.
-fn is_in(region: &str, country: &str) -> bool {
-    match region.split_once('-') {
-        Some(("US", part)) => is_of(country, "US") && (country == "US" || part == country),
-        Some((of, _)) => of == country,
-        None => region == country,
-    }
+/// Tells whether the region lies in the country; one that is a country too lies in both.
+fn is_in(tables: &Tables, region: &str, country: &str) -> bool {
+    let of = region.split_once('-').map_or(region, |(of, _)| of);
+    of == country || tables.territory(region) == Some(country)
 }
 
-/// Tells whether the country is this one, or a territory of it.
-fn is_of(country: &str, iso2: &str) -> bool {
-    country == iso2 || (iso2 == "US" && US_TERRITORIES.contains(&country))
+/// Tells whether the country is this one, or a region of it. Delaware is no part of Germany.
+fn is_of(tables: &Tables, country: &str, iso2: &str) -> bool {
+    country == iso2 || tables.territory(&format!("{iso2}-{country}")) == Some(country)
+}
+
+/// The country that the best evidence names. Who states France and its region Réunion is in `RE`, which has a clock and
+/// perhaps a law of its own.
+fn called_country(
+    tables: &Tables,
+    stated: &Stated<'_>,
+    known: Option<&String>,
+    number: &Dialable,
+) -> Option<String> {
+    let of_region = known.and_then(|region| {
+        let territory = tables.territory(region).map(str::to_owned);
+        territory.or_else(|| country_of(region))
+    });
+    let narrows = |country: &str| known.is_some_and(|region| is_in(tables, region, country));
+    match (&stated.country, of_region) {
+        (Some(country), Some(narrower)) if narrows(country) => Some(narrower),
+        (Some(country), _) => Some(country.clone()),
+        (None, Some(country)) => Some(country),
+        (None, None) => Some(number.country.clone()),
+    }
 }
 
 /// The country of an ISO 3166-2 region; a country stands for itself.
@@ -552,6 +578,7 @@ mod tests {
             "- DE-TOOLONG",
             "- DE-",
             "- ZZ-AB",
+            "- ES-ZZZ",
         ] {
             let place = place("+14045550145", known);
             let has = |name: &str| place.zones.iter().any(|zone| zone.name == name);
@@ -564,6 +591,8 @@ mod tests {
             ("US US-GA 30303 America/New_York", &[][..]),
             ("- - - Mars/Olympus", &["TIMEZONE_UNRESOLVED"]),
             ("- US-ZZ", &["REGION_UNRESOLVED"]),
+            ("ES ES-ZZZ", &["REGION_UNRESOLVED"]),
+            ("QQ", &["COUNTRY_UNRESOLVED"]),
             (
                 "- US-ZZ - UTC",
                 &["TIMEZONE_UNRESOLVED", "REGION_UNRESOLVED"],
@@ -587,6 +616,18 @@ mod tests {
         check("+12125550145", "GB", "London New_York", "", "US-NY");
         check("+17875550145", "US", "Puerto_Rico", "", "US-PR");
         check("+17875550145", "PR", "Puerto_Rico", "", "US-PR");
+        // A region of France that is a country of ISO 3166-1 too: its clock and not that of Paris, under each of its names.
+        for known in ["FR FR-974", "- FR-974", "FR FR-RE", "RE", "RE FR-974"] {
+            let place = place("+33612345678", known);
+            assert_eq!(place.country.as_deref(), Some("RE"), "{known}");
+            let paris = place.zones.iter().any(|zone| zone.name == "Europe/Paris");
+            assert_eq!(
+                paris,
+                known == "RE",
+                "{known}: the number contradicts a bare country only"
+            );
+        }
+        check("+31612345678", "NL NL-AW", "Aruba", "NL-AW", "");
         check(
             "+12125550145",
             "DE US-NY",

@@ -7,12 +7,13 @@
 //! The tables are `rules/numbering/*.csv`; the phone library's own zone map is never used, nor are the machine's zone
 //! files: clocks come from the database bundled with jiff, whose version decisions name.
 //!
-//! Read `tables` for the data, `floor` for the refusals, `evidence` for the order of evidence.
+//! Read `tables` for the data, `floor` for the refusals, `evidence` for the order of evidence, `regions` for what lies within what.
 
 #![deny(missing_docs)]
 
 mod evidence;
 mod floor;
+mod regions;
 mod rows;
 mod sheets;
 mod tables;

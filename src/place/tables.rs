@@ -9,9 +9,9 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-use super::rows;
 use super::sheets::{Sheets, ZoneId};
 use super::zone::{OLDEST_ZONE_DATA, Zone, is_fresh, zone_data_version};
+use super::{regions, rows};
 
 /// Every numbering table, parsed and checked once.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub struct Tables {
     pub(super) postal_letters: HashMap<char, Area>,
     /// Zones of US states and Canadian provinces, informal practice included.
     pub(super) regions: HashMap<String, Vec<ZoneId>>,
+    /// Every region of the world.
+    pub(super) parts: HashMap<String, regions::Region>,
     digest: String,
 }
 
@@ -182,6 +184,7 @@ embedded_files! {
     "nanp_special_ranges.csv",
     "never_dial_short.csv",
     "non_country_codes.csv",
+    "regions.csv",
     "special_rate_prefixes.csv",
     "us_county_zone_exceptions.csv",
     "us_state_zones.csv",
@@ -256,13 +259,14 @@ impl Tables {
         }
         let countries = rows::countries(&mut sheets);
         let (area_codes, closed_exchanges) = rows::area_codes(&mut sheets);
-        let regions = rows::regions(&mut sheets);
-        let postal_letters = regions.postal_letters;
+        let clocks = rows::regions(&mut sheets);
+        let postal_letters = clocks.postal_letters;
+        let parts = regions::read(&mut sheets, |iso2| countries.zones.contains_key(iso2));
         let tables = Self {
             short: rows::short_numbers(&mut sheets, &countries.calling_code_of),
             placeless_codes: rows::placeless_codes(&mut sheets, &countries.by_calling_code),
             rates: rows::rates(&mut sheets),
-            zips: rows::zips(&mut sheets, &regions.zones, &countries.zones),
+            zips: rows::zips(&mut sheets, &clocks.zones, &countries.zones),
             // Last, so that every zone of the other tables has its number.
             representatives: rows::representatives(&mut sheets),
             area_codes,
@@ -270,7 +274,8 @@ impl Tables {
             countries: countries.zones,
             calling_codes: countries.by_calling_code,
             postal_letters,
-            regions: regions.zones,
+            regions: clocks.zones,
+            parts,
             zones: std::mem::take(&mut sheets.zones),
             digest: hex(&hash.borrow().clone().finalize()),
         };
@@ -388,7 +393,8 @@ pub(super) mod tests {
         assert_eq!(tables.placeless_codes.len(), 9);
         assert_eq!(tables.zones.len(), tables.representatives.len());
         assert!(tables.zones.len() >= 418);
-        assert_eq!(EMBEDDED.len(), 12);
+        assert_eq!(tables.parts.len(), 5179);
+        assert_eq!(EMBEDDED.len(), 13);
     }
 
     fn check(file: &str, from: &str, to: &str, line: Option<u64>, say: &str) {

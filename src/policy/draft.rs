@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use super::files::{Content, OPERATOR_FILE, PackFiles};
 use super::heal::Readable;
-use super::holidays::{CalendarRow, Holidays};
+use super::holidays::{CalendarRow, Holidays, OpenDay};
 use super::kinds::restriction::check_occasions;
 use super::kinds::{Kind, Names};
 use super::operator::{ClosedDay, DisabledRule};
@@ -39,6 +39,9 @@ pub(super) struct Draft {
     pub territories: Vec<(Member, Vec<Member>)>,
     pub closed_days: Vec<(ClosedDay, Origin)>,
     pub disabled_rules: Vec<(DisabledRule, Origin)>,
+    open_days: Vec<(OpenDay, Origin)>,
+    /// The lines that count as a consumer's in a country, whichever file has the row.
+    consumer_lines: HashMap<String, Vec<LineType>>,
     /// Whether more may be meant to stand here than could be read, so that nothing can be said to be missing.
     pub is_partial: bool,
     pub problems: Vec<PackProblem>,
@@ -149,7 +152,7 @@ impl Draft {
                 "territories" => self.territories.extend(reader.lists(&key, value)),
                 "groups" => self.groups.extend(reader.lists(&key, value)),
                 "register" | "rule" | "holiday_calendar" | "split_area_code" | "closed_day"
-                | "disabled_rule" => {
+                | "disabled_rule" | "open_day" => {
                     for row in reader.tables(&key, value) {
                         self.read_row(&key, row, &mut reader);
                     }
@@ -174,9 +177,15 @@ impl Draft {
             );
         }
         self.as_of = self.as_of.max(head.as_of.flatten());
-        for (rule, _) in self.rules.iter_mut().skip(first_rule) {
-            rule.consumer_lines
-                .clone_from(&head.conventions.consumer_line_types);
+        let lines = head.conventions.consumer_line_types;
+        let own = self
+            .rules
+            .iter()
+            .skip(first_rule)
+            .filter(|_| !lines.is_empty());
+        for (rule, _) in own {
+            let country = rule.common.country().to_owned();
+            self.consumer_lines.insert(country, lines.clone());
         }
         self.is_partial |= reader.is_partial;
         self.problems.append(&mut reader.problems);
@@ -188,6 +197,7 @@ impl Draft {
             "holiday_calendar" => self.calendars.extend(reader.row(table, row)),
             "closed_day" => self.closed_days.extend(reader.row(table, row)),
             "disabled_rule" => self.disabled_rules.extend(reader.row(table, row)),
+            "open_day" => self.open_days.extend(reader.row(table, row)),
             "split_area_code" => drop(reader.row::<SplitAreaCode>(table, row)),
             _ => {
                 let read = reader.rule(row).and_then(|(common, kind, origin)| {
@@ -208,6 +218,11 @@ impl Draft {
 
     /// Checks what takes a look at more than one row, and lays out the calendars.
     pub fn check(&mut self, holidays: &mut Holidays) {
+        for (rule, _) in &mut self.rules {
+            if let Some(lines) = self.consumer_lines.get(rule.common.country()) {
+                rule.consumer_lines.clone_from(lines);
+            }
+        }
         let mut problems = std::mem::take(&mut self.problems);
         let names = self.check_names(holidays, &mut problems);
         self.check_lists(&mut problems);
@@ -268,6 +283,7 @@ impl Draft {
         }
         let ready = holidays.calendars().map(str::to_owned);
         names.calendars.extend(ready);
+        let open: Vec<&OpenDay> = self.open_days.iter().map(|(day, _)| day).collect();
         let calendars = self.calendars.iter();
         taken(
             calendars.map(|(row, origin)| (&*row.id, origin)),
@@ -286,7 +302,11 @@ impl Draft {
             if origin.has_read("id") {
                 names.calendars.insert(row.id.clone());
             }
-            holidays.add_calendar(row);
+            holidays.add_calendar(row, &open);
+        }
+        for (day, origin) in &self.open_days {
+            let rows = self.calendars.iter().map(|(row, _)| row);
+            day.check(rows, &mut Faults::new(origin, problems));
         }
         names
     }

@@ -253,7 +253,7 @@ fn callback(moment: &Moment<'_>) -> bool {
         return false;
     };
     moment.scene.last_opt_out.is_none()
-        && wish.requested_at <= moment.now
+        && wish.requested_at < moment.now
         && wish.not_before.is_none_or(|from| from <= moment.now)
         && wish.not_after.is_none_or(|to| moment.now <= to)
 }

@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::ToSpan as _;
 use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::heal::Readable;
 use super::origin::Faults;
 use super::window::{MonthDay, weekday};
-use crate::domain::time;
+use crate::domain::time::{self, Micros};
 
 /// Computed calendars are laid out for these years; outside them every day counts as a holiday.
 const YEARS: std::ops::RangeInclusive<i16> = 2000..=2100;
@@ -76,9 +77,69 @@ struct DayRow {
     #[serde(default, deserialize_with = "time::read_optional_date")]
     effective_from: Option<Date>,
     observed_on: Option<ObservedOn>,
-    /// Whether sources disagree; such a day is closed all the same.
-    #[serde(default, rename = "uncertain")]
-    _uncertain: bool,
+    /// Whether sources disagree; such a day is closed unless an `[[open_day]]` opens it.
+    #[serde(default)]
+    uncertain: bool,
+}
+
+/// One `[[open_day]]` as written: a day of a calendar about which sources disagree, and which an operator knows not to be
+/// kept where they call.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OpenDay {
+    calendar: String,
+    name: String,
+    reason: String,
+}
+
+impl Readable for OpenDay {
+    const STAND_INS: &'static [(&'static str, &'static str)] = &[
+        ("calendar", "\"?\""),
+        ("name", "\"?\""),
+        ("reason", "\"?\""),
+    ];
+}
+
+impl OpenDay {
+    /// Says what is wrong with it: only what is there and uncertain can be opened.
+    pub fn check<'c>(
+        &self,
+        mut calendars: impl Iterator<Item = &'c CalendarRow>,
+        faults: &mut Faults<'_>,
+    ) {
+        if self.reason.trim().is_empty() {
+            faults.tell(
+                &["reason"],
+                "`reason` is empty; say why the day is not kept",
+            );
+        }
+        let Some(calendar) = calendars.find(|row| row.id == self.calendar) else {
+            let problem = format!(
+                "`calendar`: no [[holiday_calendar]] is called `{}`",
+                self.calendar
+            );
+            faults.tell(&["calendar"], problem);
+            return;
+        };
+        let mut days = calendar.days.iter();
+        match days.find(|day| day.name == self.name) {
+            Some(day) if day.uncertain => {}
+            Some(_) => faults.tell(
+                &["name"],
+                format!(
+                    "`name`: `{}` is not marked uncertain, and stays closed",
+                    self.name
+                ),
+            ),
+            None => faults.tell(
+                &["name"],
+                format!(
+                    "`name`: `{}` has no day called `{}`",
+                    self.calendar, self.name
+                ),
+            ),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,10 +198,14 @@ impl CalendarRow {
     }
 
     /// Every closed date with its name: the day itself and the day it is shifted to.
-    fn lay_out(&self) -> HashMap<Date, String> {
+    fn lay_out(&self, open: &[&OpenDay]) -> HashMap<Date, String> {
+        let is_open = |day: &&DayRow| {
+            let named = |open: &&OpenDay| open.calendar == self.id && open.name == day.name;
+            day.uncertain && open.iter().any(named)
+        };
         let mut dates = HashMap::new();
         let years = YEARS.start() - 1..=YEARS.end() + 1;
-        for day in &self.days {
+        for day in self.days.iter().filter(|day| !is_open(day)) {
             for date in years.clone().filter_map(|year| day.date(year)) {
                 let shifted = day.shifted(date, self.weekend_shift);
                 for (closed, suffix) in [(Some(date), ""), (shifted, " (observed)")] {
@@ -279,9 +344,9 @@ impl Holidays {
     /// The same, but a holiday of any region closes where the region is not known.
     pub const PUBLIC_STRICT: &'static str = "public_strict";
 
-    /// Lays out a computed calendar.
-    pub fn add_calendar(&mut self, row: &CalendarRow) {
-        self.computed.insert(row.id.clone(), row.lay_out());
+    /// Lays out a computed calendar, without the days that an operator opened.
+    pub fn add_calendar(&mut self, row: &CalendarRow, open: &[&OpenDay]) {
+        self.computed.insert(row.id.clone(), row.lay_out(open));
     }
 
     /// Whether a calendar of this id is there.
@@ -362,26 +427,28 @@ impl Holidays {
         self.computed.get(calendar).map(Computed)
     }
 
-    /// The name of the public holiday that this date is in the country, in these regions or in any. Without data the day
-    /// counts as one.
-    pub fn public<'r>(
-        &self,
-        country: &str,
-        regions: impl Iterator<Item = &'r str> + Clone,
-        any_region: bool,
-        date: Date,
-    ) -> Option<&str> {
+    /// The first day of the country's next year on file, if this one is not.
+    pub fn data_after(&self, country: &str, year: i16) -> Option<Micros> {
+        let years = &self.public.get(country)?.years;
+        if years.contains(&year) {
+            return None;
+        }
+        let next = years.iter().copied().filter(|known| *known > year).min()?;
+        let first = Date::new(next, 1, 1).ok()?.to_zoned(TimeZone::UTC).ok()?;
+        Some(first.timestamp().into())
+    }
+
+    /// The name of the public holiday that this date is in the country, or in one of its regions that this function names.
+    /// Without data the day counts as one.
+    pub fn public(&self, country: &str, counts: impl Fn(&str) -> bool, date: Date) -> Option<&str> {
         let Some(data) = self.public.get(country) else {
             return Some(NO_DATA);
         };
         if !data.years.contains(&date.year()) {
             return Some(NO_DATA);
         }
-        let within = |region: &&str| region.split_once('-').is_some_and(|(c, _)| c == country);
-        let known: Vec<&str> = regions.filter(within).collect();
-        let named = data.days.get(&date)?.iter().find(|(region, _)| {
-            region.is_empty() || any_region || known.contains(&region.as_str())
-        });
+        let mut named = data.days.get(&date)?.iter();
+        let named = named.find(|(region, _)| region.is_empty() || counts(region));
         named.map(|(_, name)| name.as_str())
     }
 }

@@ -46,7 +46,7 @@ impl<'a> Scene<'a> {
     /// Gathers the law in play: of the places where the person is or may be, of the controller, and the product's own.
     pub fn open(pack: &'a Pack, case: &'a Case, number: &Dialable) -> Self {
         let place = locate(pack.tables(), number, case.facts.location.as_ref());
-        let called = called_countries(number, case.facts.location.as_ref(), &place);
+        let called = called_countries(pack, number, case.facts.location.as_ref(), &place);
         let countries = laws_of(pack, &called);
         let regions = regions(pack, &place, &called);
         let called = called.into_iter().map(str::to_owned).collect();
@@ -108,6 +108,26 @@ impl<'a> Scene<'a> {
         zones
             .map(|zone| Moment::new(self, now, Some(zone), explain))
             .collect()
+    }
+
+    /// The countries whose public holidays a row keeps. Policy and groups have none of their own: those of every called one.
+    fn keepers<'s>(&'s self, rule: &'s Rule) -> impl Iterator<Item = &'s str> {
+        let (own, every) = match rule.rank {
+            Rank::Country | Rank::State => (Some(rule.common.country()), [].as_slice()),
+            Rank::Policy | Rank::Group => (None, self.countries.as_slice()),
+        };
+        own.into_iter().chain(every.iter().map(String::as_str))
+    }
+
+    /// When the next year begins whose public holidays are on file, for one of the countries whose days the row keeps.
+    pub fn data_begins(&self, calendar: &str, rule: &Rule, now: Micros) -> Option<Micros> {
+        let holidays = self.pack.holidays();
+        if holidays.computed(calendar).is_some() {
+            return None;
+        }
+        let year = now.timestamp().to_zoned(jiff::tz::TimeZone::UTC).year();
+        let begins = |country| holidays.data_after(country, year);
+        self.keepers(rule).filter_map(begins).max()
     }
 
     /// Regions that are known or presumed, for calendars of holidays.
@@ -311,21 +331,14 @@ impl<'a> Moment<'a> {
             return calendar.holiday(date);
         }
         let strict = calendar == Holidays::PUBLIC_STRICT;
-        // An area code's region closes its own days too, but proves nothing: only a known region spares the others'.
-        let known = |country: &str| {
-            let regions = scene.place.known_regions.iter();
-            regions
-                .filter_map(|region| region.split_once('-'))
-                .any(|(of, _)| of == country)
-        };
         let public = |country: &str| {
-            holidays.public(country, scene.regions(), strict && !known(country), date)
+            holidays.public(
+                country,
+                |region| scene.keeps_days_of(country, region, strict),
+                date,
+            )
         };
-        match rule.rank {
-            Rank::Country | Rank::State => public(rule.common.country()),
-            // Policy and groups have no days of their own: those of every called country.
-            Rank::Policy | Rank::Group => scene.countries.iter().find_map(|c| public(c)),
-        }
+        scene.keepers(rule).find_map(public)
     }
 
     /// The row is met.

@@ -27,6 +27,7 @@ const DAY: i64 = 24 * 60 * MINUTE;
 pub(super) fn next_allowed_time(scene: &Scene<'_>, failing: &[&Rule]) -> Option<Micros> {
     let now = scene.case.call.at;
     let (named, settled) = settled_at(scene);
+    let named = named.max(last_turn(scene));
     let end = now.max(named).plus(HORIZON).min(now.plus(FARTHEST));
     let hopeless = |rule: &Rule, at: Micros| at >= settled && !rule.kind.heals();
     if scene.place.zones.is_empty() || failing.iter().any(|rule| hopeless(rule, now)) {
@@ -91,6 +92,7 @@ fn settled_at(scene: &Scene<'_>) -> (Micros, Micros) {
     let wish = wish.map(|wish| {
         wish.not_before
             .map_or(wish.requested_at, |from| from.max(wish.requested_at))
+            .plus(Duration::from_micros(1))
     });
     let all = left.chain(wish).chain(given().map(|event| event.at));
     let named = all.max().unwrap_or(Micros(i64::MIN));
@@ -99,12 +101,30 @@ fn settled_at(scene: &Scene<'_>) -> (Micros, Micros) {
     (named, if several { Micros(i64::MAX) } else { named })
 }
 
+/// The last instant after which time alone still heals a row: a rest or a cap's period is over, a year without holiday
+/// data ends. None of them lifts anything else.
+fn last_turn(scene: &Scene<'_>) -> Micros {
+    let now = scene.case.call.at;
+    let attempts = scene.case.facts.attempts.iter().map(|attempt| attempt.at);
+    let tried = attempts.max().unwrap_or(Micros(i64::MIN));
+    let turns = scene.candidates.iter().filter_map(|rule| match &rule.kind {
+        Kind::FrequencyCap(row) => Some(tried.plus(row.longest())),
+        Kind::CallingWindow(row) => {
+            let calendar = row.holiday_calendar.as_deref()?;
+            scene.data_begins(calendar, rule, now)
+        }
+        _ => None,
+    });
+    turns.max().unwrap_or(now)
+}
+
 /// Instants named by facts at which a row may change its mind.
 fn fact_instants(scene: &Scene<'_>) -> Vec<Micros> {
     let facts = &scene.case.facts;
     let mut instants = Vec::new();
     if let Some(wish) = &facts.callback {
-        instants.push(wish.requested_at);
+        // Asked for before now: the instant itself is too early.
+        instants.push(Micros(wish.requested_at.0.saturating_add(1)));
         instants.extend(wish.not_before);
     }
     let given = (facts.consents.iter()).filter(|event| event.action == ConsentAction::Given);
@@ -317,6 +337,29 @@ mod tests {
         is(&case, "2026-05-19T18:20:30Z");
         case.facts.callback.as_mut().unwrap().not_after = Some(instant("2026-05-19T18:00:00Z"));
         assert_eq!(next(&case), None);
+    }
+
+    /// Asked for before now: the instant of the wish is still too early.
+    #[test]
+    fn a_wish_of_this_instant_comes_true_in_the_next() {
+        let mut case = case("US-NJ", "2026-05-19T15:00:00Z");
+        case.facts.line_type = Some(crate::domain::party::LineType::Mobile);
+        case.facts.registers = vec![register("us-dnc", Some(false), "2026-05-10")];
+        case.facts.callback =
+            serde_json::from_str(r#"{"requested_at":"2026-05-19T15:00:00Z"}"#).unwrap();
+        is(&case, "2026-05-19T15:00:00.000001Z");
+    }
+
+    /// Nobody knows the holidays of 2022 and 2023, so every day of them counts as one.
+    #[test]
+    fn years_without_holiday_data_end() {
+        let mut case = case("DE", "2022-03-16T10:30:00Z");
+        let mut consent = given("2022-03-01T10:00:00Z", "written");
+        (consent.explicit, consent.documented) = (Some(true), Some(true));
+        case.facts.consents = vec![consent];
+        case.facts.notice = serde_json::from_str(r#"{"version":"n-1"}"#).unwrap();
+        case.facts.caller_id = serde_json::from_str(r#"{"owned":true,"callable":true}"#).unwrap();
+        is(&case, "2024-01-02T08:00:00Z");
     }
 
     #[test]

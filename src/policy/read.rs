@@ -261,8 +261,10 @@ impl<'a> Reader<'a> {
     fn take<T>(&mut self, mut healed: Healed<T>, origin: &mut Origin) -> Option<T> {
         let is_whole = self.is_whole_table(origin.at);
         for fault in std::mem::take(&mut healed.faults) {
-            // What is missing may be what is no TOML, and what stands in such a line may be read otherwise than meant.
-            if !is_whole && (fault.is_missing || self.is_broken(self.line(fault.at))) {
+            // What is missing may be what is no TOML, what stands in such a line may be read otherwise than meant, and a
+            // value that stands before its row is none that anybody wrote.
+            let is_meant = fault.at >= origin.at && !self.is_broken(self.line(fault.at));
+            if !is_whole && (fault.is_missing || !is_meant) {
                 continue;
             }
             let mut problem = match fault.path.as_str() {

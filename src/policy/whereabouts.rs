@@ -7,8 +7,9 @@ use crate::domain::party::Location;
 use crate::place::{Dialable, Place};
 
 /// A union: the place that the best evidence names, the countries the number may belong to unless the person's stated
-/// country settles which, and the countries of all regions.
+/// country settles which, and the countries of all regions, as states and as the territories that they are.
 pub(super) fn called_countries<'p>(
+    pack: &'p Pack,
     number: &'p Dialable,
     location: Option<&Location>,
     place: &'p Place,
@@ -24,7 +25,10 @@ pub(super) fn called_countries<'p>(
         all.extend(number.candidates.iter().map(String::as_str));
     }
     let known = place.known_regions.iter().chain(&place.number_regions);
-    all.extend(known.filter_map(|region| region.split_once('-').map(|(country, _)| country)));
+    for region in known {
+        all.extend(region.split_once('-').map(|(country, _)| country));
+        all.extend(pack.tables().territory(region));
+    }
     all
 }
 
@@ -49,7 +53,7 @@ pub fn jurisdictions(
     location: Option<&Location>,
     place: &Place,
 ) -> Vec<String> {
-    let called = called_countries(number, location, place);
+    let called = called_countries(pack, number, location, place);
     let mut all = laws_of(pack, &called);
     for region in regions(pack, place, &called) {
         if !all.contains(&region) {
@@ -59,11 +63,13 @@ pub fn jurisdictions(
     all
 }
 
-/// Known regions and those of the area code: both laws apply. A territory is a region of the law it is under.
+/// Known regions and those of the area code, with what they lie within: all their laws apply. A territory is a region of
+/// the law it is under.
 pub(super) fn regions(pack: &Pack, place: &Place, called: &[&str]) -> Vec<String> {
     let mut regions: Vec<String> = Vec::new();
-    regions.extend(place.known_regions.iter().cloned());
-    regions.extend(place.number_regions.iter().cloned());
+    for region in place.known_regions.iter().chain(&place.number_regions) {
+        regions.extend(pack.tables().larger(region).map(str::to_owned));
+    }
     for country in called {
         let as_region = format!("{}-{country}", pack.law_of(country));
         if !pack.indexes_of(&as_region).is_empty() {
@@ -87,6 +93,18 @@ impl Scene<'_> {
         }
     }
 
+    /// Whether a holiday of this region closes for the person: one of a region that they are or may be in, and of each
+    /// that it lies within. An area code's region closes its own days too, but proves nothing: under `strict` only a known
+    /// region spares the others', and not those of the smaller ones in it.
+    pub fn keeps_days_of(&self, country: &str, region: &str, strict: bool) -> bool {
+        let tables = self.pack.tables();
+        let own = |known: &&String| known.split_once('-').is_some_and(|(of, _)| of == country);
+        let mut known = self.place.known_regions.iter().filter(own).peekable();
+        self.regions().any(|here| tables.is_within(here, region))
+            || strict
+                && (known.peek().is_none() || known.any(|here| tables.is_within(region, here)))
+    }
+
     /// A country holds its territories, and a territory is a place of its own. Where its country's tables know regions, it
     /// is one of them.
     fn may_be_in_country(&self, country: &str) -> bool {
@@ -101,12 +119,17 @@ impl Scene<'_> {
                 && regions.any(|region| region.split_once('-') == Some((law, country)))
     }
 
+    /// A larger region holds the smaller ones, and whose larger one is known may be in any of the smaller. One that is a
+    /// country of ISO 3166-1 too is stopped under each of its names.
     fn may_be_in_region(&self, region: &str, country: &str, part: &str) -> bool {
+        let tables = self.pack.tables();
         let of_country = |known: &str| known.split_once('-').is_some_and(|(of, _)| of == country);
-        let is_territory = part != country && self.pack.law_of(part) == country;
         let is_unknown = || !self.regions().any(of_country);
-        self.regions().any(|known| known == region)
+        let is_territory = part != country && self.pack.law_of(part) == country;
+        let territory = tables.territory(region).or(is_territory.then_some(part));
+        let overlaps = |known| tables.is_within(known, region) || tables.is_within(region, known);
+        self.regions().any(overlaps)
             || (self.called.iter())
-                .any(|called| is_territory && called == part || called == country && is_unknown())
+                .any(|called| territory == Some(called) || called == country && is_unknown())
     }
 }

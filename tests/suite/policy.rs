@@ -261,7 +261,7 @@ fn a_pack_that_could_allow_what_nobody_knows_is_refused() {
     let table = folder.path().join("world.toml");
     let text = std::fs::read_to_string(&table).unwrap();
     let text = text.replace("when = \"no_candidate_zone\"", "when = \"known_minor\"");
-    std::fs::write(&table, text).unwrap();
+    std::fs::write(&table, &text).unwrap();
     let found = faults(folder.path());
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(
@@ -283,6 +283,15 @@ fn a_pack_that_could_allow_what_nobody_knows_is_refused() {
             .any(|fault| fault
                 .starts_with("world.toml:1: `schema`: this program reads `schema = 2`"))
     );
+
+    // What the parser makes up for a value that is none is no fault of line 1.
+    let broken = format!("{text}\n[[rule]]\nid = \"Z\"\nkind == 1\n");
+    let line = broken.lines().count();
+    std::fs::write(&table, broken).unwrap();
+    let found = faults(folder.path());
+    let own = format!("world.toml:{line}: not TOML");
+    let others = |fault: &&String| !fault.starts_with(&own) && !fault.contains("no_candidate_zone");
+    assert_eq!(found.iter().find(others), None, "{found:#?}");
 
     std::fs::remove_file(&table).unwrap();
     std::fs::remove_file(folder.path().join("holidays.csv")).unwrap();

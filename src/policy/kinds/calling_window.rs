@@ -18,7 +18,7 @@ use super::{Names, RuleKind};
 #[serde(deny_unknown_fields)]
 pub struct CallingWindow {
     windows: Option<Week>,
-    holiday_calendar: Option<String>,
+    pub(in super::super) holiday_calendar: Option<String>,
     on_holiday: Option<Vec<Span>>,
     on_holiday_eve: Option<Vec<Span>>,
     #[serde(default)]

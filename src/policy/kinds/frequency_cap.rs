@@ -131,6 +131,16 @@ impl RuleKind for FrequencyCap {
 }
 
 impl FrequencyCap {
+    /// How long after an attempt the row may still deny because of it; nothing if for ever.
+    pub(in super::super) fn longest(&self) -> Duration {
+        let days = self.period_days.max(self.cooloff_days).unwrap_or(0);
+        // Its own day may be a day longer on the last of the clocks.
+        let days = u64::try_from(days).unwrap_or(0).saturating_add(2);
+        let hours =
+            u64::from(self.period_hours.unwrap_or(0)).saturating_add(days.saturating_mul(24));
+        Duration::from_secs(hours.saturating_mul(3600))
+    }
+
     fn judge_cap(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
         let max = self.max_attempts.unwrap_or(0);
         let made = self

@@ -142,8 +142,8 @@ impl GroundValidity {
         if self.is_too_old(consent, moment) {
             return Some("it is too old");
         }
-        if self.void_if_reassigned && was_reassigned(consent, moment) {
-            return Some("the number was disconnected after it was given");
+        if self.void_if_reassigned && was_reassigned(moment) {
+            return Some("the number was disconnected since");
         }
         None
     }
@@ -202,13 +202,11 @@ impl GroundValidity {
     }
 }
 
-/// Whether the database says that the number changed hands after this consent. A consent of after the query is the
-/// present holder's own.
-fn was_reassigned(consent: &Consent, moment: &Moment<'_>) -> bool {
+/// Whether the database says that the number changed hands: no consent on file counts then, not even one of after the
+/// query, until a newer query tells of the present holder.
+fn was_reassigned(moment: &Moment<'_>) -> bool {
     let check = moment.scene.case.facts.reassigned_check;
-    check.is_some_and(|check| {
-        check.answer == ReassignedAnswer::Yes && moment.date_of(consent.at) <= check.queried_on
-    })
+    check.is_some_and(|check| check.answer == ReassignedAnswer::Yes)
 }
 
 #[cfg(test)]
@@ -431,9 +429,9 @@ mod tests {
                 ("not disconnected", |c| answer(c, "no", "2026-10-01"), Pass),
                 ("no data", |c| answer(c, "no_data", "2026-10-01"), Pass),
                 (
-                    "the consent is newer than the question",
+                    "disconnected, and a consent of after the query: ask anew",
                     |c| answer(c, "yes", "2026-04-30"),
-                    Pass,
+                    Void,
                 ),
             ],
         );

@@ -15,8 +15,6 @@ pub struct Row {
     pub jurisdiction: String,
     pub kind: String,
     pub keys: Table,
-    /// Lines that are a consumer's whatever the record says, from the file's `[conventions]`.
-    pub consumer_lines: Vec<String>,
 }
 
 impl Row {
@@ -58,6 +56,8 @@ pub struct Book {
     /// From a territory to the country whose law it is under.
     pub territories: BTreeMap<String, String>,
     pub calendars: BTreeMap<String, Table>,
+    /// By country, the lines that are a consumer's whatever the record says: for its rows of every file.
+    pub consumer_lines: BTreeMap<String, Vec<String>>,
     /// Country, then region (empty = the whole country), then days.
     pub holidays: BTreeMap<String, BTreeMap<String, BTreeSet<Date>>>,
     pub places: &'static Places,
@@ -71,6 +71,7 @@ impl Book {
             groups: BTreeMap::new(),
             territories: BTreeMap::new(),
             calendars: BTreeMap::new(),
+            consumer_lines: BTreeMap::new(),
             holidays: BTreeMap::new(),
             places: Places::shipped(),
         };
@@ -107,11 +108,14 @@ impl Book {
             .unwrap_or_default();
         for keys in tables("rule") {
             let text = |key: &str| keys[key].as_str().unwrap().to_owned();
+            let country = text("jurisdiction")[..2].to_owned();
+            if !consumer_lines.is_empty() {
+                self.consumer_lines.insert(country, consumer_lines.clone());
+            }
             self.rows.push(Row {
                 id: text("id"),
                 jurisdiction: text("jurisdiction"),
                 kind: text("kind"),
-                consumer_lines: consumer_lines.clone(),
                 keys,
             });
         }

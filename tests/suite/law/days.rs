@@ -33,16 +33,21 @@ fn in_table(book: &Book, calendar: &str, day: Date, country: &str, spot: &Spot) 
     if !(of_country.values().flatten()).any(|other| other.year() == day.year()) {
         return true;
     }
+    let places = &book.places;
     let own = format!("{country}-");
-    let is_region_known = spot
-        .known_regions
-        .iter()
-        .any(|known| known.starts_with(&own));
+    let mut known = spot.known_regions.clone();
+    known.retain(|region| region.starts_with(&own));
     for (region, days) in of_country {
+        let around = |here: &String| places.larger(here).contains(region);
+        // Whose region is known in the large may be in any part of it.
+        let may_be_there = known.is_empty()
+            || known
+                .iter()
+                .any(|here| places.larger(region).contains(here));
         let counts = region.is_empty()
-            || spot.known_regions.contains(region)
-            || spot.number_regions.contains(region)
-            || (calendar == "public_strict" && !is_region_known);
+            || spot.known_regions.iter().any(around)
+            || spot.number_regions.iter().any(around)
+            || (calendar == "public_strict" && may_be_there);
         if counts && days.contains(&day) {
             return true;
         }

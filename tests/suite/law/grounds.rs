@@ -220,11 +220,8 @@ pub fn rejects(view: &View<'_>, row: &Row, event: &Value) -> bool {
             }
         }
     }
-    // A consent of after the question is the present holder's own.
     let check = &view.case["facts"]["reassigned_check"];
-    row.is("void_if_reassigned")
-        && check.word("answer") == Some("yes")
-        && check.day("queried_on").is_some_and(|asked| given <= asked)
+    row.is("void_if_reassigned") && check.word("answer") == Some("yes")
 }
 
 pub fn days_between(from: Date, to: Date) -> i64 {
@@ -289,7 +286,7 @@ fn callback_requested(view: &View<'_>) -> bool {
     let Some(requested) = callback.instant("requested_at") else {
         return false;
     };
-    requested <= view.now
+    requested < view.now
         && last_opt_out(view).is_none()
         && callback
             .instant("not_before")

@@ -42,6 +42,8 @@ pub struct Places {
     zips: BTreeMap<String, Land>,
     letters: BTreeMap<String, Land>,
     countries: BTreeMap<String, Vec<String>>,
+    /// What a region lies within, and the country that it is too.
+    parts: BTreeMap<String, (String, String)>,
     people: Vec<String>,
 }
 
@@ -72,6 +74,7 @@ impl Places {
             zips: BTreeMap::new(),
             letters: BTreeMap::new(),
             countries: BTreeMap::new(),
+            parts: BTreeMap::new(),
             people: Vec::new(),
         };
         for line in lines("nanp_area_codes.csv") {
@@ -117,7 +120,28 @@ impl Places {
                 .countries
                 .insert(line["iso2"].clone(), words(&line["zones"]));
         }
+        for line in lines("regions.csv") {
+            let says = (line["within"].clone(), line["territory"].clone());
+            places.parts.insert(line["region"].clone(), says);
+        }
         places
+    }
+
+    /// The region and every larger one that it is part of.
+    pub fn larger(&self, region: &str) -> Vec<String> {
+        let mut found = vec![region.to_owned()];
+        while let Some((within, _)) = self.parts.get(&found[found.len() - 1])
+            && !within.is_empty()
+        {
+            found.push(within.clone());
+        }
+        found
+    }
+
+    /// The country that the region, or a larger one around it, is too.
+    fn territory(&self, region: &str) -> Option<String> {
+        let mut all = self.larger(region).into_iter();
+        all.find_map(|one| Some(self.parts.get(&one)?.1.clone()).filter(|own| !own.is_empty()))
     }
 
     /// The area codes that ring people in a place that rows name.
@@ -159,7 +183,10 @@ impl Places {
             countries.extend(shared);
         }
         let regions = known_regions.iter().chain(&issued.regions);
-        countries.extend(regions.map(|region| country_of(region)));
+        for region in regions {
+            countries.insert(country_of(region));
+            countries.extend(self.territory(region));
+        }
         known_regions.retain(|region| region.contains('-'));
         let zones = match location.word("timezone").filter(|name| is_a_place(name)) {
             Some(name) => BTreeSet::from([name.to_owned()]),
@@ -213,7 +240,7 @@ impl Places {
         }
         if let Some(country) = stated_country
             && !within.is_empty()
-            && !within.iter().any(|place| lies_in(place, country))
+            && !within.iter().any(|place| self.lies_in(place, country))
         {
             clocks.extend(self.countries.get(country).into_iter().flatten().cloned());
         }
@@ -265,25 +292,26 @@ impl Places {
         let zones = match country_of(region).as_str() {
             "US" => self.states.get(region)?,
             "CA" => self.provinces.get(region)?,
-            country => self.countries.get(country)?,
+            country => {
+                self.parts.get(region)?;
+                let own = self.territory(region);
+                self.countries.get(own.as_deref().unwrap_or(country))?
+            }
         };
         Some(Land {
             regions: vec![region.to_owned()],
             zones: zones.clone(),
         })
     }
+
+    /// A region in a country, or a country in itself; Puerto Rico is both, but Delaware is not Germany.
+    fn lies_in(&self, place: &str, country: &str) -> bool {
+        country_of(place) == country || self.territory(place).as_deref() == Some(country)
+    }
 }
 
 fn country_of(region: &str) -> String {
     region.split('-').next().unwrap().to_owned()
-}
-
-/// A region in a country, or a country in itself; a territory of the United States is both, but Delaware is not Germany.
-fn lies_in(place: &str, country: &str) -> bool {
-    let is_territory = ["AS", "GU", "MP", "PR", "UM", "VI"].contains(&country);
-    place == country
-        || country_of(place) == country
-        || (is_territory && place == format!("US-{country}"))
 }
 
 /// A clock on a wall: not the name of an offset, and known to the zone database.

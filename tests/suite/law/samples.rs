@@ -64,11 +64,19 @@ pub const NUMBERS: [&str; 60] = [
     "+17805550161",
 ];
 
-pub const LOCATIONS: [&str; 38] = [
+pub const LOCATIONS: [&str; 46] = [
     r#"{"country":"GG"}"#,
     r#"{"country":"KZ"}"#,
     r#"{"country":"GB","region":"GB-SCT"}"#,
     r#"{"region":"FR-RE"}"#,
+    r#"{"country":"FR","region":"FR-974"}"#,
+    r#"{"region":"FR-988"}"#,
+    r#"{"region":"FR-67"}"#,
+    r#"{"country":"ES","region":"ES-B"}"#,
+    r#"{"region":"ES-ZZZ"}"#,
+    r#"{"region":"GB-LND"}"#,
+    r#"{"country":"NL","region":"NL-AW"}"#,
+    r#"{"country":"IT","region":"IT-25"}"#,
     r#"{"timezone":"America/New_York"}"#,
     r#"{"timezone":"America/Chicago"}"#,
     r#"{"timezone":"America/Phoenix"}"#,

@@ -119,8 +119,9 @@ pub fn judge_at(book: &Book, case: &Value, spot: &Spot, now: Timestamp) -> Opini
         jurisdictions.insert(country.to_owned());
         called_groups.extend(book.groups_with(country));
     }
-    jurisdictions.extend(spot.known_regions.iter().cloned());
-    jurisdictions.extend(spot.number_regions.iter().cloned());
+    for region in spot.known_regions.iter().chain(&spot.number_regions) {
+        jurisdictions.extend(book.places.larger(region));
+    }
     let controller_groups = controller.map_or(Vec::new(), |country| book.groups_with(country));
     let in_play: Vec<&Row> = (book.rows.iter())
         .filter(|row| {
@@ -130,7 +131,7 @@ pub fn judge_at(book: &Book, case: &Value, spot: &Spot, now: Timestamp) -> Opini
                 || (called_groups.contains(&own) && reach != "controller")
                 || (controller_groups.contains(&own) && reach != "called")
         })
-        .filter(|row| speaks_of(row, case))
+        .filter(|row| speaks_of(book, row, case))
         .collect();
     jurisdictions.extend(called_groups.iter().map(|group| (*group).to_owned()));
     jurisdictions.extend(controller_groups.iter().map(|group| (*group).to_owned()));
@@ -187,11 +188,14 @@ pub fn judge_at(book: &Book, case: &Value, spot: &Spot, now: Timestamp) -> Opini
 }
 
 /// Whether the row is about calls such as this one, dates aside.
-fn speaks_of(row: &Row, case: &Value) -> bool {
+fn speaks_of(book: &Book, row: &Row, case: &Value) -> bool {
     let (call, facts) = (&case["call"], &case["facts"]);
     let line = facts.word("line_type").unwrap_or("unknown");
+    let presumed = book.consumer_lines.get(&row.jurisdiction[..2]);
     let audience = match facts.word("audience") {
-        Some("business") if !row.consumer_lines.iter().any(|own| own == line) => "business",
+        Some("business") if !presumed.is_some_and(|all| all.contains(&line.to_owned())) => {
+            "business"
+        }
         _ => "consumer",
     };
     let wanted = row.text("audience").unwrap();

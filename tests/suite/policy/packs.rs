@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use dialgate::domain::decision::{RuleOutcome, RuleResult, Verdict};
+use dialgate::domain::party::{Audience, LineType};
 use dialgate::domain::time::Micros;
 use dialgate::policy::facts::Case;
 use dialgate::policy::{
@@ -123,6 +124,61 @@ fn a_folder_adds_rows_vectors_and_holidays() {
     ]));
     assert_eq!(problems.len(), 1, "{problems:#?}");
     assert!(problems[0].starts_with("added/tests/house.jsonl:3: case `monday`: expect: should be deny by `HOUSE-no-mondays`, but is allow"), "{problems:#?}");
+}
+
+/// An operator's own row for the United States protects the lines that their law presumes to be residential, though its file
+/// does not repeat the convention.
+#[test]
+fn a_mobile_line_is_a_consumers_under_an_added_row_too() {
+    let text = OWN.replace("audience = \"both\"", "audience = \"consumer\"");
+    let whole = added(&[("house.toml", &text)]).unwrap();
+    let mut monday = case("+14045550141", "2026-04-20T15:00:00Z");
+    monday.facts.audience = Some(Audience::Business);
+    let outcome = |case: &Case| said(&whole, case, "HOUSE-no-mondays").map(|said| said.outcome);
+    assert_eq!(outcome(&monday), None, "a business on a fixed line");
+    for line in [Some(LineType::Mobile), Some(LineType::Unknown), None] {
+        monday.facts.line_type = line;
+        assert_eq!(outcome(&monday), Some(RuleOutcome::Fail), "{line:?}");
+    }
+}
+
+/// Days about which sources disagree are closed until an operator says that they are not kept; others stay closed.
+#[test]
+fn an_uncertain_holiday_can_be_opened() {
+    let open = |calendar: &str, name: &str| {
+        format!(
+            "schema = 2\nas_of = \"2026-11-22\"\n[[open_day]]\ncalendar = \"{calendar}\"\nname = \"{name}\"\nreason = \"counsel\"\n"
+        )
+    };
+    let acadian = "Friday after Thanksgiving (Acadian Day)";
+    let whole = added(&[("open.toml", &open("US-LA", acadian))]).unwrap();
+    // The Friday after Thanksgiving; and Christmas Day, which nobody doubts.
+    for (at, verdict) in [
+        ("2026-11-27T17:00:00Z", Verdict::Allow),
+        ("2026-12-25T17:00:00Z", Verdict::Deny),
+    ] {
+        let case = case("+15045550141", at);
+        assert_eq!(judge(pack(), &case).verdict, Verdict::Deny, "{at}");
+        assert_eq!(judge(&whole, &case).verdict, verdict, "{at}");
+    }
+    for (calendar, name, say) in [
+        (
+            "US-LA",
+            "Christmas Day",
+            "`name`: `Christmas Day` is not marked uncertain",
+        ),
+        ("US-LA", "Nobody's Day", "`name`: `US-LA` has no day called"),
+        (
+            "us-xx",
+            acadian,
+            "`calendar`: no [[holiday_calendar]] is called `us-xx`",
+        ),
+    ] {
+        let problems = told(added(&[("open.toml", &open(calendar, name))]));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(problems[0].contains(say), "{problems:#?}");
+        assert!(problems[0].starts_with("added/open.toml:"), "{problems:#?}");
+    }
 }
 
 #[test]
