@@ -6,10 +6,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::domain::ids::{CallId, TenantId};
 use crate::domain::time::Micros;
 use crate::store::{Engine, Notice, StoreError, Urgency};
 
@@ -120,7 +122,7 @@ async fn decide(core: Arc<Core>, jobs: Vec<Job>) {
         Err(failure) => {
             let error = failure.into_error();
             let refuse = |job: Job| job.reply(Answer::Refused(error.clone()));
-            jobs.into_iter().for_each(refuse);
+            jobs.into_iter().map(refuse).for_each(drop);
         }
     }
 }
@@ -166,9 +168,13 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
         return Ok(answers);
     }
     Err(Failure::Law(GateError::Busy {
-        retry_after: std::time::Duration::from_millis(500),
+        retry_after: Duration::from_millis(500),
     }))
 }
+
+/// Who is gone that much before their deadline waited no longer because of it: the timers of the server, of the transport and
+/// of the client go off around it. Who lost the connection earlier may come back and ask by the same request id.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Answers first, for permits' lives are running; then takes back what nobody waits for any more, and wakes the workers.
 async fn settle(core: &Core, jobs: Vec<Job>, answers: Vec<Answer>) {
@@ -177,20 +183,25 @@ async fn settle(core: &Core, jobs: Vec<Job>, answers: Vec<Answer>) {
     let mut is_queued = false;
     for (job, answer) in jobs.into_iter().zip(answers) {
         match (&job, &answer) {
-            (Job::Place { request, .. }, Answer::Placed(placed)) if placed.call.is_some() => {
-                is_queued = true;
-                if request.answer_by.is_some_and(|end| end <= now) {
-                    late.push((job, answer));
-                } else {
+            (Job::Place { request, .. }, Answer::Placed(placed)) => {
+                let Some(call) = &placed.call else {
                     job.reply(answer);
+                    continue;
+                };
+                is_queued = true;
+                let (queued, end) = ((request.tenant.clone(), call.call_id), request.answer_by);
+                if end.is_some_and(|end| end <= now) {
+                    late.push((queued, Some(job)));
+                } else if !job.reply(answer) && end.is_some_and(|end| end <= now.plus(GRACE)) {
+                    late.push((queued, None));
                 }
             }
-            _ => job.reply(answer),
+            _ => drop(job.reply(answer)),
         }
     }
-    for (job, answer) in late {
-        take_back(core, &job, &answer, now).await;
-        job.reply(Answer::Refused(GateError::RequestExpired));
+    for ((tenant, call_id), waiting) in late {
+        take_back(core, &tenant, call_id, now).await;
+        waiting.map(|job| job.reply(Answer::Refused(GateError::RequestExpired)));
     }
     if is_queued && let Err(error) = core.store.notify(&Notice::CallQueued).await {
         tracing::debug!(%error, "the workers were not woken; they look by themselves");
@@ -198,18 +209,14 @@ async fn settle(core: &Core, jobs: Vec<Job>, answers: Vec<Answer>) {
 }
 
 /// A placement whose client stopped waiting before it was committed is not dialed: nobody follows that call.
-async fn take_back(core: &Core, job: &Job, answer: &Answer, now: Micros) {
-    let Answer::Placed(placed) = answer else {
-        return;
-    };
-    let Some(call) = &placed.call else { return };
+async fn take_back(core: &Core, tenant: &TenantId, call_id: CallId, now: Micros) {
     let end = async {
         let mut tx = core.store.write(Urgency::Ordinary).await?;
-        tx.request_hang_up(job.tenant(), call.call_id, now).await?;
+        tx.request_hang_up(tenant, call_id, now).await?;
         tx.commit().await
     };
     if let Err(error) = end.await {
-        tracing::warn!(call.id = %call.call_id, %error, "a call that nobody waits for was not taken back");
+        tracing::warn!(call.id = %call_id, %error, "a call that nobody waits for was not taken back");
     }
 }
 

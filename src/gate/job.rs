@@ -33,6 +33,8 @@ pub(super) enum Job {
 pub(super) enum Answer {
     Checked(Box<Decision>),
     Placed(Box<Placed>),
+    /// What was placed before, under the same request id.
+    Repeated(Box<Placed>),
     Claimed(Claimed),
     Refused(GateError),
 }
@@ -45,19 +47,27 @@ impl Job {
         }
     }
 
-    /// Hands the answer back. Whoever asked may be gone: a decision stands all the same, and a permit is dropped.
-    pub(super) fn reply(self, answer: Answer) {
+    /// Hands the answer back; tells whether somebody was still there to take it. A decision stands all the same, and a permit
+    /// is dropped.
+    pub(super) fn reply(self, answer: Answer) -> bool {
         match (self, answer) {
             (Self::Check { reply, .. }, Answer::Checked(decision)) => {
-                drop(reply.send(Ok(*decision)))
+                reply.send(Ok(*decision)).is_ok()
             }
-            (Self::Place { reply, .. }, Answer::Placed(placed)) => drop(reply.send(Ok(*placed))),
-            (Self::Claim { reply, .. }, Answer::Claimed(claimed)) => drop(reply.send(Ok(claimed))),
-            (Self::Check { reply, .. }, Answer::Refused(error)) => drop(reply.send(Err(error))),
-            (Self::Place { reply, .. }, Answer::Refused(error)) => drop(reply.send(Err(error))),
-            (Self::Claim { reply, .. }, Answer::Refused(error)) => drop(reply.send(Err(error))),
+            (Self::Place { reply, .. }, Answer::Placed(placed) | Answer::Repeated(placed)) => {
+                reply.send(Ok(*placed)).is_ok()
+            }
+            (Self::Claim { reply, .. }, Answer::Claimed(claimed)) => {
+                reply.send(Ok(claimed)).is_ok()
+            }
+            (Self::Check { reply, .. }, Answer::Refused(error)) => reply.send(Err(error)).is_ok(),
+            (Self::Place { reply, .. }, Answer::Refused(error)) => reply.send(Err(error)).is_ok(),
+            (Self::Claim { reply, .. }, Answer::Refused(error)) => reply.send(Err(error)).is_ok(),
             // INVARIANT: `effects::record` answers each job in its own kind; a dropped reply is an error to who waits.
-            (_, _) => debug_assert!(false, "an answer of another kind than its question"),
+            (_, _) => {
+                debug_assert!(false, "an answer of another kind than its question");
+                false
+            }
         }
     }
 }

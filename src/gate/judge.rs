@@ -248,7 +248,7 @@ async fn repeat(
         Some(call_id) => tx.call(tenant, call_id).await?.map(Call::as_queued),
         None => None,
     };
-    Ok(Answer::Placed(Box::new(Placed { decision, call })))
+    Ok(Answer::Repeated(Box::new(Placed { decision, call })))
 }
 
 /// Who holds each number asked for. A number that nobody holds yet gets a person of its own, so that whatever we store

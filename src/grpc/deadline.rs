@@ -16,9 +16,10 @@ pub(super) fn limit(headers: &HeaderMap) -> Option<Duration> {
     parse(text).map(|limit| limit.saturating_sub(HEAD_START))
 }
 
-/// How long the client waits for the answer to this request.
+/// The same for a request that is being handled.
 pub(super) fn of<T>(request: &tonic::Request<T>) -> Option<Duration> {
-    parse(request.metadata().get(HEADER)?.to_str().ok()?)
+    let text = request.metadata().get(HEADER)?.to_str().ok()?;
+    parse(text).map(|limit| limit.saturating_sub(HEAD_START))
 }
 
 /// At most eight digits and a unit ("gRPC over HTTP/2", section on Timeout).

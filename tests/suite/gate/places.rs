@@ -14,6 +14,8 @@ on_both! {
     p05_no_emergency_or_premium_number_is_decided_on,
     a_placement_that_nobody_waits_for_is_not_dialed,
     p07_a_placement_committed_too_late_is_taken_back,
+    p07_a_placement_whose_client_gave_up_is_taken_back,
+    p07_a_late_repetition_takes_nothing_back,
     a_node_that_stops_places_no_calls,
     a_full_trunk_says_when_to_come_again,
     batches_at_once_fill_no_trunk_twice,
@@ -23,7 +25,7 @@ on_both! {
 mod tests {
     use std::time::Duration;
 
-    use dialgate::domain::call::{CallKind, CallState, Outcome};
+    use dialgate::domain::call::{Call, CallKind, CallState, Outcome};
     use dialgate::domain::decision::{Decision, Stage, Verdict};
     use dialgate::domain::filter::Filter;
     use dialgate::domain::ids::TenantId;
@@ -212,6 +214,19 @@ mod tests {
         assert_eq!(bench.lease().await.len(), 1);
     }
 
+    /// The calls to this number.
+    async fn calls(bench: &Bench, number: &str) -> Vec<Call> {
+        let all = ListQuery {
+            filter: Filter::parse("", CALL_FIELDS).unwrap(),
+            page_size: 10,
+            after: None,
+        };
+        let mut tx = bench.store.read().await;
+        let page = tx.list_calls(&TenantId::default(), &all).await.unwrap();
+        let to = Some(phone(number));
+        page.rows.into_iter().filter(|call| call.to == to).collect()
+    }
+
     /// The commit came when the client had given up: what it placed is ended before a worker leases it.
     pub async fn p07_a_placement_committed_too_late_is_taken_back(bench: Bench) {
         bench.callable(ANNA).await;
@@ -222,15 +237,7 @@ mod tests {
         let late = bench.gate.place(request.clone()).await.unwrap_err();
         assert!(matches!(late, GateError::RequestExpired), "{late}");
         assert!(bench.lease().await.is_empty());
-        let all = ListQuery {
-            filter: Filter::parse("", CALL_FIELDS).unwrap(),
-            page_size: 10,
-            after: None,
-        };
-        let mut tx = bench.store.read().await;
-        let calls = tx.list_calls(&TenantId::default(), &all).await;
-        drop(tx);
-        let call = calls.unwrap().rows.remove(0);
+        let call = calls(&bench, ANNA).await.remove(0);
         assert_eq!(
             (call.state, call.outcome),
             (CallState::Canceled, Some(Outcome::Canceled))
@@ -240,6 +247,43 @@ mod tests {
         let again = bench.gate.place(request).await.unwrap();
         assert_eq!(again.call.unwrap().call_id, call.call_id);
         assert!(bench.lease().await.is_empty());
+    }
+
+    /// The server's timer, the transport's and the client's go off around the deadline: whoever is gone by then waited no
+    /// longer. Whoever is gone long before it lost the connection, and comes back.
+    pub async fn p07_a_placement_whose_client_gave_up_is_taken_back(bench: Bench) {
+        for (patience, leased) in [(Duration::from_millis(50), 0), (Duration::from_secs(9), 1)] {
+            let number = ["+14045550143", ANNA][leased];
+            bench.callable(number).await;
+            let mut request = bench.request(number);
+            request.answer_by = Some(bench.now().plus(patience));
+            let gone = tokio::time::timeout(Duration::ZERO, bench.gate.place(request));
+            assert!(gone.await.is_err(), "gone before the answer");
+            let mut state = None;
+            for _ in 0..200 {
+                state = calls(&bench, number).await.first().map(|call| call.state);
+                if state.is_some_and(CallState::is_final) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let expected = [CallState::Canceled, CallState::Queued][leased];
+            assert_eq!(state, Some(expected), "{patience:?}");
+            assert_eq!(bench.lease().await.len(), leased);
+        }
+    }
+
+    /// A repetition that comes too late for its own deadline ends nothing that the first one began.
+    pub async fn p07_a_late_repetition_takes_nothing_back(bench: Bench) {
+        bench.callable(ANNA).await;
+        let mut request = bench.request(ANNA);
+        let first = bench.gate.place(request.clone()).await.unwrap();
+        request.answer_by = Some(bench.now().plus(Duration::from_secs(1)));
+        bench.clock.advance_after(1, Duration::from_secs(5));
+        let again = bench.gate.place(request).await.unwrap();
+        let id = |placed: dialgate::gate::Placed| placed.call.unwrap().call_id;
+        assert_eq!(id(again), id(first));
+        assert_eq!(bench.lease().await.len(), 1);
     }
 
     pub async fn a_node_that_stops_places_no_calls(bench: Bench) {
