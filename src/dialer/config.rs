@@ -95,6 +95,9 @@ fn first_response_timeout_ms() -> u64 {
     4_000
 }
 
+/// Ten times what a node dials; far above it the time between two calls would be lost in rounding.
+const CALLS_PER_SECOND_MAX: u32 = 10_000;
+
 fn calls_per_second() -> NonZeroU32 {
     NonZeroU32::MIN
 }
@@ -143,6 +146,16 @@ impl TrunkConfig {
         });
         if self.username.is_some() != self.password_file.is_some() {
             problems.push("username and password_file: set both or neither".to_owned());
+        }
+        for (key, per_second) in [
+            ("calls_per_second", self.calls_per_second),
+            ("burst", self.burst),
+        ] {
+            if per_second.get() > CALLS_PER_SECOND_MAX {
+                problems.push(format!(
+                    "{key}: is {per_second}, set 1 to {CALLS_PER_SECOND_MAX}; several nodes together reach more"
+                ));
+            }
         }
         problems.extend(self.target_problems());
         let mut trunk = Trunk::new(name, self.target, &self.domain_at(self.target));

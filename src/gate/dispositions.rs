@@ -29,6 +29,17 @@ pub struct NewDisposition {
     pub amends: Option<DispositionId>,
 }
 
+impl NewDisposition {
+    /// An opt-out among its effects goes before other work.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        match self.code.effects().opt_out {
+            Some(_) => Urgency::OptOut,
+            None => Urgency::Ordinary,
+        }
+    }
+}
+
 impl Gate {
     /// Records what the agent says of a call and does what its flags say. An opt-out among them passes the barrier
     /// before this returns.
@@ -38,7 +49,7 @@ impl Gate {
         new: NewDisposition,
     ) -> Result<Disposition, GateError> {
         let tenant = &ask.principal.tenant;
-        let (mut tx, repeated) = self.begin(ask, Urgency::OptOut).await?;
+        let (mut tx, repeated) = self.begin(ask, new.urgency()).await?;
         let call = tx
             .call(tenant, new.call_id)
             .await?

@@ -80,6 +80,17 @@ impl Ask {
     }
 }
 
+impl NewConsent {
+    /// A withdrawal goes before other work, as an opt-out does.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        match self.action {
+            ConsentAction::Given => Urgency::Ordinary,
+            ConsentAction::Withdrawn => Urgency::OptOut,
+        }
+    }
+}
+
 impl Gate {
     /// A transaction, and the memory of this very request if it was asked before.
     pub(super) async fn begin(
@@ -114,7 +125,7 @@ impl Gate {
         }
         self.campaigns().knows_seller(&new.seller)?;
         let tenant = &ask.principal.tenant;
-        let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
+        let (mut tx, repeated) = self.begin(ask, new.urgency()).await?;
         if let Some(stored) = repeated {
             let id: ConsentEventId = made(&stored)?;
             let event = tx.consent(tenant, id).await?;

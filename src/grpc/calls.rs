@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use crate::store::CALL_FIELDS;
+use crate::store::{CALL_FIELDS, Urgency};
 
 use super::convert::Fields;
 use super::paging::{self, Filterable, Listing};
@@ -153,7 +153,9 @@ impl CallService for Api {
         let ask = ask(who, request_id?, "HangUpCall", digest, at);
         let gate = self.gate.clone();
         let call = self
-            .carry_through(async move { gate.hang_up(&ask, call_id).await })
+            .carry_through(Urgency::Ordinary, async move {
+                gate.hang_up(&ask, call_id).await
+            })
             .await?;
         Ok(Response::new(pb::HangUpCallResponse {
             call: Some(convert::call::call(call, role)),
@@ -184,7 +186,9 @@ impl CallService for Api {
         let ask = ask(who, request_id?, "RecordDisposition", digest, at);
         let gate = self.gate.clone();
         let said = self
-            .carry_through(async move { gate.record_disposition(&ask, new).await })
+            .carry_through(new.urgency(), async move {
+                gate.record_disposition(&ask, new).await
+            })
             .await?;
         Ok(Response::new(pb::RecordDispositionResponse {
             disposition: Some(convert::call::disposition(said, role)),
@@ -215,7 +219,9 @@ impl CallService for Api {
         let ask = ask(who, request_id?, "AmendDisposition", digest, at);
         let gate = self.gate.clone();
         let said = self
-            .carry_through(async move { gate.record_disposition(&ask, new).await })
+            .carry_through(new.urgency(), async move {
+                gate.record_disposition(&ask, new).await
+            })
             .await?;
         Ok(Response::new(pb::AmendDispositionResponse {
             disposition: Some(convert::call::disposition(said, role)),

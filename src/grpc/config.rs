@@ -74,15 +74,20 @@ impl GrpcConfig {
                 }
             }
         }
-        for (name, zero) in [
+        for (name, seconds) in [
             (
                 "keepalive_interval_seconds",
-                self.keepalive_interval_seconds == 0,
+                self.keepalive_interval_seconds,
             ),
-            (
-                "keepalive_timeout_seconds",
-                self.keepalive_timeout_seconds == 0,
-            ),
+            ("keepalive_timeout_seconds", self.keepalive_timeout_seconds),
+        ] {
+            if !(1..=KEEPALIVE_MAX).contains(&seconds) {
+                problems.push(format!(
+                    "{name}: is {seconds}, set 1 to {KEEPALIVE_MAX}, which is a day"
+                ));
+            }
+        }
+        for (name, zero) in [
             (
                 "requests_per_connection_max",
                 self.requests_per_connection_max == 0,
@@ -101,6 +106,9 @@ impl GrpcConfig {
         problems
     }
 }
+
+/// A connection that is quiet for longer is gone for any middlebox.
+const KEEPALIVE_MAX: u64 = 24 * 3600;
 
 /// A note of 4096 characters and an SDP offer of 4 KiB, with room for the rest.
 const MESSAGE_BYTES_MIN: usize = 128 * 1024;

@@ -103,7 +103,9 @@ impl Api {
         let new = new?;
         let ask = ask(asked.who, request_id?, method, asked.digest, asked.at);
         let gate = self.gate.clone();
-        self.carry_through(async move { gate.record_consent(&ask, new).await })
-            .await
+        self.carry_through(new.urgency(), async move {
+            gate.record_consent(&ask, new).await
+        })
+        .await
     }
 }

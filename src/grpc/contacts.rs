@@ -4,6 +4,8 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::ids::PartyId;
 
+use crate::store::Urgency;
+
 use super::convert::Fields;
 use super::pb::contact_service_server::ContactService;
 use super::pb::get_contact_request::Key;
@@ -29,7 +31,9 @@ impl ContactService for Api {
         let ask = ask(who, request_id?, "UpsertContact", digest, at);
         let gate = self.gate.clone();
         let party = self
-            .carry_through(async move { gate.upsert_contact(&ask, draft).await })
+            .carry_through(Urgency::Ordinary, async move {
+                gate.upsert_contact(&ask, draft).await
+            })
             .await?;
         Ok(Response::new(pb::UpsertContactResponse {
             contact: Some(convert::contact::contact(party)),

@@ -7,6 +7,7 @@
 mod audit;
 pub mod auth;
 mod calls;
+mod changes;
 pub mod config;
 mod consents;
 mod contacts;
@@ -26,7 +27,6 @@ mod watch;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -40,8 +40,9 @@ use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::Micros;
 use crate::gate::{Ask, Gate, GateError};
 use crate::policy::Pack;
-use crate::store::Tx;
+use crate::store::{Tx, Urgency};
 
+use changes::Changes;
 pub use config::{GrpcConfig, TlsConfig};
 pub use credential::{Credential, NoRandomness};
 pub use server::{ServeError, Server, serve};
@@ -76,15 +77,8 @@ struct Api {
     closing: CancellationToken,
     /// Calls that may be followed at once.
     watches: Arc<Semaphore>,
-    /// Changes that may be under way at once, their clients still there or not.
-    changes: Arc<Semaphore>,
+    changes: Changes,
 }
-
-/// Changes under way at once. An opt-out may wait two seconds, so clients that give up and come again must not pile up.
-const CHANGES_MAX: usize = 2048;
-
-/// When to come again if so many are.
-const CHANGES_RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A request that passed the guard.
 struct Asked<M> {
@@ -127,9 +121,10 @@ impl Api {
 
     async fn carry_through<T: Send + 'static>(
         &self,
+        urgency: Urgency,
         change: impl Future<Output = Result<T, GateError>> + Send + 'static,
     ) -> Result<T, Status> {
-        carry_through(&self.changes, change).await
+        self.changes.carry_through(urgency, change).await
     }
 }
 
@@ -147,55 +142,5 @@ fn ask(
         method,
         digest,
         at,
-    }
-}
-
-/// Carries a change through even if the client goes away meanwhile: an opt-out must not stop between its commit and the
-/// word to the workers.
-async fn carry_through<T: Send + 'static>(
-    changes: &Arc<Semaphore>,
-    change: impl Future<Output = Result<T, GateError>> + Send + 'static,
-) -> Result<T, Status> {
-    let Ok(place) = Arc::clone(changes).try_acquire_owned() else {
-        return Err(status::busy(
-            CHANGES_RETRY_AFTER,
-            "as many changes as may be are under way; try again later with the same request id",
-        ));
-    };
-    let carried = tokio::spawn(async move {
-        let outcome = change.await;
-        drop(place);
-        outcome
-    });
-    match carried.await {
-        Ok(outcome) => outcome.map_err(|error| status::from_gate(&error)),
-        Err(_) => Err(status::internal("the task of a request ended early")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn changes_are_bounded_and_outlive_their_clients() {
-        let changes = Arc::new(Semaphore::new(1));
-        let (go, wait) = tokio::sync::oneshot::channel::<()>();
-        let (done, seen) = tokio::sync::oneshot::channel::<()>();
-        let slow = async move {
-            let _ = wait.await;
-            let _ = done.send(());
-            Ok(())
-        };
-        let gone = tokio::time::timeout(Duration::from_millis(10), carry_through(&changes, slow));
-        assert!(gone.await.is_err(), "the client goes away");
-        let refused = carry_through(&changes, async { Ok(()) }).await.unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
-        go.send(()).unwrap();
-        seen.await.unwrap();
-        while changes.available_permits() == 0 {
-            tokio::task::yield_now().await;
-        }
-        carry_through(&changes, async { Ok(()) }).await.unwrap();
     }
 }

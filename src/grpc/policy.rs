@@ -9,7 +9,7 @@ use crate::domain::ids::{RegionStopId, TenantId};
 use crate::domain::time::Micros;
 use crate::gate::NewRegionStop;
 use crate::policy::{ClosedDay, DisabledRule, Pack};
-use crate::store::{ACTIVATION_FIELDS, Page, PageKey, REGION_STOP_FIELDS};
+use crate::store::{ACTIVATION_FIELDS, Page, PageKey, REGION_STOP_FIELDS, Urgency};
 
 use super::convert::{Fields, policy as show};
 use super::paging::{self, Filterable, Listing};
@@ -143,7 +143,9 @@ impl PolicyService for Api {
         let ask = ask(who, request_id?, "ActivatePack", digest, at);
         let gate = self.gate.clone();
         let done = self
-            .carry_through(async move { gate.activate(&ask, source, reason, dry).await })
+            .carry_through(Urgency::Ordinary, async move {
+                gate.activate(&ask, source, reason, dry).await
+            })
             .await?;
         Ok(Response::new(pb::ActivatePackResponse {
             activation: Some(show::activation(done.activation, !dry)),
@@ -212,7 +214,10 @@ impl PolicyService for Api {
         let ask = ask(who, request_id?, "SetRegionStop", digest, at);
         let gate = self.gate.clone();
         let stop = self
-            .carry_through(async move { gate.stop_region(&ask, new).await })
+            .carry_through(
+                Urgency::OptOut,
+                async move { gate.stop_region(&ask, new).await },
+            )
             .await?;
         Ok(Response::new(pb::SetRegionStopResponse {
             region_stop: Some(show::region_stop(stop)),
@@ -239,7 +244,9 @@ impl PolicyService for Api {
         let ask = ask(who, request_id?, "LiftRegionStop", digest, at);
         let gate = self.gate.clone();
         let stop = self
-            .carry_through(async move { gate.lift_region_stop(&ask, id, reason).await })
+            .carry_through(Urgency::Ordinary, async move {
+                gate.lift_region_stop(&ask, id, reason).await
+            })
             .await?;
         Ok(Response::new(pb::LiftRegionStopResponse {
             region_stop: Some(show::region_stop(stop)),
@@ -299,7 +306,9 @@ impl PolicyService for Api {
         let ask = ask(who, request_id?, "AddClosedDay", digest, at);
         let (gate, shown) = (self.gate.clone(), show::closed_day(&day));
         let done = self
-            .carry_through(async move { gate.add_closed_day(&ask, day).await })
+            .carry_through(Urgency::Ordinary, async move {
+                gate.add_closed_day(&ask, day).await
+            })
             .await?;
         Ok(Response::new(pb::AddClosedDayResponse {
             closed_day: Some(shown),
@@ -328,7 +337,7 @@ impl PolicyService for Api {
         let ask = ask(who, request_id?, "RemoveClosedDay", digest, at);
         let gate = self.gate.clone();
         let change = async move { gate.remove_closed_day(&ask, &place, date, &reason).await };
-        let done = self.carry_through(change).await?;
+        let done = self.carry_through(Urgency::Ordinary, change).await?;
         Ok(Response::new(pb::RemoveClosedDayResponse {
             activation: Some(show::activation(done.activation, true)),
         }))
@@ -387,7 +396,9 @@ impl PolicyService for Api {
         let ask = ask(who, request_id?, "DisableRule", digest, at);
         let gate = self.gate.clone();
         let done = self
-            .carry_through(async move { gate.disable_rule(&ask, row).await })
+            .carry_through(Urgency::Ordinary, async move {
+                gate.disable_rule(&ask, row).await
+            })
             .await?;
         let pack = self
             .pack_asked(&tenant, Some(&done.activation.sha256))
@@ -417,7 +428,9 @@ impl PolicyService for Api {
         let ask = ask(who, request_id?, "EnableRule", digest, at);
         let (gate, rule) = (self.gate.clone(), id.clone());
         let done = self
-            .carry_through(async move { gate.enable_rule(&ask, &rule, &reason).await })
+            .carry_through(Urgency::Ordinary, async move {
+                gate.enable_rule(&ask, &rule, &reason).await
+            })
             .await?;
         let pack = self
             .pack_asked(&tenant, Some(&done.activation.sha256))

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::gate::Gate;
 
 use super::auth::GuardLayer;
+use super::changes::Changes;
 use super::config::{GrpcConfig, TlsConfig};
 use super::pb::audit_service_server::AuditServiceServer;
 use super::pb::call_service_server::CallServiceServer;
@@ -25,7 +26,7 @@ use super::pb::consent_service_server::ConsentServiceServer;
 use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::policy_service_server::PolicyServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
-use super::{Api, CHANGES_MAX, CheckOffer, health, pb};
+use super::{Api, CheckOffer, health, pb};
 
 /// How long open requests may take after the word to go down. An opt-out's barrier takes two seconds.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -104,7 +105,7 @@ pub async fn serve(
         clock,
         check_offer,
         closing: closing.clone(),
-        changes: Arc::new(Semaphore::new(CHANGES_MAX)),
+        changes: Changes::new(),
         watches: Arc::new(Semaphore::new(
             config.watches_max.min(Semaphore::MAX_PERMITS),
         )),

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::ids::PartyId;
 use crate::domain::phone::NumberKey;
-use crate::store::SUPPRESSION_FIELDS;
+use crate::store::{SUPPRESSION_FIELDS, Urgency};
 
 use super::convert::Fields;
 use super::paging::{self, Filterable, Listing};
@@ -43,7 +43,10 @@ impl SuppressionService for Api {
         let ask = ask(who, request_id?, "CreateSuppression", digest, at);
         let gate = self.gate.clone();
         let made = self
-            .carry_through(async move { gate.suppress(&ask, new).await })
+            .carry_through(
+                Urgency::OptOut,
+                async move { gate.suppress(&ask, new).await },
+            )
             .await?;
         Ok(Response::new(pb::CreateSuppressionResponse {
             suppression: Some(convert::suppression::suppression(made, role)),
@@ -70,7 +73,10 @@ impl SuppressionService for Api {
         let ask = ask(who, request_id?, "LiftSuppression", digest, at);
         let gate = self.gate.clone();
         let found = self
-            .carry_through(async move { gate.lift(&ask, id, lift).await })
+            .carry_through(
+                Urgency::Ordinary,
+                async move { gate.lift(&ask, id, lift).await },
+            )
             .await?;
         Ok(Response::new(pb::LiftSuppressionResponse {
             suppression: Some(convert::suppression::suppression(found, role)),

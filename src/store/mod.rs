@@ -96,12 +96,18 @@ impl StoreConfig {
                 "url: the database URL must begin with `sqlite:` or `postgres://`".to_owned(),
             ),
         }
-        if self.max_connections == 0 {
-            problems.push("max_connections: is 0, set at least 1".to_owned());
+        if !(1..=CONNECTIONS_MAX).contains(&self.max_connections) {
+            problems.push(format!(
+                "max_connections: is {}, set 1 to {CONNECTIONS_MAX}",
+                self.max_connections
+            ));
         }
         problems
     }
 }
+
+/// More than any node uses and fewer than a server falls over: each costs a process of PostgreSQL, or a thread.
+const CONNECTIONS_MAX: u32 = 1_000;
 
 /// Which database is behind the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
