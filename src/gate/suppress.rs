@@ -267,6 +267,9 @@ impl Gate {
         raised.locked = raised.locked && self.as_locked(tenant, suppression, &raised).await;
         self.wait(&raised, committed).await;
         let mut tx = self.store().write(Urgency::OptOut).await?;
+        // Once more, for who was given the number since: nobody may shake off what has been acknowledged.
+        let spoken_after = suppression.spoken_by_holder_after();
+        tx.bind_holders(tenant, suppression, spoken_after).await?;
         tx.pass_request(tenant, ask.request_id).await?;
         tx.commit().await?;
         Ok(())
@@ -379,6 +382,7 @@ pub(super) async fn record(
     mut new: Suppression,
 ) -> Result<Suppression, StoreError> {
     let tenant = &ask.principal.tenant;
+    let spoken_after = new.spoken_by_holder_after();
     if new.received_at == new.recorded_at {
         // What is said now comes after every consent on file, though the clock of the node that recorded one was ahead of
         // ours: at the same instant the opt-out wins.
@@ -399,19 +403,17 @@ pub(super) async fn record(
         .filter(|found| found.reason == new.reason || new.reason != SuppressionReason::Objection)
         .filter(|found| found.reason.is_of_person() || !new.reason.is_of_person())
         .filter(|found| found.binds_from() >= new.binds_from());
-    match same {
-        Some(found) => {
-            tx.insert_audit(tenant, &[entry(ask, "suppression.repeated", &found)])
-                .await?;
-            Ok(found)
-        }
+    let (kind, recorded) = match same {
+        Some(found) => ("suppression.repeated", found),
         None => {
             tx.insert_suppression(tenant, &new).await?;
-            tx.insert_audit(tenant, &[entry(ask, "suppression.created", &new)])
-                .await?;
-            Ok(new)
+            ("suppression.created", new)
         }
-    }
+    };
+    tx.insert_audit(tenant, &[entry(ask, kind, &recorded)])
+        .await?;
+    tx.bind_holders(tenant, &recorded, spoken_after).await?;
+    Ok(recorded)
 }
 
 /// The people whom it follows to their other numbers; nothing if there are too many to lock.

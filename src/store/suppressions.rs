@@ -6,6 +6,7 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::consents::{join_channels, split_channels};
+use super::holders::links;
 use super::paging::{CREATE_TIME, field, push_list};
 use super::parties::{number_key, word};
 use super::sql::Text as _;
@@ -193,9 +194,12 @@ impl Tx {
         limit: i64,
     ) -> Result<Vec<PartyId>> {
         // `Suppression::follows_holder`, of many.
-        const SQL: &str =
-            "SELECT party_id FROM party_numbers WHERE tenant_id = $1 AND number_key = $2
-            AND (end_time IS NULL OR end_time > $3) ORDER BY party_id LIMIT $4";
+        const SQL: &str = concat!(
+            "SELECT party_id FROM ",
+            links!(),
+            " AS n WHERE tenant_id = $1 AND number_key = $2
+            AND (end_time IS NULL OR end_time > $3) ORDER BY party_id LIMIT $4"
+        );
         let SuppressionSubject::Number(key) = suppression.subject else {
             return Ok(Vec::new());
         };
@@ -275,7 +279,7 @@ impl Tx {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
                 .text(HeldRow::COLUMNS)
-                .text(" FROM party_numbers WHERE tenant_id = ")
+                .text(concat!(" FROM ", links!(), " AS n WHERE tenant_id = "))
                 .bind_text(&tenant.0);
             query.text(" AND party_id").among_uuids(&parties);
             query.build_query_as().fetch_all(conn).await

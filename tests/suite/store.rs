@@ -38,7 +38,8 @@ use crate::support::builders::{
 };
 
 use follows::{
-    an_opt_out_follows_who_holds_its_number, calls_to_other_numbers_of_the_person_are_found,
+    a_wish_outlives_the_link_of_its_number, an_opt_out_follows_who_holds_its_number,
+    calls_to_other_numbers_of_the_person_are_found,
 };
 use policy::{
     activations_are_only_added, judging_and_changing_are_kept_apart, packs_are_kept_by_their_hash,
@@ -99,6 +100,7 @@ contract![
     a_failed_transaction_cannot_be_committed,
     an_opt_out_goes_first,
     an_opt_out_follows_who_holds_its_number,
+    a_wish_outlives_the_link_of_its_number,
     calls_to_other_numbers_of_the_person_are_found,
     reopening_keeps_everything,
     another_key_file_is_refused,
