@@ -1,6 +1,8 @@
 //! What people tell us: consents and hang-ups here, contacts and dispositions beside. Each is one transaction with its
 //! audit entry and the memory of its request.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::domain::call::{Call, CallKind};
@@ -240,21 +242,33 @@ pub(super) fn made<T: std::str::FromStr>(stored: &StoredRequest) -> Result<T, St
         .map_err(|_| StoreError::Damaged { what: "request" })
 }
 
-/// When the person acted. What is taken back now comes after every consent on file, though the clock that recorded one was
-/// ahead of ours (as an opt-out does, in `suppress`).
+/// How long ago an act may lie by its stated time and yet be one that is being recorded as it happens.
+const JUST_NOW: Duration = Duration::from_secs(5);
+
+/// When the person acted. What is taken back comes after every consent on file that is not certain to be newer, though the
+/// clock that recorded one was ahead of ours (as an opt-out does, in `suppress`). And what was given a while ago does not
+/// come after an opt-out on file whose recorder's clock may have been behind.
 async fn acted_at(
     tx: &mut Tx,
     ask: &Ask,
     new: &NewConsent,
     party_id: PartyId,
-) -> Result<Micros, StoreError> {
-    match (new.at, new.action) {
-        (Some(at), _) => Ok(at),
-        (None, ConsentAction::Given) => Ok(ask.at),
-        (None, ConsentAction::Withdrawn) => {
+) -> Result<Micros, GateError> {
+    let tenant = &ask.principal.tenant;
+    let at = new.at.unwrap_or(ask.at);
+    match new.action {
+        ConsentAction::Withdrawn => {
             let of_whom = SuppressionSubject::Party(party_id);
-            let last = tx.last_consent_given(&ask.principal.tenant, of_whom);
-            Ok(last.await?.map_or(ask.at, |last| last.max(ask.at)))
+            let last = tx.last_consent_given(tenant, of_whom, at, ask.at).await?;
+            Ok(last.map_or(at, |last| last.max(at)))
         }
+        ConsentAction::Given if at.plus(JUST_NOW) >= ask.at => Ok(at),
+        ConsentAction::Given if tx.opted_out_about(tenant, party_id, at).await? => {
+            Err(GateError::invalid(
+                "event_time",
+                "lies within ten minutes after an opt-out on record, so nobody can tell which came first; leave it out if the person consents now",
+            ))
+        }
+        ConsentAction::Given => Ok(at),
     }
 }

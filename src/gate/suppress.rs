@@ -383,12 +383,12 @@ pub(super) async fn record(
 ) -> Result<Suppression, StoreError> {
     let tenant = &ask.principal.tenant;
     let spoken_after = new.spoken_by_holder_after();
-    if new.received_at == new.recorded_at {
-        // What is said now comes after every consent on file, though the clock of the node that recorded one was ahead of
-        // ours: at the same instant the opt-out wins.
-        let last = tx.last_consent_given(tenant, new.subject).await?;
-        new.received_at = last.map_or(new.received_at, |last| last.max(new.received_at));
-    }
+    // It comes after every consent on file that is not certain to be newer than the wish: the clock of the node that recorded
+    // one may have been ahead of ours. At the same instant the opt-out wins.
+    let last = tx
+        .last_consent_given(tenant, new.subject, new.received_at, new.recorded_at)
+        .await?;
+    new.received_at = last.map_or(new.received_at, |last| last.max(new.received_at));
     let same = match new.expires_at {
         None => {
             tx.same_suppression(tenant, new.subject, new.seller.as_deref(), &new.channels)
