@@ -102,6 +102,44 @@ impl Gate {
         }
     }
 
+    /// Does what is asked, and once more if the same request, sent twice at once, was done by the other meanwhile: this time
+    /// it is found, and the answer is the first one.
+    pub(super) async fn once<T, F>(
+        &self,
+        ask: &Ask,
+        urgency: Urgency,
+        act: impl Fn() -> F,
+    ) -> Result<T, GateError>
+    where
+        F: Future<Output = Result<T, GateError>>,
+    {
+        match act().await {
+            Err(error) if self.was_done_meanwhile(ask, urgency, &error).await => act().await,
+            answer => answer,
+        }
+    }
+
+    /// Whether this is what a request meets in whose midst its twin has committed: the twin's rows, or their effects.
+    async fn was_done_meanwhile(&self, ask: &Ask, urgency: Urgency, error: &GateError) -> bool {
+        let of_a_twin = match error {
+            GateError::Store(error) => matches!(
+                **error,
+                StoreError::Duplicate { .. } | StoreError::LockTimeout
+            ),
+            GateError::DispositionExists
+            | GateError::DispositionNotLatest
+            | GateError::EtagMismatch
+            | GateError::SecondApproverRequired => true,
+            _ => false,
+        };
+        of_a_twin
+            && match self.begin(ask, urgency).await {
+                Ok((_, stored)) => stored.is_some(),
+                // Of another content: that is the answer.
+                Err(error) => matches!(error, GateError::RequestIdReused),
+            }
+    }
+
     /// Records that consent was given or withdrawn. A withdrawal binds every claim that begins after it.
     pub async fn record_consent(
         &self,
@@ -115,6 +153,15 @@ impl Gate {
             ));
         }
         self.campaigns().knows_seller(&new.seller)?;
+        let act = || self.record_consent_once(ask, new.clone());
+        self.once(ask, Urgency::Ordinary, act).await
+    }
+
+    async fn record_consent_once(
+        &self,
+        ask: &Ask,
+        new: NewConsent,
+    ) -> Result<ConsentEvent, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         if let Some(stored) = repeated {
@@ -171,6 +218,11 @@ impl Gate {
 
     /// Records the wish to end a call. A call in the queue ends right there; the worker that has it ends any other.
     pub async fn hang_up(&self, ask: &Ask, call_id: CallId) -> Result<Call, GateError> {
+        let act = || self.hang_up_once(ask, call_id);
+        self.once(ask, Urgency::Ordinary, act).await
+    }
+
+    async fn hang_up_once(&self, ask: &Ask, call_id: CallId) -> Result<Call, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         let call = tx
