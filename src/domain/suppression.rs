@@ -4,7 +4,7 @@ use super::call::CallKind;
 use super::ids::{PartyId, SuppressionId};
 use super::phone::NumberKey;
 use super::text::words;
-use super::time::Micros;
+use super::time::{CLOCKS_APART, Micros};
 
 words! {
     /// Why the record exists.
@@ -126,9 +126,20 @@ impl Suppression {
         self.received_at.min(self.recorded_at)
     }
 
+    /// Whoever held the number until later than this may be the one who spoke. The end of a link is of this house's clocks, and
+    /// a time that was stated is not: in doubt they still held it.
+    #[must_use]
+    pub fn spoken_by_holder_after(&self) -> Micros {
+        if self.received_at < self.recorded_at {
+            self.received_at.minus(CLOCKS_APART)
+        } else {
+            self.told_by()
+        }
+    }
+
     /// Whether it follows to all their other numbers a person who holds the number that it is about (absent), or held it
     /// until then. Who gave the number up after the wish has not taken the wish back; who had given it up before is not
-    /// the one who spoke.
+    /// the one who spoke. The end must be one that the store vouches for: two clocks alone do not tell before from after.
     #[must_use]
     pub fn follows_holder(&self, held_until: Option<Micros>) -> bool {
         self.reason.is_of_person() && held_until.is_none_or(|until| until > self.told_by())

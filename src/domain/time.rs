@@ -12,6 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Micros(pub i64);
 
+/// How far apart the clocks of two nodes may be, each up to five minutes off: of instants that lie closer, told by two of
+/// them, nobody can say which came first. Whoever needs to know takes the opt-out for the later one.
+pub const CLOCKS_APART: Duration = Duration::from_mins(10);
+
 impl Micros {
     /// The instant this much later; saturates at the ends of the range.
     #[must_use]

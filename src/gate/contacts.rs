@@ -30,6 +30,11 @@ pub struct ContactDraft {
 impl Gate {
     /// Records a person, or changes what is recorded.
     pub async fn upsert_contact(&self, ask: &Ask, new: ContactDraft) -> Result<Party, GateError> {
+        let act = || self.upsert_contact_once(ask, new.clone());
+        self.once(ask, Urgency::Ordinary, act).await
+    }
+
+    async fn upsert_contact_once(&self, ask: &Ask, new: ContactDraft) -> Result<Party, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         if let Some(stored) = repeated {

@@ -48,6 +48,15 @@ impl Gate {
         ask: &Ask,
         new: NewDisposition,
     ) -> Result<Disposition, GateError> {
+        let act = || self.record_disposition_once(ask, new.clone());
+        self.once(ask, Urgency::OptOut, act).await
+    }
+
+    async fn record_disposition_once(
+        &self,
+        ask: &Ask,
+        new: NewDisposition,
+    ) -> Result<Disposition, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, new.urgency()).await?;
         let call = tx

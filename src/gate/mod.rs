@@ -17,6 +17,7 @@ mod error;
 mod job;
 mod judge;
 mod law;
+mod lifts;
 mod policy;
 mod records;
 mod replay;
@@ -45,11 +46,12 @@ pub use config::{CampaignConfig, GateConfig};
 pub use contacts::ContactDraft;
 pub use dispositions::NewDisposition;
 pub use error::GateError;
+pub use lifts::NewLift;
 pub use policy::{Activated, PackSource};
 pub use records::NewConsent;
 pub use replay::{ReplayOutcome, ReplayProblem, Replayed, Said};
 pub use stops::NewRegionStop;
-pub use suppress::{BARRIER_WAIT, NewLift, NewSuppression};
+pub use suppress::{BARRIER_WAIT, NewSuppression};
 
 /// Reads both clocks together.
 pub type ReadClocks = Arc<dyn Fn() -> Reading + Send + Sync>;

@@ -367,8 +367,12 @@ impl Gate {
         let subject = stop.map_or(activation.activation_id.to_string(), |stop| {
             stop.stop_id.to_string()
         });
-        tx.insert_requests(tenant, &[ask.stored(subject, unchanged)])
-            .await?;
+        let request = ask.stored(subject, unchanged);
+        match tx.insert_requests(tenant, &[request]).await {
+            // As above: it did it since this transaction looked.
+            Err(StoreError::Duplicate { .. }) => return Ok(None),
+            inserted => inserted?,
+        }
         if let Some((pack, _)) = change {
             // Before the commit, so that no decision of this node has to load it.
             self.core.law.hold(pack);

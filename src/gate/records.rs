@@ -1,6 +1,8 @@
 //! What people tell us: consents and hang-ups here, contacts and dispositions beside. Each is one transaction with its
 //! audit entry and the memory of its request.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::domain::call::{Call, CallKind};
@@ -111,6 +113,44 @@ impl Gate {
         }
     }
 
+    /// Does what is asked, and once more if the same request, sent twice at once, was done by the other meanwhile: this time
+    /// it is found, and the answer is the first one.
+    pub(super) async fn once<T, F>(
+        &self,
+        ask: &Ask,
+        urgency: Urgency,
+        act: impl Fn() -> F,
+    ) -> Result<T, GateError>
+    where
+        F: Future<Output = Result<T, GateError>>,
+    {
+        match act().await {
+            Err(error) if self.was_done_meanwhile(ask, urgency, &error).await => act().await,
+            answer => answer,
+        }
+    }
+
+    /// Whether this is what a request meets in whose midst its twin has committed: the twin's rows, or their effects.
+    async fn was_done_meanwhile(&self, ask: &Ask, urgency: Urgency, error: &GateError) -> bool {
+        let of_a_twin = match error {
+            GateError::Store(error) => matches!(
+                **error,
+                StoreError::Duplicate { .. } | StoreError::LockTimeout
+            ),
+            GateError::DispositionExists
+            | GateError::DispositionNotLatest
+            | GateError::EtagMismatch
+            | GateError::SecondApproverRequired => true,
+            _ => false,
+        };
+        of_a_twin
+            && match self.begin(ask, urgency).await {
+                Ok((_, stored)) => stored.is_some(),
+                // Of another content: that is the answer.
+                Err(error) => matches!(error, GateError::RequestIdReused),
+            }
+    }
+
     /// Records that consent was given or withdrawn. A withdrawal binds every claim that begins after it.
     pub async fn record_consent(
         &self,
@@ -124,6 +164,15 @@ impl Gate {
             ));
         }
         self.campaigns().knows_seller(&new.seller)?;
+        let act = || self.record_consent_once(ask, new.clone());
+        self.once(ask, Urgency::Ordinary, act).await
+    }
+
+    async fn record_consent_once(
+        &self,
+        ask: &Ask,
+        new: NewConsent,
+    ) -> Result<ConsentEvent, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, new.urgency()).await?;
         if let Some(stored) = repeated {
@@ -180,6 +229,11 @@ impl Gate {
 
     /// Records the wish to end a call. A call in the queue ends right there; the worker that has it ends any other.
     pub async fn hang_up(&self, ask: &Ask, call_id: CallId) -> Result<Call, GateError> {
+        let act = || self.hang_up_once(ask, call_id);
+        self.once(ask, Urgency::Ordinary, act).await
+    }
+
+    async fn hang_up_once(&self, ask: &Ask, call_id: CallId) -> Result<Call, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         let call = tx
@@ -251,21 +305,33 @@ pub(super) fn made<T: std::str::FromStr>(stored: &StoredRequest) -> Result<T, St
         .map_err(|_| StoreError::Damaged { what: "request" })
 }
 
-/// When the person acted. What is taken back now comes after every consent on file, though the clock that recorded one was
-/// ahead of ours (as an opt-out does, in `suppress`).
+/// How long ago an act may lie by its stated time and yet be one that is being recorded as it happens.
+const JUST_NOW: Duration = Duration::from_secs(5);
+
+/// When the person acted. What is taken back comes after every consent on file that is not certain to be newer, though the
+/// clock that recorded one was ahead of ours (as an opt-out does, in `suppress`). And what was given a while ago does not
+/// come after an opt-out on file whose recorder's clock may have been behind.
 async fn acted_at(
     tx: &mut Tx,
     ask: &Ask,
     new: &NewConsent,
     party_id: PartyId,
-) -> Result<Micros, StoreError> {
-    match (new.at, new.action) {
-        (Some(at), _) => Ok(at),
-        (None, ConsentAction::Given) => Ok(ask.at),
-        (None, ConsentAction::Withdrawn) => {
+) -> Result<Micros, GateError> {
+    let tenant = &ask.principal.tenant;
+    let at = new.at.unwrap_or(ask.at);
+    match new.action {
+        ConsentAction::Withdrawn => {
             let of_whom = SuppressionSubject::Party(party_id);
-            let last = tx.last_consent_given(&ask.principal.tenant, of_whom);
-            Ok(last.await?.map_or(ask.at, |last| last.max(ask.at)))
+            let last = tx.last_consent_given(tenant, of_whom, at, ask.at).await?;
+            Ok(last.map_or(at, |last| last.max(at)))
         }
+        ConsentAction::Given if at.plus(JUST_NOW) >= ask.at => Ok(at),
+        ConsentAction::Given if tx.opted_out_about(tenant, party_id, at).await? => {
+            Err(GateError::invalid(
+                "event_time",
+                "lies within ten minutes after an opt-out on record, so nobody can tell which came first; leave it out if the person consents now",
+            ))
+        }
+        ConsentAction::Given => Ok(at),
     }
 }

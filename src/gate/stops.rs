@@ -82,6 +82,16 @@ impl Gate {
         id: RegionStopId,
         reason: String,
     ) -> Result<RegionStop, GateError> {
+        let act = || self.lift_region_stop_once(ask, id, reason.clone());
+        self.once(ask, Urgency::Ordinary, act).await
+    }
+
+    async fn lift_region_stop_once(
+        &self,
+        ask: &Ask,
+        id: RegionStopId,
+        reason: String,
+    ) -> Result<RegionStop, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         tx.own_policy(tenant).await?;

@@ -12,7 +12,7 @@ use crate::domain::call::CallKind;
 use crate::domain::ids::{AttemptId, AuditEntryId, PartyId, SuppressionId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::suppression::{
-    Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
+    Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
 };
 use crate::domain::time::{Micros, Mono};
 use crate::store::{self, AuditEntry, Notice, StoreError, StoredRequest, Tx, Urgency};
@@ -57,15 +57,6 @@ pub struct NewSuppression {
     pub note: Option<String>,
 }
 
-/// A lift as an administrator asks for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewLift {
-    /// Why.
-    pub reason: String,
-    /// The permission that is newer than the opt-out.
-    pub evidence_ref: String,
-}
-
 /// What an opt-out learned before its COMMIT.
 struct Raised {
     scope: Scope,
@@ -85,6 +76,17 @@ impl Gate {
     /// Records an opt-out and returns when no INVITE can follow it. Never batched behind other work.
     pub async fn suppress(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
         let suppression = self.draft(ask, new)?;
+        self.once(ask, Urgency::OptOut, || {
+            self.suppress_once(ask, suppression.clone())
+        })
+        .await
+    }
+
+    async fn suppress_once(
+        &self,
+        ask: &Ask,
+        suppression: Suppression,
+    ) -> Result<Suppression, GateError> {
         let (mut tx, repeated) = self.begin(ask, Urgency::OptOut).await?;
         let recorded = match &repeated {
             Some(stored) => {
@@ -106,66 +108,6 @@ impl Gate {
             self.raise_and_wait(tx, ask, &recorded).await?;
         }
         Ok(recorded)
-    }
-
-    /// The first call asks for the lift, the second, by another person, makes it (opt-out-8).
-    pub async fn lift(
-        &self,
-        ask: &Ask,
-        id: SuppressionId,
-        lift: NewLift,
-    ) -> Result<Suppression, GateError> {
-        // Whoever comes second here sees what came first: asked for, then lifted. There is no third.
-        for _ in 0..3 {
-            if let Some(after) = self.lift_as_found(ask, id, &lift).await? {
-                return Ok(after);
-            }
-        }
-        Err(StoreError::Damaged {
-            what: "suppression",
-        }
-        .into())
-    }
-
-    /// The step that is due as the row was found; nothing, and nothing done, if somebody else made it meanwhile.
-    async fn lift_as_found(
-        &self,
-        ask: &Ask,
-        id: SuppressionId,
-        lift: &NewLift,
-    ) -> Result<Option<Suppression>, GateError> {
-        let tenant = &ask.principal.tenant;
-        let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
-        let found = tx
-            .suppression(tenant, id)
-            .await?
-            .ok_or(GateError::NotFound {
-                what: "suppression",
-            })?;
-        if repeated.is_some() || found.lift.is_some() {
-            return Ok(Some(found));
-        }
-        if found.reason == SuppressionReason::Registry {
-            return Err(GateError::invalid(
-                "suppression_id",
-                "comes from a register, which only a newer version of the register can change",
-            ));
-        }
-        let (kind, made) = step_of_lift(&mut tx, ask, &found, lift).await?;
-        if !made {
-            return Ok(None);
-        }
-        let after = tx
-            .suppression(tenant, id)
-            .await?
-            .ok_or(GateError::NotFound {
-                what: "suppression",
-            })?;
-        tx.insert_audit(tenant, &[entry(ask, kind, &after)]).await?;
-        tx.insert_requests(tenant, &[ask.stored(id.to_string(), true)])
-            .await?;
-        tx.commit().await?;
-        Ok(Some(after))
     }
 
     fn draft(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
@@ -267,6 +209,9 @@ impl Gate {
         raised.locked = raised.locked && self.as_locked(tenant, suppression, &raised).await;
         self.wait(&raised, committed).await;
         let mut tx = self.store().write(Urgency::OptOut).await?;
+        // Once more, for who was given the number since: nobody may shake off what has been acknowledged.
+        let spoken_after = suppression.spoken_by_holder_after();
+        tx.bind_holders(tenant, suppression, spoken_after).await?;
         tx.pass_request(tenant, ask.request_id).await?;
         tx.commit().await?;
         Ok(())
@@ -334,44 +279,6 @@ impl Gate {
     }
 }
 
-/// The wish, or another person's approval of it; false if the row was changed since it was read.
-async fn step_of_lift(
-    tx: &mut Tx,
-    ask: &Ask,
-    found: &Suppression,
-    lift: &NewLift,
-) -> Result<(&'static str, bool), GateError> {
-    let (tenant, id, actor) = (
-        &ask.principal.tenant,
-        found.suppression_id,
-        ask.principal.actor(),
-    );
-    match &found.lift_request {
-        None => {
-            let request = LiftRequest {
-                at: ask.at,
-                requested_by: actor,
-                reason: lift.reason.clone(),
-                evidence_ref: lift.evidence_ref.clone(),
-            };
-            let made = tx.request_lift(tenant, id, &request).await?;
-            Ok(("suppression.lift_requested", made))
-        }
-        Some(request) if request.requested_by == actor => Err(GateError::SecondApproverRequired),
-        Some(request) => {
-            let lift = Lift {
-                at: ask.at,
-                requested_by: request.requested_by.clone(),
-                approved_by: actor,
-                reason: request.reason.clone(),
-                evidence_ref: request.evidence_ref.clone(),
-            };
-            let made = tx.lift_suppression(tenant, id, &lift).await?;
-            Ok(("suppression.lifted", made))
-        }
-    }
-}
-
 /// opt-out-1: the suppression and its audit entry; or the one that is there already.
 pub(super) async fn record(
     tx: &mut Tx,
@@ -379,12 +286,13 @@ pub(super) async fn record(
     mut new: Suppression,
 ) -> Result<Suppression, StoreError> {
     let tenant = &ask.principal.tenant;
-    if new.received_at == new.recorded_at {
-        // What is said now comes after every consent on file, though the clock of the node that recorded one was ahead of
-        // ours: at the same instant the opt-out wins.
-        let last = tx.last_consent_given(tenant, new.subject).await?;
-        new.received_at = last.map_or(new.received_at, |last| last.max(new.received_at));
-    }
+    let spoken_after = new.spoken_by_holder_after();
+    // It comes after every consent on file that is not certain to be newer than the wish: the clock of the node that recorded
+    // one may have been ahead of ours. At the same instant the opt-out wins.
+    let last = tx
+        .last_consent_given(tenant, new.subject, new.received_at, new.recorded_at)
+        .await?;
+    new.received_at = last.map_or(new.received_at, |last| last.max(new.received_at));
     let same = match new.expires_at {
         None => {
             tx.same_suppression(tenant, new.subject, new.seller.as_deref(), &new.channels)
@@ -399,19 +307,17 @@ pub(super) async fn record(
         .filter(|found| found.reason == new.reason || new.reason != SuppressionReason::Objection)
         .filter(|found| found.reason.is_of_person() || !new.reason.is_of_person())
         .filter(|found| found.binds_from() >= new.binds_from());
-    match same {
-        Some(found) => {
-            tx.insert_audit(tenant, &[entry(ask, "suppression.repeated", &found)])
-                .await?;
-            Ok(found)
-        }
+    let (kind, recorded) = match same {
+        Some(found) => ("suppression.repeated", found),
         None => {
             tx.insert_suppression(tenant, &new).await?;
-            tx.insert_audit(tenant, &[entry(ask, "suppression.created", &new)])
-                .await?;
-            Ok(new)
+            ("suppression.created", new)
         }
-    }
+    };
+    tx.insert_audit(tenant, &[entry(ask, kind, &recorded)])
+        .await?;
+    tx.bind_holders(tenant, &recorded, spoken_after).await?;
+    Ok(recorded)
 }
 
 /// The people whom it follows to their other numbers; nothing if there are too many to lock.
@@ -465,7 +371,7 @@ async fn raise(
     })
 }
 
-fn entry(ask: &Ask, kind: &str, suppression: &Suppression) -> AuditEntry {
+pub(super) fn entry(ask: &Ask, kind: &str, suppression: &Suppression) -> AuditEntry {
     let (subject_key, party_id) = match suppression.subject {
         SuppressionSubject::Number(key) => (Some(key.0), None),
         SuppressionSubject::Party(party_id) => (None, Some(party_id)),

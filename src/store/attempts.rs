@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::consents::join_channels;
 use super::events::EventRow;
+use super::holders::links;
 use super::sql::Text as _;
 use super::{Result, StoreError, Tx, insert_rows, on, row};
 use crate::domain::call::{CallKind, CallState, EventDetail, EventKind, Outcome};
@@ -387,7 +388,9 @@ impl Tx {
                 OR EXISTS (SELECT 1 FROM suppressions AS s WHERE s.tenant_id = a.tenant_id
                     AND (s.number_key = a.number_key OR s.party_id = a.party_id)",
             unseen!(),
-            ") OR EXISTS (SELECT 1 FROM party_numbers AS n
+            ") OR EXISTS (SELECT 1 FROM ",
+            links!(),
+            " AS n
                     JOIN suppressions AS s ON s.tenant_id = n.tenant_id AND s.number_key = n.number_key
                     WHERE n.tenant_id = a.tenant_id AND n.party_id = a.party_id
                     AND (n.end_time IS NULL OR n.end_time > s.received_time OR n.end_time > s.create_time)

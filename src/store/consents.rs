@@ -14,7 +14,7 @@ use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{ConsentEventId, PartyId, TenantId};
 use crate::domain::phone::NumberKey;
 use crate::domain::suppression::SuppressionSubject;
-use crate::domain::time::Micros;
+use crate::domain::time::{CLOCKS_APART, Micros};
 
 /// What acts of consent can be filtered by.
 pub const CONSENT_FIELDS: &[Field] = &[
@@ -111,26 +111,48 @@ impl Tx {
         self.read_consent(row)
     }
 
-    /// The latest time at which this person, or anyone who ever held this number, gave a consent.
+    /// The latest time of a consent by this person, or by anyone who ever held this number, that a wish said then and
+    /// recorded now takes back, being on record: one that no clock can tell to have been given after the wish.
     pub async fn last_consent_given(
         &mut self,
         tenant: &TenantId,
         subject: SuppressionSubject,
+        said: Micros,
+        now: Micros,
     ) -> Result<Option<Micros>> {
-        const OF_PARTY: &str = "SELECT MAX(event_time) FROM consents
-            WHERE tenant_id = $1 AND action = 'given' AND party_id = $2";
-        const OF_NUMBER: &str = "SELECT MAX(event_time) FROM consents
-            WHERE tenant_id = $1 AND action = 'given' AND party_id IN (SELECT party_id FROM party_numbers
-                WHERE tenant_id = $1 AND number_key = $2)";
+        // What lies in the future was written by another clock than ours. What was given within minutes after the wish may
+        // have been given before it, if one of the two times was read off a node's clock as it was recorded; two times that
+        // were both stated later are an order of events, and are kept.
+        macro_rules! in_doubt {
+            ($whose:literal) => {
+                concat!(
+                    "SELECT MAX(event_time) FROM consents WHERE tenant_id = $1 AND action = 'given'
+                        AND (event_time > $4 OR event_time <= $3 AND ($4 < $3 OR create_time < event_time + $5))
+                        AND party_id ",
+                    $whose
+                )
+            };
+        }
+        const OF_PARTY: &str = in_doubt!("= $2");
+        const OF_NUMBER: &str = in_doubt!(
+            "IN (SELECT party_id FROM party_numbers WHERE tenant_id = $1 AND number_key = $2)"
+        );
+        let (until, apart) = (said.plus(CLOCKS_APART), Micros(0).plus(CLOCKS_APART));
         let last: Option<i64> = match subject {
             SuppressionSubject::Party(party) => on!(self, |conn| sqlx::query_scalar(OF_PARTY)
                 .bind(&tenant.0)
                 .bind(party.0)
+                .bind(until.0)
+                .bind(now.0)
+                .bind(apart.0)
                 .fetch_one(conn)
                 .await),
             SuppressionSubject::Number(key) => on!(self, |conn| sqlx::query_scalar(OF_NUMBER)
                 .bind(&tenant.0)
                 .bind(key.0.to_vec())
+                .bind(until.0)
+                .bind(now.0)
+                .bind(apart.0)
                 .fetch_one(conn)
                 .await),
         }?;

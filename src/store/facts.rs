@@ -10,6 +10,7 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::consents::split_channels;
+use super::holders::links;
 use super::parties::{from_json, number_key, open_profile, parse_phone, word};
 use super::sql::Text as _;
 use super::vault::Label;
@@ -200,7 +201,7 @@ impl Tx {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
                 .text(LinkRow::COLUMNS)
-                .text(" FROM party_numbers WHERE tenant_id = ")
+                .text(concat!(" FROM ", links!(), " AS n WHERE tenant_id = "))
                 .bind_text(&tenant.0);
             query.text(" AND party_id").among_uuids(ids);
             query.build_query_as().fetch_all(conn).await

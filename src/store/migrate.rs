@@ -21,6 +21,11 @@ pub(super) fn postgres() -> Migrator {
             "lookups",
             include_str!("../../migrations/postgres/0002_lookups.sql"),
         ),
+        (
+            3,
+            "holders",
+            include_str!("../../migrations/postgres/0003_holders.sql"),
+        ),
     ])
 }
 
@@ -35,6 +40,11 @@ pub(super) fn sqlite() -> Migrator {
             2,
             "lookups",
             include_str!("../../migrations/sqlite/0002_lookups.sql"),
+        ),
+        (
+            3,
+            "holders",
+            include_str!("../../migrations/sqlite/0003_holders.sql"),
         ),
     ])
 }

@@ -20,6 +20,7 @@ mod door;
 mod error;
 mod events;
 mod facts;
+mod holders;
 mod leases;
 mod locks;
 mod migrate;

@@ -151,7 +151,12 @@ impl Tx {
                 update_time = excluded.update_time
             WHERE parties.tenant_id = excluded.tenant_id
             RETURNING sealed_profile, version, create_time, update_time";
-        const END: &str = "UPDATE party_numbers SET end_time = $3
+        // Never before an opt-out that is on record: it was theirs when that was told, whatever this node's clock says. An
+        // opt-out that is not committed yet is not seen here; it sees the link ([`Tx::bind_holders`]).
+        const END: &str = "UPDATE party_numbers SET end_time = (SELECT MAX(ends.at) FROM (SELECT $3 AS at
+                UNION ALL SELECT CASE WHEN s.received_time < s.create_time THEN s.received_time ELSE s.create_time END + 1
+                    FROM suppressions AS s
+                    WHERE s.tenant_id = $1 AND s.number_key = party_numbers.number_key) AS ends)
             WHERE tenant_id = $1 AND party_id = $2 AND end_time IS NULL";
         let party = draft.party_id;
         // A person who was erased and is recorded again starts with a new key.

@@ -9,6 +9,7 @@ mod people;
 mod places;
 mod policy;
 mod stops;
+mod twins;
 
 /// Runs a test on SQLite always, and on PostgreSQL wherever its programs are installed.
 macro_rules! on_both {

@@ -38,7 +38,8 @@ use crate::support::builders::{
 };
 
 use follows::{
-    an_opt_out_follows_who_holds_its_number, calls_to_other_numbers_of_the_person_are_found,
+    a_wish_outlives_the_link_of_its_number, an_opt_out_follows_who_holds_its_number,
+    calls_to_other_numbers_of_the_person_are_found,
 };
 use policy::{
     activations_are_only_added, judging_and_changing_are_kept_apart, packs_are_kept_by_their_hash,
@@ -93,12 +94,14 @@ contract![
     dispositions_are_kept,
     nodes_leave_orphans_and_leases,
     consents_are_kept,
+    consents_and_opt_outs_are_told_apart,
     suppressions_are_kept_and_lifted,
     credentials_are_kept_and_revoked,
     a_claim_that_waited_sees_the_opt_out,
     a_failed_transaction_cannot_be_committed,
     an_opt_out_goes_first,
     an_opt_out_follows_who_holds_its_number,
+    a_wish_outlives_the_link_of_its_number,
     calls_to_other_numbers_of_the_person_are_found,
     reopening_keeps_everything,
     another_key_file_is_refused,
@@ -111,6 +114,65 @@ contract![
     judging_and_changing_are_kept_apart,
     tenants_are_apart,
 ];
+
+/// Of instants that lie ten minutes apart or less nobody can say which came first.
+async fn consents_and_opt_outs_are_told_apart(store: TestStore) {
+    let [party, stranger] = [0, 1].map(|_| PartyId::new(NOON));
+    let mut tx = store.write().await;
+    for (id, number) in [(party, 1), (stranger, 2)] {
+        let draft = draft(id, &[phone(number)]);
+        tx.upsert_party(&tenant(), &draft, NOON).await.unwrap();
+    }
+    // Given by noon as it was recorded; and an hour earlier as stated.
+    for (at, action) in [
+        (NOON, ConsentAction::Given),
+        (after(-3600), ConsentAction::Given),
+        (after(60), ConsentAction::Withdrawn),
+    ] {
+        let mut event = consent(party, phone(1));
+        (event.at, event.action) = (at, action);
+        tx.insert_consent(&tenant(), &event).await.unwrap();
+    }
+    let noon = Some(NOON);
+    for (said, now, last) in [
+        (after(0), after(0), noon),
+        (after(-1), after(30), noon),
+        (after(-600), after(300), noon),
+        (after(-601), after(300), None),
+        (after(-601), after(-1), noon),
+        (after(-3601), after(300), None),
+        (after(-3601), after(-3601), noon),
+        (after(-4800), after(-4500), noon),
+    ] {
+        let number = SuppressionSubject::Number(store.key(phone(1)));
+        for subject in [SuppressionSubject::Party(party), number] {
+            let found = tx.last_consent_given(&tenant(), subject, said, now).await;
+            assert_eq!(found.unwrap(), last, "{said:?} {now:?}");
+        }
+    }
+    let wish = suppression(SuppressionSubject::Number(store.key(phone(1))));
+    let mut of_party = suppression(SuppressionSubject::Party(party));
+    (of_party.received_at, of_party.recorded_at) = (after(2000), after(2000));
+    let mut stated = suppression(SuppressionSubject::Party(party));
+    (stated.received_at, stated.recorded_at) = (after(4000), after(4001));
+    for each in [&wish, &of_party, &stated] {
+        tx.insert_suppression(&tenant(), each).await.unwrap();
+    }
+    for (at, doubtful) in [
+        (0, false),
+        (1, true),
+        (600, true),
+        (601, false),
+        (2001, true),
+        (4001, false),
+    ] {
+        for (who, about) in [(party, doubtful), (stranger, false)] {
+            let found = tx.opted_out_about(&tenant(), who, after(at)).await;
+            assert_eq!(found.unwrap(), about, "{at}");
+        }
+    }
+    tx.commit().await.unwrap();
+}
 
 fn everything() -> ListQuery {
     list("", &[])
@@ -309,7 +371,11 @@ async fn facts_are_put_together(store: TestStore) {
         (SuppressionSubject::Party(stranger), None),
         (SuppressionSubject::Number(store.key(phone(7))), None),
     ] {
-        let found = tx.last_consent_given(&tenant(), subject).await.unwrap();
+        let t = tenant();
+        let found = tx
+            .last_consent_given(&t, subject, NOON, NOON)
+            .await
+            .unwrap();
         assert_eq!(found, last, "{subject:?}");
     }
     let asked = [

@@ -10,6 +10,10 @@ on_both! {
     p03_an_opt_out_waits_for_the_persons_other_calls,
     p03_an_opt_out_waits_for_who_was_given_the_number_meanwhile,
     a_claim_that_saw_the_opt_out_of_another_number_goes_on,
+    p03_a_wish_outlives_the_link_whatever_the_clock_that_ends_it,
+    p03_a_wrong_number_by_a_clock_that_is_behind_keeps_the_wish,
+    p03_a_wish_outlives_a_link_that_is_being_ended,
+    p03_in_doubt_whoever_gave_the_number_up_is_the_one_who_spoke,
 }
 
 mod tests {
@@ -21,7 +25,7 @@ mod tests {
     use dialgate::domain::party::Party;
     use dialgate::domain::phone::Phone;
     use dialgate::domain::suppression::SuppressionReason;
-    use dialgate::gate::{BARRIER_WAIT, Claimed, NewDisposition, NewLift};
+    use dialgate::gate::{BARRIER_WAIT, Claimed, ContactDraft, NewDisposition, NewLift};
     use dialgate::store::{CancelCause, Engine, PartyDraft};
 
     use crate::gate::bench::{Bench, phone};
@@ -255,5 +259,116 @@ mod tests {
         let mut tx = bench.store.read().await;
         let found = tx.cancels_for(bench.me, bench.now()).await.unwrap();
         assert!(found.is_empty(), "a newer permission had opened it again");
+    }
+
+    /// What the simulation sets clocks by; the worst that is promised to be survived.
+    const FIVE_MINUTES: i64 = 300_000_000;
+
+    /// The person keeps only these numbers, as told at a node whose clock is this far off.
+    async fn keeps(bench: &Bench, party: &Party, numbers: &[&str], off: i64) {
+        let kept = with(party, &[party], numbers);
+        bench.clock.step_wall(off);
+        let draft = ContactDraft {
+            party_id: Some(party.party_id),
+            profile: kept.profile,
+            numbers: kept.numbers,
+            etag: None,
+            mask: Some(vec!["numbers".to_owned()]),
+        };
+        let ask = bench.ask("admin");
+        bench.gate.upsert_contact(&ask, draft).await.unwrap();
+        bench.clock.step_wall(-off);
+    }
+
+    pub async fn p03_a_wish_outlives_the_link_whatever_the_clock_that_ends_it(bench: Bench) {
+        let anna = bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        bench.queued(CELL).await;
+        opt_out(&bench, DESK, SuppressionReason::PartyRequest).await;
+        let waiting = bench.lease().await;
+        bench.clock.advance(Duration::from_secs(1));
+        keeps(&bench, &anna, &[CELL], -FIVE_MINUTES).await;
+        assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
+        let claimed = bench.gate.claim(bench.claim(&waiting[0], None)).await;
+        assert!(matches!(claimed, Ok(Claimed::Denied(_))), "{claimed:?}");
+        let key = bench.store.key(phone(CELL));
+        let mut tx = bench.store.read().await;
+        let covering = tx.covering(&tenant(), &[key], None, bench.now()).await;
+        assert_eq!(covering.unwrap().len(), 1);
+        drop(tx);
+        // Somebody who was given the number after the wish, and gave it up by the same clock.
+        let bert = bench.contact(&[HOME], "US-GA").await.unwrap();
+        record(&bench, &with(&bert, &[&anna, &bert], &[DESK, HOME])).await;
+        keeps(&bench, &bert, &[HOME], -FIVE_MINUTES).await;
+        assert_eq!(denied(&bench, HOME).await, ["US-internal-dnc"]);
+    }
+
+    pub async fn p03_a_wrong_number_by_a_clock_that_is_behind_keeps_the_wish(bench: Bench) {
+        bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        let (leased, _permit, attempt_id) = bench.claimed(DESK).await;
+        bench.ended(&leased, attempt_id).await;
+        opt_out(&bench, DESK, SuppressionReason::PartyRequest).await;
+        bench.clock.step_wall(-FIVE_MINUTES);
+        let said = NewDisposition {
+            call_id: leased.call.call_id,
+            code: DispositionCode::WrongNumber,
+            note: None,
+            amends: None,
+        };
+        bench
+            .gate
+            .record_disposition(&bench.ask("agent"), said)
+            .await
+            .unwrap();
+        bench.clock.step_wall(FIVE_MINUTES);
+        assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
+    }
+
+    /// The transaction that ends the link has looked for opt-outs before there was one, and commits after its answer.
+    pub async fn p03_a_wish_outlives_a_link_that_is_being_ended(bench: Bench) {
+        if bench.store.store.engine() == Engine::Sqlite {
+            // A writer is alone there.
+            return;
+        }
+        let anna = bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        let mut ending = bench.store.write().await;
+        let behind = dialgate::domain::time::Micros(bench.now().0 - FIVE_MINUTES);
+        ending
+            .upsert_party(&tenant(), &with(&anna, &[&anna], &[CELL]), behind)
+            .await
+            .unwrap();
+        tokio::time::timeout(SOON, bench.suppressing(DESK))
+            .await
+            .unwrap()
+            .unwrap();
+        ending.commit().await.unwrap();
+        assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
+    }
+
+    /// What was told before the end and is recorded after it follows; the end's clock may have been behind.
+    pub async fn p03_in_doubt_whoever_gave_the_number_up_is_the_one_who_spoke(bench: Bench) {
+        let told_late = async |number: &str, told_at| {
+            let mut new = bench.opt_out(number);
+            new.received_at = Some(told_at);
+            let ask = bench.ask("admin");
+            bench.gate.suppress(&ask, new).await.unwrap();
+        };
+        let anna = bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        keeps(&bench, &anna, &[CELL], 0).await;
+        let given_up = bench.now();
+        bench.clock.advance(Duration::from_mins(30));
+        told_late(DESK, given_up.plus(Duration::from_mins(20))).await;
+        opt_out(&bench, DESK, SuppressionReason::PartyRequest).await;
+        assert!(denied(&bench, CELL).await.is_empty(), "told by a stranger");
+        // The same as what is on record already, and told earlier.
+        told_late(DESK, given_up.minus(Duration::from_mins(1))).await;
+        assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
+        let carl = bench
+            .contact(&[HOME, "+14045550164"], "US-GA")
+            .await
+            .unwrap();
+        keeps(&bench, &carl, &["+14045550164"], -FIVE_MINUTES).await;
+        bench.clock.advance(Duration::from_mins(1));
+        told_late(HOME, bench.now().minus(Duration::from_mins(2))).await;
+        assert_eq!(denied(&bench, "+14045550164").await, ["US-internal-dnc"]);
     }
 }

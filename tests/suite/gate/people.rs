@@ -11,6 +11,9 @@ on_both! {
     p02_an_opt_out_said_again_after_a_consent_binds_anew,
     p03_an_opt_out_by_a_clock_that_is_behind_outranks_the_consent_before_it,
     a_withdrawal_by_a_clock_that_is_behind_outranks_the_consent_before_it,
+    p03_an_opt_out_of_a_stated_time_outranks_the_consent_before_it,
+    a_wish_told_late_keeps_its_place_among_consents,
+    p03_a_consent_told_late_does_not_outrank_a_clock_that_is_behind,
     consent_is_recorded_and_withdrawn,
     a_contact_is_merged_masked_and_guarded_by_its_etag,
     two_people_on_one_number_must_be_told_apart,
@@ -24,12 +27,15 @@ on_both! {
 
 mod tests {
     use dialgate::domain::call::{EventDetail, Outcome};
-    use dialgate::domain::consent::{ConsentAction, ConsentForm};
+    use std::time::Duration;
+
+    use dialgate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm};
     use dialgate::domain::decision::Verdict;
     use dialgate::domain::disposition::DispositionCode;
     use dialgate::domain::ids::{DispositionId, PartyId};
     use dialgate::domain::party::{LineType, PartyNumber, Profile};
     use dialgate::domain::suppression::SuppressionReason;
+    use dialgate::domain::time::Micros;
     use dialgate::gate::{ContactDraft, GateError, NewConsent, NewDisposition, NewLift};
     use dialgate::store::{AttemptEnd, Engine, PartyDraft};
 
@@ -228,6 +234,102 @@ mod tests {
         bench.clock.step_wall(-300_000_000);
         let gone = record(ConsentAction::Withdrawn).await.unwrap();
         assert!(gone.recorded_at < given.at && given.at <= gone.at);
+    }
+
+    /// Recorded by a node whose clock is this far off: given then, or as it is recorded.
+    async fn act(
+        bench: &Bench,
+        off: i64,
+        action: ConsentAction,
+        at: Option<Micros>,
+    ) -> Result<ConsentEvent, GateError> {
+        bench.clock.step_wall(off);
+        let told = NewConsent {
+            at,
+            ..bench.consent(ANNA, action)
+        };
+        let ask = bench.ask("admin");
+        let recorded = bench.gate.record_consent(&ask, told).await;
+        bench.clock.step_wall(-off);
+        recorded
+    }
+
+    async fn opts_out_at(bench: &Bench, received_at: Micros) {
+        let mut new = bench.opt_out(ANNA);
+        new.received_at = Some(received_at);
+        let ask = bench.ask("admin");
+        bench.gate.suppress(&ask, new).await.unwrap();
+    }
+
+    async fn is_reopened(bench: &Bench) -> bool {
+        let judged = bench.place(ANNA).await.decision.judgement;
+        !judged.denied_by.contains(&"US-internal-dnc".into())
+    }
+
+    pub async fn p03_an_opt_out_of_a_stated_time_outranks_the_consent_before_it(bench: Bench) {
+        const MINUTE: i64 = 60_000_000;
+        let half_a_second = Duration::from_millis(500);
+        bench.callable(ANNA).await;
+        for (off, later) in [(15, 2), (300, 2), (300, 280), (-300, 2)] {
+            act(&bench, off * MINUTE / 60, ConsentAction::Given, None)
+                .await
+                .unwrap();
+            bench.clock.advance(Duration::from_secs(later));
+            opts_out_at(&bench, bench.now().minus(half_a_second)).await;
+            assert!(!is_reopened(&bench).await, "{off} {later}");
+            // When the clock of the consent's node is no longer ahead.
+            bench.clock.advance(Duration::from_mins(11));
+            assert!(!is_reopened(&bench).await, "{off} {later}");
+        }
+        // So with a withdrawal.
+        let given = act(&bench, 5 * MINUTE, ConsentAction::Given, None).await;
+        bench.clock.advance(Duration::from_secs(2));
+        let at = Some(bench.now().minus(half_a_second));
+        let gone = act(&bench, 0, ConsentAction::Withdrawn, at).await;
+        assert!(given.unwrap().at <= gone.unwrap().at);
+    }
+
+    pub async fn a_wish_told_late_keeps_its_place_among_consents(bench: Bench) {
+        let before = |hours| bench.now().minus(Duration::from_hours(hours));
+        bench.callable(ANNA).await;
+        act(&bench, 0, ConsentAction::Given, Some(before(24)))
+            .await
+            .unwrap();
+        opts_out_at(&bench, before(24 * 7)).await;
+        assert!(is_reopened(&bench).await, "the consent came after it");
+        opts_out_at(&bench, before(12)).await;
+        assert!(!is_reopened(&bench).await, "it came after the consent");
+        // Both stated long after: five minutes are an order too.
+        let at = before(6);
+        act(&bench, 0, ConsentAction::Given, Some(at))
+            .await
+            .unwrap();
+        opts_out_at(&bench, at.minus(Duration::from_mins(5))).await;
+        assert!(is_reopened(&bench).await);
+    }
+
+    pub async fn p03_a_consent_told_late_does_not_outrank_a_clock_that_is_behind(bench: Bench) {
+        const FIVE_MINUTES: i64 = 300_000_000;
+        bench.callable(ANNA).await;
+        let (said, second) = (bench.now(), Duration::from_secs(1));
+        bench.clock.advance(Duration::from_mins(2));
+        bench.clock.step_wall(-FIVE_MINUTES);
+        let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
+        bench.gate.suppress(&ask, new).await.unwrap();
+        bench.clock.step_wall(FIVE_MINUTES);
+        bench.clock.advance(Duration::from_secs(10));
+        let late = act(&bench, 0, ConsentAction::Given, Some(said)).await;
+        assert!(
+            matches!(&late, Err(GateError::Invalid { field, .. }) if field == "event_time"),
+            "{late:?}"
+        );
+        // As it happens, and of long after.
+        let now = Some(bench.now().minus(second));
+        act(&bench, 0, ConsentAction::Given, now).await.unwrap();
+        assert!(is_reopened(&bench).await);
+        bench.clock.advance(Duration::from_mins(30));
+        let then = Some(bench.now().minus(Duration::from_mins(15)));
+        act(&bench, 0, ConsentAction::Given, then).await.unwrap();
     }
 
     pub async fn consent_is_recorded_and_withdrawn(bench: Bench) {

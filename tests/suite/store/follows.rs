@@ -162,3 +162,55 @@ pub(super) async fn calls_to_other_numbers_of_the_person_are_found(store: TestSt
     }
     tx.commit().await.unwrap();
 }
+
+/// The end of a link and the time of an opt-out are of two clocks; what came first is told by who saw whom.
+pub(super) async fn a_wish_outlives_the_link_of_its_number(store: TestStore) {
+    let [anna, _, carl] = people(&store).await;
+    let owner = Incarnation::new(NOON);
+    let wish = of_number(&store, 1, |new| {
+        (new.received_at, new.recorded_at) = (after(60), after(60));
+    });
+    let register = of_number(&store, 1, |new| new.reason = SuppressionReason::Registry);
+    let of_party = suppression(SuppressionSubject::Party(anna));
+    let mut tx = store.write().await;
+    for each in [&wish, &register, &of_party] {
+        tx.insert_suppression(&tenant(), each).await.unwrap();
+    }
+    // Anna's link is ended by a clock that is behind: not before what is on record.
+    let behind = after(-240);
+    tx.upsert_party(&tenant(), &draft(anna, &[phone(2)]), behind)
+        .await
+        .unwrap();
+    let followed = tx.followed(&tenant(), &wish, 9).await.unwrap();
+    assert!(followed.contains(&anna) && !followed.contains(&carl));
+    // Carl had given the number up by the clocks, and is held to have spoken all the same.
+    for each in [&wish, &register, &of_party, &wish] {
+        tx.bind_holders(&tenant(), each, after(9)).await.unwrap();
+    }
+    let followed = tx.followed(&tenant(), &wish, 9).await.unwrap();
+    assert!(followed.contains(&anna) && followed.contains(&carl));
+    let asked = [wanted(&store, 2, anna), wanted(&store, 4, carl)];
+    let found = tx.load_facts(&tenant(), &asked).await.unwrap();
+    let found: Vec<_> = found.iter().map(|facts| facts.opt_outs.len()).collect();
+    assert_eq!(found, [2, 1]);
+    let keys = [store.key(phone(4))];
+    let covered = tx.covering(&tenant(), &keys, None, NOON).await.unwrap();
+    assert_eq!(covered.len(), 1);
+    tx.commit().await.unwrap();
+    let (call, attempt) = store.claimed(phone(7), owner).await;
+    let mut tx = store.write().await;
+    for (numbers, at) in [
+        (&[phone(7), phone(1)][..], after(1)),
+        (&[phone(7)], after(2)),
+    ] {
+        let draft = draft(call.party_id, numbers);
+        tx.upsert_party(&tenant(), &draft, at).await.unwrap();
+    }
+    let found = tx.cancels_for(owner, after(70)).await.unwrap();
+    assert_eq!(
+        found.len(),
+        1,
+        "theirs after the wish, and ended by an older clock"
+    );
+    assert_eq!(found[0].0, attempt.attempt_id);
+}
