@@ -81,7 +81,7 @@ pub struct CampaignConfig {
     /// Whether calls may be placed under it now.
     #[serde(default = "yes")]
     pub active: bool,
-    /// Seller on whose behalf calls are made; consents, relationships and opt-outs are counted by it.
+    /// Seller on whose behalf calls are made; consents, dealings and opt-outs are counted by it.
     pub seller: String,
     /// `for_profit` or `nonprofit`.
     #[serde(default = "for_profit")]

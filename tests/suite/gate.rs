@@ -4,6 +4,7 @@
 mod barrier;
 pub mod bench;
 mod claims;
+mod dealings;
 mod follows;
 mod people;
 mod places;
