@@ -142,6 +142,8 @@ pub fn campaign() -> Campaign {
         special_category: false,
         atds: false,
         new_product: false,
+        introduction: None,
+        voice: None,
     }
 }
 
