@@ -379,6 +379,49 @@ controller_country = \"QQ\"
 caller_ids = [{ number = \"+14045550100\" }, { number = \"+19005550100\" }]
 ";
 
+    /// A word that nobody knows would leave the campaign without an introduction, or worse.
+    #[test]
+    fn how_calls_introduce_themselves_is_a_known_word() {
+        let with = |key: &str, word: &str| {
+            let (from, to) = match key {
+                "introduction" => ("# introduction = \"live\"", "introduction"),
+                _ => ("# voice = \"human\"", "voice"),
+            };
+            parse(&EXAMPLE.replace(from, &format!("{to} = \"{word}\"")))
+        };
+        for (key, word) in [
+            ("introduction", "live"),
+            ("introduction", "recorded"),
+            ("introduction", "none"),
+            ("voice", "human"),
+            ("voice", "recorded"),
+            ("voice", "ai_generated"),
+        ] {
+            let config = with(key, word).unwrap();
+            let campaign = config
+                .campaigns
+                .iter()
+                .find(|each| each.seller == "example-us");
+            let campaign = campaign.unwrap();
+            let told = [
+                campaign.introduction.map(|told| told.to_string()),
+                campaign.voice.map(|told| told.to_string()),
+            ];
+            let place = usize::from(key == "voice");
+            assert_eq!(told[place].as_deref(), Some(word));
+            assert_eq!(told[1 - place], None);
+        }
+        for key in ["introduction", "voice"] {
+            let ConfigProblems(problems) = with(key, "robot").unwrap_err();
+            assert!(
+                problems.len() == 1
+                    && problems[0].starts_with("[campaign.us-sales] ")
+                    && problems[0].contains("`robot`"),
+                "{problems:?}"
+            );
+        }
+    }
+
     #[test]
     fn targets_of_a_trunk_are_told_by_their_key() {
         let with = |key: &str, value: &str| {

@@ -9,7 +9,7 @@ use dialgate::domain::campaign::{CallerId, Campaign};
 use dialgate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm, InitiatedBy};
 use dialgate::domain::ids::{ConsentEventId, PartyId, RequestId, TenantId};
 use dialgate::domain::party::{
-    Audience, LineType, Location, Notice, PartyNumber, Profile, RegisterCheck,
+    Audience, Dealings, LineType, Location, Notice, PartyNumber, Profile, RegisterCheck,
 };
 use dialgate::domain::phone::Phone;
 use dialgate::domain::time::Micros;
@@ -46,10 +46,17 @@ pub fn profile() -> Profile {
             country: Some("AU".to_owned()),
             ..Location::default()
         }),
+        dealings: [(SELLER.to_owned(), dealings())].into(),
+        ..Profile::default()
+    }
+}
+
+fn dealings() -> Dealings {
+    Dealings {
         notice: Some(Notice {
             version: "n-1".to_owned(),
         }),
-        ..Profile::default()
+        ..Dealings::default()
     }
 }
 
@@ -135,6 +142,8 @@ pub fn campaign() -> Campaign {
         special_category: false,
         atds: false,
         new_product: false,
+        introduction: None,
+        voice: None,
     }
 }
 
@@ -165,7 +174,7 @@ pub fn facts() -> Facts {
         audience: profile().audience,
         line_type: Some(LineType::Landline),
         location: profile().location,
-        notice: profile().notice,
+        notice: dealings().notice,
         registers: vec![register()],
         consents: vec![Consent {
             action: consent.action,

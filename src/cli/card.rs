@@ -299,14 +299,16 @@ fn step_for(rule: &RuleResult) -> (Remedy, String) {
             "no rules are known for this country, so nobody there can be called; add rules for it to the pack",
         )
     } else if has(&["notice"]) {
-        act("give the privacy notice and record it: `dialgate contact set NUMBER --notice VERSION`")
+        act(
+            "give the privacy notice and record it: `dialgate contact set NUMBER --seller SELLER --notice VERSION`",
+        )
     } else if has(&["caller-id", "identity"]) {
         act("show another number: --caller-id with one of the campaign's")
     } else if has(&["registration", "permit", "authorised"]) {
         act("add the seller's registration to the campaign in the server's configuration")
     } else if has(&["lia", "controller-basis"]) {
         act(
-            "record the assessment of legitimate interest: `dialgate contact set NUMBER --assessment REF`",
+            "record the assessment of legitimate interest: `dialgate contact set NUMBER --seller SELLER --assessment REF`",
         )
     } else if let Some(register) = register_of(rule) {
         (

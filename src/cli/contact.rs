@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use uuid::Uuid;
 
 use super::arguments::{Change, register_check, words};
@@ -38,12 +38,16 @@ pub enum ContactCommand {
 
 /// Arguments of `contact set`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("told").multiple(true))]
 #[command(after_help = "Examples:\n  \
                         dialgate contact set +14045550141 --audience consumer --region US-GA --zip 30303 \\\n    \
                         --line-type landline --register us-dnc=clear@2026-11-20\n  \
                         dialgate contact show +14045550141 --json > person.json   # edit it, then\n  \
-                        dialgate contact set +14045550141 --from-json person.json\n\n\
-                        Facts without an option of their own (relationship, callback, directory …) go through --from-json.")]
+                        dialgate contact set +14045550141 --from-json person.json\n  \
+                        dialgate contact set +493023125201 --seller acme --notice n-1 --assessment LIA-1\n\n\
+                        Dealings with a seller (notice, assessment, purchases, a call asked for …) are facts of that seller's calls alone.\n\
+                        Facts without an option of their own (dealings[].relationship, dealings[].callback, directory …) go through\n\
+                        --from-json; a list that the file names (numbers, dealings) replaces the recorded one.")]
 pub struct SetArgs {
     /// One of the person's numbers, E.164; a new one makes a new person unless --party says whose it is
     #[arg(value_parser = Phone::parse)]
@@ -78,11 +82,14 @@ pub struct SetArgs {
     /// What a register said of the number, by the date of its list; may be repeated
     #[arg(long = "register", value_name = "ID=clear|listed|unknown@DATE", value_parser = register_check)]
     pub registers: Vec<RegisterCheck>,
-    /// Version of the privacy notice that the person was given
-    #[arg(long, value_name = "VERSION")]
+    /// Seller whose --notice or --assessment is set; what is recorded of other sellers stays
+    #[arg(long, requires = "told")]
+    pub seller: Option<String>,
+    /// Version of the privacy notice that the person was given by the seller
+    #[arg(long, value_name = "VERSION", requires = "seller", group = "told")]
     pub notice: Option<String>,
-    /// Where the assessment of legitimate interest is filed
-    #[arg(long, value_name = "REF")]
+    /// Where the seller's assessment of legitimate interest is filed
+    #[arg(long, value_name = "REF", requires = "seller", group = "told")]
     pub assessment: Option<String>,
     /// Facts as one JSON object in the form of `contact show --json`; - reads standard input
     #[arg(long, value_name = "FILE")]
@@ -267,6 +274,7 @@ fn changed(
         contact.party_id = id.to_string();
     }
     apply_facts(args, &mut contact, &mut mask);
+    apply_dealings(args, &mut contact, &mut mask);
     apply_location(args, &mut contact, &mut mask);
     apply_number(args, &mut contact, &mut mask);
     if is_new {
@@ -275,8 +283,8 @@ fn changed(
     Ok((contact, mask))
 }
 
-/// The facts of a file over those on record. Options change single parts of a location or of the list of numbers, so
-/// these two start from what is recorded unless the file names them.
+/// The facts of a file over those on record. Options change single parts of a location, of the list of numbers and of
+/// the dealings, so these start from what is recorded unless the file names them.
 fn laid_over(known: Contact, mut facts: Contact, named: &[String]) -> Result<Contact> {
     let is_named = |field: &str| named.iter().any(|name| name == field);
     if facts.party_id.is_empty() {
@@ -299,6 +307,9 @@ fn laid_over(known: Contact, mut facts: Contact, named: &[String]) -> Result<Con
     if !is_named("numbers") {
         facts.numbers = known.numbers;
     }
+    if !is_named("dealings") {
+        facts.dealings = known.dealings;
+    }
     Ok(facts)
 }
 
@@ -315,19 +326,36 @@ fn apply_facts(args: &SetArgs, contact: &mut Contact, mask: &mut Mask) {
         contact.audience = value!(Audience, audience);
         mask.add("audience");
     }
+}
+
+fn apply_dealings(args: &SetArgs, contact: &mut Contact, mask: &mut Mask) {
+    let Some(seller) = &args.seller else { return };
+    let place = contact
+        .dealings
+        .iter()
+        .position(|known| known.seller == *seller);
+    let mut dealings = match place {
+        Some(place) => contact.dealings.remove(place),
+        None => pb::Dealings {
+            seller: seller.clone(),
+            ..pb::Dealings::default()
+        },
+    };
     if let Some(version) = &args.notice {
-        contact.notice = Some(pb::Notice {
+        dealings.notice = Some(pb::Notice {
             version: version.clone(),
         });
-        mask.add("notice");
     }
     if let Some(reference) = &args.assessment {
-        contact.legitimate_interest = Some(pb::LegitimateInterest {
+        dealings.legitimate_interest = Some(pb::LegitimateInterest {
             assessment_on_file: true,
             reference: reference.clone(),
         });
-        mask.add("legitimate_interest");
     }
+    contact
+        .dealings
+        .insert(place.unwrap_or(contact.dealings.len()), dealings);
+    mask.add("dealings");
 }
 
 fn apply_location(args: &SetArgs, contact: &mut Contact, mask: &mut Mask) {
@@ -523,6 +551,48 @@ mod tests {
                 .to_string()
                 .contains("another number")
         );
+    }
+
+    /// What is told of one seller leaves what is recorded of the others, for the list is written as a whole.
+    #[test]
+    fn dealings_are_one_sellers() {
+        let object = json!({ "dealings": [
+            { "seller": "acme", "notice": { "version": "n-1" }, "personal_relationship": true },
+            { "seller": "beta", "notice": { "version": "n-2" } },
+        ] });
+        let of = json::message::<Contact>("Contact", object.clone())
+            .unwrap()
+            .0;
+        let person = Contact {
+            dealings: of.dealings,
+            ..known()
+        };
+        let options = [
+            "--seller",
+            "acme",
+            "--notice",
+            "n-3",
+            "--assessment",
+            "LIA-1",
+        ];
+        let (contact, fields) = change(&options, Some(person.clone()), None);
+        assert_eq!(fields, ["dealings"]);
+        let acme = json!({
+            "seller": "acme", "notice": { "version": "n-3" }, "personal_relationship": true,
+            "legitimate_interest": { "assessment_on_file": true, "reference": "LIA-1" },
+        });
+        let told = json::object("Contact", &contact).unwrap();
+        assert_eq!(told["dealings"], json!([acme, object["dealings"][1]]));
+        let options = ["--seller", "gamma", "--notice", "n-1"];
+        let (contact, _) = change(&options, Some(person.clone()), None);
+        let sellers = contact.dealings.iter().map(|each| each.seller.as_str());
+        assert_eq!(sellers.collect::<Vec<_>>(), ["acme", "beta", "gamma"]);
+        let file = json!({ "dealings": [{ "seller": "beta" }] });
+        let (contact, fields) = change(&["--language", "de"], Some(person.clone()), Some(file));
+        assert_eq!(fields, ["dealings", "language_tag"]);
+        assert_eq!(contact.dealings.len(), 1, "the file's list is the list");
+        let (contact, _) = change(&[], Some(person.clone()), Some(json!({ "minor": false })));
+        assert_eq!(contact.dealings, person.dealings);
     }
 
     #[test]

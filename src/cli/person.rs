@@ -22,34 +22,11 @@ pub fn text(contact: &Contact, paint: Paint) -> String {
         ];
         rows.push(("location", joined(parts.into_iter().cloned())));
     }
-    if let Some(relationship) = &contact.relationship {
-        rows.push(("relationship", relationship_text(relationship)));
-    }
-    if let Some(assessment) = &contact.legitimate_interest {
-        let state = if assessment.assessment_on_file {
-            "on file"
-        } else {
-            "not on file"
-        };
-        rows.push((
-            "assessment",
-            joined([state.to_owned(), assessment.reference.clone()]),
-        ));
-    }
-    if let Some(presumed) = &contact.presumed_consent {
-        rows.push(("presumed consent", presumed.evidence.clone()));
-    }
-    if let Some(notice) = &contact.notice {
-        rows.push(("notice", notice.version.clone()));
-    }
     if let Some(restriction) = &contact.restriction {
         rows.push((
             "restricted since",
             wire::seconds(restriction.start_time.as_ref()),
         ));
-    }
-    if let Some(callback) = &contact.callback {
-        rows.push(("callback", callback_text(callback)));
     }
     if let Some(directory) = &contact.directory {
         let listed = if directory.listed {
@@ -65,7 +42,9 @@ pub fn text(contact: &Contact, paint: Paint) -> String {
         rows.push(("directory", format!("{listed}, {marketing}")));
     }
     rows.push(("minor", yes_no(contact.minor)));
-    rows.push(("known to agent", yes_no(contact.personal_relationship)));
+    for dealings in &contact.dealings {
+        rows.extend(dealings_rows(dealings));
+    }
     for number in &contact.numbers {
         rows.push(("number", number_text(number)));
     }
@@ -76,6 +55,36 @@ pub fn text(contact: &Contact, paint: Paint) -> String {
         .map(|(name, text)| vec![format!("  {name}"), text]);
     let heading = paint.strong(&format!("person {}", output::plain(&contact.party_id)));
     format!("{heading}\n{}", output::table(&[], cells))
+}
+
+/// The dealings with one seller, a line a fact, under a line with the seller's name.
+fn dealings_rows(dealings: &pb::Dealings) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("dealings with", dealings.seller.clone())];
+    if let Some(relationship) = &dealings.relationship {
+        rows.push(("- relationship", relationship_text(relationship)));
+    }
+    if let Some(assessment) = &dealings.legitimate_interest {
+        let state = if assessment.assessment_on_file {
+            "on file"
+        } else {
+            "not on file"
+        };
+        rows.push((
+            "- assessment",
+            joined([state.to_owned(), assessment.reference.clone()]),
+        ));
+    }
+    if let Some(presumed) = &dealings.presumed_consent {
+        rows.push(("- presumed consent", presumed.evidence.clone()));
+    }
+    if let Some(notice) = &dealings.notice {
+        rows.push(("- notice", notice.version.clone()));
+    }
+    if let Some(callback) = &dealings.callback {
+        rows.push(("- callback", callback_text(callback)));
+    }
+    rows.push(("- known to agent", yes_no(dealings.personal_relationship)));
+    rows
 }
 
 fn number_text(number: &ContactNumber) -> String {
@@ -185,8 +194,24 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         assert!(
-            !text.contains("directory"),
+            !text.contains("directory") && !text.contains("dealings"),
             "what is not recorded is not shown"
+        );
+    }
+
+    #[test]
+    fn dealings_are_shown_under_their_seller() {
+        let object = json!({ "dealings": [
+            { "seller": "acme", "notice": { "version": "n-1" } },
+            { "seller": "beta", "relationship": { "last_transaction_date": "2026-01-31" }, "personal_relationship": true },
+        ] });
+        let contact = json::message::<Contact>("Contact", object).unwrap().0;
+        let shown = text(&contact, Paint::Plain);
+        let words: Vec<&str> = shown.split_whitespace().collect();
+        assert_eq!(
+            words.join(" "),
+            "person dealings with acme - notice n-1 dealings with beta - relationship last transaction 2026-01-31 \
+             - known to agent yes"
         );
     }
 }

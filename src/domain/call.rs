@@ -81,6 +81,30 @@ impl CallState {
 }
 
 words! {
+    /// How a call introduces itself.
+    Introduction, "introduction" {
+        /// By a person, who asks whether a recording may follow.
+        Live = "live",
+        /// By a recording.
+        Recorded = "recorded",
+        /// Not at all.
+        None = "none",
+    }
+}
+
+words! {
+    /// What voice talks.
+    Voice, "voice" {
+        /// A person's.
+        Human = "human",
+        /// A recording.
+        Recorded = "recorded",
+        /// A synthetic one.
+        AiGenerated = "ai_generated",
+    }
+}
+
+words! {
     /// Where a call stands in the claim protocol; the fence compares this and nothing else.
     QueueState, "queue state" {
         /// Free to be leased.

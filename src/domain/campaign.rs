@@ -1,6 +1,6 @@
 //! A campaign: on whose behalf, for what, from which numbers and to where calls are made. A section of the configuration.
 
-use super::call::{CallKind, Purpose, SellerType};
+use super::call::{CallKind, Introduction, Purpose, SellerType, Voice};
 use super::phone::Phone;
 
 /// What every call of a campaign has in common. Nothing of it can be chosen by a request.
@@ -38,6 +38,10 @@ pub struct Campaign {
     pub atds: bool,
     /// Offers something the customer could not have known (some national rules ask).
     pub new_product: bool,
+    /// How its calls introduce themselves; absent = nobody said, and no rule is told.
+    pub introduction: Option<Introduction>,
+    /// What voice talks; for information.
+    pub voice: Option<Voice>,
 }
 
 /// A number that may be shown to the person called.

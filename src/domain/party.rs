@@ -1,5 +1,7 @@
 //! A person, their numbers, and what is known of them that a rule may need.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::PartyId;
@@ -51,7 +53,7 @@ pub struct Location {
     pub timezone: Option<String>,
 }
 
-/// Dealings between the person and the seller.
+/// What the person bought of the seller, asked it, or signed with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Relationship {
@@ -195,6 +197,43 @@ pub struct RegisterCheck {
     pub listed_since: Option<jiff::civil::Date>,
 }
 
+/// Sellers with which one person may have dealings on record. Nobody's record grows without a bound: it is read at every
+/// decision about them.
+pub const SELLERS_MAX: usize = 64;
+
+/// Dealings of one person with one seller. They are facts of that seller's cases and of nobody else's: who bought of one
+/// seller has asked no other to call.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dealings {
+    /// What they bought, asked or signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relationship: Option<Relationship>,
+    /// The seller's assessment of legitimate interest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legitimate_interest: Option<LegitimateInterest>,
+    /// Presumed consent of a business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presumed_consent: Option<PresumedConsent>,
+    /// Privacy notice given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
+    /// Promised callback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    /// The seller's agent knows the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal_relationship: Option<bool>,
+}
+
+impl Dealings {
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What is known of a person beside their numbers: the facts of the case object that are about them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -211,33 +250,18 @@ pub struct Profile {
     /// Where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
-    /// Dealings with the seller.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub relationship: Option<Relationship>,
-    /// Assessment of legitimate interest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub legitimate_interest: Option<LegitimateInterest>,
-    /// Presumed consent of a business.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub presumed_consent: Option<PresumedConsent>,
-    /// Privacy notice given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub notice: Option<Notice>,
     /// Restriction of processing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restriction: Option<Restriction>,
-    /// Promised callback.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub callback: Option<Callback>,
     /// Directory entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<Directory>,
     /// Known to be under 18.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minor: Option<bool>,
-    /// The agent knows the person.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub personal_relationship: Option<bool>,
+    /// Dealings, by the seller that they are with; none that is empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dealings: BTreeMap<String, Dealings>,
 }
 
 /// One number of a person, with what is known of the number itself.
@@ -268,4 +292,31 @@ pub struct Party {
     pub create_time: Micros,
     /// When the record last changed.
     pub update_time: Micros,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before dealings were kept by seller they stood beside the audience. Whose they are cannot be told, so such a record
+    /// is damaged, and nobody is called on the strength of it.
+    #[test]
+    fn dealings_of_no_seller_are_refused() {
+        let read = |text: &str| serde_json::from_str::<Profile>(text);
+        for fact in [
+            r#""relationship":{"last_transaction":"2026-04-19"}"#,
+            r#""legitimate_interest":{"assessment_on_file":true}"#,
+            r#""presumed_consent":{"evidence":"e"}"#,
+            r#""notice":{"version":"n-1"}"#,
+            r#""callback":{"requested_at":"2026-04-19T12:00:00Z"}"#,
+            r#""personal_relationship":true"#,
+        ] {
+            let old = format!(r#"{{"audience":"consumer",{fact}}}"#);
+            assert!(read(&old).is_err(), "{old}");
+            let new = format!(r#"{{"audience":"consumer","dealings":{{"acme":{{{fact}}}}}}}"#);
+            let profile = read(&new).unwrap();
+            assert!(!profile.dealings.get("acme").unwrap().is_empty(), "{new}");
+            assert_eq!(serde_json::to_string(&profile).unwrap(), new);
+        }
+    }
 }

@@ -35,13 +35,18 @@ impl Campaigns {
 
     /// A seller that no campaign calls for is a slip of the pen: an opt-out or a withdrawal under it would bind nobody.
     pub(super) fn knows_seller(&self, seller: &str) -> Result<(), GateError> {
-        if self.0.values().any(|campaign| campaign.seller == seller) {
+        if self.calls_for(seller) {
             return Ok(());
         }
         Err(GateError::invalid(
             "seller",
             "no campaign of the configuration calls for this seller",
         ))
+    }
+
+    /// Whether any campaign calls on behalf of this seller.
+    pub(super) fn calls_for(&self, seller: &str) -> bool {
+        self.0.values().any(|campaign| campaign.seller == seller)
     }
 
     /// The campaign and the number to show, if the request may have them.

@@ -37,8 +37,8 @@ pub(super) fn build(question: &Question<'_>, stored: Facts) -> Case {
         atds: Some(campaign.atds),
         special_category: Some(campaign.special_category),
         new_product: Some(campaign.new_product),
-        introduction: None,
-        voice: None,
+        introduction: campaign.introduction,
+        voice: campaign.voice,
     };
     let facts = Facts {
         caller_id: question.caller_id.map(|shown| CallerIdFacts {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::domain::call::{CallKind, Purpose, SellerType};
+use crate::domain::call::{CallKind, Introduction, Purpose, SellerType, Voice};
 use crate::domain::campaign::{CallerId, Campaign, Registration};
 use crate::domain::phone::Phone;
 use crate::place::{Tables, dialable};
@@ -81,7 +81,7 @@ pub struct CampaignConfig {
     /// Whether calls may be placed under it now.
     #[serde(default = "yes")]
     pub active: bool,
-    /// Seller on whose behalf calls are made; consents, relationships and opt-outs are counted by it.
+    /// Seller on whose behalf calls are made; consents, dealings and opt-outs are counted by it.
     pub seller: String,
     /// `for_profit` or `nonprofit`.
     #[serde(default = "for_profit")]
@@ -120,6 +120,12 @@ pub struct CampaignConfig {
     /// A new product is offered.
     #[serde(default)]
     pub new_product: bool,
+    /// `live`, `recorded` or `none`: how the calls introduce themselves. Absent opens no recorded message that needs one.
+    #[serde(default)]
+    pub introduction: Option<Introduction>,
+    /// `human`, `recorded` or `ai_generated`: what voice talks.
+    #[serde(default)]
+    pub voice: Option<Voice>,
 }
 
 /// A number that may be shown.
@@ -222,6 +228,8 @@ impl CampaignConfig {
             special_category: self.special_category,
             atds: self.atds,
             new_product: self.new_product,
+            introduction: self.introduction,
+            voice: self.voice,
         })
     }
 

@@ -1,9 +1,11 @@
 //! People and what is known of them, as administrators and CRMs tell it.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::domain::ids::{PartyId, TenantId};
-use crate::domain::party::{Party, PartyNumber, Profile};
+use crate::domain::party::{Dealings, Party, PartyNumber, Profile, SELLERS_MAX};
 use crate::domain::phone::NumberKey;
 use crate::domain::time::Micros;
 use crate::store::{PartyDraft, Tx, Urgency};
@@ -25,6 +27,13 @@ pub struct ContactDraft {
     pub etag: Option<String>,
     /// Fields to write, by name; those not set are cleared. Absent = every field that is set.
     pub mask: Option<Vec<String>>,
+}
+
+impl ContactDraft {
+    fn writes(&self, field: &str) -> bool {
+        let named = |mask: &Vec<String>| mask.iter().any(|each| each == field);
+        self.mask.as_ref().is_none_or(named)
+    }
 }
 
 impl Gate {
@@ -50,11 +59,18 @@ impl Gate {
         if new.etag.is_some() && known.is_none() {
             return Err(GateError::NotFound { what: "party" });
         }
+        self.knows_sellers(known.as_ref(), &new)?;
         let draft = merged(known, new, ask.at)?;
         if draft.numbers.is_empty() {
             return Err(GateError::invalid(
                 "contact.numbers",
                 "a person needs at least one number",
+            ));
+        }
+        if draft.profile.dealings.len() > SELLERS_MAX {
+            return Err(GateError::invalid(
+                "contact.dealings",
+                format!("would be with more than {SELLERS_MAX} sellers, those on record counted"),
             ));
         }
         let party = tx.upsert_party(tenant, &draft, ask.at).await?;
@@ -66,6 +82,23 @@ impl Gate {
             .await?;
         tx.commit().await?;
         Ok(party)
+    }
+
+    /// Every seller that the draft writes dealings with is one whom a campaign calls for. What is on record may be said
+    /// again when its campaign is gone, or nobody could change the rest of a list that was read.
+    fn knows_sellers(&self, known: Option<&Party>, new: &ContactDraft) -> Result<(), GateError> {
+        if !new.writes("dealings") {
+            return Ok(());
+        }
+        for (seller, told) in &new.profile.dealings {
+            let recorded = known.and_then(|party| party.profile.dealings.get(seller));
+            if recorded != Some(told) && !self.campaigns().calls_for(seller) {
+                return Err(GateError::SellerUnknown {
+                    seller: seller.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The person that the draft is about, if they are recorded. Locks the numbers, so that no other draft makes a
@@ -116,12 +149,12 @@ fn merged(known: Option<Party>, new: ContactDraft, at: Micros) -> Result<PartyDr
         Some(party) => (party.party_id, party.profile, party.numbers),
         None => (PartyId::new(at), Profile::default(), Vec::new()),
     };
-    match new.mask {
-        None => Ok(PartyDraft {
+    let mut draft = match new.mask {
+        None => PartyDraft {
             party_id,
             profile: overlay(profile, new.profile),
             numbers: join(numbers, &new.numbers),
-        }),
+        },
         Some(mask) => masked(
             PartyDraft {
                 party_id,
@@ -131,8 +164,10 @@ fn merged(known: Option<Party>, new: ContactDraft, at: Micros) -> Result<PartyDr
             &new.profile,
             new.numbers,
             &mask,
-        ),
-    }
+        )?,
+    };
+    draft.profile.dealings.retain(|_, told| !told.is_empty());
+    Ok(draft)
 }
 
 /// Every fact that is set replaces the recorded one.
@@ -142,16 +177,20 @@ fn overlay(known: Profile, new: Profile) -> Profile {
         language_tag: new.language_tag.or(known.language_tag),
         audience: new.audience.or(known.audience),
         location: new.location.or(known.location),
-        relationship: new.relationship.or(known.relationship),
-        legitimate_interest: new.legitimate_interest.or(known.legitimate_interest),
-        presumed_consent: new.presumed_consent.or(known.presumed_consent),
-        notice: new.notice.or(known.notice),
         restriction: new.restriction.or(known.restriction),
-        callback: new.callback.or(known.callback),
         directory: new.directory.or(known.directory),
         minor: new.minor.or(known.minor),
-        personal_relationship: new.personal_relationship.or(known.personal_relationship),
+        dealings: beside(known.dealings, new.dealings),
     }
+}
+
+/// What is told of a seller replaces all that was recorded with that one, and leaves the others.
+fn beside(
+    mut known: BTreeMap<String, Dealings>,
+    new: BTreeMap<String, Dealings>,
+) -> BTreeMap<String, Dealings> {
+    known.extend(new);
+    known
 }
 
 /// New numbers join the known ones; a known one is replaced by what is now told of it.
@@ -181,17 +220,10 @@ fn masked(
             "language_tag" => profile.language_tag.clone_from(&new.language_tag),
             "audience" => profile.audience = new.audience,
             "location" => profile.location.clone_from(&new.location),
-            "relationship" => profile.relationship.clone_from(&new.relationship),
-            "legitimate_interest" => profile
-                .legitimate_interest
-                .clone_from(&new.legitimate_interest),
-            "presumed_consent" => profile.presumed_consent.clone_from(&new.presumed_consent),
-            "notice" => profile.notice.clone_from(&new.notice),
             "restriction" => profile.restriction.clone_from(&new.restriction),
-            "callback" => profile.callback.clone_from(&new.callback),
             "directory" => profile.directory = new.directory,
             "minor" => profile.minor = new.minor,
-            "personal_relationship" => profile.personal_relationship = new.personal_relationship,
+            "dealings" => profile.dealings.clone_from(&new.dealings),
             "numbers" => kept = numbers.take().unwrap_or(kept),
             unknown => {
                 return Err(GateError::invalid(

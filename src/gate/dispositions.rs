@@ -49,7 +49,7 @@ impl Gate {
         new: NewDisposition,
     ) -> Result<Disposition, GateError> {
         let act = || self.record_disposition_once(ask, new.clone());
-        self.once(ask, Urgency::OptOut, act).await
+        self.once(ask, new.urgency(), act).await
     }
 
     async fn record_disposition_once(

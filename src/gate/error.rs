@@ -25,6 +25,12 @@ pub enum GateError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// Dealings were told with a seller that no campaign calls for.
+    #[error("contact.dealings: no campaign of the configuration calls for the seller `{seller}`")]
+    SellerUnknown {
+        /// The seller.
+        seller: String,
+    },
     /// The configuration has no such campaign.
     #[error("campaign_id: the configuration has no campaign of this name")]
     CampaignUnknown,

@@ -165,7 +165,7 @@ impl Gate {
         }
         self.campaigns().knows_seller(&new.seller)?;
         let act = || self.record_consent_once(ask, new.clone());
-        self.once(ask, Urgency::Ordinary, act).await
+        self.once(ask, new.urgency(), act).await
     }
 
     async fn record_consent_once(

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use crate::domain::ids::PartyId;
-
+use crate::gate::GateError;
 use crate::store::Urgency;
 
 use super::convert::Fields;
@@ -25,6 +25,7 @@ impl ContactService for Api {
         } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
+        let sellers = sellers(&message);
         let draft = convert::contact::draft(&mut fields, message, &self.gate.pack());
         fields.done()?;
         let draft = draft?;
@@ -32,7 +33,8 @@ impl ContactService for Api {
         let gate = self.gate.clone();
         let party = self
             .carry_through(Urgency::Ordinary, async move {
-                gate.upsert_contact(&ask, draft).await
+                let upserted = gate.upsert_contact(&ask, draft).await;
+                upserted.map_err(|error| placed(error, &sellers))
             })
             .await?;
         Ok(Response::new(pb::UpsertContactResponse {
@@ -85,5 +87,27 @@ impl ContactService for Api {
         Ok(Response::new(pb::GetContactResponse {
             contact: Some(convert::contact::contact(party)),
         }))
+    }
+}
+
+/// The sellers that the request tells of, in its order.
+fn sellers(message: &pb::UpsertContactRequest) -> Vec<String> {
+    let dealings = message.contact.iter().flat_map(|contact| &contact.dealings);
+    dealings.map(|told| told.seller.clone()).collect()
+}
+
+/// The gate holds dealings by seller; a client looks for them by their place in the request.
+fn placed(error: GateError, sellers: &[String]) -> GateError {
+    match &error {
+        GateError::SellerUnknown { seller } => {
+            match sellers.iter().position(|told| told == seller) {
+                Some(index) => GateError::Invalid {
+                    field: format!("contact.dealings[{index}].seller"),
+                    problem: "no campaign of the configuration calls for this seller".to_owned(),
+                },
+                None => error,
+            }
+        }
+        _ => error,
     }
 }

@@ -278,6 +278,12 @@ pub(super) fn from_gate(error: &GateError) -> Status {
             reason: INVALID_FIELDS,
             code: None,
         }]),
+        GateError::SellerUnknown { .. } => invalid(&[Violation {
+            field: "contact.dealings".to_owned(),
+            problem: "no campaign of the configuration calls for one of the sellers".to_owned(),
+            reason: INVALID_FIELDS,
+            code: None,
+        }]),
         GateError::NotFound { what } => not_found(what),
         GateError::TrunkSaturated { retry_after } => Refusal::come_again(
             "TRUNK_SATURATED",
@@ -528,6 +534,9 @@ mod tests {
             GateError::DispositionExists,
             GateError::DispositionNotLatest,
             GateError::NotFound { what: "call" },
+            GateError::SellerUnknown {
+                seller: "acme".to_owned(),
+            },
             GateError::Invalid {
                 field: "x".to_owned(),
                 problem: "y".to_owned(),

@@ -6,7 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::stated::{read_country, read_location};
-use crate::domain::call::{CallKind, Purpose, SellerType};
+use crate::domain::call::{CallKind, Introduction, Purpose, SellerType, Voice};
 use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
 use crate::domain::disposition::AttemptResult;
@@ -91,30 +91,6 @@ pub struct CallFacts {
     /// What voice talks (information).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice: Option<Voice>,
-}
-
-/// How a call introduces itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Introduction {
-    /// By a person.
-    Live,
-    /// By a recording.
-    Recorded,
-    /// Not at all.
-    None,
-}
-
-/// What voice talks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Voice {
-    /// A person's.
-    Human,
-    /// A recording.
-    Recorded,
-    /// A synthetic one.
-    AiGenerated,
 }
 
 /// What is known of the person, the number, the seller and the past.

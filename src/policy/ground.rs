@@ -3,12 +3,12 @@
 use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::facts::{Consent, Introduction};
+use super::facts::Consent;
 use super::kinds::Kind;
 use super::kinds::relationship::{self, Limb};
 use super::moment::Moment;
 use super::rule::Rule;
-use crate::domain::call::{CallKind, SellerType};
+use crate::domain::call::{CallKind, Introduction, SellerType};
 
 /// A ground that a row may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

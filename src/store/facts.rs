@@ -342,11 +342,13 @@ impl Known {
     }
 
     fn facts(&self, wanted: &FactsWanted) -> Facts {
-        let profile = self
+        let mut profile = self
             .profiles
             .get(&wanted.party_id)
             .cloned()
             .unwrap_or_default();
+        // A case is one seller's: what the person did with others is no fact of it.
+        let dealings = profile.dealings.remove(&wanted.seller).unwrap_or_default();
         let link = self.links.get(&(wanted.party_id, wanted.number_key));
         Facts {
             audience: profile.audience,
@@ -357,17 +359,17 @@ impl Known {
             opt_outs: self.opt_outs(wanted),
             consents: self.consents(wanted),
             registers: link.map(|link| link.registers.clone()).unwrap_or_default(),
-            relationship: profile.relationship,
+            relationship: dealings.relationship,
             attempts: self.attempts(wanted),
-            legitimate_interest: profile.legitimate_interest,
-            presumed_consent: profile.presumed_consent,
-            notice: profile.notice,
+            legitimate_interest: dealings.legitimate_interest,
+            presumed_consent: dealings.presumed_consent,
+            notice: dealings.notice,
             restriction: profile.restriction,
-            callback: profile.callback,
+            callback: dealings.callback,
             directory: profile.directory,
             reassigned_check: link.and_then(|link| link.reassigned_check),
             minor: profile.minor,
-            personal_relationship: profile.personal_relationship,
+            personal_relationship: dealings.personal_relationship,
             ..Facts::default()
         }
     }

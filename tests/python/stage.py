@@ -138,7 +138,7 @@ class Stage:
             line.registers.append(contact_pb2.RegisterCheck(register="us-dnc", listed=False, as_of_date=checked))
         else:
             contact.location.country, contact.location.timezone = "DE", "Europe/Berlin"
-            contact.notice.version = "n-7"
+            contact.dealings.add(seller=SELLER).notice.version = "n-7"
         contact.numbers.append(line)
         contact.MergeFrom(contact_pb2.Contact(**facts))
         self.administrator.ask(self.administrator.contacts.UpsertContact,

@@ -99,7 +99,7 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "consent withdraw +14045550141 --seller acme --source sms_stop",
         "consent list",
         "consent list +14045550141",
-        "contact set +14045550141 --audience consumer --zip 30303 --register us-dnc=clear@2026-11-20 --notice v1",
+        "contact set +14045550141 --audience consumer --zip 30303 --register us-dnc=clear@2026-11-20 --seller acme --notice v1",
         "contact show +14045550141",
         &format!("contact show {id}"),
         "audit query --full --all",
@@ -165,6 +165,9 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         ),
         ("consent withdraw +14045550141", "--seller"),
         ("contact set +14045550141 --register us-dnc", "--register"),
+        ("contact set +14045550141 --notice n-1", "--seller"),
+        ("contact set +14045550141 --assessment LIA-1", "--seller"),
+        ("contact set +14045550141 --seller acme", "--notice"),
         ("contact show bob", "<NUMBER|ID>"),
         ("audit query --decision 7", "--decision"),
         ("audit replay --number 911", "--number"),
@@ -463,7 +466,8 @@ fn records_are_shown_as_they_were_made() {
     let mut person = shown.json();
     assert_eq!(person["numbers"][0]["registers"][0]["register"], "au-dncr");
     person["display_name"] = "A. Example".into();
-    person["relationship"] =
+    assert_eq!(person["dealings"][0]["notice"]["version"], "n-1");
+    person["dealings"][0]["relationship"] =
         serde_json::json!({ "last_transaction_date": "2026-01-31", "member": true });
     let set = [
         "contact",
@@ -488,7 +492,15 @@ fn records_are_shown_as_they_were_made() {
         .run("administrator", &format!("contact show {id}"))
         .code(0)
         .says("A. Example")
+        .says("dealings with")
         .says("au-dncr=clear@");
+    house
+        .run(
+            "administrator",
+            &format!("contact set {ANSWERS} --seller nobody --notice n-2"),
+        )
+        .code(1)
+        .says("contact.dealings[1].seller");
     house
         .run("administrator", &format!("contact set {ANSWERS}"))
         .code(2)

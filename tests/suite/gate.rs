@@ -4,7 +4,9 @@
 mod barrier;
 pub mod bench;
 mod claims;
+mod dealings;
 mod follows;
+mod introduction;
 mod people;
 mod places;
 mod policy;

@@ -1,6 +1,7 @@
 //! The store's contract: one suite, run on SQLite always and on PostgreSQL wherever it is installed. Every public function
 //! of a transaction is named here (`tests/tidy.rs` looks).
 
+mod dealings;
 mod follows;
 mod policy;
 
@@ -37,6 +38,7 @@ use crate::support::builders::{
     suppression, tenant,
 };
 
+use dealings::facts_have_the_dealings_of_one_seller;
 use follows::{
     a_wish_outlives_the_link_of_its_number, an_opt_out_follows_who_holds_its_number,
     calls_to_other_numbers_of_the_person_are_found,
@@ -75,6 +77,7 @@ contract![
     people_are_recorded_whole,
     a_number_met_for_the_first_time_has_one_holder,
     facts_are_put_together,
+    facts_have_the_dealings_of_one_seller,
     facts_count_attempts_as_caps_want_them,
     decisions_are_kept_and_found,
     lists_page_without_gap_or_repeat,

@@ -132,15 +132,19 @@ impl Place {
                 country: self.country.to_owned(),
                 ..pb::Location::default()
             }),
-            legitimate_interest: (self.ground == Ground::Assessment).then(|| {
-                pb::LegitimateInterest {
-                    assessment_on_file: true,
-                    reference: "LIA-1".to_owned(),
-                }
-            }),
-            notice: Some(pb::Notice {
-                version: "n-1".to_owned(),
-            }),
+            dealings: vec![pb::Dealings {
+                seller: SELLER.to_owned(),
+                legitimate_interest: (self.ground == Ground::Assessment).then(|| {
+                    pb::LegitimateInterest {
+                        assessment_on_file: true,
+                        reference: "LIA-1".to_owned(),
+                    }
+                }),
+                notice: Some(pb::Notice {
+                    version: "n-1".to_owned(),
+                }),
+                ..pb::Dealings::default()
+            }],
             numbers: vec![pb::ContactNumber {
                 number: self.number(part),
                 line_type: pb::LineType::Landline.into(),

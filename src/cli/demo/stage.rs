@@ -112,6 +112,8 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
         special_category: false,
         atds: false,
         new_product: false,
+        introduction: None,
+        voice: None,
     };
     Ok(Config {
         store: StoreConfig {

@@ -205,7 +205,6 @@ mod tests {
             "party_id": "0190d5a5-0000-7000-8000-000000000001",
             "audience": "business",
             "location": { "country": "US", "region": "US-FL" },
-            "legitimate_interest": { "assessment_on_file": false },
             "minor": false,
             "restriction": { "start_time": "2026-11-20T14:30:00Z" },
             "numbers": [{
@@ -213,6 +212,7 @@ mod tests {
                 "line_type": "landline",
                 "registers": [{ "register": "us-dnc", "listed": false, "as_of_date": "2026-11-20" }],
             }],
+            "dealings": [{ "seller": "acme", "legitimate_interest": { "assessment_on_file": false } }],
         })
     }
 

@@ -1,19 +1,15 @@
 //! People: exactly what `domain::party` holds of them.
 
 use crate::domain::party::{
-    Audience, Callback, Directory, LegitimateInterest, LineType, Location, Notice, Party,
-    PartyNumber, PresumedConsent, Profile, ReassignedAnswer, ReassignedCheck, RegisterCheck,
-    Relationship, Restriction,
+    Audience, Directory, LineType, Location, Party, PartyNumber, Profile, ReassignedAnswer,
+    ReassignedCheck, RegisterCheck, Restriction,
 };
 use crate::gate::ContactDraft;
 use crate::grpc::pb;
 use crate::place::{Tables, knows_region, zone_of_place};
 use crate::policy::Pack;
 
-use super::{
-    Fields, NAME_CHARS_MAX, NOTE_CHARS_MAX, Noted, REFERENCE_CHARS_MAX, date, text, time,
-    time_option, wire, wire_option,
-};
+use super::{Fields, NAME_CHARS_MAX, Noted, date, dealings, text, time, wire, wire_option};
 
 /// Nobody has more telephones.
 const NUMBERS_MAX: usize = 32;
@@ -70,44 +66,25 @@ fn profile(fields: &mut Fields, contact: pb::Contact, pack: &Pack) -> Result<Pro
     let location = inner(fields, "location", contact.location, |fields, message| {
         location(fields, message, pack.tables())
     });
-    let relationship = inner(fields, "relationship", contact.relationship, relationship);
-    let legitimate_interest = inner(
-        fields,
-        "legitimate_interest",
-        contact.legitimate_interest,
-        legitimate_interest,
-    );
-    let presumed_consent = inner(
-        fields,
-        "presumed_consent",
-        contact.presumed_consent,
-        presumed_consent,
-    );
-    let notice = inner(fields, "notice", contact.notice, notice);
     let restriction = inner(fields, "restriction", contact.restriction, restriction);
-    let callback = inner(fields, "callback", contact.callback, callback);
+    let dealings = dealings::by_seller(fields, contact.dealings);
     Ok(Profile {
         display_name: display_name?,
         language_tag: language_tag?,
         audience: audience?,
         location: location?,
-        relationship: relationship?,
-        legitimate_interest: legitimate_interest?,
-        presumed_consent: presumed_consent?,
-        notice: notice?,
         restriction: restriction?,
-        callback: callback?,
         directory: contact.directory.map(|directory| Directory {
             listed: directory.listed,
             marketing_opt_in: directory.marketing_opt_in,
         }),
         minor: contact.minor,
-        personal_relationship: contact.personal_relationship,
+        dealings: dealings?,
     })
 }
 
 /// An inner message, if it is there, its fields named by their path.
-fn inner<M, T>(
+pub(super) fn inner<M, T>(
     fields: &mut Fields,
     field: &str,
     message: Option<M>,
@@ -163,70 +140,10 @@ fn is_region(text: &str) -> bool {
     })
 }
 
-fn relationship(fields: &mut Fields, message: pb::Relationship) -> Result<Relationship, Noted> {
-    let last_transaction = fields.date("last_transaction_date", message.last_transaction_date);
-    let last_inquiry = fields.date("last_inquiry_date", message.last_inquiry_date);
-    let contract_ended_on = fields.date("contract_end_date", message.contract_end_date);
-    let ended_at = fields.time("end_time", message.end_time);
-    Ok(Relationship {
-        last_transaction: last_transaction?,
-        last_inquiry: last_inquiry?,
-        contract_in_force: message.contract_in_force,
-        contract_ended_on: contract_ended_on?,
-        offer_related: message.offer_related,
-        member: message.member,
-        ended_at: ended_at?,
-    })
-}
-
-fn legitimate_interest(
-    fields: &mut Fields,
-    message: pb::LegitimateInterest,
-) -> Result<LegitimateInterest, Noted> {
-    let reference = fields.text("reference", message.reference, REFERENCE_CHARS_MAX);
-    Ok(LegitimateInterest {
-        assessment_on_file: message.assessment_on_file,
-        reference: reference?,
-    })
-}
-
-fn presumed_consent(
-    fields: &mut Fields,
-    message: pb::PresumedConsent,
-) -> Result<PresumedConsent, Noted> {
-    let evidence = fields.text("evidence", message.evidence, NOTE_CHARS_MAX);
-    let evidence = fields.required("evidence", evidence)?;
-    Ok(PresumedConsent { evidence })
-}
-
-fn notice(fields: &mut Fields, message: pb::Notice) -> Result<Notice, Noted> {
-    let version = fields.text("version", message.version, NAME_CHARS_MAX);
-    let version = fields.required("version", version)?;
-    Ok(Notice { version })
-}
-
 fn restriction(fields: &mut Fields, message: pb::Restriction) -> Result<Restriction, Noted> {
     let since = fields.time("start_time", message.start_time);
     let since = fields.required("start_time", since)?;
     Ok(Restriction { since })
-}
-
-fn callback(fields: &mut Fields, message: pb::Callback) -> Result<Callback, Noted> {
-    let requested_at = fields.time("request_time", message.request_time);
-    let requested_at = fields.required("request_time", requested_at);
-    let not_before = fields.time("not_before_time", message.not_before_time);
-    let not_after = fields.time("not_after_time", message.not_after_time);
-    let (not_before, not_after) = (not_before?, not_after?);
-    if let (Some(from), Some(to)) = (not_before, not_after)
-        && from > to
-    {
-        return fields.wrong("not_after_time", "is before not_before_time");
-    }
-    Ok(Callback {
-        requested_at: requested_at?,
-        not_before,
-        not_after,
-    })
 }
 
 fn numbers(
@@ -360,47 +277,19 @@ pub(in crate::grpc) fn contact(party: Party) -> pb::Contact {
             postal_code: text(location.postal_code),
             timezone: text(location.timezone),
         }),
-        relationship: profile.relationship.map(|relationship| pb::Relationship {
-            last_transaction_date: relationship.last_transaction.map(date),
-            last_inquiry_date: relationship.last_inquiry.map(date),
-            contract_in_force: relationship.contract_in_force,
-            contract_end_date: relationship.contract_ended_on.map(date),
-            offer_related: relationship.offer_related,
-            member: relationship.member,
-            end_time: time_option(relationship.ended_at),
-        }),
-        legitimate_interest: profile
-            .legitimate_interest
-            .map(|interest| pb::LegitimateInterest {
-                assessment_on_file: interest.assessment_on_file,
-                reference: text(interest.reference),
-            }),
-        presumed_consent: profile
-            .presumed_consent
-            .map(|presumed| pb::PresumedConsent {
-                evidence: presumed.evidence,
-            }),
-        notice: profile.notice.map(|notice| pb::Notice {
-            version: notice.version,
-        }),
         restriction: profile.restriction.map(|restriction| pb::Restriction {
             start_time: Some(time(restriction.since)),
-        }),
-        callback: profile.callback.map(|callback| pb::Callback {
-            request_time: Some(time(callback.requested_at)),
-            not_before_time: time_option(callback.not_before),
-            not_after_time: time_option(callback.not_after),
         }),
         directory: profile.directory.map(|directory| pb::Directory {
             listed: directory.listed,
             marketing_opt_in: directory.marketing_opt_in,
         }),
         minor: profile.minor,
-        personal_relationship: profile.personal_relationship,
         numbers: party.numbers.into_iter().map(contact_number).collect(),
         etag: party.etag,
         create_time: Some(time(party.create_time)),
         update_time: Some(time(party.update_time)),
+        dealings: dealings::list(profile.dealings),
     }
 }
 

@@ -4,6 +4,7 @@
 pub(super) mod call;
 pub(super) mod consent;
 pub(super) mod contact;
+mod dealings;
 pub(super) mod decision;
 mod fields;
 pub(super) mod policy;

@@ -148,7 +148,7 @@ impl House {
     pub fn introduce(&self, number: &str) {
         let today = self.today();
         let contact = format!(
-            "contact set {number} --audience consumer --country AU --line-type landline --notice n-1 \
+            "contact set {number} --audience consumer --country AU --line-type landline --seller acme --notice n-1 \
              --register au-dncr=clear@{today}"
         );
         self.run("administrator", &contact).code(0);

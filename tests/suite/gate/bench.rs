@@ -74,6 +74,8 @@ pub fn campaign(name: &str, country: &str, seller: &str) -> Campaign {
         special_category: false,
         atds: false,
         new_product: false,
+        introduction: None,
+        voice: None,
     }
 }
 

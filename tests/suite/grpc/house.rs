@@ -231,6 +231,8 @@ fn campaign(name: &str, active: bool) -> Campaign {
         special_category: false,
         atds: false,
         new_product: false,
+        introduction: None,
+        voice: None,
     }
 }
 

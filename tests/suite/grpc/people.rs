@@ -42,39 +42,42 @@ async fn every_fact_of_a_contact_comes_back_as_it_was_written() {
             postal_code: "30301".to_owned(),
             timezone: "America/New_York".to_owned(),
         }),
-        relationship: Some(pb::Relationship {
-            last_transaction_date: date(1),
-            last_inquiry_date: date(2),
-            contract_in_force: Some(false),
-            contract_end_date: date(3),
-            offer_related: Some(true),
-            member: Some(false),
-            end_time: house.after(-100),
-        }),
-        legitimate_interest: Some(pb::LegitimateInterest {
-            assessment_on_file: true,
-            reference: "LIA-1".to_owned(),
-        }),
-        presumed_consent: Some(pb::PresumedConsent {
-            evidence: "maintenance contract".to_owned(),
-        }),
-        notice: Some(pb::Notice {
-            version: "n-7".to_owned(),
-        }),
+        dealings: vec![pb::Dealings {
+            seller: "acme".to_owned(),
+            relationship: Some(pb::Relationship {
+                last_transaction_date: date(1),
+                last_inquiry_date: date(2),
+                contract_in_force: Some(false),
+                contract_end_date: date(3),
+                offer_related: Some(true),
+                member: Some(false),
+                end_time: house.after(-100),
+            }),
+            legitimate_interest: Some(pb::LegitimateInterest {
+                assessment_on_file: true,
+                reference: "LIA-1".to_owned(),
+            }),
+            presumed_consent: Some(pb::PresumedConsent {
+                evidence: "maintenance contract".to_owned(),
+            }),
+            notice: Some(pb::Notice {
+                version: "n-7".to_owned(),
+            }),
+            callback: Some(pb::Callback {
+                request_time: house.after(-60),
+                not_before_time: house.after(60),
+                not_after_time: house.after(120),
+            }),
+            personal_relationship: Some(false),
+        }],
         restriction: Some(pb::Restriction {
             start_time: house.after(-50),
-        }),
-        callback: Some(pb::Callback {
-            request_time: house.after(-60),
-            not_before_time: house.after(60),
-            not_after_time: house.after(120),
         }),
         directory: Some(pb::Directory {
             listed: true,
             marketing_opt_in: false,
         }),
         minor: Some(false),
-        personal_relationship: Some(false),
         numbers: vec![pb::ContactNumber {
             reassigned_check: Some(pb::ReassignedCheck {
                 query_date: date(4),
@@ -240,12 +243,22 @@ async fn wrong_facts_are_named_by_their_path() {
             postal_code: String::new(),
             timezone: "Mars/Olympus".to_owned(),
         }),
-        relationship: Some(pb::Relationship {
-            last_inquiry_date: date(2026, 2, 30),
-            ..Default::default()
-        }),
-        notice: Some(pb::Notice::default()),
-        callback: Some(pb::Callback::default()),
+        dealings: vec![
+            pb::Dealings {
+                seller: "acme".to_owned(),
+                relationship: Some(pb::Relationship {
+                    last_inquiry_date: date(2026, 2, 30),
+                    ..Default::default()
+                }),
+                notice: Some(pb::Notice::default()),
+                callback: Some(pb::Callback::default()),
+                ..Default::default()
+            },
+            pb::Dealings {
+                presumed_consent: Some(pb::PresumedConsent::default()),
+                ..Default::default()
+            },
+        ],
         numbers: vec![
             pb::ContactNumber {
                 number: ATLANTA.to_owned(),
@@ -291,11 +304,51 @@ async fn wrong_facts_are_named_by_their_path() {
             "contact.location.country",
             "contact.location.region",
             "contact.location.timezone",
-            "contact.relationship.last_inquiry_date",
-            "contact.notice.version",
-            "contact.callback.request_time",
+            "contact.dealings[0].relationship.last_inquiry_date",
+            "contact.dealings[0].notice.version",
+            "contact.dealings[0].callback.request_time",
+            "contact.dealings[1].seller",
+            "contact.dealings[1].presumed_consent.evidence",
         ],
     );
+}
+
+#[tokio::test]
+async fn dealings_are_with_sellers_that_are_called_for_each_once() {
+    let house = House::open().await;
+    let mut contacts = house.administrator().await.contacts();
+    let with = |sellers: &[&str]| {
+        let dealings = sellers.iter().map(|seller| pb::Dealings {
+            seller: (*seller).to_owned(),
+            personal_relationship: Some(true),
+            ..Default::default()
+        });
+        pb::UpsertContactRequest {
+            request_id: request_id(),
+            contact: Some(pb::Contact {
+                dealings: dealings.collect(),
+                ..consumer(ATLANTA)
+            }),
+            update_mask: None,
+        }
+    };
+    let many: Vec<String> = (0..65).map(|index| format!("seller {index}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (sellers, field) in [
+        (&["acme", "acme"][..], "contact.dealings[1].seller"),
+        (&["acme", ""], "contact.dealings[1].seller"),
+        (&["acme", "nobody"], "contact.dealings[1].seller"),
+        (&["nobody", "acme"], "contact.dealings[0].seller"),
+        // A seller is named as in the configuration, to the letter.
+        (&["Acme"], "contact.dealings[0].seller"),
+        (&many, "contact.dealings"),
+    ] {
+        let answer = contacts.upsert_contact(with(sellers)).await;
+        assert_refused(answer, Code::InvalidArgument, "INVALID_FIELDS", &[field]);
+    }
+    let answer = contacts.upsert_contact(with(&["acme"])).await.unwrap();
+    let recorded = answer.into_inner().contact.unwrap().dealings;
+    assert_eq!((recorded.len(), recorded[0].seller.as_str()), (1, "acme"));
 }
 
 #[tokio::test]

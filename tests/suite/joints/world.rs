@@ -438,9 +438,13 @@ async fn introduce(client: &Client, number: &str, rng: &mut Rng) -> String {
             }],
             reassigned_check: None,
         }],
-        notice: Some(pb::Notice {
-            version: "n-1".to_owned(),
-        }),
+        dealings: vec![pb::Dealings {
+            seller: SELLER.to_owned(),
+            notice: Some(pb::Notice {
+                version: "n-1".to_owned(),
+            }),
+            ..pb::Dealings::default()
+        }],
         ..pb::Contact::default()
     };
     let request = pb::UpsertContactRequest {

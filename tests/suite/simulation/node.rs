@@ -297,5 +297,7 @@ pub fn campaign(name: &str) -> Campaign {
         special_category: false,
         atds: false,
         new_product: false,
+        introduction: None,
+        voice: None,
     }
 }

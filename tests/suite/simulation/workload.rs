@@ -10,7 +10,7 @@ use dialgate::domain::call::{CallKind, CallRequest};
 use dialgate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use dialgate::domain::ids::{ApiKeyId, CallId, PartyId, RequestId, SuppressionId, TenantId};
 use dialgate::domain::party::{
-    Audience, LineType, Location, Notice, PartyNumber, Profile, RegisterCheck,
+    Audience, Dealings, LineType, Location, Notice, PartyNumber, Profile, RegisterCheck,
 };
 use dialgate::domain::phone::Phone;
 use dialgate::domain::suppression::{SuppressionReason, SuppressionSource};
@@ -599,9 +599,16 @@ pub async fn introduce(gate: &Gate, count: usize) -> Vec<Person> {
                     country: Some("AU".to_owned()),
                     ..Location::default()
                 }),
-                notice: Some(Notice {
-                    version: "n-1".to_owned(),
-                }),
+                dealings: [(
+                    SELLER.to_owned(),
+                    Dealings {
+                        notice: Some(Notice {
+                            version: "n-1".to_owned(),
+                        }),
+                        ..Dealings::default()
+                    },
+                )]
+                .into(),
                 ..Profile::default()
             },
             numbers: vec![PartyNumber {
