@@ -26,9 +26,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::domain::ids::{CallId, Incarnation, TenantId};
-use crate::gate::{Gate, vital};
+use crate::gate::Gate;
 use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 use crate::store::Notice;
+use crate::vital::vital;
 
 pub use config::{DialerConfig, TrunkConfig};
 use targets::Targets;

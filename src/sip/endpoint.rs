@@ -19,6 +19,7 @@ use super::transport::Task;
 use crate::clock::Clock;
 use crate::domain::call::{Outcome, Retry};
 use crate::policy::Permit;
+use crate::vital::vital;
 
 /// Admitted calls on their way to the task.
 const NEW_CALLS_MAX: usize = 1_024;
@@ -99,7 +100,7 @@ impl Endpoint {
         });
         let (calls, inbox) = mpsc::channel(NEW_CALLS_MAX);
         let task = Task::new(socket, clock, Arc::clone(&shared));
-        tokio::spawn(task.run(inbox));
+        tokio::spawn(vital("sip", task.run(inbox)));
         Ok(Self { shared, calls })
     }
 
