@@ -335,14 +335,15 @@ impl Task {
                     sip.call_id = slot.call_id,
                     "left an event out: its reader is slow or gone"
                 );
-                if is_late {
-                    // claim-9 waits for no reader: the owner would have asked for just this.
-                    tracing::error!(
-                        "an INVITE left later than the barrier allows; cancelling the call"
-                    );
-                    let cause = HangUpCause::LateSend;
-                    self.step(key, Input::Control(Control::HangUp { cause }));
-                }
+            }
+            if is_late {
+                // claim-9 waits for no reader: the owner may be busy storing what came before, or gone.
+                tracing::error!(
+                    sip.call_id = slot.call_id,
+                    "an INVITE left later than the barrier allows; cancelling the call"
+                );
+                let cause = HangUpCause::LateSend;
+                self.step(key, Input::Control(Control::HangUp { cause }));
             }
         } else if let Some(last) = slot.last.take() {
             last.send(Happened { at, event });
