@@ -47,6 +47,8 @@ struct Slot {
     /// The place of the ending.
     last: Option<mpsc::OwnedPermit<Happened>>,
     rang: watch::Sender<Heard>,
+    /// It is counted as [`Call::is_unsettled`].
+    unsettled: bool,
     /// What the owner asks for; gone once it or the call is.
     control: Option<mpsc::Receiver<Control>>,
     /// Rings when `control` has something.
@@ -184,6 +186,7 @@ impl Task {
             events: Some(new.events),
             last: Some(new.last),
             rang: new.rang,
+            unsettled: false,
             control: Some(new.control),
             bell: self.bells.of(key),
             wake: None,
@@ -255,6 +258,11 @@ impl Task {
             let heard = slot.call.heard();
             if heard > *slot.rang.borrow() {
                 slot.rang.send_replace(heard);
+            }
+            let unsettled = slot.call.is_unsettled();
+            if std::mem::replace(&mut slot.unsettled, unsettled) != unsettled {
+                // Before the ending is told: who waits for both must not find neither.
+                self.shared.count_unsettled(unsettled);
             }
             self.carry_out(key, outputs);
         }
