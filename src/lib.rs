@@ -24,6 +24,7 @@ pub mod policy;
 pub mod sip;
 pub mod store;
 pub mod telemetry;
+pub mod vital;
 
 /// A judgement is some hundred short texts that are made on one thread and let go on another: with the system's allocator
 /// that was a fifth of its time (docs/PERFORMANCE.md).

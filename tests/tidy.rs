@@ -15,14 +15,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &["domain"]),
     ("telemetry", &[]),
+    ("vital", &[]),
     ("place", &["domain"]),
     ("policy", &["domain", "place"]),
     ("store", &["domain", "policy"]),
-    ("sip", &["domain", "policy", "clock"]),
-    ("gate", &["domain", "place", "policy", "store"]),
+    ("sip", &["domain", "policy", "clock", "vital"]),
+    ("gate", &["domain", "place", "policy", "store", "vital"]),
     (
         "dialer",
-        &["domain", "clock", "policy", "store", "gate", "sip"],
+        &["domain", "clock", "policy", "store", "gate", "sip", "vital"],
     ),
     (
         "grpc",

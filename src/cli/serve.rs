@@ -16,7 +16,8 @@ use crate::telemetry;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  dialgate serve --config /etc/dialgate/dialgate.toml\n\n\
-                  On SIGTERM or Ctrl-C no call is begun any more; those under way have [dialer] drain_seconds to end."
+                  On SIGTERM or Ctrl-C no call is begun any more; those under way have [dialer] drain_seconds to end.\n\
+                  What is ended then is waited for until the far end has answered, with the defaults for 40 s at most."
 )]
 pub struct ServeArgs {
     /// The configuration file; deploy/dialgate.example.toml lists every setting

@@ -168,7 +168,12 @@ impl Under<'_> {
             token,
         };
         loop {
-            let over = self.dial(leg).await;
+            let stopped = *self.phase.borrow() == Phase::Stopped;
+            let over = match stopped {
+                false => self.dial(leg).await,
+                // The stop waits for nobody any more, and what has no outcome is being given one.
+                true => self.undialed(),
+            };
             match self.go_on(over).await {
                 Ok(next) => leg = next,
                 Err(Over { at, ending }) => {
@@ -176,6 +181,13 @@ impl Under<'_> {
                     return self.ended(&journal, ending).await;
                 }
             }
+        }
+    }
+
+    fn undialed(&self) -> Over {
+        Over {
+            at: self.shared.clock.read().wall,
+            ending: Ending::plain(Outcome::PermitExpired, Retry::None, EndedBy::Us),
         }
     }
 
@@ -305,10 +317,8 @@ impl Under<'_> {
 
     async fn sent(&self, journal: &Journal<'_>, first: bool, late: bool) {
         if late {
-            // claim-9: frozen between the comparison and the system call for longer than the margin.
-            tracing::error!(call.id = %self.leased.call.call_id, "an INVITE left later than the barrier allows; cancelling the call");
-            self.shared
-                .hang_up(self.leased.call.call_id, HangUpCause::LateSend);
+            // claim-9: frozen between the comparison and the system call for longer than the margin. `sip` has cancelled the
+            // call by itself; this may be read much later.
             journal.late_send(self.attempt_id).await;
         }
         if first {

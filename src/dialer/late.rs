@@ -105,26 +105,25 @@ pub(super) fn note(last: &Ending, heard: Heard) -> EventDetail {
 }
 
 impl Under<'_> {
-    /// A phone that is picked up when all is written down has its line in the history too. Nothing waits for that, and it is
-    /// over when `sip` forgets the call or the worker stops.
+    /// A phone that is picked up when all is written down has its line in the history too. It is over when `sip` forgets the
+    /// call or the worker stops, which waits for the line of what was heard before.
     pub(super) fn listen_on(&self, legs: Vec<Rang>) {
         let (shared, call) = (Arc::clone(self.shared), self.leased.call.clone());
         let attempt_id = self.attempt_id;
         let mut phase = self.phase.clone();
-        tokio::spawn(async move {
-            let told = async {
-                if any_answered(legs).await {
-                    tracing::warn!(call.id = %call.call_id, "answered after its outcome was recorded, and hung up at once");
-                    let at = shared.clock.read().wall;
-                    Journal::new(&shared, &call, at)
-                        .late_answer(attempt_id)
-                        .await;
-                }
-            };
-            tokio::select! {
+        let keepers = shared.keepers.clone();
+        keepers.spawn(async move {
+            let answered = tokio::select! {
                 biased;
-                _ = phase.wait_for(|phase| *phase == Phase::Stopped) => {}
-                () = told => {}
+                answered = any_answered(legs) => answered,
+                _ = phase.wait_for(|phase| *phase == Phase::Stopped) => false,
+            };
+            if answered {
+                tracing::warn!(call.id = %call.call_id, "answered after its outcome was recorded, and hung up at once");
+                let at = shared.clock.read().wall;
+                Journal::new(&shared, &call, at)
+                    .late_answer(attempt_id)
+                    .await;
             }
         });
     }

@@ -26,15 +26,22 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::domain::ids::{CallId, Incarnation, TenantId};
-use crate::gate::{Gate, vital};
+use crate::gate::Gate;
 use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 use crate::store::Notice;
+use crate::vital::vital;
 
 pub use config::{DialerConfig, TrunkConfig};
 use targets::Targets;
 
 /// How often a worker looks by itself for what notices would tell it: opt-outs, hang-ups, queued calls (claim-12).
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// On top of what SIP may take when the worker stops: for claims that are on their way to the wire, and for the store.
+const STOP_MARGIN: Duration = Duration::from_secs(4);
+
+/// What is then still without an outcome is given one within this time, if the store takes it.
+const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
 /// One trunk with its limits.
 #[derive(Debug, Clone)]
@@ -64,8 +71,9 @@ pub struct Dialer {
     shared: Arc<Shared>,
     stop: signal::Sender<Phase>,
     lanes: TaskTracker,
-    keepers: TaskTracker,
     drain: Duration,
+    /// How long the calls that are ended after that may take.
+    last_words: Duration,
 }
 
 /// How far a stop has come.
@@ -88,6 +96,8 @@ struct Shared {
     me: Incarnation,
     /// Calls that this process leased, claims or has claimed.
     active: Mutex<BTreeMap<CallId, Active>>,
+    /// What goes on until the worker has stopped, whatever calls there are.
+    keepers: TaskTracker,
 }
 
 /// A call under this process's care.
@@ -123,14 +133,15 @@ impl Dialer {
             node: config.node.clone(),
             me,
             active: Mutex::new(BTreeMap::new()),
+            keepers: TaskTracker::new(),
         });
         let (stop, phase) = signal::channel(Phase::Working);
         let dialer = Self {
             shared: Arc::clone(&shared),
             stop,
             lanes: TaskTracker::new(),
-            keepers: TaskTracker::new(),
             drain: Duration::from_secs(config.drain_seconds),
+            last_words: last_words(&shared.endpoint, &lanes),
         };
         for lane in lanes {
             dialer.lanes.spawn(vital(
@@ -143,20 +154,18 @@ impl Dialer {
                 ),
             ));
         }
-        dialer.keepers.spawn(vital(
+        let keepers = shared.keepers.clone();
+        keepers.spawn(vital(
             "watch",
             watch::run(Arc::clone(&shared), phase.clone()),
         ));
-        dialer
-            .keepers
-            .spawn(vital("sweep", sweep::run(shared, phase)));
+        keepers.spawn(vital("sweep", sweep::run(shared, phase)));
         dialer
     }
 
-    /// Stops claiming at once, lets calls finish up to the drain limit, then ends them and writes their outcomes.
+    /// Stops claiming at once, lets calls finish up to the drain limit, then ends them, hears the far ends out and writes the
+    /// outcomes.
     pub async fn drain(self) {
-        /// Ended calls need a BYE answered and a row written; a far end that is gone is waited for no longer than this.
-        const LAST_WORDS: Duration = Duration::from_secs(40);
         let _ = self.stop.send(Phase::Draining);
         self.lanes.close();
         if tokio::time::timeout(self.drain, self.lanes.wait())
@@ -167,22 +176,44 @@ impl Dialer {
                 calls = self.shared.active().len(),
                 "the drain limit has passed; ending the calls under way"
             );
-            let ended = async {
-                // Again and again: a call may just be on its way from its claim to the wire.
-                while tokio::time::timeout(LOOK_EVERY, self.lanes.wait())
-                    .await
-                    .is_err()
-                {
-                    self.shared.hang_up_all();
-                }
-            };
-            self.shared.hang_up_all();
-            let _ = tokio::time::timeout(LAST_WORDS, ended).await;
+        }
+        if tokio::time::timeout(self.last_words, self.end_all())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                calls = self.shared.active().len(),
+                unsettled = self.shared.endpoint.unsettled_calls(),
+                "stopping though not every call is known to be over at the far end"
+            );
         }
         let _ = self.stop.send(Phase::Stopped);
-        self.keepers.close();
-        self.keepers.wait().await;
+        let keepers = &self.shared.keepers;
+        keepers.close();
+        let _ = tokio::time::timeout(LAST_ENTRIES, keepers.wait()).await;
     }
+
+    /// Ends what is under way, and waits until it is over at the far end too: a BYE or CANCEL that got lost is sent again by
+    /// this process or by nobody, and so is the CANCEL for a phone that a silent target lets ring late.
+    async fn end_all(&self) {
+        self.shared.hang_up_all();
+        // Again and again: a call may just be on its way from its claim to the wire.
+        while tokio::time::timeout(LOOK_EVERY, self.lanes.wait())
+            .await
+            .is_err()
+        {
+            self.shared.hang_up_all();
+        }
+        self.shared.endpoint.settled().await;
+    }
+}
+
+/// How long calls may take to end: a trunk that has said nothing yet is given its time before there can be a CANCEL (RFC
+/// 3261 section 9.1), and that its own.
+fn last_words(endpoint: &Endpoint, lanes: &[Lane]) -> Duration {
+    let silent = lanes.iter().map(|lane| lane.trunk.first_response_timeout);
+    let silent = silent.max().unwrap_or_default().min(endpoint.patience());
+    silent + endpoint.patience() + STOP_MARGIN
 }
 
 impl Shared {
@@ -221,6 +252,33 @@ impl Shared {
         let calls: Vec<CallId> = self.active().keys().copied().collect();
         for call_id in calls {
             self.hang_up(call_id, HangUpCause::Drain);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::SipConfig;
+
+    /// A carrier that ignores CANCEL is over after 64 T1, and the stop must not be before that.
+    #[tokio::test]
+    async fn p31_the_last_words_are_as_long_as_the_configured_timers() {
+        for (t1_ms, first_response_ms, seconds) in
+            [(500, 4_000, 40), (1_000, 10_000, 78), (10, 4_000, 5)]
+        {
+            let config = SipConfig {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                t1_ms,
+                ..SipConfig::default()
+            };
+            let endpoint = Endpoint::bind(&config, Clock::Real).await.unwrap();
+            let trunk = TrunkConfig {
+                first_response_timeout_ms: first_response_ms,
+                ..TrunkConfig::towards(endpoint.local_addr())
+            };
+            let lane = Lane::new(trunk.trunk("carrier").unwrap(), trunk);
+            assert_eq!(last_words(&endpoint, &[lane]).as_secs(), seconds);
         }
     }
 }

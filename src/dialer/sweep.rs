@@ -66,7 +66,15 @@ pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) 
         }
     }
     // A process that stopped in order leaves nothing, and says so; if it cannot, the next sweeper finds out.
-    let _ = forget(&shared).await;
+    if let Err(error) = leave_nothing(&shared).await {
+        tracing::warn!(%error, "cannot close what is left; another node's sweeper will");
+    }
+}
+
+/// What has no outcome when the worker has stopped is ended as what a dead one left.
+async fn leave_nothing(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    while bury(shared, shared.me, shared.clock.read()).await? {}
+    Ok(())
 }
 
 /// True = dead workers have left more than this sweep could end.
@@ -103,7 +111,9 @@ async fn beat_and_sweep(shared: &Arc<Shared>, seen: &mut Seen) -> Result<bool, S
 async fn bury(shared: &Arc<Shared>, dead: Incarnation, now: Reading) -> Result<bool, StoreError> {
     let store = shared.gate.store();
     let mut orphans = store.read().await?.orphans(dead).await?;
-    tracing::warn!(owner = %dead, attempts = orphans.len(), "a worker is gone; closing what it left");
+    if dead != shared.me {
+        tracing::warn!(owner = %dead, attempts = orphans.len(), "a worker is gone; closing what it left");
+    }
     // Other sweepers are at the same list: each begins somewhere else, by the millisecond it was started in.
     let started = shared.me.0.as_u128() >> 80;
     let begin = started.checked_rem(orphans.len() as u128).unwrap_or(0);
@@ -183,12 +193,6 @@ async fn expire(shared: &Shared, now: Reading) -> Result<(), StoreError> {
     // Who is not told looks by themselves; our own heart must beat.
     let _ = tokio::time::timeout(BEAT_EVERY, tell).await;
     Ok(())
-}
-
-async fn forget(shared: &Shared) -> Result<(), StoreError> {
-    let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
-    tx.forget_node(shared.me).await?;
-    tx.commit().await
 }
 
 impl Seen {

@@ -1,5 +1,5 @@
-//! What the owner of attempts looks for: opt-outs that cover an unanswered call, wishes to hang up, and attempts and
-//! leases of its own that it does not know (claim-12, claim-7). On a notice at once, every 250 ms without.
+//! What the owner of attempts looks for: opt-outs that cover an unanswered call, wishes to hang up, calls that are over on
+//! record, and attempts and leases of its own that it does not know (claim-12, claim-7). On a notice at once, every 250 ms without.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::{Active, LOOK_EVERY, Phase, Shared};
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 
 /// What the history of a call says whose owner lives after all.
-const TAKEN_FOR_DEAD: &str = "another node took the worker of this call for dead and recorded its end; the worker lives and cancels the call";
+const TAKEN_FOR_DEAD: &str = "another node took the worker of this call for dead and recorded its end; the worker lives and ends the call";
 
 /// Looks until the worker has stopped.
 pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {

@@ -38,6 +38,7 @@ use crate::domain::ids::{RequestId, TenantId};
 use crate::domain::time::{Micros, Reading};
 use crate::policy::Pack;
 use crate::store::Store;
+use crate::vital::vital;
 
 pub use batch::BATCH_MAX;
 pub use campaigns::Campaigns;
@@ -215,19 +216,5 @@ impl Gate {
         answer.await.unwrap_or(Err(GateError::Busy {
             retry_after: RETRY_AFTER,
         }))
-    }
-}
-
-/// Runs a task without which the node would only seem to live. If it panics, the process ends: its supervisor starts it
-/// anew, and another node's sweeper closes what it left.
-pub async fn vital(name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-    if let Err(error) = tokio::spawn(task).await
-        && error.is_panic()
-    {
-        tracing::error!(
-            task = name,
-            "a task that the node cannot do without has failed; ending the process"
-        );
-        std::process::abort();
     }
 }

@@ -116,7 +116,7 @@ pub enum SipEvent {
     Sent {
         /// The clocks after the system call.
         at: Reading,
-        /// The permit was older than the barrier's wait by then.
+        /// The permit was older than the barrier's wait by then; the call is being cancelled without anybody's asking.
         late: bool,
         /// The first INVITE of the call, no retransmission and no answer to a challenge.
         first: bool,

@@ -19,6 +19,7 @@ use super::transport::Task;
 use crate::clock::Clock;
 use crate::domain::call::{Outcome, Retry};
 use crate::policy::Permit;
+use crate::vital::vital;
 
 /// Admitted calls on their way to the task.
 const NEW_CALLS_MAX: usize = 1_024;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     calls_max: usize,
     pub(super) active: AtomicUsize,
     pub(super) lingering: AtomicUsize,
+    /// Ended calls of which the far end may not know, or that may still ring.
+    unsettled: watch::Sender<usize>,
     pub(super) refused_calls: AtomicU64,
 }
 
@@ -95,11 +98,12 @@ impl Endpoint {
             calls_max: config.calls_max,
             active: AtomicUsize::new(0),
             lingering: AtomicUsize::new(0),
+            unsettled: watch::Sender::new(0),
             refused_calls: AtomicU64::new(0),
         });
         let (calls, inbox) = mpsc::channel(NEW_CALLS_MAX);
         let task = Task::new(socket, clock, Arc::clone(&shared));
-        tokio::spawn(task.run(inbox));
+        tokio::spawn(vital("sip", task.run(inbox)));
         Ok(Self { shared, calls })
     }
 
@@ -175,6 +179,24 @@ impl Endpoint {
         self.shared.lingering.load(Ordering::Relaxed)
     }
 
+    /// Ended calls of which the far end may not know yet, or that may still ring there.
+    #[must_use]
+    pub fn unsettled_calls(&self) -> usize {
+        *self.shared.unsettled.borrow()
+    }
+
+    /// Waits until there are none: each BYE is answered and each INVITE has its final response, or they have timed out.
+    pub async fn settled(&self) {
+        let mut unsettled = self.shared.unsettled.subscribe();
+        let _ = unsettled.wait_for(|calls| *calls == 0).await;
+    }
+
+    /// How long a far end that says nothing is waited for: 64 T1 (RFC 3261 sections 9.1 and 17.1).
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.shared.limits.timers.long()
+    }
+
     /// Inbound calls that were refused since the start; none is ever taken.
     #[must_use]
     pub fn refused_calls(&self) -> u64 {
@@ -203,6 +225,16 @@ impl Shared {
             at: self.clock.read(),
             event: SipEvent::Ended(ending),
         }
+    }
+
+    /// One more, or one less.
+    pub(super) fn count_unsettled(&self, more: bool) {
+        self.unsettled.send_modify(|calls| {
+            *calls = match more {
+                true => calls.saturating_add(1),
+                false => calls.saturating_sub(1),
+            };
+        });
     }
 
     fn full(&self) -> Happened {

@@ -47,6 +47,8 @@ struct Slot {
     /// The place of the ending.
     last: Option<mpsc::OwnedPermit<Happened>>,
     rang: watch::Sender<Heard>,
+    /// It is counted as [`Call::is_unsettled`].
+    unsettled: bool,
     /// What the owner asks for; gone once it or the call is.
     control: Option<mpsc::Receiver<Control>>,
     /// Rings when `control` has something.
@@ -184,6 +186,7 @@ impl Task {
             events: Some(new.events),
             last: Some(new.last),
             rang: new.rang,
+            unsettled: false,
             control: Some(new.control),
             bell: self.bells.of(key),
             wake: None,
@@ -255,6 +258,11 @@ impl Task {
             let heard = slot.call.heard();
             if heard > *slot.rang.borrow() {
                 slot.rang.send_replace(heard);
+            }
+            let unsettled = slot.call.is_unsettled();
+            if std::mem::replace(&mut slot.unsettled, unsettled) != unsettled {
+                // Before the ending is told: who waits for both must not find neither.
+                self.shared.count_unsettled(unsettled);
             }
             self.carry_out(key, outputs);
         }
@@ -335,14 +343,15 @@ impl Task {
                     sip.call_id = slot.call_id,
                     "left an event out: its reader is slow or gone"
                 );
-                if is_late {
-                    // claim-9 waits for no reader: the owner would have asked for just this.
-                    tracing::error!(
-                        "an INVITE left later than the barrier allows; cancelling the call"
-                    );
-                    let cause = HangUpCause::LateSend;
-                    self.step(key, Input::Control(Control::HangUp { cause }));
-                }
+            }
+            if is_late {
+                // claim-9 waits for no reader: the owner may be busy storing what came before, or gone.
+                tracing::error!(
+                    sip.call_id = slot.call_id,
+                    "an INVITE left later than the barrier allows; cancelling the call"
+                );
+                let cause = HangUpCause::LateSend;
+                self.step(key, Input::Control(Control::HangUp { cause }));
             }
         } else if let Some(last) = slot.last.take() {
             last.send(Happened { at, event });

@@ -358,14 +358,15 @@ impl Tx {
         }
     }
 
-    /// What this owner must cancel (claim-12): unanswered attempts that an opt-out covers which their claim did not see or
-    /// that a sweeper ended, and calls that somebody asked to end.
+    /// What this owner must end (claim-12): unanswered attempts that an opt-out covers which their claim did not see, calls
+    /// that somebody asked to end, and whatever a sweeper ended on record.
     pub async fn cancels_for(
         &mut self,
         owner: Incarnation,
         at: Micros,
     ) -> Result<Vec<(AttemptId, CallId, CancelCause)>> {
-        // An attempt of a living owner that a sweeper ended by mistake is to end: no opt-out would find it any more.
+        // An attempt of a living owner that a sweeper ended by mistake is to end, answered or not: no opt-out and no
+        // hang-up would find it any more, and nobody can follow it.
         // An opt-out that the claim itself saw was reopened by a newer permission, or there would be no attempt. Any other
         // came later, whatever time of day the node that recorded it believed it was.
         // And it may have been told of another number of the person's ([`Suppression::follows_holder`]); asked on its own,
@@ -382,9 +383,8 @@ impl Tx {
         const SQL: &str = concat!(
             "SELECT a.attempt_id, a.call_id, c.hang_up_requested AS hang_up, a.outcome IS NOT NULL AS ended
             FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id
-            WHERE a.owner = $1 AND (a.outcome IS NULL AND c.hang_up_requested OR (c.answer_time IS NULL
-                AND (a.outcome IS NULL OR a.outcome = 'interrupted_unknown')
-                AND (a.outcome IS NOT NULL OR a.cancel_requested
+            WHERE a.owner = $1 AND (a.outcome = 'interrupted_unknown' OR a.outcome IS NULL AND (c.hang_up_requested
+                OR c.answer_time IS NULL AND (a.cancel_requested
                 OR EXISTS (SELECT 1 FROM suppressions AS s WHERE s.tenant_id = a.tenant_id
                     AND (s.number_key = a.number_key OR s.party_id = a.party_id)",
             unseen!(),

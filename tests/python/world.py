@@ -168,7 +168,7 @@ class Server:
         if self.is_up():
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(30)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError("the server did not stop within 30 s of SIGTERM") from None
+            raise AssertionError("the server did not stop within 60 s of SIGTERM") from None

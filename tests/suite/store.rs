@@ -1527,7 +1527,7 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
     let mut made = BTreeMap::new();
     let claim_that_saw = claimed_in_spite_of_an_opt_out(&store, phone(6), owner).await;
     made.insert(6, claim_that_saw);
-    for number in [1, 2, 3, 4, 5, 7, 8, 9, 10] {
+    for number in [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12] {
         made.insert(number, store.claimed(phone(number), owner).await);
     }
     let id = |number: u32| (made[&number].1.attempt_id, made[&number].0.call_id);
@@ -1570,7 +1570,8 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
     .await;
     // 7: answered, so an opt-out does not cut it. 8: answered, and somebody hangs up. 9: over.
     add(subject(7), &|_| {}).await;
-    for number in [7, 8] {
+    // 11, 12: answered, and a sweeper took their owner for dead; somebody had hung 12 up.
+    for number in [7, 8, 11, 12] {
         let answered = event(
             made[&number].0.call_id,
             NOON,
@@ -1585,10 +1586,19 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
         .unwrap();
     assert_eq!(state, Some(CallState::Answered));
     add_end(&mut tx, id(9)).await;
+    tx.request_hang_up(&tenant(), made[&12].0.call_id, after(1))
+        .await
+        .unwrap();
+    for number in [11, 12] {
+        let (attempt, call) = id(number);
+        let buried = end(call, attempt, Outcome::InterruptedUnknown);
+        assert!(tx.end_attempt(&tenant(), &buried).await.unwrap());
+    }
     let mut expected: Vec<_> = [1, 2, 3, 4, 10]
         .map(|number| (id(number).0, id(number).1, CancelCause::OptOut))
         .into_iter()
         .chain([(id(8).0, id(8).1, CancelCause::HangUp)])
+        .chain([11, 12].map(|number| (id(number).0, id(number).1, CancelCause::TakenForDead)))
         .collect();
     expected.sort_by_key(|cancel| cancel.0);
     assert_eq!(tx.cancels_for(owner, after(1)).await.unwrap(), expected);

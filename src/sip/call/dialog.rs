@@ -62,6 +62,10 @@ impl ClientRequest {
     pub(super) fn wake(&self) -> Mono {
         self.repeated.wake()
     }
+
+    pub(super) fn is_bye(&self) -> bool {
+        matches!(self.kind, RequestKind::Bye(_))
+    }
 }
 
 impl Call {

@@ -293,6 +293,17 @@ impl Call {
         self.state == State::Over && self.deadlines.linger.is_none()
     }
 
+    /// Whether it is over here and may not be at the far end: a BYE is not answered yet, or an INVITE has not had its final
+    /// response, cancelled or not, and a phone may still ring or be picked up.
+    pub(super) fn is_unsettled(&self) -> bool {
+        let awaited = matches!(
+            self.invite.progress,
+            Progress::Calling | Progress::Proceeding
+        );
+        let over = self.state == State::Over && !self.is_done();
+        over && (awaited || self.requests.iter().any(ClientRequest::is_bye))
+    }
+
     fn tick(&mut self, now: Mono, out: &mut Vec<Output>) {
         let due = |deadline: &mut Option<Mono>| deadline.take_if(|at| *at <= now).is_some();
         let repeat = due(&mut self.invite.repeat);

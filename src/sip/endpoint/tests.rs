@@ -49,6 +49,7 @@ impl Line {
                 events.try_send(Happened { at, event }).unwrap();
                 Some(inbox)
             }
+            Reader::Away => Some(inbox),
         };
         let (control, controls) = mpsc::channel(CONTROLS_MAX);
         let target = carrier.local_addr().unwrap();
@@ -119,13 +120,16 @@ fn ringing(invite: &str) -> String {
 #[derive(Clone, Copy)]
 enum Reader {
     Gone,
+    /// Has left no room for another event.
     Busy,
+    /// Has room for it, and is busy with something else.
+    Away,
 }
 
 /// claim-9 waits for no reader. The owner's handle stays, so that nothing else cancels.
 #[tokio::test]
 async fn p03_a_late_invite_is_cancelled_though_nobody_reads_of_it() {
-    for reader in [Reader::Gone, Reader::Busy] {
+    for reader in [Reader::Gone, Reader::Busy, Reader::Away] {
         let line = Line::frozen_for(Duration::from_secs(2), reader).await;
         let (invite, source) = line.hear().await.unwrap();
         assert!(invite.starts_with("INVITE "), "{invite}");
@@ -148,7 +152,7 @@ async fn p03_a_late_invite_is_cancelled_though_nobody_reads_of_it() {
 /// The other side of the bound: what left within the barrier's wait is let ring, read of or not.
 #[tokio::test]
 async fn an_invite_within_the_wait_rings_though_nobody_reads_of_it() {
-    for reader in [Reader::Gone, Reader::Busy] {
+    for reader in [Reader::Gone, Reader::Busy, Reader::Away] {
         let line = Line::frozen_for(Duration::from_millis(1_999), reader).await;
         let (invite, source) = line.hear().await.unwrap();
         line.ring(&invite, source).await;

@@ -153,8 +153,14 @@ impl Run {
         results.collect()
     }
 
+    /// Targets that stay silent to the end are waited for, and here not for as long as it would take.
     async fn stop(self) {
-        self.dialer.drain().await;
+        let stopped = tokio::spawn(self.dialer.drain());
+        while !stopped.is_finished() {
+            self.bench.clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stopped.await.unwrap();
         self.ticking.abort();
     }
 }

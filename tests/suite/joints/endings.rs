@@ -1,10 +1,12 @@
 //! How a node ends, and what it says meanwhile: on SIGTERM, without its database, and when a task fails that it cannot do
 //! without.
 
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use dialgate::clock::{Clock, ManualClock};
@@ -12,6 +14,7 @@ use dialgate::gate::{Campaigns, Gate, GateConfig};
 use dialgate::grpc::client::{Client, Code, Status};
 use dialgate::grpc::pb;
 use dialgate::policy::Pack;
+use dialgate::sip::{Datagrams, Endpoint, SipConfig};
 use tokio::task::block_in_place;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -31,16 +34,31 @@ const RINGS: usize = 2;
 /// What tells the child of the next test that it is one: a filter that matches no test.
 const CHILD: &str = "as-the-child-that-aborts";
 
-/// This binary runs the test once more in a process of its own, where the gate's task panics. A node that went on without
-/// it would answer nobody, and its calls would stay claimed.
+/// A node that went on without the gate's task would answer nobody, and its calls would stay claimed.
 #[test]
 fn p04_a_node_ends_when_a_task_fails_that_it_cannot_do_without() {
     if std::env::args().any(|argument| argument == CHILD) {
         return fail_at_the_gate();
     }
-    let this = "joints::endings::p04_a_node_ends_when_a_task_fails_that_it_cannot_do_without";
+    let this = "p04_a_node_ends_when_a_task_fails_that_it_cannot_do_without";
+    aborts(this, "the clock is broken");
+}
+
+/// A node that went on without its SIP endpoint would claim one call after the other, and use their attempts up.
+#[test]
+fn p04_a_node_ends_when_its_sip_endpoint_fails() {
+    if std::env::args().any(|argument| argument == CHILD) {
+        return fail_at_the_socket();
+    }
+    let this = "p04_a_node_ends_when_its_sip_endpoint_fails";
+    aborts(this, "the socket is broken");
+}
+
+/// This binary runs the test once more in a process of its own, where a task panics with these words.
+fn aborts(test: &str, words: &str) {
+    let this = format!("joints::endings::{test}");
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", this, CHILD, "--nocapture", "--test-threads=1"])
+        .args(["--exact", &this, CHILD, "--nocapture", "--test-threads=1"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -53,7 +71,42 @@ fn p04_a_node_ends_when_a_task_fails_that_it_cannot_do_without() {
     let told = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
     const SIGABRT: i32 = 6;
     assert_eq!(status.unwrap().signal(), Some(SIGABRT), "{told}");
-    assert!(told.contains("the clock is broken"), "{told}");
+    assert!(told.contains(words), "{told}");
+}
+
+/// Fails at the first look for a datagram.
+#[derive(Debug)]
+struct Broken;
+
+impl Datagrams for Broken {
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        Ok(SocketAddr::from(([192, 0, 2, 1], 5060)))
+    }
+
+    fn poll_readable(&self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        panic!("the socket is broken")
+    }
+
+    fn poll_writable(&self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn try_recv_from(&self, _: &mut [u8]) -> std::io::Result<(usize, SocketAddr)> {
+        Err(std::io::ErrorKind::WouldBlock.into())
+    }
+
+    fn try_send_to(&self, _: &[u8], _: SocketAddr) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::WouldBlock.into())
+    }
+}
+
+fn fail_at_the_socket() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let _endpoint =
+            Endpoint::over(Box::new(Broken), &SipConfig::default(), Clock::Real).unwrap();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    });
 }
 
 fn fail_at_the_gate() {

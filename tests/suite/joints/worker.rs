@@ -22,6 +22,8 @@ on_both! {
     p03_an_opt_out_by_a_node_whose_clock_is_off_cancels_what_rings,
     p03_an_opt_out_that_the_claim_saw_reopened_cancels_nothing,
     p04_a_worker_ends_what_a_sweeper_ended_by_mistake,
+    p04_a_worker_ends_an_answered_call_that_a_sweeper_ended_by_mistake,
+    p04_a_hang_up_that_a_sweeper_came_after_is_not_lost,
     p04_a_call_that_cannot_be_read_ends_and_the_next_is_dialed,
     p31_a_call_on_its_way_to_the_wire_is_hung_up_when_draining,
 }
@@ -37,8 +39,12 @@ struct Worker {
 
 impl Worker {
     async fn start(bench: Bench, config: &DialerConfig) -> Self {
+        Self::towards(Behaviour::RingForever, bench, config).await
+    }
+
+    async fn towards(behaviour: Behaviour, bench: Bench, config: &DialerConfig) -> Self {
         let ticking = tokio::spawn(tick(Arc::clone(&bench.clock)));
-        let carrier = SimulatedCarrier::start(|_: &str| Behaviour::RingForever)
+        let carrier = SimulatedCarrier::start(move |_: &str| behaviour.clone())
             .await
             .unwrap();
         let clock = Clock::Manual(Arc::clone(&bench.clock));
@@ -64,6 +70,65 @@ impl Worker {
         let call = worker.bench.queued(ANNA).await;
         let call = worker.until(&call, CallState::Ringing).await;
         (worker, call)
+    }
+
+    /// Somebody in Atlanta who talks until we hang up.
+    async fn talking(bench: Bench) -> (Self, Call) {
+        let talks = Behaviour::Answer {
+            after: Duration::from_millis(20),
+            hang_up_after: None,
+        };
+        bench.callable(ANNA).await;
+        let worker = Self::towards(talks, bench, &DialerConfig::default()).await;
+        let call = worker.bench.queued(ANNA).await;
+        let call = worker.until(&call, CallState::Answered).await;
+        (worker, call)
+    }
+
+    /// Another node takes this worker for dead, and ends the call on record.
+    async fn buried(&self, call: &Call) {
+        let end = self.burial(call);
+        let mut tx = self.bench.store.write().await;
+        assert!(tx.end_attempt(&TenantId::default(), &end).await.unwrap());
+        tx.commit().await.unwrap();
+    }
+
+    fn burial(&self, call: &Call) -> AttemptEnd {
+        AttemptEnd {
+            attempt_id: call.attempt_id.unwrap(),
+            call_id: call.call_id,
+            outcome: Outcome::InterruptedUnknown,
+            detail: EventDetail::default(),
+            at: self.bench.now(),
+            permit_gone: false,
+        }
+    }
+
+    /// Until the carrier was told that it is over, which must be soon.
+    async fn left(&self) {
+        let give_up = now() + Duration::from_secs(3);
+        while self.carrier.received(ANNA).byes == 0 {
+            assert!(now() < give_up, "nobody can end it");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Two lines after the end: why the call is ended after all, and what then came of it. The outcome stays.
+    async fn says_why(&self, call: &Call) {
+        let give_up = now() + Duration::from_secs(10);
+        while self.notes(call).await.len() < 2 {
+            assert!(now() < give_up, "{:?}", self.history(call).await);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let kinds = self.history(call).await;
+        let ends = kinds.iter().filter(|kind| **kind == EventKind::Ended);
+        assert_eq!(ends.count(), 1, "{kinds:?}");
+        // Nobody opted out, and no line says so: the first one after the end tells what happened.
+        assert!(!kinds.contains(&EventKind::OptOut), "{kinds:?}");
+        let notes = self.notes(call).await;
+        assert!(notes[0].contains("for dead"), "{notes:?}");
+        let over = self.bench.call(call.call_id).await;
+        assert_eq!(over.outcome, Some(Outcome::InterruptedUnknown));
     }
 
     async fn until(&self, call: &Call, state: CallState) -> Call {
@@ -169,39 +234,36 @@ mod tests {
     pub async fn p04_a_worker_ends_what_a_sweeper_ended_by_mistake(bench: Bench) {
         bench.callable(ANNA).await;
         let (worker, call) = Worker::ringing(bench).await;
-        let end = AttemptEnd {
-            attempt_id: call.attempt_id.unwrap(),
-            call_id: call.call_id,
-            outcome: Outcome::InterruptedUnknown,
-            detail: EventDetail::default(),
-            at: worker.bench.now(),
-            permit_gone: false,
-        };
-        let mut tx = worker.bench.store.write().await;
-        assert!(tx.end_attempt(&TenantId::default(), &end).await.unwrap());
-        tx.commit().await.unwrap();
+        worker.buried(&call).await;
         worker.cancelled().await;
-        let give_up = now() + Duration::from_secs(10);
-        // Why it is cancelled, and what then came of it.
-        while worker.notes(&call).await.len() < 2 {
-            assert!(now() < give_up, "{:?}", worker.history(&call).await);
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        let kinds = worker.history(&call).await;
-        assert_eq!(
-            kinds
-                .iter()
-                .filter(|kind| **kind == EventKind::Ended)
-                .count(),
-            1,
-            "{kinds:?}"
-        );
-        // Nobody opted out, and no line says so: the first one after the end tells what happened.
-        assert!(!kinds.contains(&EventKind::OptOut), "{kinds:?}");
-        let notes = worker.notes(&call).await;
-        assert!(notes[0].contains("for dead"), "{notes:?}");
+        worker.says_why(&call).await;
+        worker.stop().await;
+    }
+
+    /// It is up, and on record it is over: nobody could hang it up.
+    pub async fn p04_a_worker_ends_an_answered_call_that_a_sweeper_ended_by_mistake(bench: Bench) {
+        let (worker, call) = Worker::talking(bench).await;
+        worker.buried(&call).await;
+        worker.left().await;
+        worker.says_why(&call).await;
         let over = worker.bench.call(call.call_id).await;
-        assert_eq!(over.outcome, Some(Outcome::InterruptedUnknown));
+        assert_eq!(over.state, CallState::Ended);
+        worker.stop().await;
+    }
+
+    /// The hang-up is acknowledged while the owner stands still, and the sweeper comes before it goes on.
+    pub async fn p04_a_hang_up_that_a_sweeper_came_after_is_not_lost(bench: Bench) {
+        let (worker, call) = Worker::talking(bench).await;
+        let end = worker.burial(&call);
+        let tenant = TenantId::default();
+        // In one transaction: this owner does not stand still.
+        let mut tx = worker.bench.store.write().await;
+        let asked = tx.request_hang_up(&tenant, call.call_id, end.at).await;
+        assert_eq!(asked.unwrap(), Some(CallState::Answered));
+        assert!(tx.end_attempt(&tenant, &end).await.unwrap());
+        tx.commit().await.unwrap();
+        worker.left().await;
+        worker.says_why(&call).await;
         worker.stop().await;
     }
 
