@@ -318,7 +318,9 @@ impl Under<'_> {
     async fn sent(&self, journal: &Journal<'_>, first: bool, late: bool) {
         if late {
             // claim-9: frozen between the comparison and the system call for longer than the margin. `sip` has cancelled the
-            // call by itself; this may be read much later.
+            // call by itself, and this may be read much later. Said here too, so that nobody gives it another reason.
+            self.shared
+                .hang_up(self.leased.call.call_id, HangUpCause::LateSend);
             journal.late_send(self.attempt_id).await;
         }
         if first {
