@@ -1,4 +1,4 @@
-//! A PostgreSQL of a run's own, durable as delivered, that can be killed and started again.
+//! A PostgreSQL of a run's own, durable as delivered, that can be killed and started again, or give way to a standby.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,9 +13,75 @@ pub struct Database {
     /// A shell that waits for the end of its input and stops the server then, so that it ends with this process.
     keeper: Child,
     pid: u32,
+    standby: Option<(Child, u32)>,
 }
 
+const SOCKET: &str = ".s.PGSQL.5432";
+
 impl Database {
+    /// With a synchronous standby: a commit is answered when both have it on disk.
+    pub fn create_with_standby() -> Option<Self> {
+        let mut database = Self::create()?;
+        let folder = database.standby_folder();
+        done(as_user(Path::new("mkdir")).arg(&folder), "mkdir");
+        let copy = [
+            "-h",
+            text(&database.folder),
+            "-U",
+            "postgres",
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "-D",
+        ];
+        done(
+            as_user(&database.programs.join("pg_basebackup"))
+                .args(copy)
+                .arg(folder.join("data")),
+            "pg_basebackup",
+        );
+        database.standby = Some(serve(&database.programs, &folder));
+        // Not before: without a standby no commit would be answered.
+        let sync = "ALTER SYSTEM SET synchronous_standby_names = '*'";
+        database.ask(&database.folder, sync);
+        database.ask(&database.folder, "SELECT pg_reload_conf()");
+        until("the standby to be synchronous", 60, || {
+            let state = "SELECT sync_state FROM pg_stat_replication";
+            database.ask(&database.folder, state) == "sync"
+        });
+        Some(database)
+    }
+
+    /// Kills the primary for good; the standby takes its place at the same address.
+    pub fn fail_over(&mut self) {
+        let (keeper, pid) = self.standby.take().unwrap();
+        signal(self.pid, "KILL");
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().unwrap();
+        (self.keeper, self.pid) = (keeper, pid);
+        let folder = self.standby_folder();
+        assert_eq!(self.ask(&folder, "SELECT pg_promote()"), "t");
+        let address = self.folder.join(SOCKET);
+        std::fs::remove_file(&address).unwrap();
+        std::os::unix::fs::symlink(folder.join(SOCKET), address).unwrap();
+    }
+
+    fn standby_folder(&self) -> PathBuf {
+        self.folder.join("standby")
+    }
+
+    /// What the server whose socket is in this folder answers to one statement.
+    fn ask(&self, folder: &Path, sql: &str) -> String {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args(["-h", text(folder), "-U", "postgres", "-Atc", sql]);
+        let answer = psql.output().unwrap();
+        let told = String::from_utf8_lossy(&answer.stderr);
+        assert!(answer.status.success(), "{sql}: {told}");
+        String::from_utf8(answer.stdout).unwrap().trim().to_owned()
+    }
+
     /// None where PostgreSQL is not installed, which in CI is a failure.
     pub fn create() -> Option<Self> {
         let programs = newest_programs()?;
@@ -51,6 +117,7 @@ impl Database {
             folder,
             keeper,
             pid,
+            standby: None,
         };
         database.wait();
         done(&mut database.client("createdb", &["dialgate"]), "createdb");
@@ -117,8 +184,12 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        for keeper in std::iter::once(&mut self.keeper)
+            .chain(self.standby.iter_mut().map(|(keeper, _)| keeper))
+        {
+            drop(keeper.stdin.take());
+            let _ = keeper.wait();
+        }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -28,5 +28,6 @@ mod renewal;
 pub mod rng;
 pub mod sink;
 mod stall;
+mod standby;
 mod worker;
 mod world;
