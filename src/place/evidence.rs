@@ -43,6 +43,8 @@ pub struct Place {
     pub country: Option<String>,
     /// ISO 3166-2 regions known from the person's own location.
     pub known_regions: Vec<String>,
+    /// Countries known in the same way: a ZIP code of Palau has one for its region.
+    pub known_countries: Vec<String>,
     /// ISO 3166-2 regions of the number's area code.
     pub number_regions: Vec<String>,
     /// Every clock that may hang on the person's wall; empty when nothing resolved.
@@ -87,8 +89,8 @@ pub fn locate(tables: &Tables, number: &Dialable, location: Option<&Location>) -
         add_new(&mut known_regions, &found.regions);
     }
     let country = called_country(tables, &stated, known_regions.first(), number);
-    // A ZIP code of Palau has a country for its region.
-    known_regions.retain(|region| region.contains('-'));
+    let (known_regions, known_countries) =
+        (known_regions.into_iter()).partition(|region: &String| region.contains('-'));
     let zones = match timezone {
         Some(zone) => vec![zone],
         None => {
@@ -107,6 +109,7 @@ pub fn locate(tables: &Tables, number: &Dialable, location: Option<&Location>) -
     Place {
         country,
         known_regions,
+        known_countries,
         number_regions: issued.regions,
         zones,
         evidence,
@@ -227,7 +230,9 @@ fn by_region(tables: &Tables, region: Option<&str>, evidence: &mut Vec<String>) 
     let region = region?;
     let country = country_of(region).unwrap_or_default();
     let (table, zones) = match country.as_str() {
-        "US" => ("us_state_zones", tables.regions.get(region)),
+        "US" if tables.regions.contains_key(region) => {
+            ("us_state_zones", tables.regions.get(region))
+        }
         "CA" => ("ca_region_zones", tables.regions.get(region)),
         // Elsewhere no table knows the clocks of regions: one that is a country of ISO 3166-1 too has that one's, any other
         // may have each clock of its country.
@@ -284,21 +289,18 @@ fn candidate_zones(
     evidence: &mut Vec<String>,
 ) -> Vec<ZoneId> {
     let own_country = stated.country.as_deref();
+    let elsewhere = |regions: &[String]| {
+        own_country
+            .is_some_and(|country| !regions.iter().any(|region| is_in(tables, region, country)))
+    };
     let (mut zones, contradicted) = match (postal, region) {
         (Some(mut postal), Some(region)) if !overlap(&postal, &region) => {
             evidence.push("region contradicts postal_code: both count".to_owned());
             postal.zones.extend(region.zones);
-            (postal.zones, false)
+            postal.regions.extend(region.regions);
+            (postal.zones, elsewhere(&postal.regions))
         }
-        (Some(found), _) | (None, Some(found)) => {
-            let elsewhere = own_country.is_some_and(|country| {
-                !found
-                    .regions
-                    .iter()
-                    .any(|region| is_in(tables, region, country))
-            });
-            (found.zones, elsewhere)
-        }
+        (Some(found), _) | (None, Some(found)) => (found.zones, elsewhere(&found.regions)),
         (None, None) => {
             let elsewhere = own_country.is_some_and(|country| {
                 !number
@@ -616,6 +618,19 @@ mod tests {
         check("+12125550145", "GB", "London New_York", "", "US-NY");
         check("+17875550145", "US", "Puerto_Rico", "", "US-PR");
         check("+17875550145", "PR", "Puerto_Rico", "", "US-PR");
+        // Three places: more contradiction never narrows.
+        check(
+            "+14045550145",
+            "GU US-FL 58102",
+            "Chicago Guam New_York",
+            "US-ND US-FL",
+            "US-GA",
+        );
+        // A ZIP code of Palau, written as the United States do: both laws.
+        let palau = place("+14045550145", "US - 96940");
+        assert_eq!(palau.known_countries, ["PW"]);
+        assert_eq!(palau.country.as_deref(), Some("US"));
+        assert_eq!(place("+14045550145", "UM US-UM").warnings, [""; 0]);
         // A region of France that is a country of ISO 3166-1 too: its clock and not that of Paris, under each of its names.
         for known in ["FR FR-974", "- FR-974", "FR FR-RE", "RE", "RE FR-974"] {
             let place = place("+33612345678", known);

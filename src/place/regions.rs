@@ -57,6 +57,18 @@ pub(super) fn read(
     found
 }
 
+/// The regions that are a country of ISO 3166-1 too, by that country and in order.
+pub(super) fn territories(regions: &HashMap<String, Region>) -> HashMap<String, Vec<String>> {
+    let mut found: HashMap<String, Vec<String>> = HashMap::new();
+    for (name, region) in regions {
+        if let Some(country) = &region.territory {
+            found.entry(country.clone()).or_default().push(name.clone());
+        }
+    }
+    found.values_mut().for_each(|names| names.sort_unstable());
+    found
+}
+
 /// The region, what it lies within, and so on.
 fn chain<'t>(
     regions: &'t HashMap<String, Region>,
@@ -81,6 +93,12 @@ impl Tables {
     #[must_use]
     pub fn is_within(&self, region: &str, larger: &str) -> bool {
         self.larger(region).any(|name| name == larger)
+    }
+
+    /// Every region that is this country of ISO 3166-1 too, or an older code for it.
+    pub fn regions_of<'t>(&'t self, country: &'t str) -> impl Iterator<Item = &'t str> {
+        let parts = self.territories.get(country).into_iter().flatten();
+        parts.map(String::as_str)
     }
 
     /// The ISO 3166-1 code of a region that is a country there too, or lies within one.

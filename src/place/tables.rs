@@ -40,6 +40,8 @@ pub struct Tables {
     pub(super) regions: HashMap<String, Vec<ZoneId>>,
     /// Every region of the world.
     pub(super) parts: HashMap<String, regions::Region>,
+    /// Those that are countries too, by the country.
+    pub(super) territories: HashMap<String, Vec<String>>,
     digest: String,
 }
 
@@ -275,6 +277,7 @@ impl Tables {
             calling_codes: countries.by_calling_code,
             postal_letters,
             regions: clocks.zones,
+            territories: regions::territories(&parts),
             parts,
             zones: std::mem::take(&mut sheets.zones),
             digest: hex(&hash.borrow().clone().finalize()),

@@ -41,7 +41,7 @@ pub(super) struct Draft {
     pub disabled_rules: Vec<(DisabledRule, Origin)>,
     open_days: Vec<(OpenDay, Origin)>,
     /// The lines that count as a consumer's in a country, whichever file has the row.
-    consumer_lines: HashMap<String, Vec<LineType>>,
+    consumer_lines: HashMap<String, HashSet<LineType>>,
     /// Whether more may be meant to stand here than could be read, so that nothing can be said to be missing.
     pub is_partial: bool,
     pub problems: Vec<PackProblem>,
@@ -178,14 +178,11 @@ impl Draft {
         }
         self.as_of = self.as_of.max(head.as_of.flatten());
         let lines = head.conventions.consumer_line_types;
-        let own = self
-            .rules
-            .iter()
-            .skip(first_rule)
-            .filter(|_| !lines.is_empty());
-        for (rule, _) in own {
+        for (rule, _) in self.rules.iter().skip(first_rule) {
             let country = rule.common.country().to_owned();
-            self.consumer_lines.insert(country, lines.clone());
+            let known = self.consumer_lines.entry(country).or_default();
+            // A union: no file takes away what another protects.
+            known.extend(&lines);
         }
         self.is_partial |= reader.is_partial;
         self.problems.append(&mut reader.problems);
@@ -218,11 +215,6 @@ impl Draft {
 
     /// Checks what takes a look at more than one row, and lays out the calendars.
     pub fn check(&mut self, holidays: &mut Holidays) {
-        for (rule, _) in &mut self.rules {
-            if let Some(lines) = self.consumer_lines.get(rule.common.country()) {
-                rule.consumer_lines.clone_from(lines);
-            }
-        }
         let mut problems = std::mem::take(&mut self.problems);
         let names = self.check_names(holidays, &mut problems);
         self.check_lists(&mut problems);
@@ -356,11 +348,27 @@ impl Draft {
         let ids = rules.map(|(rule, origin)| (&*rule.common.id, origin));
         taken(ids, problems, id_taken);
         let groups = self.group_names();
+        let of_territories = self.territories.iter().flat_map(|((law, _), members)| {
+            let members = members.iter().map(|(territory, _)| territory.clone());
+            members.map(|territory| (territory, law.clone()))
+        });
+        let law_of: HashMap<String, String> = of_territories.collect();
         for (rule, origin) in &mut self.rules {
             if let Some(rank) = rank(&rule.common.jurisdiction, &groups) {
                 rule.rank = rank;
             }
+            let lines = self.consumer_lines.get(rule.common.country());
+            if let (Some(lines), Rank::Country | Rank::State) = (lines, rule.rank) {
+                rule.consumer_lines = lines.iter().copied().collect();
+            }
             let mut faults = Faults::new(origin, problems);
+            if let Some(law) = law_of.get(rule.common.jurisdiction.as_str()) {
+                let own = &rule.common.jurisdiction;
+                faults.tell(
+                    &["jurisdiction"],
+                    format!("`jurisdiction`: `{own}` is under the law of `{law}`, and its rows are a region's; write `{law}-{own}`"),
+                );
+            }
             rule.common.check(&mut faults);
             if rule.common.reach != Reach::Called && rule.rank != Rank::Group {
                 faults.tell(

@@ -91,6 +91,40 @@ mod tests {
         );
     }
 
+    /// A territory is stopped under each of its names, and whoever may be there: whose state alone is known, too.
+    #[test]
+    fn a_territory_is_stopped_under_each_of_its_names() {
+        for (number, location, stop, holds) in [
+            ("+358401234567", r#"{"country":"FI"}"#, "AX", true),
+            ("+358401234567", r#"{"country":"FI"}"#, "FI-01", true),
+            ("+358401234567", r#"{"region":"FI-18"}"#, "AX", false),
+            ("+358181234567", "{}", "FI-01", true),
+            ("+33612345678", r#"{"country":"FR"}"#, "RE", true),
+            ("+33612345678", r#"{"region":"FR-75C"}"#, "RE", false),
+            ("+33612345678", r#"{"region":"FR-974"}"#, "RE", true),
+            ("+262262123456", "{}", "FR-974", true),
+            ("+442079460301", r#"{"country":"US"}"#, "PR", true),
+            ("+14045550145", r#"{"country":"US"}"#, "PR", false),
+            (
+                "+14045550145",
+                r#"{"country":"US","postal_code":"96940"}"#,
+                "PW",
+                true,
+            ),
+            ("+34932345678", r#"{"region":"ES-B"}"#, "ES-CT", true),
+            ("+34932345678", r#"{"region":"ES-CT"}"#, "ES-B", true),
+            ("+34932345678", r#"{"region":"ES-M"}"#, "ES-CT", false),
+        ] {
+            let mut case = case("US-GA", "2026-05-19T15:00:00Z");
+            case.call.to = number.to_owned();
+            case.facts.location = serde_json::from_str(location).unwrap();
+            case.facts.stopped_regions = vec![stop.to_owned()];
+            let name = format!("OPERATOR-stop-{stop}");
+            let is_stopped = judge(pack(), &case).denied_by.iter().any(|id| *id == *name);
+            assert_eq!(is_stopped, holds, "{number} {location} {stop}");
+        }
+    }
+
     #[test]
     fn what_rows_ask_for_stops_nobody_without_a_row() {
         let mut case = case("US-GA", "2026-05-19T15:00:00Z");

@@ -25,6 +25,7 @@ pub(super) fn called_countries<'p>(
         all.extend(number.candidates.iter().map(String::as_str));
     }
     let known = place.known_regions.iter().chain(&place.number_regions);
+    all.extend(place.known_countries.iter().map(String::as_str));
     for region in known {
         all.extend(region.split_once('-').map(|(country, _)| country));
         all.extend(pack.tables().territory(region));
@@ -71,12 +72,12 @@ pub(super) fn regions(pack: &Pack, place: &Place, called: &[&str]) -> Vec<String
         regions.extend(pack.tables().larger(region).map(str::to_owned));
     }
     for country in called {
+        // By whichever of its names a row was written.
         let as_region = format!("{}-{country}", pack.law_of(country));
-        if !pack.indexes_of(&as_region).is_empty() {
-            regions.push(as_region);
-        }
+        let names = pack.tables().regions_of(country).map(str::to_owned);
+        let ruled = |name: &String| !pack.indexes_of(name).is_empty();
+        regions.extend(names.chain([as_region]).filter(ruled));
     }
-    regions.retain(|region| region.contains('-'));
     regions
 }
 
@@ -100,7 +101,9 @@ impl Scene<'_> {
         let tables = self.pack.tables();
         let own = |known: &&String| known.split_once('-').is_some_and(|(of, _)| of == country);
         let mut known = self.place.known_regions.iter().filter(own).peekable();
+        let territory = tables.territory(region);
         self.regions().any(|here| tables.is_within(here, region))
+            || self.called.iter().any(|called| territory == Some(called))
             || strict
                 && (known.peek().is_none() || known.any(|here| tables.is_within(region, here)))
     }
@@ -113,18 +116,29 @@ impl Scene<'_> {
             let of = self.pack.law_of(called);
             called == country || of == country || self.pack.groups_of(of).any(|g| g == country)
         };
+        let tables = self.pack.tables();
+        // Whose state is known and whose region is not may be in each territory of it.
+        let state_is_all_that_is_known = |part: &str| {
+            let of = part.split_once('-').map_or(part, |(of, _)| of);
+            self.called.iter().any(|called| called == of) && !self.knows_region_of(of)
+        };
         let mut regions = self.regions();
         self.called.iter().any(is_called)
             || law != country
                 && regions.any(|region| region.split_once('-') == Some((law, country)))
+            || tables.regions_of(country).any(state_is_all_that_is_known)
+    }
+
+    fn knows_region_of(&self, country: &str) -> bool {
+        let mut regions = self.regions();
+        regions.any(|known| known.split_once('-').is_some_and(|(of, _)| of == country))
     }
 
     /// A larger region holds the smaller ones, and whose larger one is known may be in any of the smaller. One that is a
     /// country of ISO 3166-1 too is stopped under each of its names.
     fn may_be_in_region(&self, region: &str, country: &str, part: &str) -> bool {
         let tables = self.pack.tables();
-        let of_country = |known: &str| known.split_once('-').is_some_and(|(of, _)| of == country);
-        let is_unknown = || !self.regions().any(of_country);
+        let is_unknown = || !self.knows_region_of(country);
         let is_territory = part != country && self.pack.law_of(part) == country;
         let territory = tables.territory(region).or(is_territory.then_some(part));
         let overlaps = |known| tables.is_within(known, region) || tables.is_within(region, known);

@@ -109,9 +109,8 @@ impl Book {
         for keys in tables("rule") {
             let text = |key: &str| keys[key].as_str().unwrap().to_owned();
             let country = text("jurisdiction")[..2].to_owned();
-            if !consumer_lines.is_empty() {
-                self.consumer_lines.insert(country, consumer_lines.clone());
-            }
+            let known = self.consumer_lines.entry(country).or_default();
+            known.extend(consumer_lines.iter().cloned());
             self.rows.push(Row {
                 id: text("id"),
                 jurisdiction: text("jurisdiction"),

@@ -319,8 +319,15 @@ impl Maker<'_> {
         facts.insert("audience".to_owned(), audience);
         facts.insert("line_type".to_owned(), line);
         if self.rng.percent(35) {
-            let location = *self.rng.pick(&LOCATIONS);
-            let location: Value = serde_json::from_str(location).unwrap();
+            let any =
+                |rng: &mut Rng| -> Value { serde_json::from_str(*rng.pick(&LOCATIONS)).unwrap() };
+            let mut location = any(&mut self.rng);
+            // Half of them say something else besides, which may contradict.
+            if self.rng.percent(50) {
+                for (key, value) in any(&mut self.rng).as_object().unwrap() {
+                    location[key] = value.clone();
+                }
+            }
             facts.insert("location".to_owned(), location);
         }
         facts.insert("opt_outs".to_owned(), self.opt_outs());

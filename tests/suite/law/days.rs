@@ -47,6 +47,7 @@ fn in_table(book: &Book, calendar: &str, day: Date, country: &str, spot: &Spot) 
         let counts = region.is_empty()
             || spot.known_regions.iter().any(around)
             || spot.number_regions.iter().any(around)
+            || (places.territory(region)).is_some_and(|own| spot.countries.contains(&own))
             || (calendar == "public_strict" && may_be_there);
         if counts && days.contains(&day) {
             return true;

@@ -138,8 +138,14 @@ impl Places {
         found
     }
 
+    /// The regions that are this country too.
+    pub fn regions_that_are(&self, country: &str) -> Vec<String> {
+        let all = self.parts.iter().filter(|(_, (_, own))| own == country);
+        all.map(|(region, _)| region.clone()).collect()
+    }
+
     /// The country that the region, or a larger one around it, is too.
-    fn territory(&self, region: &str) -> Option<String> {
+    pub fn territory(&self, region: &str) -> Option<String> {
         let mut all = self.larger(region).into_iter();
         all.find_map(|one| Some(self.parts.get(&one)?.1.clone()).filter(|own| !own.is_empty()))
     }
@@ -224,7 +230,7 @@ impl Places {
                 .any(|one| region.regions.contains(one))
         {
             clocks.extend(postal.zones.iter().chain(&region.zones).cloned());
-            within = Vec::new();
+            within = [postal.regions.clone(), region.regions.clone()].concat();
         } else if let Some(best) = postal.or(region) {
             clocks.extend(best.zones);
             within = best.regions;
@@ -239,7 +245,6 @@ impl Places {
                 .collect();
         }
         if let Some(country) = stated_country
-            && !within.is_empty()
             && !within.iter().any(|place| self.lies_in(place, country))
         {
             clocks.extend(self.countries.get(country).into_iter().flatten().cloned());
@@ -290,7 +295,7 @@ impl Places {
 
     fn by_region(&self, region: &str) -> Option<Land> {
         let zones = match country_of(region).as_str() {
-            "US" => self.states.get(region)?,
+            "US" if self.states.contains_key(region) => &self.states[region],
             "CA" => self.provinces.get(region)?,
             country => {
                 self.parts.get(region)?;

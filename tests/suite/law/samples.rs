@@ -64,12 +64,18 @@ pub const NUMBERS: [&str; 60] = [
     "+17805550161",
 ];
 
-pub const LOCATIONS: [&str; 46] = [
+pub const LOCATIONS: [&str; 52] = [
     r#"{"country":"GG"}"#,
     r#"{"country":"KZ"}"#,
     r#"{"country":"GB","region":"GB-SCT"}"#,
     r#"{"region":"FR-RE"}"#,
     r#"{"country":"FR","region":"FR-974"}"#,
+    r#"{"country":"FI"}"#,
+    r#"{"region":"FI-01"}"#,
+    r#"{"country":"US","postal_code":"96940"}"#,
+    r#"{"country":"US","postal_code":"96960"}"#,
+    r#"{"country":"GU"}"#,
+    r#"{"country":"AX"}"#,
     r#"{"region":"FR-988"}"#,
     r#"{"region":"FR-67"}"#,
     r#"{"country":"ES","region":"ES-B"}"#,

@@ -111,10 +111,10 @@ pub fn judge_at(book: &Book, case: &Value, spot: &Spot, now: Timestamp) -> Opini
     let mut called_groups = Vec::new();
     for country in &spot.countries {
         // A territory is a region of the law that it is under.
-        let territory = format!("{}-{country}", book.law_of(country));
-        if book.rows.iter().any(|row| row.jurisdiction == territory) {
-            jurisdictions.insert(territory);
-        }
+        let mut names = book.places.regions_that_are(country);
+        names.push(format!("{}-{country}", book.law_of(country)));
+        names.retain(|name| book.rows.iter().any(|row| row.jurisdiction == *name));
+        jurisdictions.extend(names);
         let country = book.law_of(country);
         jurisdictions.insert(country.to_owned());
         called_groups.extend(book.groups_with(country));
@@ -191,7 +191,10 @@ pub fn judge_at(book: &Book, case: &Value, spot: &Spot, now: Timestamp) -> Opini
 fn speaks_of(book: &Book, row: &Row, case: &Value) -> bool {
     let (call, facts) = (&case["call"], &case["facts"]);
     let line = facts.word("line_type").unwrap_or("unknown");
+    // Of the rows of a country, and not of the product's own or a group's.
+    let is_of_nobody = row.jurisdiction == "ZZ" || book.groups.contains_key(&row.jurisdiction);
     let presumed = book.consumer_lines.get(&row.jurisdiction[..2]);
+    let presumed = presumed.filter(|_| !is_of_nobody);
     let audience = match facts.word("audience") {
         Some("business") if !presumed.is_some_and(|all| all.contains(&line.to_owned())) => {
             "business"

@@ -142,6 +142,57 @@ fn a_mobile_line_is_a_consumers_under_an_added_row_too() {
     }
 }
 
+/// A convention of an added file joins that of the built-in ones, whatever the file is called.
+#[test]
+fn no_convention_takes_another_away() {
+    let text = OWN.replace(
+        "[[rule]]",
+        "[conventions]\nconsumer_line_types = [\"voip\"]\n[[rule]]",
+    );
+    for name in ["aa.toml", "zz.toml"] {
+        let whole = added(&[(name, &text)]).unwrap();
+        let mut business = case("+14045550141", "2026-04-21T15:00:00Z");
+        business.facts.audience = Some(Audience::Business);
+        business.facts.registers.clear();
+        for line in [LineType::Voip, LineType::Mobile, LineType::Unknown] {
+            business.facts.line_type = Some(line);
+            let said = said(&whole, &business, "US-national-dnc").map(|said| said.outcome);
+            assert_eq!(said, Some(RuleOutcome::Fail), "{name} {line}");
+        }
+    }
+}
+
+/// A territory under the law of another country has rows as a region of it, under whichever of its names, and no others.
+#[test]
+fn a_territory_has_rows_as_a_region() {
+    let of = |place: &str| {
+        OWN.replace(
+            "jurisdiction = \"US\"",
+            &format!("jurisdiction = \"{place}\""),
+        )
+    };
+    let problems = told(added(&[("house.toml", &of("RE"))]));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(
+        problems[0].contains("`RE` is under the law of `FR`"),
+        "{problems:#?}"
+    );
+    for name in ["FR-974", "FR-RE"] {
+        let whole = added(&[("house.toml", &of(name))]).unwrap();
+        for location in [
+            "{}",
+            r#"{"country":"RE"}"#,
+            r#"{"country":"FR","region":"FR-974"}"#,
+            r#"{"region":"FR-RE"}"#,
+        ] {
+            let mut monday = case("+262262123456", "2026-04-20T08:00:00Z");
+            monday.facts.location = serde_json::from_str(location).unwrap();
+            let said = said(&whole, &monday, "HOUSE-no-mondays").map(|said| said.outcome);
+            assert_eq!(said, Some(RuleOutcome::Fail), "{name} {location}");
+        }
+    }
+}
+
 /// Days about which sources disagree are closed until an operator says that they are not kept; others stay closed.
 #[test]
 fn an_uncertain_holiday_can_be_opened() {
