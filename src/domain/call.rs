@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{AttemptId, CallId, DecisionId, EventId, PartyId, RequestId, TenantId};
 use super::phone::{NumberKey, Phone};
 use super::text::words;
-use super::time::Micros;
+use super::time::{Micros, Mono};
 
 words! {
     /// Who dials and who speaks: the distinction that the TCPA and its neighbours turn on.
@@ -250,7 +250,7 @@ pub struct CallRequest {
     /// After this instant the call is not dialed.
     pub expire_time: Option<Micros>,
     /// Until then whoever asks waits for the answer; a call decided later is not dialed, for nobody follows it.
-    pub answer_by: Option<Micros>,
+    pub answer_by: Option<Mono>,
     /// Who asks.
     pub actor: String,
 }

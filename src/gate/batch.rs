@@ -162,6 +162,11 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
             judge::plan(core, &law, &mut tx, tenant, (jobs, sights), read).await?;
         let judged: Vec<Judged<'_>> = judge::judge(&law, &mut tx, tenant, plans, read).await?;
         let (answers, taken) = super::effects::record(core, &mut tx, tenant, judged, read).await?;
+        if is_too_late(core, jobs, &answers) {
+            // Nothing is committed: the next turn refuses what nobody waits for any more.
+            drop(tx);
+            continue;
+        }
         // claim-7: no positive answer to COMMIT, no permit leaves.
         tx.commit().await.map_err(Failure::AtCommit)?;
         drop(taken);
@@ -172,13 +177,24 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
     }))
 }
 
+/// Whether a placement has waited past its deadline in this transaction, behind a lock or a slow store.
+fn is_too_late(core: &Core, jobs: &[Job], answers: &[Answer]) -> bool {
+    let placed = jobs.iter().zip(answers).filter_map(|pair| match pair {
+        (Job::Place { request, .. }, Answer::Placed(placed)) => {
+            placed.call.as_ref().and(request.answer_by)
+        }
+        _ => None,
+    });
+    placed.min().is_some_and(|end| end <= (core.read)().mono)
+}
+
 /// Who is gone that much before their deadline waited no longer because of it: the timers of the server, of the transport and
 /// of the client go off around it. Who lost the connection earlier may come back and ask by the same request id.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Answers first, for permits' lives are running; then takes back what nobody waits for any more, and wakes the workers.
 async fn settle(core: &Core, jobs: Vec<Job>, answers: Vec<Answer>) {
-    let now = (core.read)().wall;
+    let now = (core.read)();
     let mut late = Vec::new();
     let mut is_queued = false;
     for (job, answer) in jobs.into_iter().zip(answers) {
@@ -190,33 +206,45 @@ async fn settle(core: &Core, jobs: Vec<Job>, answers: Vec<Answer>) {
                 };
                 is_queued = true;
                 let (queued, end) = ((request.tenant.clone(), call.call_id), request.answer_by);
-                if end.is_some_and(|end| end <= now) {
+                if end.is_some_and(|end| end <= now.mono) {
                     late.push((queued, Some(job)));
-                } else if !job.reply(answer) && end.is_some_and(|end| end <= now.plus(GRACE)) {
+                } else if !job.reply(answer) && end.is_some_and(|end| end <= now.mono.plus(GRACE)) {
                     late.push((queued, None));
                 }
             }
             _ => drop(job.reply(answer)),
         }
     }
-    for ((tenant, call_id), waiting) in late {
-        take_back(core, &tenant, call_id, now).await;
-        waiting.map(|job| job.reply(Answer::Refused(GateError::RequestExpired)));
+    let (calls, waiting): (Vec<_>, Vec<_>) = late.into_iter().unzip();
+    take_back(core, &calls, now.wall).await;
+    for job in waiting.into_iter().flatten() {
+        job.reply(Answer::Refused(GateError::RequestExpired));
     }
     if is_queued && let Err(error) = core.store.notify(&Notice::CallQueued).await {
         tracing::debug!(%error, "the workers were not woken; they look by themselves");
     }
 }
 
-/// A placement whose client stopped waiting before it was committed is not dialed: nobody follows that call.
-async fn take_back(core: &Core, tenant: &TenantId, call_id: CallId, now: Micros) {
-    let end = async {
-        let mut tx = core.store.write(Urgency::Ordinary).await?;
-        tx.request_hang_up(tenant, call_id, now).await?;
-        tx.commit().await
-    };
-    if let Err(error) = end.await {
-        tracing::warn!(call.id = %call_id, %error, "a call that nobody waits for was not taken back");
+/// A placement whose client stopped waiting before it was committed is not dialed: nobody follows that call. All in one
+/// transaction, for a worker may be about to lease them; and again if it fails.
+async fn take_back(core: &Core, calls: &[(TenantId, CallId)], now: Micros) {
+    for _ in 0..ATTEMPTS {
+        if calls.is_empty() {
+            return;
+        }
+        let end = async {
+            let mut tx = core.store.write(Urgency::Ordinary).await?;
+            for (tenant, call_id) in calls {
+                tx.request_hang_up(tenant, *call_id, now).await?;
+            }
+            tx.commit().await
+        };
+        match end.await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::warn!(calls = calls.len(), %error, "calls that nobody waits for were not taken back");
+            }
+        }
     }
 }
 

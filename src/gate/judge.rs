@@ -8,7 +8,7 @@ use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{Decision, Judgement, Stage, Verdict};
 use crate::domain::ids::{DecisionId, PartyId, RequestId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
-use crate::domain::time::{Micros, Reading};
+use crate::domain::time::Reading;
 use crate::place;
 use crate::policy::facts::Facts;
 use crate::policy::{self, Permit};
@@ -315,8 +315,9 @@ fn open_or_refuse<'a>(
     read: Reading,
 ) -> Result<Asked<'a>, GateError> {
     let (campaign, caller_id) = admitted?;
-    let over = |end: Option<Micros>| end.is_some_and(|end| end <= read.wall);
-    if over(request.expire_time) || over(request.answer_by) {
+    let over = request.expire_time.is_some_and(|end| end <= read.wall)
+        || request.answer_by.is_some_and(|end| end <= read.mono);
+    if over {
         return Err(GateError::RequestExpired);
     }
     let holders = people.get(&number_key).map_or(&[][..], Vec::as_slice);

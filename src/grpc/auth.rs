@@ -23,7 +23,8 @@ use crate::domain::time::Mono;
 use crate::store::{Store, StoreError};
 
 use super::credential::Credential;
-use super::{deadline, status};
+use super::deadline::{self, AnswerBy};
+use super::status;
 
 /// One method and who may call it.
 #[derive(Debug, Clone, Copy)]
@@ -210,17 +211,22 @@ where
         // The clone was not polled ready; the one that was goes into the future.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
+        let limit = deadline::limit(request.headers());
+        if let Some(limit) = limit {
+            let by = guard.clock.read().mono.plus(limit);
+            request.extensions_mut().insert(AnswerBy(by));
+        }
+        let begun = tokio::time::Instant::now();
         Box::pin(async move {
             match guard.admit(request.uri().path(), request.headers()).await {
                 Ok(None) => {}
                 Ok(Some(principal)) => drop(request.extensions_mut().insert(principal)),
                 Err(status) => return Ok(status.into_http()),
             }
-            let limit = deadline::limit(request.headers());
             let answer = inner.call(request);
             match limit {
                 None => answer.await.map(status::complete),
-                Some(limit) => match tokio::time::timeout(limit, answer).await {
+                Some(limit) => match tokio::time::timeout_at(begun + limit, answer).await {
                     Ok(answer) => answer.map(status::complete),
                     Err(_) => Ok(status::deadline().into_http()),
                 },

@@ -39,7 +39,7 @@ impl CallService for Api {
         &self,
         request: Request<pb::PlaceCallRequest>,
     ) -> Result<Response<pb::PlaceCallResponse>, Status> {
-        let limit = deadline::of(&request);
+        let answer_by = deadline::answer_by(&request);
         let Asked {
             who,
             message,
@@ -53,7 +53,7 @@ impl CallService for Api {
             &who,
             digest,
             at,
-            limit,
+            answer_by,
         )?;
         let placed = self.gate.place(question).await;
         let placed = placed.map_err(|error| status::from_gate(&error))?;

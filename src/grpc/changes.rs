@@ -13,9 +13,10 @@ use crate::store::Urgency;
 /// Ordinary changes under way at once: clients that give up and come again must not pile up.
 const CHANGES_MAX: usize = 2048;
 
-/// Wishes to be left alone that are under way at once; one may wait two seconds for the barrier. How many wait for a place
-/// is bounded by the streams of the connections.
-const WISHES_MAX: usize = 1024;
+/// Wishes to be left alone that are under way at once: no more than the store's connections for them have done before one
+/// is given up, though each may wait two seconds for the barrier. How many wait for a place is bounded by the streams of
+/// the client's connections.
+const WISHES_MAX: usize = 256;
 
 /// When to come again if so many are.
 const RETRY_AFTER: Duration = Duration::from_millis(500);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+use crate::domain::time::Mono;
+
 /// Answered that much before the transport's own timer fires.
 const HEAD_START: Duration = Duration::from_millis(5);
 
@@ -16,10 +18,14 @@ pub(super) fn limit(headers: &HeaderMap) -> Option<Duration> {
     parse(text).map(|limit| limit.saturating_sub(HEAD_START))
 }
 
-/// The same for a request that is being handled.
-pub(super) fn of<T>(request: &tonic::Request<T>) -> Option<Duration> {
-    let text = request.metadata().get(HEADER)?.to_str().ok()?;
-    parse(text).map(|limit| limit.saturating_sub(HEAD_START))
+/// When the answer to a request must be there. One instant for all who ask, set where the server's own timer is: a placement
+/// that the server has answered with DEADLINE_EXCEEDED must not be in time for the gate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnswerBy(pub Mono);
+
+/// When the answer to this request must be there, if the client said so.
+pub(super) fn answer_by<T>(request: &tonic::Request<T>) -> Option<Mono> {
+    request.extensions().get::<AnswerBy>().map(|by| by.0)
 }
 
 /// At most eight digits and a unit ("gRPC over HTTP/2", section on Timeout).

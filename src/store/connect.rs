@@ -19,9 +19,13 @@ use super::{Pools, Result, Shared, Store, StoreConfig, StoreError, Turnstile, mi
 /// How long one waits for a connection of the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long an opt-out waits for one: as many as may be under way at once have their turn within it though a commit takes
+/// a twentieth of a second.
+const URGENT_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// Connections to PostgreSQL that only opt-outs take, beside `max_connections`. One holds its connection for half a second
 /// at most, and waits for the barrier without it.
-const URGENT_CONNECTIONS: u32 = 2;
+const URGENT_CONNECTIONS: u32 = 4;
 
 /// How long SQLite waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -255,16 +259,20 @@ async fn open_postgres(config: &StoreConfig) -> Result<Pools> {
     migrate::run(&migrate::postgres(), &mut first).await?;
     set_session(&mut first).await?;
     first.close().await?;
-    let ordinary = postgres_pool(config.max_connections, options.clone()).await?;
+    let ordinary = postgres_pool(config.max_connections, ACQUIRE_TIMEOUT, options.clone()).await?;
     assert_isolation(&ordinary).await?;
-    let urgent = postgres_pool(URGENT_CONNECTIONS, options).await?;
+    let urgent = postgres_pool(URGENT_CONNECTIONS, URGENT_TIMEOUT, options).await?;
     Ok(Pools::Postgres { ordinary, urgent })
 }
 
-async fn postgres_pool(connections: u32, options: PgConnectOptions) -> Result<PgPool> {
+async fn postgres_pool(
+    connections: u32,
+    patience: Duration,
+    options: PgConnectOptions,
+) -> Result<PgPool> {
     let pool = PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(patience)
         .after_connect(|conn, _| Box::pin(set_session(conn)));
     Ok(pool.connect_with(options).await?)
 }

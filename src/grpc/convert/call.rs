@@ -7,7 +7,7 @@ use tonic::Status;
 use crate::domain::access::{Principal, Role};
 use crate::domain::call::{Call, CallEvent, CallKind, CallRequest};
 use crate::domain::disposition::Disposition;
-use crate::domain::time::Micros;
+use crate::domain::time::{Micros, Mono};
 use crate::gate::NewDisposition;
 use crate::grpc::auth::reads_personal_data;
 use crate::grpc::{CheckOffer, pb};
@@ -57,7 +57,7 @@ pub(in crate::grpc) fn place_request(
     who: &Principal,
     digest: [u8; 32],
     now: Micros,
-    deadline: Option<Duration>,
+    answer_by: Option<Mono>,
 ) -> Result<CallRequest, Status> {
     let mut fields = Fields::default();
     let request_id = fields.request_id(&message.request_id);
@@ -86,7 +86,7 @@ pub(in crate::grpc) fn place_request(
         request_id: Some(request_id?),
         sdp_offer: sdp_offer?,
         expire_time: Some(expire_time?),
-        answer_by: deadline.map(|span| now.plus(span)),
+        answer_by,
         ..request?
     })
 }

@@ -206,10 +206,10 @@ mod tests {
     pub async fn a_placement_that_nobody_waits_for_is_not_dialed(bench: Bench) {
         bench.callable(ANNA).await;
         let mut request = bench.request(ANNA);
-        request.answer_by = Some(bench.now());
+        request.answer_by = Some(bench.gate.read().mono);
         let late = bench.gate.place(request.clone()).await.unwrap_err();
         assert!(matches!(late, GateError::RequestExpired), "{late}");
-        request.answer_by = Some(bench.now().plus(Duration::from_secs(1)));
+        request.answer_by = Some(bench.gate.read().mono.plus(Duration::from_secs(1)));
         assert!(bench.gate.place(request).await.unwrap().call.is_some());
         assert_eq!(bench.lease().await.len(), 1);
     }
@@ -231,9 +231,9 @@ mod tests {
     pub async fn p07_a_placement_committed_too_late_is_taken_back(bench: Bench) {
         bench.callable(ANNA).await;
         let mut request = bench.request(ANNA);
-        request.answer_by = Some(bench.now().plus(Duration::from_secs(1)));
-        // Between the gate's first look at the clock, which is in time, and its next, after COMMIT.
-        bench.clock.advance_after(1, Duration::from_secs(5));
+        request.answer_by = Some(bench.gate.read().mono.plus(Duration::from_secs(1)));
+        // Between the gate's looks before COMMIT, which are in time, and the one after it.
+        bench.clock.advance_after(2, Duration::from_secs(5));
         let late = bench.gate.place(request.clone()).await.unwrap_err();
         assert!(matches!(late, GateError::RequestExpired), "{late}");
         assert!(bench.lease().await.is_empty());
@@ -256,7 +256,7 @@ mod tests {
             let number = ["+14045550143", ANNA][leased];
             bench.callable(number).await;
             let mut request = bench.request(number);
-            request.answer_by = Some(bench.now().plus(patience));
+            request.answer_by = Some(bench.gate.read().mono.plus(patience));
             let gone = tokio::time::timeout(Duration::ZERO, bench.gate.place(request));
             assert!(gone.await.is_err(), "gone before the answer");
             let mut state = None;
@@ -278,7 +278,7 @@ mod tests {
         bench.callable(ANNA).await;
         let mut request = bench.request(ANNA);
         let first = bench.gate.place(request.clone()).await.unwrap();
-        request.answer_by = Some(bench.now().plus(Duration::from_secs(1)));
+        request.answer_by = Some(bench.gate.read().mono.plus(Duration::from_secs(1)));
         bench.clock.advance_after(1, Duration::from_secs(5));
         let again = bench.gate.place(request).await.unwrap();
         let id = |placed: dialgate::gate::Placed| placed.call.unwrap().call_id;

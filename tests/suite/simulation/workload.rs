@@ -486,7 +486,7 @@ async fn perform(gate: &Gate, request: &Request) -> Result<(String, Option<Strin
                 caller_id: from.map(|from| Phone::parse(from).unwrap()),
                 sdp_offer: OFFER.to_vec(),
                 expire_time: Some(*until),
-                answer_by: hurried.then(|| at.plus(Duration::from_millis(50))),
+                answer_by: hurried.then(|| gate.read().mono.plus(Duration::from_millis(50))),
                 actor: name.clone(),
             };
             let placed = gate.place(asked).await?;
