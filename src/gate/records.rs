@@ -183,14 +183,13 @@ impl Gate {
         let party_id = self
             .holder(&mut tx, tenant, new.number, new.party_id, ask.at)
             .await?;
-        let at = acted_at(&mut tx, ask, &new, party_id).await?;
-        let event = ConsentEvent {
+        let mut event = ConsentEvent {
             consent_event_id: ConsentEventId::new(ask.at),
             party_id,
             number: new.number,
             seller: new.seller,
             action: new.action,
-            at,
+            at: new.at.unwrap_or(ask.at),
             recorded_at: ask.at,
             channels: new.channels,
             form: new.form,
@@ -204,6 +203,7 @@ impl Gate {
             wording_ref: new.wording_ref,
             actor: ask.principal.actor(),
         };
+        event.at = acted_at(&mut tx, tenant, &event).await?;
         tx.insert_consent(tenant, &event).await?;
         let key = self.store().hasher().key(tenant, event.number);
         let payload = json!({
@@ -310,26 +310,25 @@ const JUST_NOW: Duration = Duration::from_secs(5);
 
 /// When the person acted. What is taken back comes after every consent on file that is not certain to be newer, though the
 /// clock that recorded one was ahead of ours (as an opt-out does, in `suppress`). And what was given a while ago does not
-/// come after an opt-out on file whose recorder's clock may have been behind.
-async fn acted_at(
-    tx: &mut Tx,
-    ask: &Ask,
-    new: &NewConsent,
-    party_id: PartyId,
-) -> Result<Micros, GateError> {
-    let tenant = &ask.principal.tenant;
-    let at = new.at.unwrap_or(ask.at);
-    match new.action {
+/// come after an opt-out or a withdrawal on file whose recorder's clock may have been behind.
+async fn acted_at(tx: &mut Tx, tenant: &TenantId, act: &ConsentEvent) -> Result<Micros, GateError> {
+    let (party_id, at) = (act.party_id, act.at);
+    match act.action {
         ConsentAction::Withdrawn => {
             let of_whom = SuppressionSubject::Party(party_id);
-            let last = tx.last_consent_given(tenant, of_whom, at, ask.at).await?;
+            let last = tx
+                .last_consent_given(tenant, of_whom, at, act.recorded_at)
+                .await?;
             Ok(last.map_or(at, |last| last.max(at)))
         }
-        ConsentAction::Given if at.plus(JUST_NOW) >= ask.at => Ok(at),
-        ConsentAction::Given if tx.opted_out_about(tenant, party_id, at).await? => {
+        ConsentAction::Given if at.plus(JUST_NOW) >= act.recorded_at => Ok(at),
+        ConsentAction::Given
+            if tx.opted_out_about(tenant, party_id, at).await?
+                || tx.withdrawn_about(tenant, act).await? =>
+        {
             Err(GateError::invalid(
                 "event_time",
-                "lies within ten minutes after an opt-out on record, so nobody can tell which came first; leave it out if the person consents now",
+                "lies within ten minutes after an opt-out or a withdrawal on record, so nobody can tell which came first; leave it out if the person consents now",
             ))
         }
         ConsentAction::Given => Ok(at),

@@ -159,6 +159,31 @@ impl Tx {
         Ok(last.map(Micros))
     }
 
+    /// Whether this act may have come before a withdrawal of the same consent, or of part of it, though that bears an earlier
+    /// time: the clock of the node that recorded it as it was said may have been behind.
+    pub async fn withdrawn_about(&mut self, tenant: &TenantId, act: &ConsentEvent) -> Result<bool> {
+        const SQL: &str = "SELECT channels FROM consents WHERE tenant_id = $1 AND party_id = $2 AND number_key = $3
+            AND seller = $4 AND action = 'withdrawn' AND event_time >= create_time AND event_time < $5 AND event_time >= $6";
+        let key = self.vault.hasher().key(tenant, act.number);
+        let found: Vec<String> = on!(self, |conn| sqlx::query_scalar(SQL)
+            .bind(&tenant.0)
+            .bind(act.party_id.0)
+            .bind(key.0.to_vec())
+            .bind(&act.seller)
+            .bind(act.at.0)
+            .bind(act.at.minus(CLOCKS_APART).0)
+            .fetch_all(conn)
+            .await)?;
+        for channels in found {
+            let channels = split_channels(&channels)?;
+            let all = channels.is_empty() || act.channels.is_empty();
+            if all || channels.iter().any(|kind| act.channels.contains(kind)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Acts, newest recorded first, of this person and number where given. Those of erased people are left out, so a page
     /// may be short.
     pub async fn consents(

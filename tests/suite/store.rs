@@ -174,6 +174,28 @@ async fn consents_and_opt_outs_are_told_apart(store: TestStore) {
             assert_eq!(found.unwrap(), about, "{at}");
         }
     }
+    // The same of the withdrawal a minute past noon.
+    for (at, doubtful) in [(60, false), (61, true), (660, true), (661, false)] {
+        for (change, about) in [
+            (0, doubtful),
+            (1, doubtful),
+            (2, false),
+            (3, false),
+            (4, false),
+        ] {
+            let mut act = consent(party, phone(1));
+            act.at = after(at);
+            match change {
+                0 => act.channels.truncate(1),
+                1 => act.channels.clear(),
+                2 => act.channels = vec![CallKind::Prerecorded],
+                3 => act.seller = "other".to_owned(),
+                _ => act.number = phone(2),
+            }
+            let found = tx.withdrawn_about(&tenant(), &act).await;
+            assert_eq!(found.unwrap(), about, "{at} {change}");
+        }
+    }
     tx.commit().await.unwrap();
 }
 
