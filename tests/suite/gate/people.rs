@@ -14,6 +14,7 @@ on_both! {
     p03_an_opt_out_of_a_stated_time_outranks_the_consent_before_it,
     a_wish_told_late_keeps_its_place_among_consents,
     p03_a_consent_told_late_does_not_outrank_a_clock_that_is_behind,
+    p03_what_a_clock_that_is_behind_takes_for_now_may_be_minutes_old,
     p03_a_consent_told_late_does_not_outrank_a_withdrawal_by_a_clock_that_is_behind,
     consent_is_recorded_and_withdrawn,
     a_contact_is_merged_masked_and_guarded_by_its_etag,
@@ -312,7 +313,7 @@ mod tests {
     pub async fn p03_a_consent_told_late_does_not_outrank_a_clock_that_is_behind(bench: Bench) {
         const FIVE_MINUTES: i64 = 300_000_000;
         bench.callable(ANNA).await;
-        let (said, second) = (bench.now(), Duration::from_secs(1));
+        let said = bench.now();
         bench.clock.advance(Duration::from_mins(2));
         bench.clock.step_wall(-FIVE_MINUTES);
         let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
@@ -325,12 +326,31 @@ mod tests {
             "{late:?}"
         );
         // As it happens, and of long after.
-        let now = Some(bench.now().minus(second));
-        act(&bench, 0, ConsentAction::Given, now).await.unwrap();
+        act(&bench, 0, ConsentAction::Given, None).await.unwrap();
         assert!(is_reopened(&bench).await);
         bench.clock.advance(Duration::from_mins(30));
         let then = Some(bench.now().minus(Duration::from_mins(15)));
         act(&bench, 0, ConsentAction::Given, then).await.unwrap();
+    }
+
+    /// One node, five minutes behind: the opt-out by its clock, then a consent that came five minutes before, as stated.
+    pub async fn p03_what_a_clock_that_is_behind_takes_for_now_may_be_minutes_old(bench: Bench) {
+        bench.callable(ANNA).await;
+        bench.clock.step_wall(-300_000_000);
+        let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
+        bench.gate.suppress(&ask, new).await.unwrap();
+        bench.clock.advance(Duration::from_secs(4));
+        for ago in [Duration::from_secs(1), Duration::ZERO] {
+            let at = Some(bench.now().minus(ago));
+            let stated = act(&bench, 0, ConsentAction::Given, at).await;
+            assert!(
+                matches!(&stated, Err(GateError::Invalid { field, .. }) if field == "event_time"),
+                "{stated:?}"
+            );
+        }
+        assert!(!is_reopened(&bench).await);
+        act(&bench, 0, ConsentAction::Given, None).await.unwrap();
+        assert!(is_reopened(&bench).await);
     }
 
     pub async fn p03_a_consent_told_late_does_not_outrank_a_withdrawal_by_a_clock_that_is_behind(
