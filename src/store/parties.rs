@@ -387,7 +387,8 @@ impl Tx {
 
 pub(super) fn open_profile(key: &DataKey, sealed: Option<&[u8]>) -> Result<Profile> {
     let sealed = sealed.ok_or(StoreError::Damaged { what: "profile" })?;
-    from_json(&key.open(Label::Profile, sealed)?, "profile")
+    Profile::from_json(&key.open(Label::Profile, sealed)?)
+        .map_err(|_| StoreError::Damaged { what: "profile" })
 }
 
 pub(super) fn parse_phone(plain: &[u8]) -> Result<Phone> {
