@@ -41,6 +41,7 @@ use crate::support::builders::{
 use dealings::facts_have_the_dealings_of_one_seller;
 use follows::{
     a_wish_outlives_the_link_of_its_number, an_opt_out_follows_who_holds_its_number,
+    an_opt_out_is_raised_for_who_holds_its_number_later,
     calls_to_other_numbers_of_the_person_are_found,
 };
 use policy::{
@@ -104,6 +105,7 @@ contract![
     a_failed_transaction_cannot_be_committed,
     an_opt_out_goes_first,
     an_opt_out_follows_who_holds_its_number,
+    an_opt_out_is_raised_for_who_holds_its_number_later,
     a_wish_outlives_the_link_of_its_number,
     calls_to_other_numbers_of_the_person_are_found,
     reopening_keeps_everything,
