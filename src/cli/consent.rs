@@ -45,7 +45,7 @@ pub struct Whose {
     /// Whose consent, where several people share the number
     #[arg(long, value_name = "UUID")]
     pub party: Option<Uuid>,
-    /// When the person acted; now if left out
+    /// When the person acted; leave it out if that is now
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub at: Option<Timestamp>,
     /// Kind of call it covers, may be repeated; every kind if left out

@@ -264,6 +264,34 @@ pub struct Profile {
     pub dealings: BTreeMap<String, Dealings>,
 }
 
+/// Where dealings stood before they were kept by seller: beside the audience.
+const DEALINGS_OF_NOBODY: [&str; 6] = [
+    "relationship",
+    "legitimate_interest",
+    "presumed_consent",
+    "notice",
+    "callback",
+    "personal_relationship",
+];
+
+impl Profile {
+    /// Reads what is kept. Dealings recorded before they were kept by seller are dropped: nobody can tell with whom they
+    /// were, and a rule that needs what is unknown denies by itself. The person can still be called on other grounds, and
+    /// the next write of the record mends it. Any other key that is not known is an error.
+    pub fn from_json(text: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(text).or_else(|error| {
+            let mut kept: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_slice(text)?;
+            let before = kept.len();
+            kept.retain(|key, _| !DEALINGS_OF_NOBODY.contains(&key.as_str()));
+            if kept.len() == before {
+                return Err(error);
+            }
+            serde_json::from_value(kept.into())
+        })
+    }
+}
+
 /// One number of a person, with what is known of the number itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartyNumber {
@@ -298,25 +326,33 @@ pub struct Party {
 mod tests {
     use super::*;
 
-    /// Before dealings were kept by seller they stood beside the audience. Whose they are cannot be told, so such a record
-    /// is damaged, and nobody is called on the strength of it.
+    /// Before dealings were kept by seller they stood beside the audience. Whose they are cannot be told, so they are
+    /// nobody's: such a record can be read and written, and nobody is called on the strength of them.
     #[test]
-    fn dealings_of_no_seller_are_refused() {
-        let read = |text: &str| serde_json::from_str::<Profile>(text);
-        for fact in [
+    fn dealings_of_no_seller_are_dropped() {
+        let read = |text: &str| Profile::from_json(text.as_bytes());
+        let facts = [
             r#""relationship":{"last_transaction":"2026-04-19"}"#,
             r#""legitimate_interest":{"assessment_on_file":true}"#,
             r#""presumed_consent":{"evidence":"e"}"#,
             r#""notice":{"version":"n-1"}"#,
             r#""callback":{"requested_at":"2026-04-19T12:00:00Z"}"#,
             r#""personal_relationship":true"#,
-        ] {
-            let old = format!(r#"{{"audience":"consumer",{fact}}}"#);
-            assert!(read(&old).is_err(), "{old}");
+        ];
+        let known = read(r#"{"audience":"consumer","minor":false}"#).unwrap();
+        let all = facts.join(",");
+        for fact in facts.into_iter().chain([all.as_str()]) {
+            let old = format!(r#"{{"audience":"consumer",{fact},"minor":false}}"#);
+            assert_eq!(read(&old).unwrap(), known, "{old}");
             let new = format!(r#"{{"audience":"consumer","dealings":{{"acme":{{{fact}}}}}}}"#);
             let profile = read(&new).unwrap();
             assert!(!profile.dealings.get("acme").unwrap().is_empty(), "{new}");
             assert_eq!(serde_json::to_string(&profile).unwrap(), new);
+            let unknown = format!(r#"{{{fact},"shoe_size":41}}"#);
+            assert!(read(&unknown).is_err(), "{unknown}");
         }
+        assert!(read(r#"{"shoe_size":41}"#).is_err());
+        assert!(read(r#"{"notice":"n-1"}"#).unwrap().dealings.is_empty());
+        assert!(read(r#"{"dealings":{"acme":{"shoe_size":41}}}"#).is_err());
     }
 }

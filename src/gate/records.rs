@@ -1,8 +1,6 @@
 //! What people tell us: consents and hang-ups here, contacts and dispositions beside. Each is one transaction with its
 //! audit entry and the memory of its request.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::domain::call::{Call, CallKind};
@@ -183,14 +181,14 @@ impl Gate {
         let party_id = self
             .holder(&mut tx, tenant, new.number, new.party_id, ask.at)
             .await?;
-        let at = acted_at(&mut tx, ask, &new, party_id).await?;
-        let event = ConsentEvent {
+        let stated = new.at.is_some();
+        let mut event = ConsentEvent {
             consent_event_id: ConsentEventId::new(ask.at),
             party_id,
             number: new.number,
             seller: new.seller,
             action: new.action,
-            at,
+            at: new.at.unwrap_or(ask.at),
             recorded_at: ask.at,
             channels: new.channels,
             form: new.form,
@@ -204,6 +202,7 @@ impl Gate {
             wording_ref: new.wording_ref,
             actor: ask.principal.actor(),
         };
+        event.at = acted_at(&mut tx, tenant, &event, stated).await?;
         tx.insert_consent(tenant, &event).await?;
         let key = self.store().hasher().key(tenant, event.number);
         let payload = json!({
@@ -305,31 +304,33 @@ pub(super) fn made<T: std::str::FromStr>(stored: &StoredRequest) -> Result<T, St
         .map_err(|_| StoreError::Damaged { what: "request" })
 }
 
-/// How long ago an act may lie by its stated time and yet be one that is being recorded as it happens.
-const JUST_NOW: Duration = Duration::from_secs(5);
-
 /// When the person acted. What is taken back comes after every consent on file that is not certain to be newer, though the
-/// clock that recorded one was ahead of ours (as an opt-out does, in `suppress`). And what was given a while ago does not
-/// come after an opt-out on file whose recorder's clock may have been behind.
+/// clock that recorded one was ahead of ours (as an opt-out does, in `suppress`). And what was given at a stated time does not
+/// come after an opt-out or a withdrawal on file whose recorder's clock may have been behind; nor does it if that time is
+/// now by our clock, which may be behind itself. Only what states no time is told as it happens.
 async fn acted_at(
     tx: &mut Tx,
-    ask: &Ask,
-    new: &NewConsent,
-    party_id: PartyId,
+    tenant: &TenantId,
+    act: &ConsentEvent,
+    stated: bool,
 ) -> Result<Micros, GateError> {
-    let tenant = &ask.principal.tenant;
-    let at = new.at.unwrap_or(ask.at);
-    match new.action {
+    let (party_id, at) = (act.party_id, act.at);
+    match act.action {
         ConsentAction::Withdrawn => {
             let of_whom = SuppressionSubject::Party(party_id);
-            let last = tx.last_consent_given(tenant, of_whom, at, ask.at).await?;
+            let last = tx
+                .last_consent_given(tenant, of_whom, at, act.recorded_at)
+                .await?;
             Ok(last.map_or(at, |last| last.max(at)))
         }
-        ConsentAction::Given if at.plus(JUST_NOW) >= ask.at => Ok(at),
-        ConsentAction::Given if tx.opted_out_about(tenant, party_id, at).await? => {
+        ConsentAction::Given if !stated => Ok(at),
+        ConsentAction::Given
+            if tx.opted_out_about(tenant, party_id, at).await?
+                || tx.withdrawn_about(tenant, act).await? =>
+        {
             Err(GateError::invalid(
                 "event_time",
-                "lies within ten minutes after an opt-out on record, so nobody can tell which came first; leave it out if the person consents now",
+                "lies within ten minutes after an opt-out or a withdrawal on record, so nobody can tell which came first; leave it out if the person consents now",
             ))
         }
         ConsentAction::Given => Ok(at),

@@ -211,6 +211,7 @@ impl Gate {
         let mut tx = self.store().write(Urgency::OptOut).await?;
         // Once more, for who was given the number since: nobody may shake off what has been acknowledged.
         let spoken_after = suppression.spoken_by_holder_after();
+        tx.raise_for_new_holders(tenant, suppression).await?;
         tx.bind_holders(tenant, suppression, spoken_after).await?;
         tx.pass_request(tenant, ask.request_id).await?;
         tx.commit().await?;

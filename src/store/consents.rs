@@ -57,6 +57,26 @@ row!(ConsentRow {
     actor: String,
 });
 
+/// Of a consent: whether nobody can tell that it was given after a wish, though it bears a time up to some minutes later
+/// (`$until`). It may have been given before, if one of the two times was read off a node's clock as it was recorded; two
+/// times that were both stated later are an order of events, and are kept.
+macro_rules! in_doubt {
+    (until $until:literal, recorded $recorded:literal, apart $apart:literal) => {
+        concat!(
+            "c.event_time <= ",
+            $until,
+            " AND (",
+            $recorded,
+            " < ",
+            $until,
+            " OR c.create_time < c.event_time + ",
+            $apart,
+            ")"
+        )
+    };
+}
+pub(super) use in_doubt;
+
 impl Tx {
     /// Records an act. Its person must be recorded.
     pub async fn insert_consent(&mut self, tenant: &TenantId, event: &ConsentEvent) -> Result<()> {
@@ -120,21 +140,20 @@ impl Tx {
         said: Micros,
         now: Micros,
     ) -> Result<Option<Micros>> {
-        // What lies in the future was written by another clock than ours. What was given within minutes after the wish may
-        // have been given before it, if one of the two times was read off a node's clock as it was recorded; two times that
-        // were both stated later are an order of events, and are kept.
-        macro_rules! in_doubt {
+        // What lies in the future was written by another clock than ours.
+        macro_rules! last {
             ($whose:literal) => {
                 concat!(
-                    "SELECT MAX(event_time) FROM consents WHERE tenant_id = $1 AND action = 'given'
-                        AND (event_time > $4 OR event_time <= $3 AND ($4 < $3 OR create_time < event_time + $5))
-                        AND party_id ",
+                    "SELECT MAX(c.event_time) FROM consents AS c WHERE c.tenant_id = $1 AND c.action = 'given'
+                        AND (c.event_time > $4 OR ",
+                    in_doubt!(until "$3", recorded "$4", apart "$5"),
+                    ") AND c.party_id ",
                     $whose
                 )
             };
         }
-        const OF_PARTY: &str = in_doubt!("= $2");
-        const OF_NUMBER: &str = in_doubt!(
+        const OF_PARTY: &str = last!("= $2");
+        const OF_NUMBER: &str = last!(
             "IN (SELECT party_id FROM party_numbers WHERE tenant_id = $1 AND number_key = $2)"
         );
         let (until, apart) = (said.plus(CLOCKS_APART), Micros(0).plus(CLOCKS_APART));
@@ -157,6 +176,31 @@ impl Tx {
                 .await),
         }?;
         Ok(last.map(Micros))
+    }
+
+    /// Whether this act may have come before a withdrawal of the same consent, or of part of it, though that bears an earlier
+    /// time: the clock of the node that recorded it as it was said may have been behind.
+    pub async fn withdrawn_about(&mut self, tenant: &TenantId, act: &ConsentEvent) -> Result<bool> {
+        const SQL: &str = "SELECT channels FROM consents WHERE tenant_id = $1 AND party_id = $2 AND number_key = $3
+            AND seller = $4 AND action = 'withdrawn' AND event_time >= create_time AND event_time < $5 AND event_time >= $6";
+        let key = self.vault.hasher().key(tenant, act.number);
+        let found: Vec<String> = on!(self, |conn| sqlx::query_scalar(SQL)
+            .bind(&tenant.0)
+            .bind(act.party_id.0)
+            .bind(key.0.to_vec())
+            .bind(&act.seller)
+            .bind(act.at.0)
+            .bind(act.at.minus(CLOCKS_APART).0)
+            .fetch_all(conn)
+            .await)?;
+        for channels in found {
+            let channels = split_channels(&channels)?;
+            let all = channels.is_empty() || act.channels.is_empty();
+            if all || channels.iter().any(|kind| act.channels.contains(kind)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Acts, newest recorded first, of this person and number where given. Those of erased people are left out, so a page

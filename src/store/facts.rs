@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::consents::split_channels;
 use super::holders::links;
 use super::parties::{from_json, number_key, open_profile, parse_phone, word};
+use super::raises::Raises;
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{Result, Tx, on, row};
@@ -115,6 +116,7 @@ struct Known {
     profiles: HashMap<PartyId, Profile>,
     links: HashMap<(PartyId, NumberKey), Link>,
     suppressions: Vec<Suppression>,
+    raises: Raises,
     consents: Vec<(PartyId, NumberKey, String, Consent)>,
     attempts: Vec<Past>,
 }
@@ -146,13 +148,15 @@ impl Tx {
             .map(|(_, key)| *key)
             .chain(keys.iter().copied());
         let theirs: Vec<NumberKey> = theirs.collect::<BTreeSet<_>>().into_iter().collect();
+        // What expires later than that is sorted out one by one below.
+        let suppressions = self
+            .active_suppressions(tenant, &theirs, &parties, earliest)
+            .await?;
         let known = Known {
             profiles,
             links,
-            // What expires later than that is sorted out one by one below.
-            suppressions: self
-                .active_suppressions(tenant, &theirs, &parties, earliest)
-                .await?,
+            raises: self.raises(tenant, &ids, &suppressions).await?,
+            suppressions,
             consents: self.load_consents(tenant, &ids).await?,
             attempts: self
                 .load_attempts(tenant, &ids, &keys, earliest.minus(ATTEMPTS_LOOK_BACK))
@@ -393,7 +397,7 @@ impl Known {
         self.suppressions
             .iter()
             .filter(covers)
-            .map(opt_out)
+            .map(|each| opt_out(each, self.raises.binds_from(each, wanted.party_id)))
             .collect()
     }
 
@@ -441,9 +445,9 @@ impl Known {
     }
 }
 
-fn opt_out(suppression: &Suppression) -> OptOut {
+fn opt_out(suppression: &Suppression, at: Micros) -> OptOut {
     OptOut {
-        at: suppression.binds_from(),
+        at,
         kind: match suppression.reason {
             SuppressionReason::Objection => OptOutKind::Objection,
             _ => OptOutKind::DoNotCall,

@@ -26,6 +26,11 @@ pub(super) fn postgres() -> Migrator {
             "holders",
             include_str!("../../migrations/postgres/0003_holders.sql"),
         ),
+        (
+            4,
+            "raises",
+            include_str!("../../migrations/postgres/0004_raises.sql"),
+        ),
     ])
 }
 
@@ -45,6 +50,11 @@ pub(super) fn sqlite() -> Migrator {
             3,
             "holders",
             include_str!("../../migrations/sqlite/0003_holders.sql"),
+        ),
+        (
+            4,
+            "raises",
+            include_str!("../../migrations/sqlite/0004_raises.sql"),
         ),
     ])
 }

@@ -29,6 +29,7 @@ mod notice;
 mod paging;
 mod parties;
 mod policy;
+mod raises;
 mod requests;
 mod sql;
 mod suppressions;

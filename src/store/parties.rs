@@ -182,6 +182,7 @@ impl Tx {
         let stored = stored.ok_or_else(|| StoreError::Duplicate {
             what: "parties".to_owned(),
         })?;
+        let new = self.numbers_given(tenant, draft).await?;
         on!(self, |conn| sqlx::query(END)
             .bind(&tenant.0)
             .bind(party.0)
@@ -190,6 +191,7 @@ impl Tx {
             .await
             .map(|_| ()))?;
         self.insert_numbers(tenant, draft, &key, at).await?;
+        self.raise_for_holder(tenant, party, &new).await?;
         self.keys.insert(party, Some(key));
         Ok(Party {
             party_id: party,
@@ -199,6 +201,35 @@ impl Tx {
             create_time: Micros(stored.create_time),
             update_time: Micros(stored.update_time),
         })
+    }
+
+    /// Those of a person's numbers that are not theirs yet, locked: an opt-out of one of them is seen from now on, or looks
+    /// for who was given the number.
+    async fn numbers_given(
+        &mut self,
+        tenant: &TenantId,
+        draft: &PartyDraft,
+    ) -> Result<HashSet<NumberKey>> {
+        let hasher = self.vault.hasher().clone();
+        let keys = draft
+            .numbers
+            .iter()
+            .map(|each| hasher.key(tenant, each.number));
+        let mut new: HashSet<NumberKey> = keys.collect();
+        if new.is_empty() {
+            return Ok(new);
+        }
+        let keys: Vec<NumberKey> = new.iter().copied().collect();
+        for (key, party) in self.parties_by_number(tenant, &keys).await? {
+            if party == draft.party_id {
+                new.remove(&key);
+            }
+        }
+        if !new.is_empty() {
+            let keys: Vec<_> = new.iter().map(|key| key.0).collect();
+            self.lock_numbers(tenant, &keys).await?;
+        }
+        Ok(new)
     }
 
     /// Whether there is such a person, erased or not. Waits for nobody who is changing them.
@@ -387,7 +418,8 @@ impl Tx {
 
 pub(super) fn open_profile(key: &DataKey, sealed: Option<&[u8]>) -> Result<Profile> {
     let sealed = sealed.ok_or(StoreError::Damaged { what: "profile" })?;
-    from_json(&key.open(Label::Profile, sealed)?, "profile")
+    Profile::from_json(&key.open(Label::Profile, sealed)?)
+        .map_err(|_| StoreError::Damaged { what: "profile" })
 }
 
 pub(super) fn parse_phone(plain: &[u8]) -> Result<Phone> {

@@ -41,6 +41,7 @@ use crate::support::builders::{
 use dealings::facts_have_the_dealings_of_one_seller;
 use follows::{
     a_wish_outlives_the_link_of_its_number, an_opt_out_follows_who_holds_its_number,
+    an_opt_out_is_raised_for_who_holds_its_number_later,
     calls_to_other_numbers_of_the_person_are_found,
 };
 use policy::{
@@ -104,6 +105,7 @@ contract![
     a_failed_transaction_cannot_be_committed,
     an_opt_out_goes_first,
     an_opt_out_follows_who_holds_its_number,
+    an_opt_out_is_raised_for_who_holds_its_number_later,
     a_wish_outlives_the_link_of_its_number,
     calls_to_other_numbers_of_the_person_are_found,
     reopening_keeps_everything,
@@ -172,6 +174,28 @@ async fn consents_and_opt_outs_are_told_apart(store: TestStore) {
         for (who, about) in [(party, doubtful), (stranger, false)] {
             let found = tx.opted_out_about(&tenant(), who, after(at)).await;
             assert_eq!(found.unwrap(), about, "{at}");
+        }
+    }
+    // The same of the withdrawal a minute past noon.
+    for (at, doubtful) in [(60, false), (61, true), (660, true), (661, false)] {
+        for (change, about) in [
+            (0, doubtful),
+            (1, doubtful),
+            (2, false),
+            (3, false),
+            (4, false),
+        ] {
+            let mut act = consent(party, phone(1));
+            act.at = after(at);
+            match change {
+                0 => act.channels.truncate(1),
+                1 => act.channels.clear(),
+                2 => act.channels = vec![CallKind::Prerecorded],
+                3 => act.seller = "other".to_owned(),
+                _ => act.number = phone(2),
+            }
+            let found = tx.withdrawn_about(&tenant(), &act).await;
+            assert_eq!(found.unwrap(), about, "{at} {change}");
         }
     }
     tx.commit().await.unwrap();

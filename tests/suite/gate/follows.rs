@@ -14,6 +14,8 @@ on_both! {
     p03_a_wrong_number_by_a_clock_that_is_behind_keeps_the_wish,
     p03_a_wish_outlives_a_link_that_is_being_ended,
     p03_in_doubt_whoever_gave_the_number_up_is_the_one_who_spoke,
+    p03_an_opt_out_outranks_the_consent_before_it_of_who_is_found_to_hold_the_number,
+    p03_an_opt_out_outranks_the_consent_before_it_of_who_is_given_the_number_meanwhile,
 }
 
 mod tests {
@@ -370,5 +372,73 @@ mod tests {
         bench.clock.advance(Duration::from_mins(1));
         told_late(HOME, bench.now().minus(Duration::from_mins(2))).await;
         assert_eq!(denied(&bench, "+14045550164").await, ["US-internal-dnc"]);
+    }
+
+    async fn consents(bench: &Bench, number: &str) {
+        let (ask, given) = (
+            bench.ask("admin"),
+            bench.consent(number, ConsentAction::Given),
+        );
+        bench.gate.record_consent(&ask, given).await.unwrap();
+    }
+
+    /// The number of the wish, told at a node whose clock is behind, is nobody's known to hold the consent.
+    pub async fn p03_an_opt_out_outranks_the_consent_before_it_of_who_is_found_to_hold_the_number(
+        bench: Bench,
+    ) {
+        let anna = bench.contact(&[CELL], "US-GA").await.unwrap();
+        let bert = bench.contact(&[DESK], "US-GA").await.unwrap();
+        consents(&bench, CELL).await;
+        bench.clock.advance(Duration::from_millis(1500));
+        bench.clock.step_wall(-FIVE_MINUTES);
+        opt_out(&bench, DESK, SuppressionReason::PartyRequest).await;
+        bench.clock.step_wall(FIVE_MINUTES);
+        assert!(denied(&bench, CELL).await.is_empty());
+        let both = with(&anna, &[&anna, &bert], &[CELL, DESK]);
+        record(&bench, &both).await;
+        assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
+        // What is said after that reopens it, and a record that is told again with the same numbers changes nothing.
+        bench.clock.advance(Duration::from_mins(2));
+        consents(&bench, CELL).await;
+        record(&bench, &both).await;
+        assert!(denied(&bench, CELL).await.is_empty());
+        // Long after a wish no clock is in doubt.
+        opt_out(&bench, HOME, SuppressionReason::PartyRequest).await;
+        bench.clock.advance(Duration::from_mins(11));
+        consents(&bench, CELL).await;
+        let carl = bench.contact(&[HOME], "US-GA").await.unwrap();
+        let all = with(&anna, &[&anna, &bert, &carl], &[CELL, DESK, HOME]);
+        record(&bench, &all).await;
+        assert!(denied(&bench, CELL).await.is_empty());
+    }
+
+    /// Neither transaction sees the other.
+    pub async fn p03_an_opt_out_outranks_the_consent_before_it_of_who_is_given_the_number_meanwhile(
+        bench: Bench,
+    ) {
+        if bench.store.store.engine() == Engine::Sqlite {
+            // A writer is alone there.
+            return;
+        }
+        let anna = bench.contact(&[CELL], "US-GA").await.unwrap();
+        let bert = bench.contact(&[DESK], "US-GA").await.unwrap();
+        consents(&bench, CELL).await;
+        bench.clock.advance(Duration::from_millis(1500));
+        let mut given = bench.store.write().await;
+        let both = with(&anna, &[&anna, &bert], &[CELL, DESK]);
+        given
+            .upsert_party(&tenant(), &both, bench.now())
+            .await
+            .unwrap();
+        bench.clock.step_wall(-FIVE_MINUTES);
+        let mut opt_out = bench.suppressing(DESK);
+        assert!(is_waiting(&mut opt_out).await, "the number is being given");
+        // It could not have its lock for 250 ms, and then was committed.
+        tokio::time::sleep(A_WHILE).await;
+        given.commit().await.unwrap();
+        bench.clock.advance(BARRIER_WAIT);
+        tokio::time::timeout(SOON, opt_out).await.unwrap().unwrap();
+        bench.clock.step_wall(FIVE_MINUTES);
+        assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
     }
 }

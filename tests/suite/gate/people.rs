@@ -14,6 +14,8 @@ on_both! {
     p03_an_opt_out_of_a_stated_time_outranks_the_consent_before_it,
     a_wish_told_late_keeps_its_place_among_consents,
     p03_a_consent_told_late_does_not_outrank_a_clock_that_is_behind,
+    p03_what_a_clock_that_is_behind_takes_for_now_may_be_minutes_old,
+    p03_a_consent_told_late_does_not_outrank_a_withdrawal_by_a_clock_that_is_behind,
     consent_is_recorded_and_withdrawn,
     a_contact_is_merged_masked_and_guarded_by_its_etag,
     two_people_on_one_number_must_be_told_apart,
@@ -311,7 +313,7 @@ mod tests {
     pub async fn p03_a_consent_told_late_does_not_outrank_a_clock_that_is_behind(bench: Bench) {
         const FIVE_MINUTES: i64 = 300_000_000;
         bench.callable(ANNA).await;
-        let (said, second) = (bench.now(), Duration::from_secs(1));
+        let said = bench.now();
         bench.clock.advance(Duration::from_mins(2));
         bench.clock.step_wall(-FIVE_MINUTES);
         let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
@@ -324,12 +326,57 @@ mod tests {
             "{late:?}"
         );
         // As it happens, and of long after.
-        let now = Some(bench.now().minus(second));
-        act(&bench, 0, ConsentAction::Given, now).await.unwrap();
+        act(&bench, 0, ConsentAction::Given, None).await.unwrap();
         assert!(is_reopened(&bench).await);
         bench.clock.advance(Duration::from_mins(30));
         let then = Some(bench.now().minus(Duration::from_mins(15)));
         act(&bench, 0, ConsentAction::Given, then).await.unwrap();
+    }
+
+    /// One node, five minutes behind: the opt-out by its clock, then a consent that came five minutes before, as stated.
+    pub async fn p03_what_a_clock_that_is_behind_takes_for_now_may_be_minutes_old(bench: Bench) {
+        bench.callable(ANNA).await;
+        bench.clock.step_wall(-300_000_000);
+        let (ask, new) = (bench.ask("admin"), bench.opt_out(ANNA));
+        bench.gate.suppress(&ask, new).await.unwrap();
+        bench.clock.advance(Duration::from_secs(4));
+        for ago in [Duration::from_secs(1), Duration::ZERO] {
+            let at = Some(bench.now().minus(ago));
+            let stated = act(&bench, 0, ConsentAction::Given, at).await;
+            assert!(
+                matches!(&stated, Err(GateError::Invalid { field, .. }) if field == "event_time"),
+                "{stated:?}"
+            );
+        }
+        assert!(!is_reopened(&bench).await);
+        act(&bench, 0, ConsentAction::Given, None).await.unwrap();
+        assert!(is_reopened(&bench).await);
+    }
+
+    pub async fn p03_a_consent_told_late_does_not_outrank_a_withdrawal_by_a_clock_that_is_behind(
+        bench: Bench,
+    ) {
+        const FIVE_MINUTES: i64 = 300_000_000;
+        bench.callable(ANNA).await;
+        let said = bench.now();
+        bench.clock.advance(Duration::from_mins(2));
+        let gone = act(&bench, -FIVE_MINUTES, ConsentAction::Withdrawn, None).await;
+        assert!(gone.unwrap().at < said);
+        bench.clock.advance(Duration::from_secs(10));
+        let late = act(&bench, 0, ConsentAction::Given, Some(said)).await;
+        assert!(
+            matches!(&late, Err(GateError::Invalid { field, .. }) if field == "event_time"),
+            "{late:?}"
+        );
+        // Towards another seller, and to this one as it happens.
+        let other = NewConsent {
+            at: Some(said),
+            seller: "other-seller".to_owned(),
+            ..bench.consent(ANNA, ConsentAction::Given)
+        };
+        let ask = bench.ask("admin");
+        bench.gate.record_consent(&ask, other).await.unwrap();
+        act(&bench, 0, ConsentAction::Given, None).await.unwrap();
     }
 
     pub async fn consent_is_recorded_and_withdrawn(bench: Bench) {

@@ -1,10 +1,10 @@
 //! Opt-outs told of one number of a person, and their other numbers.
 
 use dialgate::domain::call::CallKind;
-use dialgate::domain::ids::{Incarnation, PartyId};
+use dialgate::domain::ids::{ConsentEventId, Incarnation, PartyId};
 use dialgate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject};
 
-use super::{NOON, TestStore, after, draft, lift, phone, suppression, tenant, wanted};
+use super::{NOON, TestStore, after, consent, draft, lift, phone, suppression, tenant, wanted};
 
 /// Anna holds 1 and 2, Bert holds 1 and 3, Carl held 1 until ten seconds past noon and holds 4.
 async fn people(store: &TestStore) -> [PartyId; 3] {
@@ -213,4 +213,58 @@ pub(super) async fn a_wish_outlives_the_link_of_its_number(store: TestStore) {
         "theirs after the wish, and ended by an older clock"
     );
     assert_eq!(found[0].0, attempt.attempt_id);
+}
+
+/// Anna has consented at noon, and then is found to hold 5 as well.
+pub(super) async fn an_opt_out_is_raised_for_who_holds_its_number_later(store: TestStore) {
+    let [anna, bert] = [0, 1].map(|_| PartyId::new(NOON));
+    let mut tx = store.write().await;
+    let mut given = consent(anna, phone(2));
+    (given.at, given.recorded_at) = (NOON, NOON);
+    for (id, number) in [(anna, 2), (bert, 5)] {
+        let draft = draft(id, &[phone(number)]);
+        tx.upsert_party(&tenant(), &draft, NOON).await.unwrap();
+    }
+    tx.insert_consent(&tenant(), &given).await.unwrap();
+    let said_at = |at| {
+        of_number(&store, 5, |new| {
+            (new.received_at, new.recorded_at) = (at, at);
+        })
+    };
+    let (old, behind, later) = (
+        said_at(after(-601)),
+        said_at(after(-300)),
+        said_at(after(1)),
+    );
+    for each in [&old, &behind] {
+        tx.insert_suppression(&tenant(), each).await.unwrap();
+    }
+    let both = draft(anna, &[phone(2), phone(5)]);
+    tx.upsert_party(&tenant(), &both, after(60)).await.unwrap();
+    let meanwhile = said_at(after(-200));
+    for each in [&later, &meanwhile] {
+        tx.insert_suppression(&tenant(), each).await.unwrap();
+        tx.raise_for_new_holders(&tenant(), each).await.unwrap();
+        // Once they are bound it is settled.
+        tx.bind_holders(&tenant(), each, after(0)).await.unwrap();
+    }
+    given.consent_event_id = ConsentEventId::new(NOON);
+    (given.at, given.recorded_at) = (after(30), after(30));
+    tx.insert_consent(&tenant(), &given).await.unwrap();
+    tx.raise_for_new_holders(&tenant(), &meanwhile)
+        .await
+        .unwrap();
+    tx.upsert_party(&tenant(), &both, after(60)).await.unwrap();
+    let asked = [wanted(&store, 2, anna), wanted(&store, 5, bert)];
+    let found = tx.load_facts(&tenant(), &asked).await.unwrap();
+    let times = found.iter().map(|facts| {
+        let mut times: Vec<_> = facts.opt_outs.iter().map(|each| each.at).collect();
+        times.sort_unstable();
+        times
+    });
+    let as_told = [&old, &behind, &meanwhile, &later].map(|each| each.received_at);
+    assert_eq!(
+        times.collect::<Vec<_>>(),
+        [[old.received_at, NOON, NOON, later.received_at], as_told]
+    );
 }
