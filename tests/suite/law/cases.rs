@@ -319,12 +319,12 @@ impl Maker<'_> {
         facts.insert("audience".to_owned(), audience);
         facts.insert("line_type".to_owned(), line);
         if self.rng.percent(35) {
-            let any =
-                |rng: &mut Rng| -> Value { serde_json::from_str(*rng.pick(&LOCATIONS)).unwrap() };
-            let mut location = any(&mut self.rng);
+            let read = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+            let mut location = read(LOCATIONS[self.rng.below(LOCATIONS.len())]);
             // Half of them say something else besides, which may contradict.
             if self.rng.percent(50) {
-                for (key, value) in any(&mut self.rng).as_object().unwrap() {
+                let more = read(LOCATIONS[self.rng.below(LOCATIONS.len())]);
+                for (key, value) in more.as_object().unwrap() {
                     location[key] = value.clone();
                 }
             }
