@@ -165,7 +165,8 @@ mod tests {
             (REUNION, consumer, "", "", "FR", true),
             (REUNION, consumer, "", "", "EEA", true),
             (REUNION, consumer, "", "", "FR-IDF", false),
-            (PARIS, consumer, "FR", "", "RE", false),
+            (PARIS, consumer, "FR", "", "RE", true),
+            (PARIS, consumer, "FR", "FR-75C", "RE", false),
             (PARIS, consumer, "FR", "", "FR-IDF", true),
             // Whose region is not known may be in any.
             (MUNICH, consumer, "", "", "DE-BY", true),
