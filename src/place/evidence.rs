@@ -236,7 +236,7 @@ fn by_region(tables: &Tables, region: Option<&str>, evidence: &mut Vec<String>) 
         "CA" => ("ca_region_zones", tables.regions.get(region)),
         // Elsewhere no table knows the clocks of regions: one that is a country of ISO 3166-1 too has that one's, any other
         // may have each clock of its country.
-        _ if tables.knows_part(region) => {
+        _ if tables.is_subdivision(region) => {
             let country = tables.territory(region).unwrap_or(&country);
             ("country_zones", tables.countries.get(country))
         }

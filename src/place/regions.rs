@@ -80,13 +80,13 @@ fn chain<'t>(
 impl Tables {
     /// Whether this is an ISO 3166-2 region, or a city that the table of holidays names.
     #[must_use]
-    pub fn knows_part(&self, region: &str) -> bool {
-        self.parts.contains_key(region)
+    pub fn is_subdivision(&self, region: &str) -> bool {
+        self.subdivisions.contains_key(region)
     }
 
     /// The region, the larger one that it lies within, and so on.
     pub fn larger<'t>(&'t self, region: &'t str) -> impl Iterator<Item = &'t str> {
-        chain(&self.parts, region)
+        chain(&self.subdivisions, region)
     }
 
     /// Whether the one region is the other or lies within it.
@@ -105,7 +105,7 @@ impl Tables {
     #[must_use]
     pub fn territory(&self, region: &str) -> Option<&str> {
         self.larger(region)
-            .find_map(|name| self.parts.get(name)?.territory.as_deref())
+            .find_map(|name| self.subdivisions.get(name)?.territory.as_deref())
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
         }
         assert!(!tables.is_within("ES-B", "ES-MD"));
         for unknown in ["ES-ZZZ", "FR-ZZZ", "ES", "", "-"] {
-            assert!(!tables.knows_part(unknown), "{unknown}");
+            assert!(!tables.is_subdivision(unknown), "{unknown}");
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
     fn the_tables_name_no_other_region() {
         let tables = tables();
         for region in tables.regions.keys() {
-            assert!(tables.knows_part(region), "{region}");
+            assert!(tables.is_subdivision(region), "{region}");
         }
         let holidays = include_str!("../../rules/holidays.csv");
         let rows = holidays
@@ -173,7 +173,7 @@ mod tests {
         let named =
             rows.filter_map(|row| row.split(',').nth(1).filter(|region| !region.is_empty()));
         for region in named {
-            assert!(tables.knows_part(region), "{region}");
+            assert!(tables.is_subdivision(region), "{region}");
         }
     }
 }

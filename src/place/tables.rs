@@ -39,7 +39,7 @@ pub struct Tables {
     /// Zones of US states and Canadian provinces, informal practice included.
     pub(super) regions: HashMap<String, Vec<ZoneId>>,
     /// Every region of the world.
-    pub(super) parts: HashMap<String, regions::Region>,
+    pub(super) subdivisions: HashMap<String, regions::Region>,
     /// Those that are countries too, by the country.
     pub(super) territories: HashMap<String, Vec<String>>,
     digest: String,
@@ -263,7 +263,7 @@ impl Tables {
         let (area_codes, closed_exchanges) = rows::area_codes(&mut sheets);
         let clocks = rows::regions(&mut sheets);
         let postal_letters = clocks.postal_letters;
-        let parts = regions::read(&mut sheets, |iso2| countries.zones.contains_key(iso2));
+        let subdivisions = regions::read(&mut sheets, |iso2| countries.zones.contains_key(iso2));
         let tables = Self {
             short: rows::short_numbers(&mut sheets, &countries.calling_code_of),
             placeless_codes: rows::placeless_codes(&mut sheets, &countries.by_calling_code),
@@ -277,8 +277,8 @@ impl Tables {
             calling_codes: countries.by_calling_code,
             postal_letters,
             regions: clocks.zones,
-            territories: regions::territories(&parts),
-            parts,
+            territories: regions::territories(&subdivisions),
+            subdivisions,
             zones: std::mem::take(&mut sheets.zones),
             digest: hex(&hash.borrow().clone().finalize()),
         };
@@ -396,7 +396,7 @@ pub(super) mod tests {
         assert_eq!(tables.placeless_codes.len(), 9);
         assert_eq!(tables.zones.len(), tables.representatives.len());
         assert!(tables.zones.len() >= 418);
-        assert_eq!(tables.parts.len(), 5179);
+        assert_eq!(tables.subdivisions.len(), 5179);
         assert_eq!(EMBEDDED.len(), 13);
     }
 

@@ -24,6 +24,7 @@ mod tests {
     use dialgate::domain::consent::ConsentAction;
     use dialgate::domain::decision::Verdict;
     use dialgate::domain::disposition::DispositionCode;
+    use dialgate::domain::ids::CallId;
     use dialgate::domain::party::Party;
     use dialgate::domain::phone::Phone;
     use dialgate::domain::suppression::SuppressionReason;
@@ -52,6 +53,18 @@ mod tests {
 
     async fn is_waiting(task: &mut tokio::task::JoinHandle<()>) -> bool {
         tokio::time::timeout(A_WHILE, task).await.is_err()
+    }
+
+    /// What the agent says of a call.
+    async fn said(bench: &Bench, call_id: CallId, code: DispositionCode) {
+        let said = NewDisposition {
+            call_id,
+            code,
+            note: None,
+            amends: None,
+        };
+        let ask = bench.ask("agent");
+        bench.gate.record_disposition(&ask, said).await.unwrap();
     }
 
     /// Lets the barrier's wait pass until the opt-out is through: it begins with its commit, which may take a while.
@@ -130,17 +143,12 @@ mod tests {
         let waiting = bench.lease().await;
         let (leased, _permit, attempt_id) = bench.claimed(DESK).await;
         bench.ended(&leased, attempt_id).await;
-        let said = NewDisposition {
-            call_id: leased.call.call_id,
-            code: DispositionCode::OptOutThisSeller,
-            note: None,
-            amends: None,
-        };
-        bench
-            .gate
-            .record_disposition(&bench.ask("agent"), said)
-            .await
-            .unwrap();
+        said(
+            &bench,
+            leased.call.call_id,
+            DispositionCode::OptOutThisSeller,
+        )
+        .await;
         assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
         let claimed = bench.gate.claim(bench.claim(&waiting[0], None)).await;
         assert!(matches!(claimed, Ok(Claimed::Denied(_))), "{claimed:?}");
@@ -323,17 +331,7 @@ mod tests {
         bench.ended(&leased, attempt_id).await;
         opt_out(&bench, DESK, SuppressionReason::PartyRequest).await;
         bench.clock.step_wall(-FIVE_MINUTES);
-        let said = NewDisposition {
-            call_id: leased.call.call_id,
-            code: DispositionCode::WrongNumber,
-            note: None,
-            amends: None,
-        };
-        bench
-            .gate
-            .record_disposition(&bench.ask("agent"), said)
-            .await
-            .unwrap();
+        said(&bench, leased.call.call_id, DispositionCode::WrongNumber).await;
         bench.clock.step_wall(FIVE_MINUTES);
         assert_eq!(denied(&bench, CELL).await, ["US-internal-dnc"]);
     }
