@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::domain::ids::{CallId, TenantId};
 use crate::domain::time::Micros;
-use crate::store::{Engine, Notice, StoreError, Urgency};
+use crate::store::{Engine, Notice, StoreError, Tx, Urgency};
 
 use super::Core;
 use super::error::GateError;
@@ -161,12 +161,9 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
         let plans: Vec<Plan<'_>> =
             judge::plan(core, &law, &mut tx, tenant, (jobs, sights), read).await?;
         let judged: Vec<Judged<'_>> = judge::judge(&law, &mut tx, tenant, plans, read).await?;
-        let (answers, taken) = super::effects::record(core, &mut tx, tenant, judged, read).await?;
-        if is_too_late(core, jobs, &answers) {
-            // Nothing is committed: the next turn refuses what nobody waits for any more.
-            drop(tx);
-            continue;
-        }
+        let (mut answers, taken) =
+            super::effects::record(core, &mut tx, tenant, judged, read).await?;
+        refuse_late(core, &mut tx, jobs, &mut answers).await?;
         // claim-7: no positive answer to COMMIT, no permit leaves.
         tx.commit().await.map_err(Failure::AtCommit)?;
         drop(taken);
@@ -177,15 +174,30 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
     }))
 }
 
-/// Whether a placement has waited past its deadline in this transaction, behind a lock or a slow store.
-fn is_too_late(core: &Core, jobs: &[Job], answers: &[Answer]) -> bool {
-    let placed = jobs.iter().zip(answers).filter_map(|pair| match pair {
-        (Job::Place { request, .. }, Answer::Placed(placed)) => {
-            placed.call.as_ref().and(request.answer_by)
+/// Ends what has waited past its deadline in this transaction, behind a lock or a slow store, in the same transaction: nobody
+/// sees it queued.
+async fn refuse_late(
+    core: &Core,
+    tx: &mut Tx,
+    jobs: &[Job],
+    answers: &mut [Answer],
+) -> Result<(), StoreError> {
+    let mut now = None;
+    for (job, answer) in jobs.iter().zip(answers) {
+        let (Job::Place { request, .. }, Answer::Placed(placed)) = (job, &*answer) else {
+            continue;
+        };
+        let (Some(call), Some(end)) = (&placed.call, request.answer_by) else {
+            continue;
+        };
+        let now = *now.get_or_insert_with(|| (core.read)());
+        if end <= now.mono {
+            tx.request_hang_up(&request.tenant, call.call_id, now.wall)
+                .await?;
+            *answer = Answer::Refused(GateError::RequestExpired);
         }
-        _ => None,
-    });
-    placed.min().is_some_and(|end| end <= (core.read)().mono)
+    }
+    Ok(())
 }
 
 /// Who is gone that much before their deadline waited no longer because of it: the timers of the server, of the transport and
@@ -225,10 +237,11 @@ async fn settle(core: &Core, jobs: Vec<Job>, answers: Vec<Answer>) {
     }
 }
 
-/// A placement whose client stopped waiting before it was committed is not dialed: nobody follows that call. All in one
+/// A placement whose client stopped waiting while it was committed is not dialed: nobody follows that call. All in one
 /// transaction, for a worker may be about to lease them; and again if it fails.
 async fn take_back(core: &Core, calls: &[(TenantId, CallId)], now: Micros) {
-    for _ in 0..ATTEMPTS {
+    const TRIES: usize = 3;
+    for _ in 0..TRIES {
         if calls.is_empty() {
             return;
         }

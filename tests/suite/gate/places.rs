@@ -227,26 +227,29 @@ mod tests {
         page.rows.into_iter().filter(|call| call.to == to).collect()
     }
 
-    /// The commit came when the client had given up: what it placed is ended before a worker leases it.
+    /// The client had given up before the COMMIT, or while it was made: what it placed is ended before a worker leases it.
     pub async fn p07_a_placement_committed_too_late_is_taken_back(bench: Bench) {
-        bench.callable(ANNA).await;
-        let mut request = bench.request(ANNA);
-        request.answer_by = Some(bench.gate.read().mono.plus(Duration::from_secs(1)));
-        // Between the gate's looks before COMMIT, which are in time, and the one after it.
-        bench.clock.advance_after(2, Duration::from_secs(5));
-        let late = bench.gate.place(request.clone()).await.unwrap_err();
-        assert!(matches!(late, GateError::RequestExpired), "{late}");
-        assert!(bench.lease().await.is_empty());
-        let call = calls(&bench, ANNA).await.remove(0);
-        assert_eq!(
-            (call.state, call.outcome),
-            (CallState::Canceled, Some(Outcome::Canceled))
-        );
-        // The same request with more patience is answered as it was decided, and still is no call.
-        request.answer_by = None;
-        let again = bench.gate.place(request).await.unwrap();
-        assert_eq!(again.call.unwrap().call_id, call.call_id);
-        assert!(bench.lease().await.is_empty());
+        const BERTA: &str = "+14045550142";
+        // After the gate's first look at the clock, which is in time; and after its second, right before COMMIT.
+        for (looks, number) in [(1, ANNA), (2, BERTA)] {
+            bench.callable(number).await;
+            let mut request = bench.request(number);
+            request.answer_by = Some(bench.gate.read().mono.plus(Duration::from_secs(1)));
+            bench.clock.advance_after(looks, Duration::from_secs(5));
+            let late = bench.gate.place(request.clone()).await.unwrap_err();
+            assert!(matches!(late, GateError::RequestExpired), "{late}");
+            assert!(bench.lease().await.is_empty());
+            let call = calls(&bench, number).await.remove(0);
+            assert_eq!(
+                (call.state, call.outcome),
+                (CallState::Canceled, Some(Outcome::Canceled))
+            );
+            // The same request with more patience is answered as it was decided, and still is no call.
+            request.answer_by = None;
+            let again = bench.gate.place(request).await.unwrap();
+            assert_eq!(again.call.unwrap().call_id, call.call_id);
+            assert!(bench.lease().await.is_empty());
+        }
     }
 
     /// The server's timer, the transport's and the client's go off around the deadline: whoever is gone by then waited no
