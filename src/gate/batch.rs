@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::domain::ids::{CallId, TenantId};
-use crate::domain::time::Micros;
+use crate::domain::time::{Micros, Mono};
 use crate::store::{Engine, Notice, StoreError, Tx, Urgency};
 
 use super::Core;
@@ -143,6 +143,7 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
         return Ok(Vec::new());
     };
     let tenant = first.tenant();
+    let mut begun_anew = false;
     for _ in 0..ATTEMPTS {
         // claim-1: every permit of the batch counts its life from here, before BEGIN (claim-2).
         let read = (core.read)();
@@ -163,7 +164,14 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
         let judged: Vec<Judged<'_>> = judge::judge(&law, &mut tx, tenant, plans, read).await?;
         let (mut answers, taken) =
             super::effects::record(core, &mut tx, tenant, judged, read).await?;
-        refuse_late(core, &mut tx, jobs, &mut answers).await?;
+        if !begun_anew && has_late(core, jobs, &answers) {
+            // Nothing is committed, and the next turn refuses what nobody waits for any more: whoever comes back with the
+            // same request is decided afresh. Once only, for the others wait.
+            begun_anew = true;
+            drop(tx);
+            continue;
+        }
+        end_late(core, &mut tx, jobs, &mut answers).await?;
         // claim-7: no positive answer to COMMIT, no permit leaves.
         tx.commit().await.map_err(Failure::AtCommit)?;
         drop(taken);
@@ -174,26 +182,35 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
     }))
 }
 
-/// Ends what has waited past its deadline in this transaction, behind a lock or a slow store, in the same transaction: nobody
-/// sees it queued.
-async fn refuse_late(
+/// The placement of this job, if it would be queued though its deadline has passed behind a lock or a slow store.
+fn late<'a>(job: &'a Job, answer: &Answer, now: Mono) -> Option<(&'a TenantId, CallId)> {
+    match (job, answer) {
+        (Job::Place { request, .. }, Answer::Placed(placed)) => {
+            let call = placed.call.as_ref()?;
+            let is_late = request.answer_by.is_some_and(|end| end <= now);
+            is_late.then_some((&request.tenant, call.call_id))
+        }
+        _ => None,
+    }
+}
+
+fn has_late(core: &Core, jobs: &[Job], answers: &[Answer]) -> bool {
+    let now = (core.read)().mono;
+    let mut pairs = jobs.iter().zip(answers);
+    pairs.any(|(job, answer)| late(job, answer, now).is_some())
+}
+
+/// Ends what is late in the transaction that places it: nobody sees it queued.
+async fn end_late(
     core: &Core,
     tx: &mut Tx,
     jobs: &[Job],
     answers: &mut [Answer],
 ) -> Result<(), StoreError> {
-    let mut now = None;
+    let now = (core.read)();
     for (job, answer) in jobs.iter().zip(answers) {
-        let (Job::Place { request, .. }, Answer::Placed(placed)) = (job, &*answer) else {
-            continue;
-        };
-        let (Some(call), Some(end)) = (&placed.call, request.answer_by) else {
-            continue;
-        };
-        let now = *now.get_or_insert_with(|| (core.read)());
-        if end <= now.mono {
-            tx.request_hang_up(&request.tenant, call.call_id, now.wall)
-                .await?;
+        if let Some((tenant, call_id)) = late(job, answer, now.mono) {
+            tx.request_hang_up(tenant, call_id, now.wall).await?;
             *answer = Answer::Refused(GateError::RequestExpired);
         }
     }

@@ -13,6 +13,7 @@ on_both! {
     what_the_campaign_does_not_allow_is_refused_before_the_law,
     p05_no_emergency_or_premium_number_is_decided_on,
     a_placement_that_nobody_waits_for_is_not_dialed,
+    p07_a_placement_that_is_late_before_its_commit_never_was,
     p07_a_placement_committed_too_late_is_taken_back,
     p07_a_placement_whose_client_gave_up_is_taken_back,
     p07_a_late_repetition_takes_nothing_back,
@@ -227,11 +228,26 @@ mod tests {
         page.rows.into_iter().filter(|call| call.to == to).collect()
     }
 
-    /// The client had given up before the COMMIT, or while it was made: what it placed is ended before a worker leases it.
+    /// The client had given up when the gate had judged: nothing is stored, and the same request with more patience is a call.
+    pub async fn p07_a_placement_that_is_late_before_its_commit_never_was(bench: Bench) {
+        bench.callable(ANNA).await;
+        let mut request = bench.request(ANNA);
+        request.answer_by = Some(bench.gate.read().mono.plus(Duration::from_secs(1)));
+        // After the gate's first look at the clock, which is in time.
+        bench.clock.advance_after(1, Duration::from_secs(5));
+        let late = bench.gate.place(request.clone()).await.unwrap_err();
+        assert!(matches!(late, GateError::RequestExpired), "{late}");
+        assert!(calls(&bench, ANNA).await.is_empty());
+        request.answer_by = None;
+        let again = bench.gate.place(request).await.unwrap();
+        let leased = bench.lease().await;
+        assert_eq!(leased[0].call.call_id, again.call.unwrap().call_id);
+    }
+
+    /// The client had given up while the COMMIT was made: what it placed is ended before a worker leases it.
     pub async fn p07_a_placement_committed_too_late_is_taken_back(bench: Bench) {
-        const BERTA: &str = "+14045550142";
-        // After the gate's first look at the clock, which is in time; and after its second, right before COMMIT.
-        for (looks, number) in [(1, ANNA), (2, BERTA)] {
+        // After the gate's first look at the clock and those right before COMMIT, which are in time.
+        for (looks, number) in [(2, "+14045550142"), (3, ANNA)] {
             bench.callable(number).await;
             let mut request = bench.request(number);
             request.answer_by = Some(bench.gate.read().mono.plus(Duration::from_secs(1)));
