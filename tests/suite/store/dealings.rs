@@ -6,8 +6,10 @@ use dialgate::store::FactsWanted;
 
 use super::{NOON, TestStore, draft, phone, tenant, wanted};
 
+contract![facts_have_the_dealings_of_one_seller,];
+
 /// Questions of several sellers about one person, in one load: each gets its own.
-pub(super) async fn facts_have_the_dealings_of_one_seller(store: TestStore) {
+async fn facts_have_the_dealings_of_one_seller(store: TestStore) {
     let party = PartyId::new(NOON);
     let mut tx = store.write().await;
     let noted = |version: &str| Dealings {

@@ -4,7 +4,15 @@ use dialgate::domain::call::CallKind;
 use dialgate::domain::ids::{ConsentEventId, Incarnation, PartyId};
 use dialgate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject};
 
-use super::{NOON, TestStore, after, consent, draft, lift, phone, suppression, tenant, wanted};
+use super::suppressions::lift;
+use super::{NOON, TestStore, after, consent, draft, phone, suppression, tenant, wanted};
+
+contract![
+    an_opt_out_follows_who_holds_its_number,
+    an_opt_out_is_raised_for_who_holds_its_number_later,
+    a_wish_outlives_the_link_of_its_number,
+    calls_to_other_numbers_of_the_person_are_found,
+];
 
 /// Anna holds 1 and 2, Bert holds 1 and 3, Carl held 1 until ten seconds past noon and holds 4.
 async fn people(store: &TestStore) -> [PartyId; 3] {
@@ -28,7 +36,7 @@ fn of_number(store: &TestStore, number: u32, change: impl Fn(&mut Suppression)) 
     new
 }
 
-pub(super) async fn an_opt_out_follows_who_holds_its_number(store: TestStore) {
+async fn an_opt_out_follows_who_holds_its_number(store: TestStore) {
     let [anna, bert, carl] = people(&store).await;
     let stranger = PartyId::new(NOON);
     let wish = of_number(&store, 1, |_| {});
@@ -99,7 +107,7 @@ pub(super) async fn an_opt_out_follows_who_holds_its_number(store: TestStore) {
     );
 }
 
-pub(super) async fn calls_to_other_numbers_of_the_person_are_found(store: TestStore) {
+async fn calls_to_other_numbers_of_the_person_are_found(store: TestStore) {
     let owner = Incarnation::new(NOON);
     let (call, attempt) = store.claimed(phone(2), owner).await;
     let (_, other) = store.claimed(phone(3), owner).await;
@@ -164,7 +172,7 @@ pub(super) async fn calls_to_other_numbers_of_the_person_are_found(store: TestSt
 }
 
 /// The end of a link and the time of an opt-out are of two clocks; what came first is told by who saw whom.
-pub(super) async fn a_wish_outlives_the_link_of_its_number(store: TestStore) {
+async fn a_wish_outlives_the_link_of_its_number(store: TestStore) {
     let [anna, _, carl] = people(&store).await;
     let owner = Incarnation::new(NOON);
     let wish = of_number(&store, 1, |new| {
@@ -216,7 +224,7 @@ pub(super) async fn a_wish_outlives_the_link_of_its_number(store: TestStore) {
 }
 
 /// Anna has consented at noon, and then is found to hold 5 as well.
-pub(super) async fn an_opt_out_is_raised_for_who_holds_its_number_later(store: TestStore) {
+async fn an_opt_out_is_raised_for_who_holds_its_number_later(store: TestStore) {
     let [anna, bert] = [0, 1].map(|_| PartyId::new(NOON));
     let mut tx = store.write().await;
     let mut given = consent(anna, phone(2));

@@ -8,6 +8,13 @@ use dialgate::store::{ACTIVATION_FIELDS, Engine, NewPack, REGION_STOP_FIELDS};
 
 use super::{NOON, StoreError, TestStore, after, list, tenant};
 
+contract![
+    packs_are_kept_by_their_hash,
+    activations_are_only_added,
+    regions_are_stopped_for_a_time,
+    judging_and_changing_are_kept_apart,
+];
+
 const FILES: [(&str, &str); 3] = [("a.toml", "same"), ("b.toml", "same"), ("c.toml", "other")];
 
 fn pack<'a>(sha256: &'a str, files: &'a [(&'a str, &'a str)]) -> NewPack<'a> {

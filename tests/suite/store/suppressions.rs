@@ -1,0 +1,223 @@
+//! Opt-outs, their lifts, and that a claim cannot miss one.
+
+use super::*;
+
+contract![
+    suppressions_are_kept_and_lifted,
+    a_claim_that_waited_sees_the_opt_out,
+    an_opt_out_goes_first,
+];
+
+async fn suppressions_are_kept_and_lifted(store: TestStore) {
+    let party = store.party(phone(1)).await;
+    let key = store.key(phone(1));
+    let mut of_number = suppression(SuppressionSubject::Number(key));
+    of_number.seller = Some("acme".to_owned());
+    of_number.channels = vec![CallKind::Autodialed, CallKind::Prerecorded];
+    let mut of_party = suppression(SuppressionSubject::Party(party));
+    of_party.recorded_at = after(1);
+    of_party.reason = SuppressionReason::Internal;
+    of_party.expires_at = Some(after(100));
+    let mut tx = store.write().await;
+    tx.insert_suppression(&tenant(), &of_number).await.unwrap();
+    tx.insert_suppression(&tenant(), &of_party).await.unwrap();
+    assert_eq!(
+        tx.suppression(&tenant(), of_number.suppression_id)
+            .await
+            .unwrap(),
+        Some(of_number.clone())
+    );
+    assert_eq!(
+        tx.suppression(&tenant(), SuppressionId::new(NOON))
+            .await
+            .unwrap(),
+        None
+    );
+    let page = tx
+        .list_suppressions(&tenant(), &everything())
+        .await
+        .unwrap();
+    assert_eq!(page.rows, [of_party.clone(), of_number.clone()]);
+    let found = tx
+        .covering(&tenant(), &[key, store.key(phone(2))], None, after(99))
+        .await
+        .unwrap();
+    assert_eq!(found, [(key, of_number.clone()), (key, of_party.clone())]);
+    let found = tx
+        .covering(&tenant(), &[key], Some("other"), after(99))
+        .await
+        .unwrap();
+    assert_eq!(
+        found,
+        [(key, of_party.clone())],
+        "it binds another seller only"
+    );
+    let found = tx
+        .covering(&tenant(), &[key], Some("acme"), after(100))
+        .await
+        .unwrap();
+    assert_eq!(found, [(key, of_number.clone())], "the other has expired");
+
+    let subject = of_number.subject;
+    for (seller, channels, there) in [
+        (Some("acme"), vec![CallKind::Autodialed], true),
+        (
+            Some("acme"),
+            vec![CallKind::Autodialed, CallKind::Prerecorded],
+            true,
+        ),
+        (Some("acme"), vec![CallKind::LiveManual], false),
+        (Some("acme"), vec![], false),
+        (Some("other"), vec![CallKind::Autodialed], false),
+        (None, vec![CallKind::Autodialed], false),
+    ] {
+        let same = tx
+            .same_suppression(&tenant(), subject, seller, &channels)
+            .await
+            .unwrap();
+        assert_eq!(same.is_some(), there, "{seller:?} {channels:?}");
+    }
+    let same = tx
+        .same_suppression(&tenant(), of_party.subject, None, &[])
+        .await
+        .unwrap();
+    assert_eq!(
+        same, None,
+        "one that expires does not stand for one that does not"
+    );
+
+    let mut lifted = of_number.clone();
+    lift(&mut tx, &mut lifted, after(50)).await;
+    let stored = tx
+        .suppression(&tenant(), of_number.suppression_id)
+        .await
+        .unwrap();
+    assert_eq!(stored, Some(lifted));
+    let t = tenant();
+    let found = tx.covering(&t, &[key], Some("acme"), after(100)).await;
+    assert!(found.unwrap().is_empty());
+    let kinds = [CallKind::Autodialed];
+    let same = tx.same_suppression(&t, subject, Some("acme"), &kinds).await;
+    assert_eq!(same.unwrap(), None);
+    let standing = list(
+        "NOT lift_time > \"1970-01-01T00:00:00Z\"",
+        SUPPRESSION_FIELDS,
+    );
+    let page = tx.list_suppressions(&tenant(), &standing).await.unwrap();
+    assert_eq!(page.rows, [of_party]);
+    tx.commit().await.unwrap();
+
+    let mut tx = store.write().await;
+    let mut expiring = suppression(subject);
+    expiring.expires_at = Some(after(9));
+    let refused = tx.insert_suppression(&tenant(), &expiring).await;
+    assert!(refused.is_err(), "a person's wish never expires");
+}
+
+/// Lifts a suppression as two people do, trying on the way everything that does not lift it.
+pub(super) async fn lift(tx: &mut Tx, standing: &mut Suppression, at: Micros) {
+    let (id, nobody) = (standing.suppression_id, SuppressionId::new(NOON));
+    let request = LiftRequest {
+        at: after(0),
+        requested_by: "key:a".to_owned(),
+        reason: "asked to be called".to_owned(),
+        evidence_ref: "form 9".to_owned(),
+    };
+    let lift = Lift {
+        at,
+        requested_by: request.requested_by.clone(),
+        approved_by: "key:b".to_owned(),
+        reason: request.reason.clone(),
+        evidence_ref: request.evidence_ref.clone(),
+    };
+    let t = tenant();
+    assert!(
+        !tx.lift_suppression(&t, id, &lift).await.unwrap(),
+        "not asked for"
+    );
+    assert!(tx.request_lift(&t, id, &request).await.unwrap());
+    assert!(!tx.request_lift(&t, id, &request).await.unwrap());
+    assert!(!tx.request_lift(&t, nobody, &request).await.unwrap());
+    standing.lift_request = Some(request);
+    let asked = tx.suppression(&t, id).await.unwrap();
+    assert_eq!(
+        asked.as_ref(),
+        Some(&*standing),
+        "a wish alone lifts nothing"
+    );
+    let alone = Lift {
+        approved_by: "key:a".to_owned(),
+        ..lift.clone()
+    };
+    assert!(
+        !tx.lift_suppression(&t, id, &alone).await.unwrap(),
+        "it takes two people"
+    );
+    assert!(tx.lift_suppression(&t, id, &lift).await.unwrap());
+    assert!(!tx.lift_suppression(&t, id, &lift).await.unwrap());
+    assert!(!tx.lift_suppression(&t, nobody, &lift).await.unwrap());
+    standing.lift = Some(lift);
+}
+
+/// The heart of the barrier: a claim that had to wait for the number's lock reads the opt-out it waited for.
+pub(super) async fn a_claim_that_waited_sees_the_opt_out(store: TestStore) {
+    let party = store.party(phone(1)).await;
+    let key = store.key(phone(1));
+    let mut opt_out = store.store.write(Urgency::OptOut).await.unwrap();
+    opt_out
+        .insert_suppression(&tenant(), &suppression(SuppressionSubject::Number(key)))
+        .await
+        .unwrap();
+    assert!(opt_out.try_lock_numbers(&tenant(), &[key.0]).await.unwrap());
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let claim = {
+        let (store, asked) = (store.store.clone(), wanted(&store, 1, party));
+        tokio::spawn(async move {
+            let begun = store.write(Urgency::Ordinary);
+            sender.send(()).unwrap();
+            let mut tx = begun.await.unwrap();
+            tx.lock_numbers(&tenant(), &[key.0, party_lock_key(party), key.0])
+                .await
+                .unwrap();
+            tx.load_facts(&tenant(), &[asked]).await.unwrap()
+        })
+    };
+    receiver.await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!claim.is_finished(), "the claim waits");
+    opt_out.commit().await.unwrap();
+    assert_eq!(claim.await.unwrap()[0].opt_outs.len(), 1);
+}
+
+/// Ten writers wait; an opt-out that comes last is among the first two.
+async fn an_opt_out_goes_first(store: TestStore) {
+    let holder = store.write().await;
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let spawn = |urgency: Urgency| {
+        let (store, sender) = (store.store.clone(), sender.clone());
+        tokio::spawn(async move {
+            let tx = store.write(urgency).await.unwrap();
+            sender.send(urgency).unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            tx.commit().await.unwrap();
+        })
+    };
+    for _ in 0..7 {
+        spawn(Urgency::Ordinary);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    spawn(Urgency::OptOut);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    holder.commit().await.unwrap();
+    let mut order = Vec::new();
+    while order.len() < 8 {
+        order.push(receiver.recv().await.unwrap());
+    }
+    let place = order
+        .iter()
+        .position(|urgency| *urgency == Urgency::OptOut)
+        .unwrap();
+    if store.store.engine() == Engine::Sqlite {
+        assert!(place <= 1, "{order:?}");
+    }
+}
