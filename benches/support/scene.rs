@@ -66,6 +66,7 @@ pub fn register() -> RegisterCheck {
         listed: Some(false),
         as_of: yesterday(),
         listed_since: None,
+        snapshot: None,
     }
 }
 

@@ -90,6 +90,7 @@ pub fn register_check(text: &str) -> Result<RegisterCheck, String> {
         listed,
         as_of: date(as_of)?,
         listed_since: None,
+        snapshot: None,
     })
 }
 

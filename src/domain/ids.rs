@@ -67,6 +67,8 @@ ids! {
     ActivationId,
     /// One stop of a region.
     RegionStopId,
+    /// One snapshot of a register.
+    SnapshotId,
     /// The caller's name for one mutating request; repeating it repeats the answer.
     RequestId,
 }

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod party;
 pub mod phone;
 pub mod policy;
+pub mod register;
 pub mod suppression;
 mod text;
 pub mod time;

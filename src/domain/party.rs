@@ -195,6 +195,9 @@ pub struct RegisterCheck {
         skip_serializing_if = "Option::is_none"
     )]
     pub listed_since: Option<jiff::civil::Date>,
+    /// The snapshot that said so, by the beginning of its hash; absent where somebody else looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
 }
 
 /// Sellers with which one person may have dealings on record. Nobody's record grows without a bound: it is read at every

@@ -1,7 +1,7 @@
 //! The rule pack: the law as files, read once, checked and indexed. All faults are told at once, with file and line, those
 //! of its own test vectors too. The pack of the binary is embedded; an operator's folder may replace it or add to it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::holidays::{Holidays, Listed};
 use super::kinds::Kind;
 use super::operator::ClosedDay;
 use super::origin::{Faults, Origin};
+use super::registers::DeclaredRegister;
 use super::rule::{Rank, Rule};
 use super::vectors::{self, Vector};
 use crate::domain::Text;
@@ -32,8 +33,8 @@ pub struct Pack {
     /// Territories and the country whose law they are under.
     territories: HashMap<String, String>,
     holidays: Holidays,
-    /// Ids of registers, sorted.
-    registers: Vec<String>,
+    /// By their ids.
+    pub(super) registers: BTreeMap<String, DeclaredRegister>,
     /// In order of date.
     pub(super) closed_days: Vec<ClosedDay>,
     vectors: Vec<Vector>,
@@ -197,12 +198,6 @@ impl Pack {
         &self.rules
     }
 
-    /// The ids of the registers that rules ask about, in order.
-    #[must_use]
-    pub fn registers(&self) -> &[String] {
-        &self.registers
-    }
-
     /// The sectors that rules treat apart.
     #[must_use]
     pub fn sectors(&self) -> BTreeSet<&str> {
@@ -332,9 +327,11 @@ impl Pack {
         // Rows for information come last; within a kind the order of the files stands.
         let order = |rule: &Rule| (!rule.decides(), rule.kind.order());
         rules.sort_by_key(order);
-        let registers = draft.registers.into_iter().map(|(row, _)| row.id);
-        let mut registers: Vec<String> = registers.collect();
-        registers.sort_unstable();
+        let registers = draft.registers.into_iter().map(|(row, _)| {
+            let (jurisdiction, name) = (row.jurisdiction, row.name);
+            (row.id, DeclaredRegister { jurisdiction, name })
+        });
+        let registers = registers.collect();
         let mut pack = Self {
             registers,
             version,

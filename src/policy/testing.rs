@@ -127,6 +127,7 @@ pub(super) fn register(id: &str, listed: Option<bool>, as_of: &str) -> RegisterC
         listed,
         as_of: as_of.parse().unwrap(),
         listed_since: None,
+        snapshot: None,
     }
 }
 

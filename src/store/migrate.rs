@@ -31,6 +31,11 @@ pub(super) fn postgres() -> Migrator {
             "raises",
             include_str!("../../migrations/postgres/0004_raises.sql"),
         ),
+        (
+            6,
+            "registers",
+            include_str!("../../migrations/postgres/0006_registers.sql"),
+        ),
     ])
 }
 
@@ -55,6 +60,11 @@ pub(super) fn sqlite() -> Migrator {
             4,
             "raises",
             include_str!("../../migrations/sqlite/0004_raises.sql"),
+        ),
+        (
+            6,
+            "registers",
+            include_str!("../../migrations/sqlite/0006_registers.sql"),
         ),
     ])
 }

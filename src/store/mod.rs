@@ -30,6 +30,7 @@ mod paging;
 mod parties;
 mod policy;
 mod raises;
+mod registers;
 mod requests;
 mod sql;
 mod suppressions;
@@ -67,6 +68,7 @@ pub use notice::Notice;
 pub use paging::{ListQuery, Page, PageKey};
 pub use parties::PartyDraft;
 pub use policy::{ACTIVATION_FIELDS, NewPack, PolicyInForce, REGION_STOP_FIELDS};
+pub use registers::REGISTER_SNAPSHOT_FIELDS;
 pub use requests::StoredRequest;
 pub use suppressions::SUPPRESSION_FIELDS;
 

@@ -35,6 +35,7 @@ mod follows;
 mod people;
 mod policy;
 mod privacy;
+mod registers;
 mod schema;
 mod suppressions;
 

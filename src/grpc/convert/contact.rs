@@ -227,11 +227,11 @@ fn register(
     let register = fields.text("register", message.register.clone(), NAME_CHARS_MAX);
     let register = match fields.required("register", register) {
         // A mistyped name would be kept, and the rule that asks go on failing.
-        Ok(name) if !pack.registers().contains(&name) => fields.wrong(
+        Ok(name) if !pack.registers().any(|known| known == name) => fields.wrong(
             "register",
             format!(
                 "is no register that the rules know; those are: {}",
-                pack.registers().join(", ")
+                pack.registers().collect::<Vec<_>>().join(", ")
             ),
         ),
         read => read,
@@ -244,6 +244,7 @@ fn register(
         listed: message.listed,
         as_of: as_of?,
         listed_since: listed_since?,
+        snapshot: None,
     })
 }
 

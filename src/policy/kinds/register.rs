@@ -8,7 +8,6 @@ use super::super::moment::{Finding, Moment};
 use super::super::origin::Faults;
 use super::super::rule::{Common, Rule};
 use super::{Names, RuleKind};
-use crate::domain::party::RegisterCheck;
 
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
@@ -78,7 +77,7 @@ impl RuleKind for Register {
             Some(true) => {
                 moment.fail_unless_lifted(rule, format_args!("the number is on register {id}"))
             }
-            Some(false) => match self.staleness(entry, moment) {
+            Some(false) => match self.staleness(entry.as_of, moment.date()) {
                 Some(why) => moment.fail_unless_lifted(
                     rule,
                     format_args!("the version of register {id} that was asked {why}"),
@@ -90,14 +89,19 @@ impl RuleKind for Register {
         .with(format_args!("as_of={}", entry.as_of))
         .with_some("listed", entry.listed)
         .with_some("listed_since", entry.listed_since)
+        .with_some("snapshot", entry.snapshot.as_deref())
     }
 }
 
 impl Register {
+    /// The largest age in days that the row takes.
+    pub(in super::super) fn age_max(&self) -> Option<i64> {
+        self.max_age_days
+    }
+
     /// Why the list's version is no good today; `None` when it is.
-    fn staleness(&self, entry: &RegisterCheck, moment: &Moment<'_>) -> Option<&'static str> {
-        let (today, as_of) = (moment.date(), entry.as_of);
-        let age = moment.days_since(as_of);
+    pub(in super::super) fn staleness(&self, as_of: Date, today: Date) -> Option<&'static str> {
+        let age = i64::from((today - as_of).get_days());
         // One day ahead is only the date of a zone further east; but next month's list is not yet this month's.
         if age < -1 {
             return Some("carries a date ahead of today");

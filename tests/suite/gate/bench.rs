@@ -200,6 +200,7 @@ impl Bench {
             listed: Some(false),
             as_of: today,
             listed_since: None,
+            snapshot: None,
         };
         let number = |number: &&str| PartyNumber {
             number: phone(number),

@@ -91,6 +91,7 @@ mod tests {
                     listed: Some(listed.1),
                     as_of: now.date(),
                     listed_since: None,
+                    snapshot: None,
                 }],
                 reassigned_check: None,
             }],

@@ -47,6 +47,7 @@ mod tests {
             listed: Some(false),
             as_of: "2026-11-18".parse().unwrap(),
             listed_since: None,
+            snapshot: None,
         });
         let draft = ContactDraft {
             party_id: None,

@@ -19,7 +19,9 @@ const CHANGES: [&str; 4] = ["2026-03-08", "2026-11-01", "2027-03-14", "2027-11-0
 /// A number of the area code, with every fact in order that is not about the clock.
 fn case(code: &str, at: Timestamp) -> Value {
     let as_of = at.to_zoned(TimeZone::UTC).date().yesterday().unwrap();
-    let registers: Vec<Value> = (SHIPPED.pack.registers().iter())
+    let registers: Vec<Value> = SHIPPED
+        .pack
+        .registers()
         .map(|id| json!({ "register": id, "listed": false, "as_of": as_of.to_string() }))
         .collect();
     json!({

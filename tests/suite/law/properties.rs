@@ -87,7 +87,7 @@ proptest! {
     #[test]
     fn deleting_register_entries_opens_nothing(case in cases(false), keep in any::<u64>()) {
         let mut without = case.clone();
-        let ids: Vec<String> = SHIPPED.pack.registers().to_vec();
+        let ids: Vec<String> = SHIPPED.pack.registers().map(str::to_owned).collect();
         let kept = |entry: &Value| {
             let at = ids.iter().position(|id| Some(id.as_str()) == entry.word("register"));
             at.is_none_or(|at| keep >> (at % 64) & 1 == 1)

@@ -619,6 +619,7 @@ pub async fn introduce(gate: &Gate, count: usize) -> Vec<Person> {
                     listed: Some(false),
                     as_of: washed,
                     listed_since: None,
+                    snapshot: None,
                 }],
                 reassigned_check: None,
             }],

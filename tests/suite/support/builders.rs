@@ -199,6 +199,7 @@ pub fn draft(party: PartyId, numbers: &[Phone]) -> PartyDraft {
             listed: Some(false),
             as_of: "2026-11-20".parse().unwrap(),
             listed_since: None,
+            snapshot: None,
         }],
         reassigned_check: None,
     };
