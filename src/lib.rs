@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! domain <- place <- policy <- store <- gate <- grpc \
-//!                      ^                  ^           > cli <- main
-//!                      sip  <-----------  dialer     /
+//!             ^        ^                  ^           > cli <- main
+//!          registry    sip  <-----------  dialer     /
 //! ```
 
 pub mod cli;
@@ -21,6 +21,7 @@ pub mod gate;
 pub mod grpc;
 pub mod place;
 pub mod policy;
+pub mod registry;
 pub mod sip;
 pub mod store;
 pub mod telemetry;

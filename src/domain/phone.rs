@@ -15,6 +15,10 @@ pub struct Phone {
     digits: u64,
 }
 
+/// Of seven digits, and of fifteen.
+const SMALLEST: u64 = 1_000_000;
+const LARGEST: u64 = 999_999_999_999_999;
+
 /// Text that is not `+` and 7 to 15 digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -34,6 +38,20 @@ impl Phone {
             .parse()
             .map(|digits| Self { digits })
             .map_err(|_| NotE164)
+    }
+
+    /// The number whose digits, read as one integer, are these.
+    pub fn of_integer(digits: u64) -> Result<Self, NotE164> {
+        (SMALLEST..=LARGEST)
+            .contains(&digits)
+            .then_some(Self { digits })
+            .ok_or(NotE164)
+    }
+
+    /// The digits as one integer, for tables of very many numbers. As readable as [`Phone::reveal`]: never a log line.
+    #[must_use]
+    pub fn integer(self) -> u64 {
+        self.digits
     }
 
     /// The digits without the plus sign.
@@ -171,6 +189,24 @@ mod tests {
             "++14045550141",
         ] {
             assert_eq!(Phone::parse(bad), Err(NotE164), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_an_integer() {
+        for (integer, good) in [
+            (0, false),
+            (999_999, false),
+            (1_000_000, true),
+            (14_045_550_141, true),
+            (999_999_999_999_999, true),
+            (1_000_000_000_000_000, false),
+            (u64::MAX, false),
+        ] {
+            let number = Phone::of_integer(integer);
+            assert_eq!(number.is_ok(), good, "{integer}");
+            assert_eq!(number.is_ok(), Phone::parse(&format!("+{integer}")).is_ok());
+            assert!(number.is_err() || number.unwrap().integer() == integer);
         }
     }
 
