@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::dialer::{DialerConfig, Lane, TrunkConfig};
 use crate::domain::campaign::Campaign;
-use crate::gate::{CampaignConfig, GateConfig};
+use crate::gate::{CampaignConfig, GateConfig, RegistryConfig};
 use crate::grpc::GrpcConfig;
 use crate::policy::{OPERATOR_FILE, Pack, PackFiles, PackProblem, PackProblems};
 use crate::sip::SipConfig;
@@ -134,6 +134,7 @@ impl Sections {
         let sip = self.take::<SipConfig>("sip");
         let dialer = self.take::<DialerConfig>("dialer");
         let mut gate = self.take::<GateConfig>("gate");
+        let registry = self.take::<RegistryConfig>("registry");
         let rules = self.take::<RulesConfig>("rules");
         let log = self.take::<LogConfig>("log");
         let pack = rules.and_then(|rules| self.pack(&rules));
@@ -152,11 +153,16 @@ impl Sections {
             "[grpc]",
             grpc.iter().flat_map(GrpcConfig::problems).collect(),
         );
+        self.at(
+            "[registry]",
+            registry.iter().flat_map(RegistryConfig::problems).collect(),
+        );
         self.at("[sip]", sip.iter().flat_map(SipConfig::problems).collect());
         if let (Some(gate), Some(pack)) = (&gate, &pack) {
             self.at("[gate]", gate.problems(pack, &campaigns));
         }
-        if let Some(gate) = &mut gate {
+        if let (Some(gate), Some(registry)) = (&mut gate, registry) {
+            gate.registry = registry;
             gate.trunk_queue_max = lanes
                 .iter()
                 .map(|lane| {

@@ -21,14 +21,19 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("policy", &["domain", "place"]),
     ("store", &["domain", "policy"]),
     ("sip", &["domain", "policy", "clock", "vital"]),
-    ("gate", &["domain", "place", "policy", "store", "vital"]),
+    (
+        "gate",
+        &["domain", "place", "policy", "registry", "store", "vital"],
+    ),
     (
         "dialer",
         &["domain", "clock", "policy", "store", "gate", "sip", "vital"],
     ),
     (
         "grpc",
-        &["domain", "clock", "place", "policy", "store", "gate"],
+        &[
+            "domain", "clock", "place", "policy", "registry", "store", "gate",
+        ],
     ),
     (
         "config",
@@ -52,6 +57,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "telemetry",
             "place",
             "policy",
+            "registry",
             "store",
             "sip",
             "gate",

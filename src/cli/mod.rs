@@ -19,6 +19,7 @@ pub mod card;
 pub mod check;
 pub mod client;
 pub mod config;
+pub mod confirm;
 pub mod consent;
 pub mod contact;
 pub mod demo;
@@ -30,6 +31,8 @@ pub mod optout;
 pub mod output;
 pub mod person;
 pub mod policy;
+pub mod progress;
+pub mod registry;
 pub mod serve;
 pub mod wire;
 
@@ -77,6 +80,9 @@ pub enum Command {
     /// Set and show the facts about a person that rules need
     #[command(subcommand)]
     Contact(contact::ContactCommand),
+    /// Load the lists of national and state registers, and see how old they are
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
     /// Look into the decisions on record
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -104,6 +110,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Optout(command) => optout::run(command).await,
         Command::Consent(command) => consent::run(command).await,
         Command::Contact(command) => contact::run(command).await,
+        Command::Registry(command) => registry::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Policy(command) => policy::run(command).await,
         Command::Locate(args) => locate::run(args),
@@ -122,6 +129,7 @@ impl Command {
             Self::Optout(command) => command.remote(),
             Self::Consent(command) => command.remote(),
             Self::Contact(command) => command.remote(),
+            Self::Registry(command) => command.remote(),
             Self::Audit(command) => command.remote(),
             Self::Policy(command) => match command.remote() {
                 Some(remote) => remote,

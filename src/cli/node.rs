@@ -45,6 +45,10 @@ impl Node {
         gate.settle()
             .await
             .context("the rule pack in force cannot be used")?;
+        gate.look_at_registers()
+            .await
+            .context("the registers in force cannot be read")?;
+        gate.follow_registers();
         let check_offer =
             Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
         let server = grpc::serve(&config.grpc, gate.clone(), check_offer, clock.clone()).await?;

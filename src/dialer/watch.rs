@@ -50,7 +50,7 @@ async fn concerns_us(notices: &mut broadcast::Receiver<Notice>) {
     use broadcast::error::RecvError;
     loop {
         match notices.recv().await {
-            Ok(Notice::CallQueued) => {}
+            Ok(Notice::CallQueued | Notice::RegisterChanged) => {}
             Ok(Notice::OptOut(_) | Notice::OptOutWide | Notice::CallChanged(_))
             | Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,

@@ -36,9 +36,9 @@ impl RegisterSnapshot {
     /// Digits of the hash by which decisions name a snapshot: enough to tell any two of one register apart.
     const NAME_DIGITS: usize = 16;
 
-    /// The name by which decisions call it.
+    /// The name by which decisions call the snapshot of this hash.
     #[must_use]
-    pub fn name(&self) -> &str {
-        self.sha256.get(..Self::NAME_DIGITS).unwrap_or(&self.sha256)
+    pub fn name_of(sha256: &str) -> &str {
+        sha256.get(..Self::NAME_DIGITS).unwrap_or(sha256)
     }
 }

@@ -50,6 +50,13 @@ impl Micros {
             jiff::Timestamp::MAX
         })
     }
+
+    /// The date in UTC, where no place says another.
+    #[must_use]
+    pub fn utc_date(self) -> Date {
+        let utc = self.timestamp().to_zoned(jiff::tz::TimeZone::UTC);
+        utc.date()
+    }
 }
 
 impl From<jiff::Timestamp> for Micros {

@@ -161,7 +161,8 @@ async fn transact(core: &Core, jobs: &[Job]) -> Result<Vec<Answer>, Failure> {
         let sights = judge::sights(core, &law, jobs);
         let plans: Vec<Plan<'_>> =
             judge::plan(core, &law, &mut tx, tenant, (jobs, sights), read).await?;
-        let judged: Vec<Judged<'_>> = judge::judge(&law, &mut tx, tenant, plans, read).await?;
+        let judged: Vec<Judged<'_>> =
+            judge::judge(core, &law, &mut tx, tenant, plans, read).await?;
         let (mut answers, taken) =
             super::effects::record(core, &mut tx, tenant, judged, read).await?;
         if !begun_anew && has_late(core, jobs, &answers) {

@@ -10,6 +10,8 @@ use crate::domain::phone::Phone;
 use crate::place::{Tables, dialable};
 use crate::policy::Pack;
 
+use super::registers::RegistryConfig;
+
 /// Bounds of the gate, and what the operator closed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,6 +23,9 @@ pub struct GateConfig {
     /// Calls that may wait for each trunk; filled from the trunks' own sections.
     #[serde(skip)]
     pub trunk_queue_max: BTreeMap<String, i64>,
+    /// The section `[registry]`.
+    #[serde(skip)]
+    pub registry: RegistryConfig,
 }
 
 impl Default for GateConfig {
@@ -29,6 +34,7 @@ impl Default for GateConfig {
             queue_max: 4096,
             emergency_regions: Vec::new(),
             trunk_queue_max: BTreeMap::new(),
+            registry: RegistryConfig::default(),
         }
     }
 }

@@ -6,6 +6,8 @@ use crate::place::NotDialable;
 use crate::policy::PackProblems;
 use crate::store::StoreError;
 
+use super::registers::RegisterRefusal;
+
 /// The gate could not decide, or could not do what was asked. Nothing was dialed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum GateError {
@@ -112,6 +114,9 @@ pub enum GateError {
         /// Why not.
         problem: String,
     },
+    /// A register's list was not taken.
+    #[error(transparent)]
+    Register(#[from] RegisterRefusal),
     /// The store could not be read or written.
     #[error("the store could not be read or written")]
     Store(#[source] std::sync::Arc<StoreError>),

@@ -20,7 +20,7 @@ use super::cores::on_all_cores;
 use super::error::GateError;
 use super::job::{Answer, Job};
 use super::law::InForce;
-use super::{Core, Placed, campaigns};
+use super::{Core, Placed, campaigns, registers};
 
 /// A job that is answered already, or the question it puts.
 pub(super) enum Plan<'a> {
@@ -122,6 +122,7 @@ pub(super) async fn plan<'a>(
 
 /// Loads the facts of all open questions and asks the law (claim-4).
 pub(super) async fn judge<'a>(
+    core: &Core,
     law: &InForce,
     tx: &mut Tx,
     tenant: &TenantId,
@@ -132,7 +133,13 @@ pub(super) async fn judge<'a>(
         .iter()
         .filter_map(|plan| facts_wanted(plan, read))
         .collect();
-    let mut facts = tx.load_facts(tenant, &wanted).await?.into_iter();
+    let mut facts = tx.load_facts(tenant, &wanted).await?;
+    let registers = core.shelf.load();
+    for (facts, wanted) in facts.iter_mut().zip(&wanted) {
+        let told = registers::checks(&registers, wanted.number);
+        facts.registers.extend(told);
+    }
+    let mut facts = facts.into_iter();
     // INVARIANT: `load_facts` answers each open question, in order; no answer is no knowledge.
     let plans = plans.into_iter().map(|plan| match &plan {
         Plan::Open(asked) if asked.about.is_ok() => (facts.next().unwrap_or_default(), plan),

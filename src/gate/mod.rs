@@ -20,6 +20,7 @@ mod law;
 mod lifts;
 mod policy;
 mod records;
+mod registers;
 mod replay;
 mod room;
 mod stops;
@@ -50,6 +51,10 @@ pub use error::GateError;
 pub use lifts::NewLift;
 pub use policy::{Activated, PackSource};
 pub use records::NewConsent;
+pub use registers::{
+    NewRegister, RegisterContent, RegisterDiff, RegisterImport, RegisterLines, RegisterRefusal,
+    RegisterReject, RegisterStatus, RegistryConfig,
+};
 pub use replay::{ReplayOutcome, ReplayProblem, Replayed, Said};
 pub use stops::NewRegionStop;
 pub use suppress::{BARRIER_WAIT, NewSuppression};
@@ -96,6 +101,7 @@ struct Core {
     config: GateConfig,
     read: ReadClocks,
     rooms: room::Rooms,
+    shelf: registers::Shelf,
     /// No call is queued any more: the node is about to stop.
     closing: AtomicBool,
 }
@@ -114,6 +120,7 @@ impl Gate {
         let (queue, jobs) = mpsc::channel(config.queue_max.max(1));
         let core = Arc::new(Core {
             law: law::Law::new(pack, config.emergency_regions.clone()),
+            shelf: registers::Shelf::new(config.registry.clone()),
             store,
             campaigns,
             config,

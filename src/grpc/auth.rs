@@ -100,6 +100,20 @@ pub const METHODS: &[Method] = &[
         "/dialgate.v1.AuditService/ReplayDecisions",
         &[Administrator, Auditor],
     ),
+    // What the registers say decides over calls, and whoever loads a list answers for it.
+    method(
+        "/dialgate.v1.RegisterService/ImportRegister",
+        &[Administrator],
+    ),
+    method("/dialgate.v1.RegisterService/ListRegisters", EVERYBODY),
+    method(
+        "/dialgate.v1.RegisterService/ListRegisterSnapshots",
+        EVERYBODY,
+    ),
+    method(
+        "/dialgate.v1.RegisterService/DiffRegister",
+        &[Administrator, Auditor],
+    ),
     // The law is no secret.
     method("/dialgate.v1.PolicyService/ListRules", EVERYBODY),
     method("/dialgate.v1.PolicyService/GetRule", EVERYBODY),

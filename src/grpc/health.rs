@@ -20,6 +20,7 @@ use super::pb::call_service_server::CallServiceServer;
 use super::pb::consent_service_server::ConsentServiceServer;
 use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::policy_service_server::PolicyServiceServer;
+use super::pb::register_service_server::RegisterServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
 
 /// How often the store is asked.
@@ -28,7 +29,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// What health is told for: the server as a whole, and each service by its name.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "",
     <CallServiceServer<Api> as NamedService>::NAME,
     <ConsentServiceServer<Api> as NamedService>::NAME,
@@ -36,6 +37,7 @@ const NAMES: [&str; 7] = [
     <ContactServiceServer<Api> as NamedService>::NAME,
     <AuditServiceServer<Api> as NamedService>::NAME,
     <PolicyServiceServer<Api> as NamedService>::NAME,
+    <RegisterServiceServer<Api> as NamedService>::NAME,
 ];
 
 /// The standard service, which also tells what the node judges by.

@@ -19,6 +19,7 @@ mod health;
 mod hex;
 mod paging;
 mod policy;
+mod registers;
 mod replay;
 mod server;
 mod status;

@@ -25,6 +25,7 @@ use super::pb::call_service_server::CallServiceServer;
 use super::pb::consent_service_server::ConsentServiceServer;
 use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::policy_service_server::PolicyServiceServer;
+use super::pb::register_service_server::RegisterServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
 use super::{Api, CheckOffer, health, pb};
 
@@ -187,6 +188,7 @@ async fn router(
         .add_service(SuppressionServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(ContactServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(PolicyServiceServer::new(api.clone()).max_decoding_message_size(bytes))
+        .add_service(RegisterServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(AuditServiceServer::new(api).max_decoding_message_size(bytes)))
 }
 

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
-use crate::gate::GateError;
+use crate::gate::{GateError, RegisterRefusal};
 use crate::policy::{PackProblem, PackProblems};
 use crate::store::StoreError;
 
@@ -116,6 +116,11 @@ pub(super) fn invalid(violations: &[Violation]) -> Status {
         }
     }
     refusal.status()
+}
+
+/// One field of a message that is not read as a whole.
+pub(super) fn wrong(field: &str, problem: &str) -> Status {
+    token(INVALID_FIELDS, field, problem)
 }
 
 /// A filter that cannot be read.
@@ -299,6 +304,7 @@ pub(super) fn from_gate(error: &GateError) -> Status {
             Refusal::new(Code::Unavailable, "SHUTTING_DOWN", error.to_string()).status()
         }
         GateError::Store(error) => from_store(error),
+        GateError::Register(refusal) => register_refused(refusal),
         GateError::PackRefused(problems) => pack_refused(problems),
         GateError::PackUnusable { sha256 } => {
             Refusal::new(Code::Unavailable, "PACK_NOT_ACTIVE", error.to_string())
@@ -419,6 +425,18 @@ fn as_things_stand(error: &GateError) -> Refusal {
         ),
         other => Refusal::new(Code::Internal, "INTERNAL", other.to_string()),
     }
+}
+
+/// A list that was not taken.
+fn register_refused(refusal: &RegisterRefusal) -> Status {
+    let (reason, field) = match refusal {
+        RegisterRefusal::ContentMismatch => ("CONTENT_MISMATCH", "header.content_sha256"),
+        RegisterRefusal::Unreadable(_) => ("LIST_UNREADABLE", "piece"),
+        RegisterRefusal::Shrank { .. } => ("LIST_SHRANK", "header.accept_shrunk"),
+        RegisterRefusal::Older { .. } => ("LIST_OLDER", "header.as_of_date"),
+        RegisterRefusal::Empty => ("REGISTER_EMPTY", "header.form"),
+    };
+    Refusal::precondition(reason, field, &refusal.to_string()).status()
 }
 
 /// A number that is no destination, in words and with the code of the floor.

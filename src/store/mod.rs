@@ -280,7 +280,9 @@ impl Store {
             Pools::Postgres { ordinary, urgent } => {
                 let pool = match notice {
                     Notice::OptOut(_) | Notice::OptOutWide => urgent,
-                    Notice::CallQueued | Notice::CallChanged(_) => ordinary,
+                    Notice::CallQueued | Notice::RegisterChanged | Notice::CallChanged(_) => {
+                        ordinary
+                    }
                 };
                 self.shared.notices.send_far(pool, *notice).await
             }

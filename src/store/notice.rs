@@ -26,6 +26,8 @@ pub enum Notice {
     OptOutWide,
     /// A call waits for a worker.
     CallQueued,
+    /// A register has another snapshot.
+    RegisterChanged,
     /// A call has a new event or a wish to end it.
     CallChanged(CallId),
 }
@@ -36,6 +38,7 @@ impl Notice {
             Self::OptOut(key) => format!("opt-out {}", key.hex()),
             Self::OptOutWide => "opt-out-wide".to_owned(),
             Self::CallQueued => "queued".to_owned(),
+            Self::RegisterChanged => "register".to_owned(),
             Self::CallChanged(call) => format!("changed {call}"),
         };
         format!("{sender} {body}")
@@ -49,6 +52,7 @@ impl Notice {
             ("opt-out", Some(key)) => Self::OptOut(NumberKey::from_hex(key)?),
             ("opt-out-wide", None) => Self::OptOutWide,
             ("queued", None) => Self::CallQueued,
+            ("register", None) => Self::RegisterChanged,
             ("changed", Some(call)) => Self::CallChanged(call.parse().ok()?),
             _ => return None,
         };
@@ -149,6 +153,7 @@ mod tests {
             Notice::OptOut(NumberKey([9; 32])),
             Notice::OptOutWide,
             Notice::CallQueued,
+            Notice::RegisterChanged,
             Notice::CallChanged(CallId::new(Micros(5))),
         ] {
             assert_eq!(

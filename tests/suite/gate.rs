@@ -10,6 +10,7 @@ mod introduction;
 mod people;
 mod places;
 mod policy;
+mod registers;
 mod stops;
 mod twins;
 

@@ -6,6 +6,7 @@
 mod follow;
 pub mod json;
 mod refusal;
+mod upload;
 pub mod words;
 
 use std::net::IpAddr;
@@ -23,11 +24,13 @@ use super::pb::call_service_client::CallServiceClient;
 use super::pb::consent_service_client::ConsentServiceClient;
 use super::pb::contact_service_client::ContactServiceClient;
 use super::pb::policy_service_client::PolicyServiceClient;
+use super::pb::register_service_client::RegisterServiceClient;
 use super::pb::suppression_service_client::SuppressionServiceClient;
 
 pub use follow::{Follower, Next};
 pub use prost_types::{FieldMask, Timestamp};
 pub use refusal::Refusal;
+pub use upload::pieces;
 pub use tonic::{Code, Status};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,6 +134,12 @@ impl Client {
     pub fn policy(&self) -> PolicyServiceClient<Wire> {
         PolicyServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(PAGE_BYTES_MAX)
+    }
+
+    /// Registers.
+    #[must_use]
+    pub fn registers(&self) -> RegisterServiceClient<Wire> {
+        RegisterServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     /// Opt-outs.

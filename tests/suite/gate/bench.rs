@@ -169,6 +169,7 @@ impl Bench {
     ) -> Gate {
         let config = GateConfig {
             trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(),
+            registry: store.registry(),
             ..GateConfig::default()
         };
         Gate::start(

@@ -63,7 +63,7 @@ impl House {
         let clock = ManualClock::at(NOW.parse::<jiff::Timestamp>().unwrap().into());
         let reader = Clock::Manual(Arc::clone(&clock));
         let read = reader.clone();
-        let gate = gate(&store, read);
+        let gate = gate(&base, read);
         let check_offer = Arc::new(|offer: &[u8]| {
             dialgate::sip::check_offer(offer).map_err(|problem| problem.to_string())
         });
@@ -84,7 +84,7 @@ impl House {
 
     /// Another gate over the same store, as after a restart.
     pub async fn again(&self) -> Gate {
-        let again = gate(&self.store, Clock::Manual(Arc::clone(&self.clock)));
+        let again = gate(&self.base, Clock::Manual(Arc::clone(&self.clock)));
         again.settle().await.unwrap();
         again
     }
@@ -92,7 +92,7 @@ impl House {
     /// The same after a restart with a configuration that names no campaign.
     pub async fn without_campaigns(&self) -> Gate {
         let clock = Clock::Manual(Arc::clone(&self.clock));
-        let again = gate_for(&self.store, clock, Campaigns::default());
+        let again = gate_for(&self.base, clock, Campaigns::default());
         again.settle().await.unwrap();
         again
     }
@@ -188,19 +188,20 @@ impl House {
     }
 }
 
-fn gate(store: &Store, clock: Clock) -> Gate {
+fn gate(store: &TestStore, clock: Clock) -> Gate {
     let campaigns = Campaigns::new(vec![campaign("us-sales", true), campaign("asleep", false)]);
     gate_for(store, clock, campaigns)
 }
 
-fn gate_for(store: &Store, clock: Clock, campaigns: Campaigns) -> Gate {
+fn gate_for(store: &TestStore, clock: Clock, campaigns: Campaigns) -> Gate {
     let config = GateConfig {
         trunk_queue_max: [("carrier".to_owned(), 2)].into(),
+        registry: store.registry(),
         ..GateConfig::default()
     };
     let pack = Arc::clone(&PACK);
     Gate::start(
-        store.clone(),
+        store.store.clone(),
         pack,
         campaigns,
         config,

@@ -15,6 +15,7 @@ use dialgate::domain::suppression::{
     Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
 };
 use dialgate::domain::time::Micros;
+use dialgate::gate::RegistryConfig;
 use dialgate::store::{
     AuditEntry, Engine, NewAttempt, NewCall, PartyDraft, Store, StoreConfig, Tx, Urgency,
 };
@@ -49,6 +50,14 @@ pub struct TestStore {
 }
 
 impl TestStore {
+    /// Where snapshots of registers lie, in the folder of the store.
+    pub fn registry(&self) -> RegistryConfig {
+        RegistryConfig {
+            folder: self.folder.path().join("registers"),
+            ..RegistryConfig::default()
+        }
+    }
+
     pub async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("dialgate.db").display());

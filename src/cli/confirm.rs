@@ -1,0 +1,28 @@
+//! Questions before something large.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use anyhow::{Result, bail};
+
+use super::failure::Usage;
+
+/// Asks on the terminal, unless it was answered beforehand. Nobody at a terminal is no answer: a script has to say yes.
+pub fn confirm(question: &str, yes: bool) -> Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        bail!(Usage(format!(
+            "{question} Nobody is there to answer; add --yes if so"
+        )));
+    }
+    let mut err = std::io::stderr().lock();
+    write!(err, "{question} [y/N] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
+}
