@@ -1,4 +1,4 @@
-//! National do-not-call lists. A list is read as its owner ships it (`ListReader`), gathered in memory ([`Builder`]),
+//! National do-not-call lists. A list is read as its owner ships it ([`ListReader`]), gathered in memory ([`Builder`]),
 //! written as one file and opened as a [`Snapshot`], which answers for each number: listed, not listed, or not known. A
 //! snapshot is never edited: a newer one is written beside it and takes its place in [`Registers`] in one step.
 //!
@@ -39,6 +39,7 @@ mod covers;
 mod diff;
 mod error;
 mod format;
+mod list;
 mod page;
 mod registers;
 mod snapshot;
@@ -48,6 +49,10 @@ pub use covers::{Covers, NotAPrefix};
 pub use diff::{Change, Diff};
 pub use error::RegistryError;
 pub use format::{Label, SnapshotHeader};
+pub use list::{
+    Column, ListForm, ListOptions, ListProblem, ListReader, ListReport, Lists, Reject,
+    RejectReason, unpacked,
+};
 pub use registers::{Loaded, Registers};
 pub use snapshot::Snapshot;
 

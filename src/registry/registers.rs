@@ -26,6 +26,10 @@ impl Registers {
 
     /// Puts a register's snapshot in force, or takes it out: what is not there is not known, and never clear. Answers
     /// what was in force before. Let go of that where a wait does no harm: unmapping 250 MB takes milliseconds.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the registers keep it, though they copy the handle to do so"
+    )]
     pub fn replace(
         &self,
         register: &str,
