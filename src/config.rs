@@ -133,8 +133,7 @@ impl Sections {
         let grpc = self.take::<GrpcConfig>("grpc");
         let sip = self.take::<SipConfig>("sip");
         let dialer = self.take::<DialerConfig>("dialer");
-        let mut gate = self.take::<GateConfig>("gate");
-        let registry = self.take::<RegistryConfig>("registry");
+        let gate = self.gate();
         let rules = self.take::<RulesConfig>("rules");
         let log = self.take::<LogConfig>("log");
         let pack = rules.and_then(|rules| self.pack(&rules));
@@ -153,26 +152,14 @@ impl Sections {
             "[grpc]",
             grpc.iter().flat_map(GrpcConfig::problems).collect(),
         );
-        self.at(
-            "[registry]",
-            registry.iter().flat_map(RegistryConfig::problems).collect(),
-        );
         self.at("[sip]", sip.iter().flat_map(SipConfig::problems).collect());
         if let (Some(gate), Some(pack)) = (&gate, &pack) {
             self.at("[gate]", gate.problems(pack, &campaigns));
         }
-        if let (Some(gate), Some(registry)) = (&mut gate, registry) {
-            gate.registry = registry;
-            gate.trunk_queue_max = lanes
-                .iter()
-                .map(|lane| {
-                    (
-                        lane.trunk.name.clone(),
-                        i64::from(lane.config.queue_max.get()),
-                    )
-                })
-                .collect();
-        }
+        let gate = gate.map(|gate| GateConfig {
+            trunk_queue_max: queues(&lanes),
+            ..gate
+        });
         match (
             store,
             grpc,
@@ -205,6 +192,18 @@ impl Sections {
             }),
             _ => Err(ConfigProblems(self.problems)),
         }
+    }
+
+    /// What the gate is told, in two sections.
+    fn gate(&mut self) -> Option<GateConfig> {
+        let registry = self.take::<RegistryConfig>("registry");
+        let gate = self.take::<GateConfig>("gate");
+        let problems = registry.iter().flat_map(RegistryConfig::problems);
+        self.at("[registry]", problems.collect());
+        Some(GateConfig {
+            registry: registry?,
+            ..gate?
+        })
     }
 
     /// One section; an absent one is an empty one, so that its own defaults or its own complaints speak.
@@ -288,6 +287,15 @@ impl Sections {
         }
         campaigns
     }
+}
+
+/// How many calls may wait for each trunk.
+fn queues(lanes: &[Lane]) -> BTreeMap<String, i64> {
+    let queue = |lane: &Lane| {
+        let max = i64::from(lane.config.queue_max.get());
+        (lane.trunk.name.clone(), max)
+    };
+    lanes.iter().map(queue).collect()
 }
 
 #[cfg(test)]

@@ -308,6 +308,15 @@ impl Tables {
         })
     }
 
+    /// The calling code of a country (ISO 3166-1); none for one that has none of its own numbers.
+    #[must_use]
+    pub fn calling_code_of(&self, country: &str) -> Option<u16> {
+        let holds = |countries: &Vec<String>| countries.iter().any(|each| each == country);
+        let found = self.calling_codes.iter();
+        let found = found.filter(|(_, countries)| holds(countries));
+        found.map(|(code, _)| *code).min()
+    }
+
     /// Tells whether this is the code of a country whose clocks are known.
     #[must_use]
     pub fn knows_country(&self, code: &str) -> bool {

@@ -188,7 +188,7 @@ impl Pack {
 
     /// The numbering tables that belong to it.
     #[must_use]
-    pub fn tables(&self) -> &Tables {
+    pub fn tables(&self) -> &Arc<Tables> {
         &self.tables
     }
 

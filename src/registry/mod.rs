@@ -50,8 +50,8 @@ pub use diff::{Change, Diff};
 pub use error::RegistryError;
 pub use format::{Label, SnapshotHeader};
 pub use list::{
-    Column, ListForm, ListOptions, ListProblem, ListReader, ListReport, Lists, Reject,
-    RejectReason, unpacked,
+    Column, ListForm, ListOptions, ListProblem, ListReader, ListReport, Lists, ReadList,
+    ReadProblem, Reject, RejectReason, read_list, unpacked,
 };
 pub use registers::{Loaded, Registers};
 pub use snapshot::Snapshot;

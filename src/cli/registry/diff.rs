@@ -15,11 +15,9 @@ use crate::grpc::pb::DiffRegisterRequest;
 
 /// Arguments of `registry diff`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  dialgate registry diff us-dnc\n  \
+#[command(after_help = "Examples:\n  dialgate registry diff us-dnc\n  \
                   dialgate registry diff us-dnc --from 0190d5a5-0000-7000-8000-000000000001\n\n\
-                  The files of the latest two snapshots of a register are kept, and those of the last day."
-)]
+                  The files of the latest two snapshots of a register are kept, and those of the last day.")]
 pub struct DiffArgs {
     /// The register, as rules name it
     pub register: String,

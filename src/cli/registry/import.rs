@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -129,18 +128,29 @@ async fn known(client: &Client, id: &str) -> Result<Register> {
         .await
         .map_err(Refused::question)?;
     let registers = answer.into_inner().registers;
-    let names: Vec<&str> = registers.iter().map(|each| each.register.as_str()).collect();
+    let names: Vec<&str> = registers
+        .iter()
+        .map(|each| each.register.as_str())
+        .collect();
     let names = names.join(", ");
     registers
         .into_iter()
         .find(|each| each.register == id)
-        .ok_or_else(|| Usage(format!("no rule asks a register `{id}`; there are: {names}")).into())
+        .ok_or_else(|| {
+            Usage(format!(
+                "no rule asks a register `{id}`; there are: {names}"
+            ))
+            .into()
+        })
 }
 
 fn prepare(args: &ImportArgs, register: &Register) -> Result<Prepared> {
     let (form, mut content, report) = if args.changes {
         let [file] = args.files.as_slice() else {
-            bail!(Usage("--changes takes one file at a time: each changes what the one before made".to_owned()));
+            bail!(Usage(
+                "--changes takes one file at a time: each changes what the one before made"
+                    .to_owned()
+            ));
         };
         (RegisterForm::Changes, open(file)?, None)
     } else {
@@ -182,11 +192,18 @@ impl ImportArgs {
         let tables = Tables::shared().map_err(|problems| anyhow!("{problems}"))?;
         let country = register.jurisdiction.split('-').next().unwrap_or_default();
         let country = self.country.clone().unwrap_or_else(|| country.to_owned());
-        let mut rejects = self.rejects.as_deref().map(RejectFile::create).transpose()?;
+        let mut rejects = self
+            .rejects
+            .as_deref()
+            .map(RejectFile::create)
+            .transpose()?;
         let (mut lists, mut report, mut covers) = (Lists::default(), ListReport::default(), None);
         for path in &self.files {
             let options = ListOptions {
-                form: self.column.as_deref().map_or(ListForm::Auto, ListForm::of_column),
+                form: self
+                    .column
+                    .as_deref()
+                    .map_or(ListForm::Auto, ListForm::of_column),
                 country: Some(country.clone()),
             };
             let file = open(path)?;
@@ -211,10 +228,15 @@ impl ImportArgs {
             lists = read.lists;
         }
         if !lists.removed.is_empty() {
-            bail!(Usage("the list says what was added and deleted; add --changes".to_owned()));
+            bail!(Usage(
+                "the list says what was added and deleted; add --changes".to_owned()
+            ));
         }
         let covers = self.covers.clone().or(covers).ok_or_else(|| {
-            Usage("for which numbers is the list complete? Say it with --covers, such as --covers 44".to_owned())
+            Usage(
+                "for which numbers is the list complete? Say it with --covers, such as --covers 44"
+                    .to_owned(),
+            )
         })?;
         let label = Label {
             register: self.register.clone(),
@@ -255,7 +277,9 @@ impl ImportArgs {
 /// The names of the files, without their folders.
 fn names(files: &[PathBuf]) -> String {
     let names = files.iter().filter_map(|path| path.file_name());
-    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let names: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
     names.join(", ").chars().take(1000).collect()
 }
 
@@ -267,10 +291,14 @@ struct RejectFile {
 
 impl RejectFile {
     fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write `{}`", path.display()))?;
+        let file =
+            File::create(path).with_context(|| format!("cannot write `{}`", path.display()))?;
         let mut file = io::BufWriter::new(file);
         writeln!(file, "file,line,code,problem")?;
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
     }
 
     fn write(&mut self, list: &Path, reject: Reject) -> Result<()> {
@@ -296,20 +324,26 @@ async fn send(
     };
     let next = move || {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = (&mut content).take(PIECE_BYTES as u64).read_to_end(&mut piece);
+        let read = (&mut content)
+            .take(PIECE_BYTES as u64)
+            .read_to_end(&mut piece);
         read.map(|count| (count > 0).then(|| message(Content::Piece(piece))))
     };
     let (stream, sent) = pieces(message(Content::Header(header)), next);
     let answer = client.registers().import_register(stream).await;
     bar.finish_and_clear();
     sent.await??;
-    let answer = answer.map_err(|status| Refused::change(status, format!("--request-id {request_id}")))?;
+    let answer =
+        answer.map_err(|status| Refused::change(status, format!("--request-id {request_id}")))?;
     (&prepared.content).rewind()?;
     Ok(answer.into_inner())
 }
 
 fn tell(output: Output, report: &ListReport) -> Result<()> {
-    let (lines, rejected) = (thousands(signed(report.lines)), thousands(signed(report.rejected)));
+    let (lines, rejected) = (
+        thousands(signed(report.lines)),
+        thousands(signed(report.rejected)),
+    );
     output.remark(&format!("read {lines} lines; {rejected} are no number"))?;
     for reject in report.first_rejects.iter().take(REJECTS_SHOWN) {
         output.remark(&format!("  line {}: {}", reject.line, reject.reason))?;
@@ -318,10 +352,15 @@ fn tell(output: Output, report: &ListReport) -> Result<()> {
 }
 
 fn tell_change(output: Output, import: &ImportRegisterResponse) -> Result<()> {
-    let snapshot = import.snapshot.as_ref().context("the server answered without the snapshot")?;
+    let snapshot = import
+        .snapshot
+        .as_ref()
+        .context("the server answered without the snapshot")?;
     let numbers = thousands(snapshot.numbers);
     let covers = plain(&snapshot.covers).into_owned();
-    output.remark(&format!("{numbers} numbers; the list is complete for those that begin with {covers}"))?;
+    output.remark(&format!(
+        "{numbers} numbers; the list is complete for those that begin with {covers}"
+    ))?;
     let Some(before) = &import.before else {
         return output.remark("it is the first list of this register");
     };
@@ -338,7 +377,10 @@ fn tell_change(output: Output, import: &ImportRegisterResponse) -> Result<()> {
 }
 
 fn shown(output: Output, import: &ImportRegisterResponse, state: &str) -> Result<ExitCode> {
-    let snapshot = import.snapshot.as_ref().context("the server answered without the snapshot")?;
+    let snapshot = import
+        .snapshot
+        .as_ref()
+        .context("the server answered without the snapshot")?;
     output.answer(
         || json::object("ImportRegisterResponse", import),
         || {

@@ -39,16 +39,23 @@ pub async fn run(args: ListArgs) -> Result<ExitCode> {
 
 async fn registers(args: &ListArgs) -> Result<()> {
     let client = args.remote.connect().await?;
-    let answer = client.registers().list_registers(ask(ListRegistersRequest {}));
-    let registers = answer.await.map_err(Refused::question)?.into_inner().registers;
+    let answer = client
+        .registers()
+        .list_registers(ask(ListRegistersRequest {}))
+        .await
+        .map_err(Refused::question)?;
+    let registers = answer.into_inner().registers;
     let output = args.remote.output();
     output.rows(
         &registers,
         |register| json::object("Register", register),
-        &["register", "name", "list of", "age", "may be", "numbers", "state"],
+        &[
+            "register", "name", "list of", "age", "may be", "numbers", "state",
+        ],
         |register| {
             let snapshot = register.snapshot.as_ref();
-            let days = |days: Option<i64>| days.map_or_else(String::new, |days| format!("{days} d"));
+            let days =
+                |days: Option<i64>| days.map_or_else(String::new, |days| format!("{days} d"));
             vec![
                 register.register.clone(),
                 register.name.clone(),
@@ -101,7 +108,9 @@ fn rows(output: Output, snapshots: &[RegisterSnapshot]) -> Result<()> {
     output.rows(
         snapshots,
         |snapshot| json::object("RegisterSnapshot", snapshot),
-        &["id", "list of", "numbers", "rejected", "covers", "sha256", "loaded", "by"],
+        &[
+            "id", "list of", "numbers", "rejected", "covers", "sha256", "loaded", "by",
+        ],
         |snapshot| {
             vec![
                 snapshot.snapshot_id.clone(),

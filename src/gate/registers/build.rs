@@ -76,8 +76,8 @@ impl Work {
             } => self.received(file, &mut content, (*rows_read, *rows_rejected)),
             RegisterContent::List(lines) => {
                 let read = self.read(&mut content, lines, ListForm::Auto)?;
-                let covers = lines.covers.clone().or_else(|| read.covers());
-                self.made(file, covers, read.lists.added, read.report)
+                let covers = lines.covers.clone().or_else(|| read.covers(&self.tables));
+                self.made(file, covers, &read.lists.added, &read.report)
             }
             RegisterContent::Changes(lines) => {
                 let Some((_, before)) = &self.before else {
@@ -90,7 +90,7 @@ impl Work {
                 let merged = before.merge(&read.lists.added, &read.lists.removed);
                 let covers = lines.covers.clone();
                 let covers = covers.unwrap_or_else(|| before.header().covers.clone());
-                self.made(file, Some(covers), merged, read.report)
+                self.made(file, Some(covers), &merged, &read.report)
             }
         }
     }
@@ -158,8 +158,8 @@ impl Work {
         &self,
         file: NamedTempFile,
         covers: Option<Covers>,
-        numbers: Builder,
-        report: ListReport,
+        numbers: &Builder,
+        report: &ListReport,
     ) -> Result<Built, GateError> {
         let covers = covers.filter(|covers| !covers.is_empty()).ok_or_else(|| {
             GateError::invalid(

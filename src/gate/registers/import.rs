@@ -146,6 +146,7 @@ impl Gate {
         let tenant = &ask.principal.tenant;
         let before = self.in_force_of(tenant, &new.register).await?;
         let folder = self.core.shelf.config.folder.clone();
+        let country = (country, Arc::clone(self.pack().tables()));
         let built = build::build(folder, &new, country, before.clone(), content).await?;
         let import = compare(ask, &new, &built, before).await?;
         if let Some(before) = import.unchanged() {

@@ -30,8 +30,8 @@ use super::pb::suppression_service_client::SuppressionServiceClient;
 pub use follow::{Follower, Next};
 pub use prost_types::{FieldMask, Timestamp};
 pub use refusal::Refusal;
-pub use upload::pieces;
 pub use tonic::{Code, Status};
+pub use upload::pieces;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer takes milliseconds; an opt-out may wait for its barrier (2 s), a decision for a busy store.

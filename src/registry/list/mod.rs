@@ -4,12 +4,14 @@
 mod fields;
 mod fixed;
 mod packed;
+mod read;
 mod reader;
 mod report;
 #[cfg(test)]
 mod tests;
 
 pub use packed::unpacked;
+pub use read::{ReadList, ReadProblem, read_list};
 pub use reader::ListReader;
 pub use report::{ListReport, Reject, RejectReason};
 
@@ -32,8 +34,8 @@ pub enum ListForm {
     Csv {
         /// Which.
         column: Column,
-        /// What stands between columns.
-        delimiter: u8,
+        /// What stands between columns; absent = as the first line shows.
+        delimiter: Option<u8>,
     },
 }
 
@@ -44,6 +46,21 @@ pub enum Column {
     At(usize),
     /// By its name in the header line, whatever its case.
     Named(String),
+}
+
+impl ListForm {
+    /// Rows of columns, of which this one holds the number: its name, or its place from 1.
+    #[must_use]
+    pub fn of_column(named: &str) -> Self {
+        let column = match named.parse() {
+            Ok(place) if place > 0 => Column::At(place),
+            _ => Column::Named(named.to_owned()),
+        };
+        Self::Csv {
+            column,
+            delimiter: None,
+        }
+    }
 }
 
 /// How to read a list.

@@ -45,7 +45,7 @@ impl ListReader {
             report: ListReport::default(),
             spelling: Spelling::new(tables, options.country),
             delimiter: match &options.form {
-                ListForm::Csv { delimiter, .. } => Some(*delimiter),
+                ListForm::Csv { delimiter, .. } => *delimiter,
                 _ => None,
             },
             form: options.form,
@@ -253,7 +253,10 @@ impl ListReader {
         {
             let column = Column::At(at + 1);
             self.delimiter = Some(delimiter);
-            self.form = ListForm::Csv { column, delimiter };
+            self.form = ListForm::Csv {
+                column,
+                delimiter: self.delimiter,
+            };
         }
     }
 

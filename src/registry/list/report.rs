@@ -120,6 +120,25 @@ pub struct ListReport {
 const FIRST_REJECTS: usize = 20;
 
 impl ListReport {
+    /// Adds what another file of the same list came to.
+    pub fn add(&mut self, other: Self) {
+        self.lines += other.lines;
+        self.accepted += other.accepted;
+        self.duplicates += other.duplicates;
+        self.deletions += other.deletions;
+        self.contradictions += other.contradictions;
+        self.blank += other.blank;
+        self.comments += other.comments;
+        self.headers += other.headers;
+        self.rejected += other.rejected;
+        for (reason, count) in other.reasons {
+            *self.reasons.entry(reason).or_default() += count;
+        }
+        let room = FIRST_REJECTS.saturating_sub(self.first_rejects.len());
+        self.first_rejects
+            .extend(other.first_rejects.into_iter().take(room));
+    }
+
     pub(super) fn reject(&mut self, reject: Reject) {
         self.rejected += 1;
         *self.reasons.entry(reject.reason).or_default() += 1;

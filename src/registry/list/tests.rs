@@ -69,7 +69,7 @@ fn read(form: ListForm, country: &str, text: impl AsRef<[u8]>) -> Came {
 fn csv(column: Column) -> ListForm {
     ListForm::Csv {
         column,
-        delimiter: b',',
+        delimiter: Some(b','),
     }
 }
 

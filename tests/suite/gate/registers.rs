@@ -1,5 +1,7 @@
 //! Registers: what a snapshot decides, how one takes the place of another, and what a node does without its file.
 
+use super::on_both;
+
 on_both! {
     p06_a_register_is_asked_by_its_snapshot,
     a_snapshot_is_checked_before_it_decides,
@@ -12,11 +14,12 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use dialgate::domain::decision::Decision;
+    use dialgate::domain::ids::{SnapshotId, TenantId};
     use dialgate::domain::party::{Audience, LineType, Location, PartyNumber, Profile};
     use dialgate::domain::register::RegisterSnapshot;
     use dialgate::gate::{
-        Ask, ContactDraft, Gate, GateError, NewRegister, RegisterContent, RegisterImport, RegisterLines,
-        RegisterRefusal,
+        Ask, ContactDraft, Gate, GateError, NewRegister, RegisterContent, RegisterDiff,
+        RegisterImport, RegisterLines, RegisterRefusal,
     };
     use sha2::{Digest as _, Sha256};
     use tokio::sync::mpsc;
@@ -123,7 +126,10 @@ mod tests {
         assert_eq!(loaded.snapshot.numbers, 3);
         assert_eq!(loaded.snapshot.covers, "1404");
         // An area code that the list does not have is not clear: nobody was asked about it.
-        let name = format!("snapshot={}", RegisterSnapshot::name_of(&loaded.snapshot.sha256));
+        let name = format!(
+            "snapshot={}",
+            RegisterSnapshot::name_of(&loaded.snapshot.sha256)
+        );
         for (number, denied, named) in [
             (LISTED, true, true),
             (CLEAR, false, true),
@@ -137,7 +143,9 @@ mod tests {
             assert_eq!(evidence.iter().any(|each| *each == name), named, "{number}");
         }
         // Nobody has to look: the list grows old by itself.
-        bench.clock.advance(std::time::Duration::from_hours(24 * 40));
+        bench
+            .clock
+            .advance(std::time::Duration::from_hours(24 * 40));
         let decision = bench.gate.check(bench.request(CLEAR)).await.unwrap();
         assert!(denies(&decision));
     }
@@ -159,14 +167,24 @@ mod tests {
         let told = import(&bench.gate, &ask, new(CURRENT, LIST), &LIST[..20]).await;
         assert!(matches!(refusal(told), RegisterRefusal::ContentMismatch));
         let told = load(&bench, CURRENT, "404,5550141\n").await;
-        assert!(matches!(refusal(told), RegisterRefusal::Shrank { numbers: 1, before: 3, .. }));
+        assert!(matches!(
+            refusal(told),
+            RegisterRefusal::Shrank {
+                numbers: 1,
+                before: 3,
+                ..
+            }
+        ));
         let told = load(&bench, "2026-11-16", LIST).await;
         assert!(matches!(refusal(told), RegisterRefusal::Older { .. }));
         let told = load(&bench, "2026-11-20", LIST).await;
         assert!(matches!(told, Err(GateError::Invalid { field, .. }) if field == "as_of_date"));
         let unknown = with(&|new| new.register = "us-nowhere".to_owned(), LIST);
         let told = import(&bench.gate, &ask, unknown, LIST).await;
-        assert!(matches!(told, Err(GateError::NotFound { what: "register" })));
+        assert!(matches!(
+            told,
+            Err(GateError::NotFound { what: "register" })
+        ));
         // A snapshot's file it is not.
         let snapshot = RegisterContent::Snapshot {
             rows_read: 3,
@@ -175,15 +193,25 @@ mod tests {
         let wrong = with(&|new| new.content = snapshot.clone(), LIST);
         let told = import(&bench.gate, &ask, wrong, LIST).await;
         assert!(matches!(refusal(told), RegisterRefusal::Unreadable(_)));
-        let trial = with(&|new| new.validate_only = true, "404,5550141\n404,5550142\n404,5550143\nx\n");
+        let trial = with(
+            &|new| new.validate_only = true,
+            "404,5550141\n404,5550142\n404,5550143\nx\n",
+        );
         let list = "404,5550141\n404,5550142\n404,5550143\nx\n";
         let would = import(&bench.gate, &ask, trial, list).await.unwrap();
         let diff = would.diff.unwrap();
         assert_eq!((diff.added, diff.removed), (2, 2));
         assert_eq!(would.before.as_ref(), Some(&first));
-        assert_eq!((would.snapshot.rows_read, would.snapshot.rows_rejected), (4, 1));
+        assert_eq!(
+            (would.snapshot.rows_read, would.snapshot.rows_rejected),
+            (4, 1)
+        );
         assert_eq!(would.rejects[0].line, 4);
-        assert_eq!(in_force().await, [first.clone()], "none of it changed anything");
+        assert_eq!(
+            in_force().await,
+            std::slice::from_ref(&first),
+            "none of it changed anything"
+        );
 
         let shrunk = with(&|new| new.accept_shrunk = true, "404,5550141\n");
         let told = import(&bench.gate, &bench.ask("admin"), shrunk, "404,5550141\n").await;
@@ -193,15 +221,25 @@ mod tests {
             ..new("2026-11-16", LIST)
         };
         let ask = bench.ask("admin");
-        let made = import(&bench.gate, &ask, older.clone(), LIST).await.unwrap();
-        assert_eq!(in_force().await, [made.snapshot.clone()]);
+        let made = import(&bench.gate, &ask, older.clone(), LIST)
+            .await
+            .unwrap();
+        assert_eq!(in_force().await, std::slice::from_ref(&made.snapshot));
         // The same request again, and the same list again.
-        let again = import(&bench.gate, &ask, older.clone(), LIST).await.unwrap();
+        let again = import(&bench.gate, &ask, older.clone(), LIST)
+            .await
+            .unwrap();
         assert_eq!(again.snapshot, made.snapshot);
-        let same = import(&bench.gate, &bench.ask("admin"), older, LIST).await.unwrap();
+        let same = import(&bench.gate, &bench.ask("admin"), older, LIST)
+            .await
+            .unwrap();
         assert_eq!(same.snapshot, made.snapshot);
         let leftovers = std::fs::read_dir(bench.store.registry().folder).unwrap();
-        assert_eq!(leftovers.count(), 3, "three snapshots and nothing beside them");
+        assert_eq!(
+            leftovers.count(),
+            3,
+            "three snapshots and nothing beside them"
+        );
     }
 
     pub async fn changes_make_another_snapshot(bench: Bench) {
@@ -222,7 +260,9 @@ mod tests {
         for number in [LISTED, CLEAR] {
             somebody(&bench, number).await;
         }
-        let made = import(&bench.gate, &bench.ask("admin"), changes, list).await.unwrap();
+        let made = import(&bench.gate, &bench.ask("admin"), changes, list)
+            .await
+            .unwrap();
         assert_eq!(made.snapshot.numbers, 3);
         assert_eq!(made.snapshot.covers, "1404");
         for (number, denied) in [(LISTED, false), (CLEAR, true)] {
@@ -240,8 +280,15 @@ mod tests {
             node.settle().await.unwrap();
             node.look_at_registers().await.unwrap();
             let decision = node.check(bench.request(CLEAR)).await.unwrap();
-            let loaded = node.registers(&Default::default(), bench.now()).await.unwrap();
-            let loaded = loaded.iter().find(|each| each.register == "us-dnc").unwrap().loaded;
+            let loaded = node
+                .registers(&Default::default(), bench.now())
+                .await
+                .unwrap();
+            let loaded = loaded
+                .iter()
+                .find(|each| each.register == "us-dnc")
+                .unwrap()
+                .loaded;
             (denies(&decision), loaded)
         };
         let (allow, deny) = ((false, true), (true, false));
@@ -279,19 +326,32 @@ mod tests {
         std::fs::write(path, bytes).unwrap();
     }
 
+    async fn differ(
+        bench: &Bench,
+        before: Option<SnapshotId>,
+        after: Option<SnapshotId>,
+    ) -> Result<RegisterDiff, GateError> {
+        let tenant = TenantId::default();
+        let gate = &bench.gate;
+        gate.diff_register(&tenant, "us-dnc", before, after).await
+    }
+
     pub async fn snapshots_tell_how_they_differ(bench: Bench) {
-        let none = bench.gate.diff_register(&Default::default(), "us-dnc", None, None);
+        let none = differ(&bench, None, None);
         assert!(matches!(none.await, Err(GateError::NotFound { .. })));
         let first = load(&bench, CURRENT, LIST).await.unwrap().snapshot;
         let list = "404,5550141\n404,5550199\n404,5550142\n770,5550143\n";
         let second = load(&bench, "2026-11-18", list).await.unwrap().snapshot;
-        let diff = bench.gate.diff_register(&Default::default(), "us-dnc", None, None);
+        let diff = differ(&bench, None, None);
         let diff = diff.await.unwrap();
         assert_eq!((&diff.before, &diff.after), (&first, &second));
         assert_eq!((diff.all.added, diff.all.removed), (2, 1));
-        assert_eq!(diff.prefixes, [("1404".to_owned(), 1, 1), ("1770".to_owned(), 1, 0)]);
+        assert_eq!(
+            diff.prefixes,
+            [("1404".to_owned(), 1, 1), ("1770".to_owned(), 1, 0)]
+        );
         let ids = (Some(second.snapshot_id), Some(first.snapshot_id));
-        let back = bench.gate.diff_register(&Default::default(), "us-dnc", ids.0, ids.1);
+        let back = differ(&bench, ids.0, ids.1);
         assert_eq!(back.await.unwrap().all.added, 1);
     }
 }
