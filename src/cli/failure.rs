@@ -187,10 +187,13 @@ impl Report {
             _ => {}
         }
         text.push('\n');
-        for (field, problem) in &self.fields {
+        // One field alone is the message.
+        let is_new = |text: &str| text != self.message;
+        let fields = self.fields.iter();
+        for (field, problem) in fields.filter(|(field, problem)| is_new(&format!("{field}: {problem}"))) {
             let _ = writeln!(text, "  {}: {problem}", paint.strong(field));
         }
-        for detail in &self.details {
+        for detail in self.details.iter().filter(|detail| is_new(detail)) {
             let _ = writeln!(text, "  {detail}");
         }
         if let Some(after) = self.retry_after {

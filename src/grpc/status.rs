@@ -431,7 +431,7 @@ fn as_things_stand(error: &GateError) -> Refusal {
 fn register_refused(refusal: &RegisterRefusal) -> Status {
     let (reason, field) = match refusal {
         RegisterRefusal::ContentMismatch => ("CONTENT_MISMATCH", "header.content_sha256"),
-        RegisterRefusal::Unreadable(_) => ("LIST_UNREADABLE", "piece"),
+        RegisterRefusal::Unreadable(_) => ("LIST_UNREADABLE", "content"),
         RegisterRefusal::Shrank { .. } => ("LIST_SHRANK", "header.accept_shrunk"),
         RegisterRefusal::Older { .. } => ("LIST_OLDER", "header.as_of_date"),
         RegisterRefusal::Empty => ("REGISTER_EMPTY", "header.form"),

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::format::{
     self, ALIGNMENT, HASH_AT, HASHED_FROM, HEADER_AT, HEADER_BYTES_MAX, HeaderLine, MAGIC,
-    PAGES_BYTES_MAX, SLOT_BYTES, VERSION,
+    PAGES_BYTES_MAX, SLOT_BYTES, VERSION, hexadecimal,
 };
 use super::page::{Page, View, join, split};
 use super::{Covers, Label, RegistryError, SnapshotHeader};
@@ -151,7 +151,7 @@ impl Builder {
             covers: label.covers.clone(),
             numbers: self.count,
             origin: label.origin.clone(),
-            sha256,
+            sha256: hexadecimal(&sha256),
         })
     }
 

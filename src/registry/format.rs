@@ -56,19 +56,14 @@ pub struct SnapshotHeader {
     pub numbers: u64,
     /// What it was made from.
     pub origin: String,
-    /// SHA-256 of the file from its 45th byte on, header and pages: two snapshots with one hash are the same.
-    pub sha256: [u8; 32],
+    /// SHA-256 of the file from its 45th byte on, header and pages, in lower-case hexadecimal, as decisions and people name
+    /// the snapshot: two with one hash are the same.
+    pub sha256: String,
 }
 
-impl SnapshotHeader {
-    /// The hash in lower-case hexadecimal, as decisions and people name the snapshot.
-    #[must_use]
-    pub fn sha256_hex(&self) -> String {
-        self.sha256
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    }
+/// A hash in lower-case hexadecimal.
+pub(super) fn hexadecimal(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The header line.

@@ -74,7 +74,7 @@ impl Snapshot {
                 covers: line.covers,
                 numbers: line.numbers,
                 origin: line.origin,
-                sha256,
+                sha256: format::hexadecimal(&sha256),
             },
             table_at,
             pages_at: table_at + (SLOT_BYTES << slot_bits),

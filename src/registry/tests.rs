@@ -100,7 +100,7 @@ fn a_list_answers_listed_not_listed_or_not_known() {
         snapshot.file_bytes(),
         fs::metadata(home.path("list")).unwrap().len()
     );
-    assert_eq!(snapshot.header().sha256_hex().len(), 64);
+    assert_eq!(snapshot.header().sha256.len(), 64);
 }
 
 #[test]

@@ -8,5 +8,6 @@ mod input;
 mod lists;
 mod people;
 mod policy;
+mod registers;
 mod replay;
 mod surface;

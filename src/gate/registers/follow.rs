@@ -148,7 +148,7 @@ async fn open(
     let sha256 = sha256.to_owned();
     let open = move || {
         let snapshot = Snapshot::open(&path)?;
-        if snapshot.header().sha256_hex() != sha256 {
+        if snapshot.header().sha256 != sha256 {
             return Err(RegistryError::Damaged {
                 path,
                 what: "it is another snapshot than its name says",

@@ -72,10 +72,10 @@ pub struct RegisterLines {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RegisterRefusal {
     /// Not what was announced.
-    #[error("content_sha256: the content that arrived has another hash; send it again")]
+    #[error("the content that arrived has another hash; send it again")]
     ContentMismatch,
     /// Not a list, or not a snapshot.
-    #[error("content: {0}")]
+    #[error("{0}")]
     Unreadable(String),
     /// It lost too many numbers.
     #[error(
@@ -92,7 +92,7 @@ pub enum RegisterRefusal {
     },
     /// The one in force is newer.
     #[error(
-        "as_of_date: the snapshot in force is of {in_force}, which is later; if the older one is right, import it with \
+        "the snapshot in force is of {in_force}, which is later; if the older one is right, import it with \
          accept_older (`--yes-it-is-older`)"
     )]
     Older {
@@ -101,7 +101,7 @@ pub enum RegisterRefusal {
     },
     /// Changes to nothing.
     #[error(
-        "form: there is no snapshot of this register yet that changes could be made to; import the full list first"
+        "there is no snapshot of this register yet that changes could be made to; import the full list first"
     )]
     Empty,
 }
@@ -332,7 +332,7 @@ async fn compare(
         numbers: numbers(header.numbers),
         rows_read: numbers(built.rows_read),
         rows_rejected: numbers(built.rows_rejected),
-        sha256: header.sha256_hex(),
+        sha256: header.sha256.clone(),
         file_bytes: numbers(built.snapshot.file_bytes()),
         actor: ask.principal.actor(),
         recorded_at: ask.at,

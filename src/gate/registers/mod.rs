@@ -64,7 +64,7 @@ impl Shelf {
     /// The snapshot of a register, if this node holds just this one.
     fn holds(&self, wanted: &RegisterSnapshot) -> Option<Arc<Snapshot>> {
         let held = self.registers.load().get(&wanted.register).cloned();
-        held.filter(|held| held.header().sha256_hex() == wanted.sha256)
+        held.filter(|held| held.header().sha256 == wanted.sha256)
     }
 
     /// Where the file of a snapshot is, or will be.
@@ -95,7 +95,7 @@ pub(super) fn checks(loaded: &Loaded, number: Phone) -> impl Iterator<Item = Reg
             listed: Some(listed),
             as_of: header.as_of,
             listed_since: None,
-            snapshot: Some(RegisterSnapshot::name_of(&header.sha256_hex()).to_owned()),
+            snapshot: Some(RegisterSnapshot::name_of(&header.sha256).to_owned()),
         })
     })
 }

@@ -15,6 +15,7 @@ use dialgate::grpc::pb::call_service_client::CallServiceClient;
 use dialgate::grpc::pb::consent_service_client::ConsentServiceClient;
 use dialgate::grpc::pb::contact_service_client::ContactServiceClient;
 use dialgate::grpc::pb::policy_service_client::PolicyServiceClient;
+use dialgate::grpc::pb::register_service_client::RegisterServiceClient;
 use dialgate::grpc::pb::suppression_service_client::SuppressionServiceClient;
 use dialgate::grpc::{Credential, GrpcConfig, Server, pb, serve};
 use dialgate::policy::Pack;
@@ -306,6 +307,10 @@ impl Client {
 
     pub fn policy(&self) -> PolicyServiceClient<Wire> {
         PolicyServiceClient::new(self.wire())
+    }
+
+    pub fn registers(&self) -> RegisterServiceClient<Wire> {
+        RegisterServiceClient::new(self.wire())
     }
 
     pub fn audit(&self) -> AuditServiceClient<Wire> {
