@@ -190,7 +190,9 @@ impl Report {
         // One field alone is the message.
         let is_new = |text: &str| text != self.message;
         let fields = self.fields.iter();
-        for (field, problem) in fields.filter(|(field, problem)| is_new(&format!("{field}: {problem}"))) {
+        for (field, problem) in
+            fields.filter(|(field, problem)| is_new(&format!("{field}: {problem}")))
+        {
             let _ = writeln!(text, "  {}: {problem}", paint.strong(field));
         }
         for detail in self.details.iter().filter(|detail| is_new(detail)) {

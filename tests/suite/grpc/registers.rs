@@ -3,12 +3,18 @@
 use dialgate::grpc::pb;
 use dialgate::grpc::pb::import_register_request::Content;
 use sha2::{Digest as _, Sha256};
-use tonic::Code;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::house::{House, reason};
+use super::house::{House, refusal};
 
 const LIST: &[u8] = b"404,5550141\n404,5550199\nno number\n";
+
+/// Code and reason of an error.
+fn reason(status: &Status) -> (Code, String) {
+    let (code, reason, _) = refusal(status);
+    (code, reason)
+}
 
 fn header() -> pb::ImportRegisterHeader {
     pb::ImportRegisterHeader {
@@ -47,7 +53,10 @@ async fn a_list_is_loaded_and_listed() {
     let first = header();
     let answer = import(first.clone()).await.unwrap().into_inner();
     let snapshot = answer.snapshot.unwrap();
-    assert_eq!((snapshot.numbers, snapshot.rows_read, snapshot.rows_rejected), (2, 3, 1));
+    assert_eq!(
+        (snapshot.numbers, snapshot.rows_read, snapshot.rows_rejected),
+        (2, 3, 1)
+    );
     assert_eq!((snapshot.covers.as_str(), answer.added), ("1404", Some(2)));
     assert_eq!(answer.rejects[0].line, 3);
     let again = import(first.clone()).await.unwrap().into_inner();
@@ -57,16 +66,31 @@ async fn a_list_is_loaded_and_listed() {
         ..first
     };
     let told = import(other).await.unwrap_err();
-    assert_eq!(reason(&told), (Code::AlreadyExists, "REQUEST_ID_REUSED".to_owned()));
+    assert_eq!(
+        reason(&told),
+        (Code::AlreadyExists, "REQUEST_ID_REUSED".to_owned())
+    );
 
     let auditor = house.auditor().await;
-    let registers = auditor.registers().list_registers(pb::ListRegistersRequest {}).await;
+    let registers = auditor
+        .registers()
+        .list_registers(pb::ListRegistersRequest {})
+        .await;
     let registers = registers.unwrap().into_inner().registers;
-    let register = registers.iter().find(|each| each.register == "us-dnc").unwrap();
+    let register = registers
+        .iter()
+        .find(|each| each.register == "us-dnc")
+        .unwrap();
     assert_eq!(register.snapshot.as_ref(), Some(&snapshot));
-    assert_eq!((register.age_days, register.max_age_days), (Some(1), Some(31)));
+    assert_eq!(
+        (register.age_days, register.max_age_days),
+        (Some(1), Some(31))
+    );
     assert!(register.loaded && !register.stale && !register.name.is_empty());
-    let none = registers.iter().find(|each| each.register == "gb-tps").unwrap();
+    let none = registers
+        .iter()
+        .find(|each| each.register == "gb-tps")
+        .unwrap();
     assert!(none.snapshot.is_none() && none.stale && !none.loaded);
     let request = pb::ListRegisterSnapshotsRequest::default();
     let snapshots = auditor.registers().list_register_snapshots(request).await;
@@ -93,30 +117,72 @@ async fn wrong_uploads_are_told_apart() {
         (messages([piece()]), "INVALID_FIELDS", "header"),
         (Vec::new(), "INVALID_FIELDS", "header"),
         (
-            messages([Content::Header(header()), Content::Header(header()), piece()]),
+            messages([
+                Content::Header(header()),
+                Content::Header(header()),
+                piece(),
+            ]),
             "INVALID_FIELDS",
             "header",
         ),
         (
-            messages([Content::Header(header()), Content::Piece(vec![b'4'; 1_048_577])]),
+            messages([
+                Content::Header(header()),
+                Content::Piece(vec![b'4'; 1_048_577]),
+            ]),
             "INVALID_FIELDS",
             "piece",
         ),
-        (with(&|it| it.request_id.clear()), "INVALID_FIELDS", "request_id"),
-        (with(&|it| it.register.clear()), "INVALID_FIELDS", "register"),
-        (with(&|it| it.as_of_date = None), "INVALID_FIELDS", "as_of_date"),
-        (with(&|it| it.content_sha256 = vec![1]), "INVALID_FIELDS", "content_sha256"),
-        (with(&|it| it.covers = "+1".to_owned()), "INVALID_FIELDS", "covers"),
+        (
+            with(&|it| it.request_id.clear()),
+            "INVALID_FIELDS",
+            "request_id",
+        ),
+        (
+            with(&|it| it.register.clear()),
+            "INVALID_FIELDS",
+            "register",
+        ),
+        (
+            with(&|it| it.as_of_date = None),
+            "INVALID_FIELDS",
+            "as_of_date",
+        ),
+        (
+            with(&|it| it.content_sha256 = vec![1]),
+            "INVALID_FIELDS",
+            "content_sha256",
+        ),
+        (
+            with(&|it| it.covers = "+1".to_owned()),
+            "INVALID_FIELDS",
+            "covers",
+        ),
         (with(&|it| it.form = 99), "INVALID_FIELDS", "form"),
         (with(&|it| it.rows_read = -1), "INVALID_FIELDS", "rows_read"),
-        (with(&|it| it.register = "moon".to_owned()), "REGISTER_NOT_FOUND", ""),
-        (with(&|it| it.content_sha256 = vec![1; 32]), "CONTENT_MISMATCH", ""),
+        (
+            with(&|it| it.register = "moon".to_owned()),
+            "REGISTER_NOT_FOUND",
+            "",
+        ),
+        (
+            with(&|it| it.content_sha256 = vec![1; 32]),
+            "CONTENT_MISMATCH",
+            "",
+        ),
         (with(&|it| it.form = 2), "REGISTER_EMPTY", ""),
         (with(&|it| it.form = 3), "LIST_UNREADABLE", ""),
-        (with(&|it| it.column = "Telephone".to_owned()), "LIST_UNREADABLE", ""),
+        (
+            with(&|it| it.column = "Telephone".to_owned()),
+            "LIST_UNREADABLE",
+            "",
+        ),
     ];
     for (messages, wanted, field) in cases {
-        let told = admin.registers().import_register(tokio_stream::iter(messages)).await;
+        let told = admin
+            .registers()
+            .import_register(tokio_stream::iter(messages))
+            .await;
         let told = told.unwrap_err();
         assert_eq!(reason(&told).1, wanted, "{told:?}");
         assert!(told.message().contains(field), "{told:?}");
@@ -126,7 +192,10 @@ async fn wrong_uploads_are_told_apart() {
         ..pb::DiffRegisterRequest::default()
     };
     let told = admin.registers().diff_register(unheard).await.unwrap_err();
-    assert_eq!(reason(&told), (Code::NotFound, "REGISTER_SNAPSHOT_NOT_FOUND".to_owned()));
+    assert_eq!(
+        reason(&told),
+        (Code::NotFound, "REGISTER_SNAPSHOT_NOT_FOUND".to_owned())
+    );
     let mut tx = house.store.read().await.unwrap();
     let tenant = dialgate::domain::ids::TenantId::default();
     assert!(tx.registers_in_force(&tenant).await.unwrap().is_empty());
