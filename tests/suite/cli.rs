@@ -1,5 +1,6 @@
 //! The command line: what it takes, what it says, and with which code it ends.
 
+mod documents;
 mod house;
 
 use std::io::{BufRead, BufReader, Read};
@@ -76,6 +77,8 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         &format!("check +14045550141 --campaign spring --party {id}"),
         "call +14045550141 --campaign spring --sdp offer.sdp --expires 30 --no-watch",
         "call +14045550141 --campaign spring --expires 2026-11-20T14:30:00Z",
+        "completions bash",
+        "man ./man1",
         "registry list --json",
         "registry list --history us-dnc",
         "registry import us-dnc --as-of 2026-11-20 212.txt 646.txt --dry-run",
