@@ -173,3 +173,39 @@ pub struct Lift {
     /// The permission that is newer than the opt-out.
     pub evidence_ref: String,
 }
+
+words! {
+    /// What happened to a suppression.
+    SuppressionChangeKind, "kind of change" {
+        /// It was recorded.
+        Recorded = "recorded",
+        /// The first of two people asked for its lift; it binds on.
+        LiftRequested = "lift_requested",
+        /// It was lifted.
+        Lifted = "lifted",
+    }
+}
+
+impl SuppressionChangeKind {
+    /// The change that comes when so many were told: they come in this order, and each once.
+    #[must_use]
+    pub fn at(told: i64) -> Option<Self> {
+        match told {
+            0 => Some(Self::Recorded),
+            1 => Some(Self::LiftRequested),
+            2 => Some(Self::Lifted),
+            _ => None,
+        }
+    }
+}
+
+/// Something that happened to a suppression, at its place in the order of all changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuppressionChange {
+    /// The place; rises, without gaps.
+    pub position: i64,
+    /// What happened.
+    pub kind: SuppressionChangeKind,
+    /// The suppression as it is now.
+    pub suppression: Suppression,
+}

@@ -82,6 +82,10 @@ pub const METHODS: &[Method] = &[
         EVERYBODY,
     ),
     method("/dialgate.v1.SuppressionService/CheckNumbers", EVERYBODY),
+    method(
+        "/dialgate.v1.SuppressionService/WatchSuppressions",
+        &[Administrator, Auditor],
+    ),
     // What is recorded of a person opens and closes calls: the administrator's business. An auditor sees no names.
     method(
         "/dialgate.v1.ContactService/UpsertContact",

@@ -25,6 +25,7 @@ mod server;
 mod status;
 mod suppressions;
 mod watch;
+mod watch_suppressions;
 
 use std::future::Future;
 use std::sync::Arc;

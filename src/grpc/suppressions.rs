@@ -11,6 +11,7 @@ use crate::store::{SUPPRESSION_FIELDS, Urgency};
 use super::convert::Fields;
 use super::paging::{self, Filterable, Listing};
 use super::pb::suppression_service_server::SuppressionService;
+use super::watch_suppressions::{self, Changes};
 use super::{Api, Asked, ask, convert, pb, status};
 
 /// Numbers that one `CheckNumbers` may ask about.
@@ -139,6 +140,17 @@ impl SuppressionService for Api {
             suppressions,
             next_page_token,
         }))
+    }
+
+    type WatchSuppressionsStream = Changes;
+
+    async fn watch_suppressions(
+        &self,
+        request: Request<pb::WatchSuppressionsRequest>,
+    ) -> Result<Response<Changes>, Status> {
+        let Asked { who, message, .. } = self.open(request)?;
+        let changes = watch_suppressions::follow(self.clone(), who, &message).await?;
+        Ok(Response::new(changes))
     }
 
     async fn check_numbers(

@@ -36,6 +36,11 @@ pub(super) fn postgres() -> Migrator {
             "registers",
             include_str!("../../migrations/postgres/0006_registers.sql"),
         ),
+        (
+            7,
+            "changes",
+            include_str!("../../migrations/postgres/0007_changes.sql"),
+        ),
     ])
 }
 
@@ -65,6 +70,11 @@ pub(super) fn sqlite() -> Migrator {
             6,
             "registers",
             include_str!("../../migrations/sqlite/0006_registers.sql"),
+        ),
+        (
+            7,
+            "changes",
+            include_str!("../../migrations/sqlite/0007_changes.sql"),
         ),
     ])
 }
@@ -117,7 +127,7 @@ mod tests {
     use crate::domain::disposition::{AttemptResult, DispositionCode};
     use crate::domain::party::LineType;
     use crate::domain::policy::PackOrigin;
-    use crate::domain::suppression::{SuppressionReason, SuppressionSource};
+    use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
 
     /// A word that Rust knows and a CHECK refuses would be found by a person being called.
     #[test]
@@ -158,6 +168,7 @@ mod tests {
             DispositionCode,
             LineType,
             PackOrigin,
+            SuppressionChangeKind,
             SuppressionReason,
             SuppressionSource
         );

@@ -12,6 +12,7 @@ mod api_keys;
 mod attempts;
 mod audit;
 mod calls;
+mod changes;
 mod connect;
 mod consents;
 mod decisions;

@@ -380,7 +380,7 @@ impl Tx {
             .collect()
     }
 
-    fn read_suppression(&self, row: SuppressionRow) -> Result<Suppression> {
+    pub(super) fn read_suppression(&self, row: SuppressionRow) -> Result<Suppression> {
         let subject = match (row.number_key, row.party_id) {
             (Some(key), None) => SuppressionSubject::Number(number_key(&key)?),
             (None, Some(party)) => SuppressionSubject::Party(PartyId(party)),

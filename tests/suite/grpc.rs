@@ -3,6 +3,7 @@
 
 mod access;
 mod calls;
+mod following;
 mod house;
 mod input;
 mod lists;

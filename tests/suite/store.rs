@@ -28,6 +28,7 @@ macro_rules! contract {
 
 mod attempts;
 mod calls;
+mod changes;
 mod dealings;
 mod decisions;
 mod engines;

@@ -2,7 +2,8 @@
 
 use crate::domain::access::Role;
 use crate::domain::suppression::{
-    Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
+    Lift, LiftRequest, Suppression, SuppressionChange, SuppressionReason, SuppressionSource,
+    SuppressionSubject,
 };
 use crate::domain::time::Micros;
 use crate::gate::{NewLift, NewSuppression};
@@ -90,6 +91,15 @@ pub(in crate::grpc) fn lift(
         reason: reason?,
         evidence_ref: evidence_ref?,
     })
+}
+
+/// What happened to a suppression, for this role.
+pub(in crate::grpc) fn change(change: SuppressionChange, role: Role) -> pb::SuppressionChange {
+    pb::SuppressionChange {
+        position: change.position,
+        kind: wire(change.kind),
+        suppression: Some(suppression(change.suppression, role)),
+    }
 }
 
 /// A suppression, for this role. It holds no readable number; what people wrote about the person is another matter.

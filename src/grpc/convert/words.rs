@@ -7,7 +7,7 @@ use crate::domain::decision::{RuleOutcome, Stage, Verdict};
 use crate::domain::disposition::DispositionCode;
 use crate::domain::party::{Audience, LineType, ReassignedAnswer};
 use crate::domain::policy::PackOrigin;
-use crate::domain::suppression::{SuppressionReason, SuppressionSource};
+use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
 use crate::grpc::pb;
 
 /// A word of the domain with its twin on the wire.
@@ -75,6 +75,7 @@ mirror! {
     SuppressionReason = SuppressionReason {
         PartyRequest Objection Registry Court Minor Deceased Complaint Internal Litigator
     }
+    SuppressionChangeKind = SuppressionChangeKind { Recorded LiftRequested Lifted }
     SuppressionSource = SuppressionSource { Agent Ivr Web Email Crm Import Regulator Api }
     Audience = Audience { Consumer Business Unknown }
     LineType = LineType { Landline Mobile Voip Unknown }
