@@ -18,6 +18,7 @@ mod checks;
 mod dial;
 mod gate;
 mod latency;
+mod registers;
 mod sip;
 mod support;
 
@@ -26,12 +27,13 @@ use support::{Size, machine};
 type Bench = fn(&Size);
 
 /// The benches, in the order of docs/PERFORMANCE.md.
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 6] = [
     ("gate", gate::run),
     ("latency", latency::run),
     ("checks", checks::run),
     ("sip", sip::run),
     ("dial", dial::run),
+    ("registers", registers::run),
 ];
 
 fn main() {
@@ -41,6 +43,7 @@ fn main() {
         Some("--play-echo") => return checks::play_echo(&arguments[1..]),
         Some("--play-judge") => return checks::play_judge(&arguments[1..]),
         Some("--play-caller") => return sip::play_caller(&arguments[1..]),
+        Some("--play-import") => return registers::play_import(&arguments[1..]),
         _ => {}
     }
     let measures = arguments.iter().any(|argument| argument == "--bench");

@@ -27,6 +27,8 @@ pub struct Size {
     pub people: u32,
     /// Calls a second of the SIP layer, and calls in one measurement.
     pub sip: &'static [(u32, u32)],
+    /// Numbers of a national register.
+    pub listed: u64,
 }
 
 impl Size {
@@ -35,12 +37,14 @@ impl Size {
         span: Duration::from_secs(4),
         people: 20_000,
         sip: &[(200, 2_000), (1_000, 5_000)],
+        listed: 240_000_000,
     };
     pub const SMOKE: Self = Self {
         rounds: 1,
         span: Duration::from_millis(250),
         people: 512,
         sip: &[(100, 40)],
+        listed: 200_000,
     };
 }
 

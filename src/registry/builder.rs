@@ -1,6 +1,6 @@
 //! A list in memory, and how it becomes a file.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -71,18 +71,43 @@ impl Builder {
         self.count == 0
     }
 
-    /// The area codes of the North American plan that occur, such as 212.
+    /// All numbers, sorted.
+    pub fn numbers(&self) -> impl Iterator<Item = Phone> {
+        let mut pages: Vec<_> = self.pages.iter().collect();
+        pages.sort_unstable_by_key(|(number, _)| **number);
+        pages.into_iter().flat_map(|(number, page)| {
+            let mut places = Vec::with_capacity(page.count());
+            page.each(|place| places.push(place));
+            let number = *number;
+            let numbers = places.into_iter().map(move |place| join(number, place));
+            numbers.filter_map(|number| Phone::of_integer(number).ok())
+        })
+    }
+
+    /// The area codes of the North American plan that occur, such as 212, and how many numbers each has.
     #[must_use]
-    pub fn area_codes(&self) -> BTreeSet<u16> {
-        let occur = self.pages.iter().filter(|(_, page)| page.count() > 0);
-        occur.filter_map(|(page, _)| area_code(*page)).collect()
+    pub fn area_codes(&self) -> BTreeMap<u16, u64> {
+        let mut counts = BTreeMap::new();
+        for (page, count) in self.pages.iter().map(|(page, of)| (*page, of.count())) {
+            if let Some(code) = area_code(page).filter(|_| count > 0) {
+                *counts.entry(code).or_default() += count as u64;
+            }
+        }
+        counts
     }
 
     /// Those area codes as what a list covers: operators obtain the national list of the United States by area code, and
-    /// of a number with another one it says nothing.
+    /// of a number with another one it says nothing. One that has less than a thousandth of the numbers that an area code
+    /// has on average is left out: a digit that went wrong somewhere must not make a whole area code look clear.
     #[must_use]
     pub fn covers_area_codes(&self) -> Covers {
-        let prefixes = self.area_codes().into_iter().map(|code| format!("1{code}"));
+        let counts = self.area_codes();
+        let all: u64 = counts.values().sum();
+        let average = all / (counts.len() as u64).max(1);
+        let enough = counts
+            .iter()
+            .filter(|(_, count)| **count * 1_000 >= average);
+        let prefixes = enough.map(|(code, _)| format!("1{code}"));
         Covers::of(prefixes).unwrap_or_default()
     }
 
@@ -122,8 +147,9 @@ impl Builder {
         self.pages.insert(number, page);
     }
 
-    /// Writes the list as a snapshot: beside the place it will have, synced to disk, then renamed. Whoever has a file of
-    /// that name open keeps it.
+    /// Writes the list as a snapshot: beside the place it will have, synced to disk, then renamed; only the user
+    /// who runs this may read it. Whoever has a file of that name open keeps it. What a crash leaves behind is called
+    /// `.registry-….part` and may be deleted.
     pub fn finish(&self, label: &Label, path: &Path) -> Result<SnapshotHeader, RegistryError> {
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -284,20 +310,4 @@ fn area_code(page: u64) -> Option<u16> {
         / 1_000;
     // Such numbers without an area code do not exist.
     u16::try_from(code).ok().filter(|code| *code >= 200)
-}
-
-/// The numbers of a builder, sorted, for whoever compares it with something.
-impl Builder {
-    /// All numbers, sorted.
-    pub fn numbers(&self) -> impl Iterator<Item = Phone> {
-        let mut pages: Vec<_> = self.pages.iter().collect();
-        pages.sort_unstable_by_key(|(number, _)| **number);
-        pages.into_iter().flat_map(|(number, page)| {
-            let mut places = Vec::with_capacity(page.count());
-            page.each(|place| places.push(place));
-            let number = *number;
-            let numbers = places.into_iter().map(move |place| join(number, place));
-            numbers.filter_map(|number| Phone::of_integer(number).ok())
-        })
-    }
 }

@@ -101,10 +101,13 @@ impl Snapshot {
     #[must_use]
     pub fn look_up(&self, number: Phone) -> Option<bool> {
         let (page, place) = split(number.integer());
-        let found = self.find(page).and_then(|(_, entry)| self.view(entry));
-        // Listed is listed, also where the operator said that the list covers less.
-        if found.is_some_and(|page| page.contains(place)) {
-            return Some(true);
+        if let Some((_, entry)) = self.find(page) {
+            // Verified to be there; if it is not, nothing is known.
+            let found = self.view(entry)?;
+            // Listed is listed, also where the operator said that the list covers less.
+            if found.contains(place) {
+                return Some(true);
+            }
         }
         self.header.covers.contains(number).then_some(false)
     }
