@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use dialgate::domain::decision::Verdict;
 use dialgate::place::{dialable, locate};
 use dialgate::policy::facts::Case;
-use dialgate::policy::{Pack, judge};
+use dialgate::policy::{Pack, judge, outline};
 
 /// Rounds that the median is taken of.
 const ROUNDS: usize = 9;
@@ -66,6 +66,18 @@ fn main() {
     }
     let us: Vec<&Case> = us.iter().map(|at| &cases[*at]).collect();
     let tables = pack.tables();
+    let read: Vec<_> = us
+        .iter()
+        .map(|case| (*case, dialable(tables, &case.call.to).unwrap()))
+        .collect();
+    measure(
+        "US, number known, without words (`outline`) | | ",
+        span,
+        &read,
+        |(case, number)| {
+            black_box(outline(&pack, black_box(case), number));
+        },
+    );
     measure(
         "part of US: is the number dialable | | ",
         span,
