@@ -401,7 +401,7 @@ fn facts_wanted(plan: &Plan<'_>, read: Reading) -> Option<FactsWanted> {
     Some(FactsWanted {
         number: about.to,
         number_key: asked.number_key,
-        party_id: asked.party_id,
+        party_id: Some(asked.party_id),
         seller: about.campaign.seller.clone(),
         call_kind: asked.call_kind(),
         call_id: asked.call().map(|call| call.call_id),
