@@ -1,7 +1,7 @@
 //! The one way to ask "may we call?", and the one place where an answer takes effect.
 //!
 //! Questions go through [`batch`]: one transaction decides all that is waiting. Opt-outs go their own way, at once
-//! ([`suppress`]); what else people tell us about a person is in [`records`]. The gate never sees the clock: it is given
+//! ([`suppress`]); what else people tell us about a person is in [`records`]; whole lists are judged in [`scrub`]. The gate never sees the clock: it is given
 //! a way to read it, and reads it once, before the transaction begins (claim-1).
 
 mod batch;
@@ -22,6 +22,7 @@ mod policy;
 mod records;
 mod replay;
 mod room;
+mod scrub;
 mod stops;
 mod suppress;
 
@@ -51,6 +52,7 @@ pub use lifts::NewLift;
 pub use policy::{Activated, PackSource};
 pub use records::NewConsent;
 pub use replay::{ReplayOutcome, ReplayProblem, Replayed, Said};
+pub use scrub::{RowProblem, SCRUB_BATCH_MAX, Scrub, ScrubRow, ScrubTally, ScrubTerms, Scrubbed};
 pub use stops::NewRegionStop;
 pub use suppress::{BARRIER_WAIT, NewSuppression};
 
@@ -96,6 +98,7 @@ struct Core {
     config: GateConfig,
     read: ReadClocks,
     rooms: room::Rooms,
+    scrubs: scrub::Places,
     /// No call is queued any more: the node is about to stop.
     closing: AtomicBool,
 }
@@ -119,6 +122,7 @@ impl Gate {
             config,
             read,
             rooms: room::Rooms::default(),
+            scrubs: scrub::Places::default(),
             closing: AtomicBool::new(false),
         });
         tokio::spawn(vital("gate", batch::run(Arc::clone(&core), jobs)));

@@ -10,6 +10,7 @@ mod introduction;
 mod people;
 mod places;
 mod policy;
+mod scrub;
 mod stops;
 mod twins;
 
