@@ -20,6 +20,7 @@ mod hex;
 mod paging;
 mod policy;
 mod replay;
+mod scrub;
 mod server;
 mod status;
 mod suppressions;
@@ -77,6 +78,8 @@ struct Api {
     closing: CancellationToken,
     /// Calls that may be followed at once.
     watches: Arc<Semaphore>,
+    /// Lists that may be checked at once.
+    scrubs: Arc<Semaphore>,
     changes: Changes,
 }
 

@@ -9,4 +9,5 @@ mod lists;
 mod people;
 mod policy;
 mod replay;
+mod scrub;
 mod surface;

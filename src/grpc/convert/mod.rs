@@ -8,6 +8,7 @@ mod dealings;
 pub(super) mod decision;
 mod fields;
 pub(super) mod policy;
+pub(super) mod scrub;
 pub(super) mod suppression;
 mod words;
 
