@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use dialgate::domain::decision::Verdict;
 use dialgate::place::{dialable, locate};
 use dialgate::policy::facts::Case;
-use dialgate::policy::{Pack, judge};
+use dialgate::policy::{Pack, judge, outline};
 
 /// Rounds that the median is taken of.
 const ROUNDS: usize = 9;
@@ -65,11 +65,35 @@ fn main() {
         });
     }
     let us: Vec<&Case> = us.iter().map(|at| &cases[*at]).collect();
+    measure_parts(&pack, span, &us);
+    println!();
+    println!(
+        "All packs: {} rules, loaded in {:.1} ms, {:.1} MiB resident.",
+        pack.rules().len(),
+        loaded.as_secs_f64() * 1e3,
+        memory as f64 / 1024.0 / 1024.0
+    );
+}
+
+/// What of a judgement is the number, the place, and the words.
+fn measure_parts(pack: &Pack, span: Duration, us: &[&Case]) {
     let tables = pack.tables();
+    let read: Vec<_> = us
+        .iter()
+        .map(|case| (*case, dialable(tables, &case.call.to).unwrap()))
+        .collect();
+    measure(
+        "US, number known, without words (`outline`) | | ",
+        span,
+        &read,
+        |(case, number)| {
+            black_box(outline(pack, black_box(case), number));
+        },
+    );
     measure(
         "part of US: is the number dialable | | ",
         span,
-        &us,
+        us,
         |case| {
             let _ = black_box(dialable(tables, black_box(&case.call.to)));
         },
@@ -85,13 +109,6 @@ fn main() {
         |(number, facts)| {
             black_box(locate(tables, black_box(number), facts.location.as_ref()));
         },
-    );
-    println!();
-    println!(
-        "All packs: {} rules, loaded in {:.1} ms, {:.1} MiB resident.",
-        pack.rules().len(),
-        loaded.as_secs_f64() * 1e3,
-        memory as f64 / 1024.0 / 1024.0
     );
 }
 

@@ -19,6 +19,7 @@ mod dial;
 mod gate;
 mod latency;
 mod registers;
+mod scrub;
 mod sip;
 mod support;
 
@@ -27,10 +28,11 @@ use support::{Size, machine};
 type Bench = fn(&Size);
 
 /// The benches, in the order of docs/PERFORMANCE.md.
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("gate", gate::run),
     ("latency", latency::run),
     ("checks", checks::run),
+    ("scrub", scrub::run),
     ("sip", sip::run),
     ("dial", dial::run),
     ("registers", registers::run),
@@ -42,6 +44,7 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("--play-echo") => return checks::play_echo(&arguments[1..]),
         Some("--play-judge") => return checks::play_judge(&arguments[1..]),
+        Some("--play-list-echo") => return scrub::play_echo(&arguments[1..]),
         Some("--play-caller") => return sip::play_caller(&arguments[1..]),
         Some("--play-import") => return registers::play_import(&arguments[1..]),
         _ => {}

@@ -67,6 +67,21 @@ pub fn process(pid: u32) -> Duration {
     TICK * (fields[11] + fields[12])
 }
 
+/// The most memory that a process has held so far, in bytes.
+pub fn most_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        * 1024
+}
+
 /// Waits for a child of one thread, and tells its processor time to the nanosecond: it is read between the child's end and
 /// our taking note of it. What the kernel counts of children afterwards comes in hundredths of a second.
 pub fn ended(child: &mut Child) -> (ExitStatus, Duration) {

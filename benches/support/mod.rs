@@ -25,6 +25,10 @@ pub struct Size {
     pub span: Duration,
     /// People on record.
     pub people: u32,
+    /// Opt-outs on record while a list is checked.
+    pub opt_outs: u32,
+    /// Numbers of the list.
+    pub list: usize,
     /// Calls a second of the SIP layer, and calls in one measurement.
     pub sip: &'static [(u32, u32)],
     /// Numbers of a national register.
@@ -36,6 +40,8 @@ impl Size {
         rounds: 5,
         span: Duration::from_secs(4),
         people: 20_000,
+        opt_outs: 2_000_000,
+        list: 1_000_000,
         sip: &[(200, 2_000), (1_000, 5_000)],
         listed: 240_000_000,
     };
@@ -43,6 +49,8 @@ impl Size {
         rounds: 1,
         span: Duration::from_millis(250),
         people: 512,
+        opt_outs: 2_000,
+        list: 5_500,
         sip: &[(100, 40)],
         listed: 200_000,
     };

@@ -59,7 +59,7 @@ burst = 100
 channels = 1000
 [campaign.{campaign}]
 seller = "{seller}"
-destinations = ["AU"]
+destinations = ["AU", "US", "GB", "DE", "FR"]
 trunk = "{trunk}"
 caller_ids = [{{ number = "{caller_id}", owned = true, callable = true }}]
 "#,

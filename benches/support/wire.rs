@@ -10,6 +10,7 @@ use http::uri::PathAndQuery;
 use prost::Message as _;
 use prost::bytes::{Buf, BufMut, Bytes};
 use tokio::net::TcpListener;
+use tokio_stream::StreamExt as _;
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -101,6 +102,41 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Sends all of these and answers with all that comes back.
+    pub async fn stream(&mut self, messages: &std::sync::Arc<Vec<Bytes>>) -> Vec<Bytes> {
+        let (to, from) = tokio::sync::mpsc::channel(4);
+        let messages = std::sync::Arc::clone(messages);
+        tokio::spawn(async move {
+            for message in messages.iter() {
+                if to.send(message.clone()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut request = Request::new(tokio_stream::wrappers::ReceiverStream::new(from));
+        if let Some(bearer) = &self.bearer {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", bearer.clone());
+        }
+        self.grpc.ready().await.unwrap();
+        let path = PathAndQuery::from_static("/dialgate.v1.CallService/CheckCalls");
+        let answer = self.grpc.streaming(request, path, Raw).await;
+        let mut answers = answer
+            .unwrap_or_else(|status| panic!("{status}"))
+            .into_inner();
+        let mut all = Vec::new();
+        while let Some(message) = answers
+            .message()
+            .await
+            .unwrap_or_else(|status| panic!("{status}"))
+        {
+            all.push(message);
+        }
+        all
+    }
+}
+
 /// CheckCall about one of the people, as bytes.
 pub fn question(index: u32) -> Bytes {
     let message = pb::CheckCallRequest {
@@ -169,6 +205,32 @@ where
                 });
                 let mut grpc = tonic::server::Grpc::new(codec());
                 Ok(grpc.unary(unary, request).await)
+            })
+        },
+    };
+    tonic::transport::Server::builder()
+        .add_service(bare)
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+        .await
+        .unwrap();
+}
+
+/// Answers every message of a stream with these bytes, until the process ends.
+pub async fn serve_stream(port: u16, answer: Bytes) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let bare = Bare {
+        answer: move |request| -> Answer {
+            let answer = answer.clone();
+            Box::pin(async move {
+                let echo = tower::service_fn(move |request: Request<tonic::Streaming<Bytes>>| {
+                    let answer = answer.clone();
+                    let echoed = request
+                        .into_inner()
+                        .map(move |message| message.map(|_| answer.clone()));
+                    async move { Ok::<_, Status>(Response::new(echoed)) }
+                });
+                let mut grpc = tonic::server::Grpc::new(Raw);
+                Ok(grpc.streaming(echo, request).await)
             })
         },
     };

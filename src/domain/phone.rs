@@ -143,9 +143,35 @@ impl NumberHasher {
     /// The key of this number within this tenant.
     #[must_use]
     pub fn key(&self, tenant: &TenantId, number: Phone) -> NumberKey {
+        self.within(tenant).key(number)
+    }
+
+    /// What makes the keys of many numbers of this tenant: the work that all of them share is done once.
+    #[must_use]
+    pub fn within(&self, tenant: &TenantId) -> TenantHasher {
         // The tenant's own key first, so that equal numbers of two tenants cannot be linked.
         let tenant_key = mac(self.secret.as_slice(), tenant.0.as_bytes());
-        NumberKey(mac(&tenant_key, number.reveal().as_bytes()))
+        TenantHasher(keyed(&tenant_key))
+    }
+}
+
+/// Makes the keys of one tenant's numbers. As secret as what it was made from.
+#[derive(Clone)]
+pub struct TenantHasher(Hmac<Sha256>);
+
+impl TenantHasher {
+    /// The key of this number.
+    #[must_use]
+    pub fn key(&self, number: Phone) -> NumberKey {
+        let mut mac = self.0.clone();
+        mac.update(number.reveal().as_bytes());
+        NumberKey(mac.finalize().into_bytes().into())
+    }
+}
+
+impl std::fmt::Debug for TenantHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TenantHasher(redacted)")
     }
 }
 
@@ -156,13 +182,17 @@ impl std::fmt::Debug for NumberHasher {
 }
 
 fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    #[expect(
-        clippy::expect_used,
-        reason = "HMAC takes keys of every length (RFC 2104 section 2)"
-    )]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC accepts any key length");
+    let mut mac = keyed(key);
     mac.update(message);
     mac.finalize().into_bytes().into()
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "HMAC takes keys of every length (RFC 2104 section 2)"
+)]
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key).expect("HMAC accepts any key length")
 }
 
 #[cfg(test)]
@@ -227,6 +257,11 @@ mod tests {
         assert_ne!(key, hasher.key(&other, number));
         assert_ne!(key, hasher.key(&one, Phone::parse("+14045550142").unwrap()));
         assert_ne!(key, NumberHasher::new([8; 32]).key(&one, number));
+        assert_eq!(hasher.within(&one).key(number), key);
+        assert_eq!(
+            format!("{:?}", hasher.within(&one)),
+            "TenantHasher(redacted)"
+        );
         assert_eq!(NumberKey::from_hex(&key.hex()), Some(key));
         assert_eq!(NumberKey::from_hex("xy"), None);
     }

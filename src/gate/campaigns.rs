@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::Text;
-use crate::domain::call::{Call, CallRequest};
+use crate::domain::call::{Call, CallKind, CallRequest};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
 use crate::domain::phone::Phone;
@@ -55,23 +55,32 @@ impl Campaigns {
         request: &CallRequest,
         country: &str,
     ) -> Result<(&Campaign, Option<CallerId>), GateError> {
-        let campaign = self
-            .get(&request.campaign_id)
-            .ok_or(GateError::CampaignUnknown)?;
-        if !campaign.active {
-            return Err(GateError::CampaignInactive);
-        }
-        if !campaign.call_kinds.contains(&request.call_kind) {
-            return Err(GateError::CallKindNotAllowed);
-        }
+        let (campaign, caller_id) =
+            self.open(&request.campaign_id, request.call_kind, request.caller_id)?;
         if !reaches(campaign, country) {
             return Err(GateError::DestinationNotAllowed {
                 country: country.to_owned(),
             });
         }
-        let caller_id =
-            caller_id(campaign, request.caller_id).ok_or(GateError::CallerIdNotAllowed)?;
         Ok((campaign, Some(caller_id)))
+    }
+
+    /// The campaign and the number to show, whomever the call goes to.
+    pub(super) fn open(
+        &self,
+        campaign_id: &str,
+        call_kind: CallKind,
+        wanted: Option<Phone>,
+    ) -> Result<(&Campaign, CallerId), GateError> {
+        let campaign = self.get(campaign_id).ok_or(GateError::CampaignUnknown)?;
+        if !campaign.active {
+            return Err(GateError::CampaignInactive);
+        }
+        if !campaign.call_kinds.contains(&call_kind) {
+            return Err(GateError::CallKindNotAllowed);
+        }
+        let shown = caller_id(campaign, wanted).ok_or(GateError::CallerIdNotAllowed)?;
+        Ok((campaign, shown))
     }
 
     /// The same questions at dial time: the configuration may have changed while the call was waiting.
@@ -119,7 +128,8 @@ pub(super) fn refuse(judgement: &mut Judgement, problem: Text) {
     );
 }
 
-fn reaches(campaign: &Campaign, country: &str) -> bool {
+/// Whether the campaign may dial this country.
+pub(super) fn reaches(campaign: &Campaign, country: &str) -> bool {
     campaign.destinations.iter().any(|each| each == country)
 }
 

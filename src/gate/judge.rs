@@ -20,7 +20,7 @@ use super::cores::on_all_cores;
 use super::error::GateError;
 use super::job::{Answer, Job};
 use super::law::InForce;
-use super::{Core, Placed, campaigns, registers};
+use super::{Core, Placed, campaigns};
 
 /// A job that is answered already, or the question it puts.
 pub(super) enum Plan<'a> {
@@ -133,12 +133,7 @@ pub(super) async fn judge<'a>(
         .iter()
         .filter_map(|plan| facts_wanted(plan, read))
         .collect();
-    let mut facts = tx.load_facts(tenant, &wanted).await?;
-    let registers = core.shelf.load();
-    for (facts, wanted) in facts.iter_mut().zip(&wanted) {
-        let told = registers::checks(&registers, wanted.number);
-        facts.registers.extend(told);
-    }
+    let facts = core.load_facts(tx, tenant, &wanted).await?;
     let mut facts = facts.into_iter();
     // INVARIANT: `load_facts` answers each open question, in order; no answer is no knowledge.
     let plans = plans.into_iter().map(|plan| match &plan {
@@ -408,7 +403,7 @@ fn facts_wanted(plan: &Plan<'_>, read: Reading) -> Option<FactsWanted> {
     Some(FactsWanted {
         number: about.to,
         number_key: asked.number_key,
-        party_id: asked.party_id,
+        party_id: Some(asked.party_id),
         seller: about.campaign.seller.clone(),
         call_kind: asked.call_kind(),
         call_id: asked.call().map(|call| call.call_id),

@@ -1,7 +1,7 @@
 //! The one way to ask "may we call?", and the one place where an answer takes effect.
 //!
 //! Questions go through [`batch`]: one transaction decides all that is waiting. Opt-outs go their own way, at once
-//! ([`suppress`]); what else people tell us about a person is in [`records`]. The gate never sees the clock: it is given
+//! ([`suppress`]); what else people tell us about a person is in [`records`]; whole lists are judged in [`scrub`]. The gate never sees the clock: it is given
 //! a way to read it, and reads it once, before the transaction begins (claim-1).
 
 mod batch;
@@ -23,6 +23,7 @@ mod records;
 mod registers;
 mod replay;
 mod room;
+mod scrub;
 mod stops;
 mod suppress;
 
@@ -56,6 +57,7 @@ pub use registers::{
     RegisterReject, RegisterStatus, RegistryConfig,
 };
 pub use replay::{ReplayOutcome, ReplayProblem, Replayed, Said};
+pub use scrub::{RowProblem, SCRUB_BATCH_MAX, Scrub, ScrubRow, ScrubTally, ScrubTerms, Scrubbed};
 pub use stops::NewRegionStop;
 pub use suppress::{BARRIER_WAIT, NewSuppression};
 
@@ -102,6 +104,7 @@ struct Core {
     read: ReadClocks,
     rooms: room::Rooms,
     shelf: registers::Shelf,
+    scrubs: scrub::Places,
     /// No call is queued any more: the node is about to stop.
     closing: AtomicBool,
 }
@@ -126,6 +129,7 @@ impl Gate {
             config,
             read,
             rooms: room::Rooms::default(),
+            scrubs: scrub::Places::default(),
             closing: AtomicBool::new(false),
         });
         tokio::spawn(vital("gate", batch::run(Arc::clone(&core), jobs)));

@@ -42,6 +42,10 @@ pub const METHODS: &[Method] = &[
         "/dialgate.v1.CallService/CheckCall",
         &[Agent, Administrator],
     ),
+    method(
+        "/dialgate.v1.CallService/CheckCalls",
+        &[Agent, Administrator],
+    ),
     method("/dialgate.v1.CallService/PlaceCall", &[Agent]),
     method("/dialgate.v1.CallService/GetCall", EVERYBODY),
     method("/dialgate.v1.CallService/ListCalls", EVERYBODY),

@@ -1,6 +1,6 @@
 //! `CallService`.
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::store::{CALL_FIELDS, Urgency};
 
@@ -8,7 +8,7 @@ use super::convert::Fields;
 use super::paging::{self, Filterable, Listing};
 use super::pb::call_service_server::CallService;
 use super::watch::{self, Events};
-use super::{Api, Asked, ask, convert, deadline, pb, status};
+use super::{Api, Asked, ask, convert, deadline, pb, scrub, status};
 
 const FILTERABLE: Filterable = Filterable {
     fields: CALL_FIELDS,
@@ -33,6 +33,15 @@ impl CallService for Api {
         Ok(Response::new(pb::CheckCallResponse {
             decision: Some(convert::decision::basic(decision, who.role)),
         }))
+    }
+
+    type CheckCallsStream = scrub::Rows;
+
+    async fn check_calls(
+        &self,
+        request: Request<Streaming<pb::CheckCallsRequest>>,
+    ) -> Result<Response<scrub::Rows>, Status> {
+        Ok(Response::new(scrub::begin(self.clone(), request)?))
     }
 
     async fn place_call(

@@ -21,6 +21,7 @@ mod paging;
 mod policy;
 mod registers;
 mod replay;
+mod scrub;
 mod server;
 mod status;
 mod suppressions;
@@ -79,6 +80,8 @@ struct Api {
     closing: CancellationToken,
     /// Calls that may be followed at once.
     watches: Arc<Semaphore>,
+    /// Lists that may be checked at once.
+    scrubs: Arc<Semaphore>,
     changes: Changes,
 }
 

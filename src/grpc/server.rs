@@ -27,6 +27,7 @@ use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::policy_service_server::PolicyServiceServer;
 use super::pb::register_service_server::RegisterServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
+use super::scrub::SCRUBS_MAX;
 use super::{Api, CheckOffer, health, pb};
 
 /// How long open requests may take after the word to go down. An opt-out's barrier takes two seconds.
@@ -107,6 +108,7 @@ pub async fn serve(
         check_offer,
         closing: closing.clone(),
         changes: Changes::new(),
+        scrubs: Arc::new(Semaphore::new(SCRUBS_MAX)),
         watches: Arc::new(Semaphore::new(
             config.watches_max.min(Semaphore::MAX_PERMITS),
         )),

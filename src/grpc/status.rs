@@ -224,6 +224,16 @@ pub(super) fn closing() -> Status {
     .status()
 }
 
+/// A stream whose client neither sends nor reads.
+pub(super) fn idle() -> Status {
+    Refusal::new(
+        Code::DeadlineExceeded,
+        "STREAM_IDLE",
+        "nothing was sent or read for ten minutes; begin again",
+    )
+    .status()
+}
+
 /// Something is wrong inside. The log has the line, the client its number.
 pub(super) fn internal(what: &str) -> Status {
     let incident = Uuid::new_v4();

@@ -18,10 +18,12 @@ mod rows;
 mod sheets;
 mod spelling;
 mod tables;
+mod written;
 mod zone;
 
 pub use evidence::{Place, knows_region, locate, zone_of_place};
 pub use floor::{Dialable, NotDialable, dialable};
 pub use spelling::{Unreadable, spelled};
 pub use tables::{TableProblem, TableProblems, Tables};
+pub use written::{HomeCountry, NotANumber, read_number};
 pub use zone::{Zone, zone_data_version};

@@ -53,10 +53,10 @@ use std::cell::OnceCell;
 use crate::domain::Text;
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
 use crate::domain::phone::Phone;
-use crate::domain::time::Reading;
-use crate::place::{self, NotDialable};
+use crate::domain::time::{Micros, Reading};
+use crate::place::{self, Dialable, NotDialable};
 use facts::Case;
-use moment::{Finding, Moment, Scene};
+use moment::{Finding, Moment, Scene, Words};
 
 /// The rule under all rules: built in, so that no pack can lift it.
 pub const NOT_DIALABLE: &str = "POLICY-not-dialable";
@@ -84,12 +84,52 @@ pub fn judge(pack: &Pack, case: &Case) -> Judgement {
     let scene = Scene::open(pack, case, &number);
     let mut warnings = number.warnings;
     warnings.extend_from_slice(&scene.place.warnings);
-    judge_scene(scene, warnings)
+    judge_scene(scene, warnings, Telling::Everything)
 }
 
-fn judge_scene(scene: Scene<'_>, warnings: Vec<String>) -> Judgement {
-    let views = Views::of(&scene);
-    let mut results = Vec::with_capacity(scene.candidates.len());
+/// What [`judge`] comes to, without the words: every rule in play is judged all the same, but only those that deny are
+/// named. For lists of numbers, where nobody reads a sentence a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// Allow or deny.
+    pub verdict: Verdict,
+    /// The rules that deny, in order of report.
+    pub denied_by: Vec<Text>,
+    /// When the same facts would allow the call.
+    pub next_allowed_time: Option<Micros>,
+}
+
+/// Judges the case as [`judge`] does and tells only what it comes to. `number` is what `place::dialable` made of
+/// `case.call.to` by the tables of this pack.
+#[must_use]
+pub fn outline(pack: &Pack, case: &Case, number: &Dialable) -> Outline {
+    let judgement = judge_scene(
+        Scene::open(pack, case, number),
+        Vec::new(),
+        Telling::Denials,
+    );
+    Outline {
+        verdict: judgement.verdict,
+        denied_by: judgement.denied_by,
+        next_allowed_time: judgement.next_allowed_time,
+    }
+}
+
+/// How much of a judgement is put into words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    /// A result for every rule in play, with its reason and its evidence.
+    Everything,
+    /// The rules that deny, by name only.
+    Denials,
+}
+
+fn judge_scene(scene: Scene<'_>, warnings: Vec<String>, telling: Telling) -> Judgement {
+    let views = Views::of(&scene, telling);
+    let mut results = Vec::new();
+    if telling == Telling::Everything {
+        results.reserve(scene.candidates.len());
+    }
     let mut failing = Vec::new();
     let (stops, mut stops_at) = (scene.stops(), 0);
     for (index, rule) in scene.candidates.iter().copied().enumerate() {
@@ -99,7 +139,9 @@ fn judge_scene(scene: Scene<'_>, warnings: Vec<String>) -> Judgement {
         if finding.outcome == RuleOutcome::Fail {
             failing.push(rule);
         }
-        results.push(result(rule, finding, moment));
+        if telling == Telling::Everything || finding.outcome == RuleOutcome::Fail {
+            results.push(result(rule, finding, moment));
+        }
         if !stops.is_empty() && stop::comes_after(rule) {
             stops_at = results.len();
         }
@@ -131,6 +173,7 @@ fn judge_scene(scene: Scene<'_>, warnings: Vec<String>) -> Judgement {
 /// are made for that one alone.
 struct Views<'a> {
     zones: Vec<View<'a>>,
+    telling: Telling,
 }
 
 struct View<'a> {
@@ -139,12 +182,13 @@ struct View<'a> {
 }
 
 impl<'a> Views<'a> {
-    fn of(scene: &'a Scene<'a>) -> Self {
+    fn of(scene: &'a Scene<'a>, telling: Telling) -> Self {
         // Where there is one zone only, nothing has to be found out before the words are made.
-        let explain = scene.place.zones.len() < 2;
+        let explain = scene.place.zones.len() < 2 && telling == Telling::Everything;
         let moments = scene.moments(scene.case.call.at, explain).into_iter();
         Self {
             zones: moments.map(View::of).collect(),
+            telling,
         }
     }
 
@@ -159,7 +203,7 @@ impl<'a> Views<'a> {
                 worst
             }
         })?;
-        if finding.words.is_some() {
+        if finding.words.is_some() || self.telling == Telling::Denials {
             return Some((finding, &view.moment));
         }
         let moment = view.explained.get_or_init(|| view.moment.explained());
@@ -188,13 +232,18 @@ fn severity(finding: &Finding) -> u8 {
 }
 
 fn result(rule: &Rule, finding: Finding, moment: &Moment<'_>) -> RuleResult {
-    let (reason, mut evidence) = match finding.words {
-        Some(words) => (words.reason, words.evidence),
+    let (reason, evidence) = match finding.words {
         None => (Text::Fixed(""), Vec::new()),
+        Some(Words {
+            reason,
+            mut evidence,
+        }) => {
+            if let Some(zone) = moment.zone.filter(|_| finding.outcome != RuleOutcome::Info) {
+                evidence.push(moment.named(zone));
+            }
+            (reason, evidence)
+        }
     };
-    if let Some(zone) = moment.zone.filter(|_| finding.outcome != RuleOutcome::Info) {
-        evidence.push(moment.named(zone));
-    }
     RuleResult {
         rule: rule.common.id.clone(),
         outcome: finding.outcome,
@@ -431,7 +480,7 @@ mod tests {
         let number = place::dialable(pack().tables(), &case.call.to).unwrap();
         let mut scene = Scene::open(pack(), &case, &number);
         scene.place.zones.clear();
-        let judgement = judge_scene(scene, Vec::new());
+        let judgement = judge_scene(scene, Vec::new(), Telling::Everything);
         assert_eq!(judgement.verdict, Verdict::Deny);
         assert_eq!(judgement.denied_by, ["POLICY-unknown-zone"]);
         assert_eq!(judgement.next_allowed_time, None);

@@ -1,4 +1,4 @@
-//! The facts of a whole batch, one statement a table, put together as the case object wants them.
+//! The facts of a whole batch, one statement a table; `known` puts them together as the case object wants them.
 //!
 //! What the store does not know stays absent: the facts about the number shown, the seller's registrations and the
 //! operator's stops come from the configuration, and a line type that nobody recorded may be told by the number itself.
@@ -11,26 +11,25 @@ use uuid::Uuid;
 
 use super::consents::split_channels;
 use super::holders::links;
+use super::known::{Known, Link, Past};
 use super::parties::{from_json, number_key, open_profile, parse_phone, word};
-use super::raises::Raises;
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{Result, Tx, on, row};
 use crate::domain::call::{CallKind, Outcome};
 use crate::domain::disposition::AttemptResult;
-use crate::domain::ids::{CallId, PartyId, SuppressionId, TenantId};
-use crate::domain::party::{LineType, Profile, ReassignedCheck, RegisterCheck};
+use crate::domain::ids::{CallId, PartyId, TenantId};
+use crate::domain::party::Profile;
 use crate::domain::phone::{NumberKey, Phone};
-use crate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject};
 use crate::domain::time::Micros;
-use crate::policy::facts::{Attempt, Consent, Facts, OptOut, OptOutKind, OptOutScope};
+use crate::policy::facts::{Attempt, Consent, Facts};
 
 /// How far back attempts are looked at; longer than any cap's window. Refusals are looked at for ever: some national rules
 /// know no end to them.
-const ATTEMPTS_LOOK_BACK: Duration = Duration::from_hours(400 * 24);
+pub(super) const ATTEMPTS_LOOK_BACK: Duration = Duration::from_hours(400 * 24);
 
 /// Most attempts of one person by one seller in a case.
-const ATTEMPTS_MAX: usize = 500;
+pub(super) const ATTEMPTS_MAX: usize = 500;
 
 /// Whose facts are wanted, towards whom.
 #[derive(Debug, Clone)]
@@ -39,8 +38,8 @@ pub struct FactsWanted {
     pub number: Phone,
     /// Its key.
     pub number_key: NumberKey,
-    /// The person judged.
-    pub party_id: PartyId,
+    /// The person judged; none where nobody holds the number.
+    pub party_id: Option<PartyId>,
     /// The seller on whose behalf.
     pub seller: String,
     /// The kind of call.
@@ -92,35 +91,6 @@ row!(AttemptRow {
     result: Option<String>,
 });
 
-/// What is known of one number of one person.
-struct Link {
-    number: Option<Phone>,
-    line_type: LineType,
-    registers: Vec<RegisterCheck>,
-    reassigned_check: Option<ReassignedCheck>,
-    /// When it ceased to be theirs.
-    held_until: Option<Micros>,
-}
-
-/// An attempt that counts.
-struct Past {
-    call: CallId,
-    party: PartyId,
-    key: NumberKey,
-    seller: String,
-    attempt: Attempt,
-}
-
-/// Everything that the batch touches.
-struct Known {
-    profiles: HashMap<PartyId, Profile>,
-    links: HashMap<(PartyId, NumberKey), Link>,
-    suppressions: Vec<Suppression>,
-    raises: Raises,
-    consents: Vec<(PartyId, NumberKey, String, Consent)>,
-    attempts: Vec<Past>,
-}
-
 impl Tx {
     /// The facts, in the order of the questions. A person who is not recorded, or was erased, has no profile; what blocks
     /// their number still does.
@@ -132,7 +102,7 @@ impl Tx {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let parties: Vec<PartyId> = wanted.iter().map(|wanted| wanted.party_id).collect();
+        let parties: Vec<PartyId> = wanted.iter().filter_map(|wanted| wanted.party_id).collect();
         let keys: Vec<NumberKey> = wanted.iter().map(|wanted| wanted.number_key).collect();
         let earliest = wanted
             .iter()
@@ -152,16 +122,11 @@ impl Tx {
         let suppressions = self
             .active_suppressions(tenant, &theirs, &parties, earliest)
             .await?;
-        let known = Known {
-            profiles,
-            links,
-            raises: self.raises(tenant, &ids, &suppressions).await?,
-            suppressions,
-            consents: self.load_consents(tenant, &ids).await?,
-            attempts: self
-                .load_attempts(tenant, &ids, &keys, earliest.minus(ATTEMPTS_LOOK_BACK))
-                .await?,
-        };
+        let raises = self.raises(tenant, &ids, &suppressions).await?;
+        let consents = self.load_consents(tenant, &ids).await?;
+        let since = earliest.minus(ATTEMPTS_LOOK_BACK);
+        let attempts = self.load_attempts(tenant, &ids, &keys, since).await?;
+        let known = Known::of(profiles, links, (suppressions, raises), consents, attempts);
         self.seen.extend(known.seen());
         Ok(wanted.iter().map(|wanted| known.facts(wanted)).collect())
     }
@@ -171,6 +136,9 @@ impl Tx {
         tenant: &TenantId,
         ids: &[Uuid],
     ) -> Result<HashMap<PartyId, Profile>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let rows: Vec<PersonRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
@@ -201,6 +169,9 @@ impl Tx {
         tenant: &TenantId,
         ids: &[Uuid],
     ) -> Result<HashMap<(PartyId, NumberKey), Link>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let rows: Vec<LinkRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
@@ -234,6 +205,9 @@ impl Tx {
         tenant: &TenantId,
         ids: &[Uuid],
     ) -> Result<Vec<(PartyId, NumberKey, String, Consent)>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows: Vec<ConsentRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
@@ -312,152 +286,6 @@ impl Tx {
                 outcome: result,
             },
         })
-    }
-}
-
-impl Known {
-    /// Each suppression with its subject, and with each person whom it follows to their other numbers.
-    fn seen(&self) -> impl Iterator<Item = (SuppressionId, SuppressionSubject)> {
-        self.suppressions.iter().flat_map(|each| {
-            let followed = |((_, key), link): &(&(PartyId, NumberKey), &Link)| {
-                each.subject == SuppressionSubject::Number(*key)
-                    && each.follows_holder(link.held_until)
-            };
-            let people = self
-                .links
-                .iter()
-                .filter(followed)
-                .map(|((party, _), _)| SuppressionSubject::Party(*party));
-            std::iter::once(each.subject)
-                .chain(people)
-                .map(|subject| (each.suppression_id, subject))
-        })
-    }
-
-    /// Whether it was told of a number of this person's, and is of the person.
-    fn follows(&self, suppression: &Suppression, party: PartyId) -> bool {
-        match suppression.subject {
-            SuppressionSubject::Number(key) => self
-                .links
-                .get(&(party, key))
-                .is_some_and(|link| suppression.follows_holder(link.held_until)),
-            SuppressionSubject::Party(_) => false,
-        }
-    }
-
-    fn facts(&self, wanted: &FactsWanted) -> Facts {
-        let mut profile = self
-            .profiles
-            .get(&wanted.party_id)
-            .cloned()
-            .unwrap_or_default();
-        // A case is one seller's: what the person did with others is no fact of it.
-        let dealings = profile.dealings.remove(&wanted.seller).unwrap_or_default();
-        let link = self.links.get(&(wanted.party_id, wanted.number_key));
-        Facts {
-            audience: profile.audience,
-            line_type: link
-                .map(|link| link.line_type)
-                .filter(|line| *line != LineType::Unknown),
-            location: profile.location,
-            opt_outs: self.opt_outs(wanted),
-            consents: self.consents(wanted),
-            registers: link.map(|link| link.registers.clone()).unwrap_or_default(),
-            relationship: dealings.relationship,
-            attempts: self.attempts(wanted),
-            legitimate_interest: dealings.legitimate_interest,
-            presumed_consent: dealings.presumed_consent,
-            notice: dealings.notice,
-            restriction: profile.restriction,
-            callback: dealings.callback,
-            directory: profile.directory,
-            reassigned_check: link.and_then(|link| link.reassigned_check),
-            minor: profile.minor,
-            personal_relationship: dealings.personal_relationship,
-            ..Facts::default()
-        }
-    }
-
-    fn opt_outs(&self, wanted: &FactsWanted) -> Vec<OptOut> {
-        let covers = |suppression: &&Suppression| {
-            let subject = match suppression.subject {
-                SuppressionSubject::Number(key) => {
-                    key == wanted.number_key || self.follows(suppression, wanted.party_id)
-                }
-                SuppressionSubject::Party(party) => party == wanted.party_id,
-            };
-            let seller = suppression
-                .seller
-                .as_ref()
-                .is_none_or(|seller| *seller == wanted.seller);
-            let channel =
-                suppression.channels.is_empty() || suppression.channels.contains(&wanted.call_kind);
-            subject && seller && channel && suppression.expires_at.is_none_or(|at| at > wanted.at)
-        };
-        self.suppressions
-            .iter()
-            .filter(covers)
-            .map(|each| opt_out(each, self.raises.binds_from(each, wanted.party_id)))
-            .collect()
-    }
-
-    fn consents(&self, wanted: &FactsWanted) -> Vec<Consent> {
-        let about = |(party, key, seller, _): &&(PartyId, NumberKey, String, Consent)| {
-            *party == wanted.party_id && *key == wanted.number_key && *seller == wanted.seller
-        };
-        self.consents
-            .iter()
-            .filter(about)
-            .map(|(_, _, _, consent)| consent.clone())
-            .collect()
-    }
-
-    fn attempts(&self, wanted: &FactsWanted) -> Vec<Attempt> {
-        let since = wanted.at.minus(ATTEMPTS_LOOK_BACK);
-        let counts = |past: &&Past| {
-            let refused = matches!(
-                past.attempt.outcome,
-                AttemptResult::Refused | AttemptResult::HungUp
-            );
-            let about = past.party == wanted.party_id || past.key == wanted.number_key;
-            let earlier = Some(past.call) != wanted.call_id;
-            about
-                && earlier
-                && past.seller == wanted.seller
-                && (refused || past.attempt.at >= since)
-        };
-        let told = |past: &Past| Attempt {
-            to: if past.key == wanted.number_key {
-                Some(wanted.number)
-            } else {
-                self.links
-                    .get(&(past.party, past.key))
-                    .and_then(|link| link.number)
-            },
-            ..past.attempt.clone()
-        };
-        self.attempts
-            .iter()
-            .filter(counts)
-            .take(ATTEMPTS_MAX)
-            .map(told)
-            .collect()
-    }
-}
-
-fn opt_out(suppression: &Suppression, at: Micros) -> OptOut {
-    OptOut {
-        at,
-        kind: match suppression.reason {
-            SuppressionReason::Objection => OptOutKind::Objection,
-            _ => OptOutKind::DoNotCall,
-        },
-        scope: Some(match suppression.seller {
-            Some(_) => OptOutScope::Seller,
-            None => OptOutScope::All,
-        }),
-        seller: suppression.seller.clone(),
-        source: Some(suppression.source.as_str().to_owned()),
     }
 }
 

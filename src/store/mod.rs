@@ -22,6 +22,7 @@ mod error;
 mod events;
 mod facts;
 mod holders;
+mod known;
 mod leases;
 mod locks;
 mod migrate;

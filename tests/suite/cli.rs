@@ -2,6 +2,7 @@
 
 mod documents;
 mod house;
+mod lists;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command as Process, Output};
@@ -75,6 +76,8 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "check +14045550141 --campaign spring",
         "check +14045550141 --campaign spring --kind prerecorded --caller-id +14045550100 --json",
         &format!("check +14045550141 --campaign spring --party {id}"),
+        "check --file list.csv --column phone --country US --at 2026-11-20T14:30:00Z --campaign spring --output x",
+        "check --file - --campaign spring --kind autodialed --reasons --json",
         "call +14045550141 --campaign spring --sdp offer.sdp --expires 30 --no-watch",
         "call +14045550141 --campaign spring --expires 2026-11-20T14:30:00Z",
         "completions bash",
@@ -127,6 +130,16 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         ("", "Usage"),
         ("chekc +14045550141", "check"),
         ("check +14045550141", "--campaign"),
+        ("check --campaign spring", "NUMBER"),
+        ("check +14045550141 --file x --campaign spring", "--file"),
+        (
+            "check +14045550141 --country US --campaign spring",
+            "--country",
+        ),
+        (
+            &format!("check --file x --party {id} --campaign spring"),
+            "--party",
+        ),
         ("check 911 --campaign spring", "E.164"),
         ("check 4045550141 --campaign spring", "E.164"),
         ("check +1911 --campaign spring", "E.164"),

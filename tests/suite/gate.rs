@@ -11,6 +11,7 @@ mod people;
 mod places;
 mod policy;
 mod registers;
+mod scrub;
 mod stops;
 mod twins;
 

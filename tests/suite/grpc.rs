@@ -11,4 +11,5 @@ mod people;
 mod policy;
 mod registers;
 mod replay;
+mod scrub;
 mod surface;

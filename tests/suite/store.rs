@@ -117,7 +117,7 @@ fn wanted(store: &TestStore, number: u32, party_id: PartyId) -> FactsWanted {
         call_id: None,
         number: phone(number),
         number_key: store.key(phone(number)),
-        party_id,
+        party_id: Some(party_id),
         seller: "acme".to_owned(),
         call_kind: CallKind::LiveManual,
         at: after(100),

@@ -13,7 +13,7 @@ use crate::grpc::pb;
 use crate::grpc::status::{self, INVALID_FIELDS, Violation};
 use crate::place::{self, Tables};
 
-use super::Mirror;
+use super::{Mirror, NAME_CHARS_MAX};
 
 /// What is wrong so far. Each reader answers the value, or notes the problem and answers [`Noted`]; [`Fields::done`] ends
 /// the reading, after which every `?` on an answer passes.
@@ -139,6 +139,11 @@ impl Fields {
             );
         }
         Ok(Some(value))
+    }
+
+    /// A name of something in the configuration; empty = none.
+    pub fn name(&mut self, field: &str, value: String) -> Read<Option<String>> {
+        self.text(field, value, NAME_CHARS_MAX)
     }
 
     /// A word of a closed set; UNSPECIFIED = none.

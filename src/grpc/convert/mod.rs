@@ -9,6 +9,7 @@ pub(super) mod decision;
 mod fields;
 pub(super) mod policy;
 pub(super) mod register;
+pub(super) mod scrub;
 pub(super) mod suppression;
 mod words;
 

@@ -16,6 +16,7 @@ use super::house::{Client, House, assert_refused, refusal};
 /// Who may call each method: Agent, aDministrator, aUditor. Written down a second time on purpose.
 const WANTED: &[(&str, &str)] = &[
     ("CallService/CheckCall", "AD"),
+    ("CallService/CheckCalls", "AD"),
     ("CallService/PlaceCall", "A"),
     ("CallService/GetCall", "ADU"),
     ("CallService/ListCalls", "ADU"),

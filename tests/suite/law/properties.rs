@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use dialgate::domain::decision::{Judgement, Verdict};
+use dialgate::place::dialable;
 use dialgate::policy::facts::Case;
-use dialgate::policy::{Pack, judge};
+use dialgate::policy::{Pack, judge, outline};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -58,6 +59,21 @@ fn config() -> ProptestConfig {
 
 proptest! {
     #![proptest_config(config())]
+
+    /// Without words the same rules are judged, and say the same.
+    #[test]
+    fn an_outline_is_what_the_judgement_comes_to(case in cases(false), good in cases(true)) {
+        for case in [parsed(&case), parsed(&good)] {
+            let judgement = judge(&SHIPPED.pack, &case);
+            let Ok(number) = dialable(SHIPPED.pack.tables(), &case.call.to) else {
+                continue;
+            };
+            let outline = outline(&SHIPPED.pack, &case, &number);
+            prop_assert_eq!(outline.verdict, judgement.verdict);
+            prop_assert_eq!(outline.denied_by, judgement.denied_by);
+            prop_assert_eq!(outline.next_allowed_time, judgement.next_allowed_time);
+        }
+    }
 
     /// Whoever says stop at the very instant of the call is not called: no consent can be newer.
     #[test]

@@ -385,7 +385,7 @@ pub(super) async fn claimed_in_spite_of_an_opt_out(
     let asked = FactsWanted {
         number,
         number_key: call.number_key,
-        party_id: call.party_id,
+        party_id: Some(call.party_id),
         seller: call.seller.clone(),
         call_kind: call.call_kind,
         call_id: Some(call.call_id),

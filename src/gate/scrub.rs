@@ -1,0 +1,499 @@
+//! A whole list against everything: what [`Gate::check`] would say of each number, many at a time.
+//!
+//! The judgement is the same: the same admission by the campaign, the same floor, facts, law in force and stops, the same
+//! case, the same rules. What differs is what is left behind. Nobody acts on a million answers, so they are no decisions:
+//! nothing is reserved, no person is recorded, no permit is made; the whole leaves one audit entry ([`Scrub::record`]).
+//! Whoever dials from the list asks again, and that question is recorded.
+//!
+//! A batch reads in a transaction of its own that holds up no writer, and is judged outside of it and of the runtime's own
+//! threads. There are bounds to how many are read and judged at once, over all lists: the gate goes first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::domain::Text;
+use crate::domain::call::CallKind;
+use crate::domain::campaign::{CallerId, Campaign};
+use crate::domain::decision::{PackVersion, RuleOutcome, Verdict};
+use crate::domain::ids::{AuditEntryId, DecisionId, PartyId, TenantId};
+use crate::domain::phone::{NumberKey, Phone};
+use crate::domain::time::{Micros, Reading};
+use crate::place::{self, Dialable, HomeCountry, NotANumber, NotDialable};
+use crate::policy::facts::{Case, Facts};
+use crate::policy::{self, Outline, Pack};
+use crate::store::{AuditEntry, FactsWanted, StoreError, Tx, Urgency};
+
+use super::campaigns::reaches;
+use super::case::{self, Question};
+use super::error::GateError;
+use super::law::{ATTEMPTS, InForce, Look};
+use super::{Core, Gate};
+
+/// Numbers of one batch at most. More gain nothing, and make whoever waits for a core wait longer.
+pub const SCRUB_BATCH_MAX: usize = 1000;
+
+/// Batches that read at once: each has a connection, and others want some too.
+const READING_MAX: usize = 3;
+
+/// What a list is judged for.
+#[derive(Debug, Clone)]
+pub struct ScrubTerms {
+    /// Whose list.
+    pub tenant: TenantId,
+    /// The campaign that the calls would belong to.
+    pub campaign_id: String,
+    /// Who would dial and who would speak.
+    pub call_kind: CallKind,
+    /// The number to show; absent = the campaign's first.
+    pub caller_id: Option<Phone>,
+    /// The instant to judge; absent = when each batch is read.
+    pub at: Option<Micros>,
+    /// The country of numbers without a calling code (ISO 3166-1).
+    pub home_country: Option<String>,
+    /// Whether the rules that deny say why.
+    pub with_reasons: bool,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// A list under way. Cheap to clone.
+#[derive(Clone)]
+pub struct Scrub {
+    core: Arc<Core>,
+    terms: Arc<ScrubTerms>,
+    home: Option<HomeCountry>,
+    begun: Micros,
+}
+
+/// Why a row has no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowProblem {
+    /// It cannot be read as a number.
+    NotANumber(NotANumber),
+    /// The floor refuses it.
+    NotDialable(NotDialable),
+    /// The campaign may not dial the country.
+    DestinationNotAllowed,
+    /// Several people share it; a single check can name the one.
+    PartyAmbiguous,
+}
+
+/// What is said of one number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrubRow {
+    /// The number, as far as it could be read.
+    pub number: Option<Phone>,
+    /// It was not written in E.164.
+    pub was_rewritten: bool,
+    /// What the law says, or why it was not asked.
+    pub said: Result<Outline, RowProblem>,
+    /// What each of the rules that deny says, if that was asked for.
+    pub reasons: Vec<Text>,
+}
+
+/// One batch, answered.
+#[derive(Debug, Clone)]
+pub struct Scrubbed {
+    /// The instant judged.
+    pub at: Micros,
+    /// The rules that decided.
+    pub pack: PackVersion,
+    /// One for each number, in their order.
+    pub rows: Vec<ScrubRow>,
+}
+
+/// What the batches of a list come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScrubTally {
+    /// Numbers that were taken in.
+    pub asked: u64,
+    /// Numbers that may be called.
+    pub allowed: u64,
+    /// Numbers that may not.
+    pub denied: u64,
+    /// How many each rule denies.
+    pub rules: BTreeMap<String, u64>,
+    /// How many rows have no verdict, by why.
+    pub problems: BTreeMap<&'static str, u64>,
+    /// Every pack that decided, in their order.
+    pub packs: Vec<PackVersion>,
+}
+
+/// How many batches are under way at once, over all lists.
+pub(super) struct Places {
+    reading: Semaphore,
+    judging: Semaphore,
+}
+
+/// A row before the store is asked.
+enum Sight {
+    Settled(ScrubRow),
+    Open(Box<Open>),
+}
+
+/// A number that the law is asked about.
+struct Open {
+    number: Dialable,
+    key: NumberKey,
+    was_rewritten: bool,
+}
+
+impl Gate {
+    /// Begins a list, if its campaign may ask at all.
+    pub fn scrub(&self, terms: ScrubTerms) -> Result<Scrub, GateError> {
+        let core = &self.core;
+        core.campaigns
+            .open(&terms.campaign_id, terms.call_kind, terms.caller_id)?;
+        let pack = core.law.latest();
+        let home = match &terms.home_country {
+            None => None,
+            Some(code) => Some(HomeCountry::parse(pack.tables(), code).ok_or_else(|| {
+                GateError::invalid(
+                    "default_country",
+                    "is no country, expected such as US or DE",
+                )
+            })?),
+        };
+        Ok(Scrub {
+            core: Arc::clone(core),
+            terms: Arc::new(terms),
+            home,
+            begun: self.read().wall,
+        })
+    }
+}
+
+impl Scrub {
+    /// Batches of one list that are worth having under way: one for each core, and one that is being read meanwhile.
+    #[must_use]
+    pub fn batches_at_once() -> usize {
+        cores() + 1
+    }
+
+    /// What would be said of each number, in their order. The law in force is read with each batch.
+    pub async fn judge(&self, numbers: Vec<String>) -> Result<Scrubbed, GateError> {
+        if numbers.len() > SCRUB_BATCH_MAX {
+            let problem =
+                format!("holds more than {SCRUB_BATCH_MAX}; send them in several batches");
+            return Err(GateError::invalid("numbers", problem));
+        }
+        let numbers = Arc::new(numbers);
+        let mut pack = self.core.law.latest();
+        let mut sights = self.sights(&pack, &numbers).await?;
+        for _ in 0..ATTEMPTS {
+            let read = (self.core.read)();
+            let at = self.terms.at.unwrap_or(read.wall);
+            let place = self.core.scrubs.reading.acquire().await;
+            let mut tx = self.core.store.read().await?;
+            let tenant = &self.terms.tenant;
+            let law = match self.core.law.look(&mut tx, tenant, at).await? {
+                Look::Ready(law) => law,
+                missing => {
+                    drop(tx);
+                    let law = &self.core.law;
+                    law.prepare(&self.core.store, tenant, missing, read.wall)
+                        .await?;
+                    continue;
+                }
+            };
+            if !Arc::ptr_eq(&law.pack, &pack) {
+                // The numbers were read by the tables of another pack.
+                drop((tx, place));
+                pack = law.pack;
+                sights = self.sights(&pack, &numbers).await?;
+                continue;
+            }
+            let facts = self.facts(&mut tx, &mut sights, at).await?;
+            drop((tx, place));
+            return self.outlines(law, sights, facts, (at, read)).await;
+        }
+        Err(GateError::Busy {
+            retry_after: Duration::from_millis(500),
+        })
+    }
+
+    /// Reads the numbers.
+    async fn sights(
+        &self,
+        pack: &Arc<Pack>,
+        numbers: &Arc<Vec<String>>,
+    ) -> Result<Vec<Sight>, GateError> {
+        let (this, pack, numbers) = (self.clone(), Arc::clone(pack), Arc::clone(numbers));
+        self.core
+            .scrubs
+            .on_a_core(move || {
+                let campaign = this.campaign()?.0;
+                let hasher = this.core.store.hasher().within(&this.terms.tenant);
+                let sight = |text: &String| {
+                    sight(&pack, text, this.home, campaign, |number| {
+                        hasher.key(number)
+                    })
+                    .unwrap_or_else(Sight::Settled)
+                };
+                Ok(numbers.iter().map(sight).collect())
+            })
+            .await?
+    }
+
+    /// What is known of the numbers that are in question still. Nobody is recorded: a number that nobody holds has no person.
+    async fn facts(
+        &self,
+        tx: &mut Tx,
+        sights: &mut [Sight],
+        at: Micros,
+    ) -> Result<Vec<Facts>, StoreError> {
+        let tenant = &self.terms.tenant;
+        let keys: Vec<NumberKey> = sights.iter().filter_map(Sight::key).collect();
+        let mut holders: HashMap<NumberKey, Vec<PartyId>> = HashMap::new();
+        for (key, party) in tx.parties_by_number(tenant, &keys).await? {
+            holders.entry(key).or_default().push(party);
+        }
+        let seller = self.core.campaigns.get(&self.terms.campaign_id);
+        let seller = seller.map_or_else(String::new, |campaign| campaign.seller.clone());
+        let mut wanted = Vec::with_capacity(keys.len());
+        for sight in sights {
+            let Sight::Open(open) = sight else {
+                continue;
+            };
+            let party_id = match holders.get(&open.key).map(Vec::as_slice) {
+                None | Some([]) => None,
+                Some([only]) => Some(*only),
+                Some(_) => {
+                    *sight = Sight::Settled(ScrubRow {
+                        number: Some(open.number.phone),
+                        was_rewritten: open.was_rewritten,
+                        said: Err(RowProblem::PartyAmbiguous),
+                        reasons: Vec::new(),
+                    });
+                    continue;
+                }
+            };
+            wanted.push(FactsWanted {
+                number: open.number.phone,
+                number_key: open.key,
+                party_id,
+                seller: seller.clone(),
+                call_kind: self.terms.call_kind,
+                call_id: None,
+                at,
+            });
+        }
+        self.core.load_facts(tx, tenant, &wanted).await
+    }
+
+    /// Asks the law.
+    async fn outlines(
+        &self,
+        law: InForce,
+        sights: Vec<Sight>,
+        facts: Vec<Facts>,
+        (at, read): (Micros, Reading),
+    ) -> Result<Scrubbed, GateError> {
+        let this = self.clone();
+        self.core
+            .scrubs
+            .on_a_core(move || {
+                let (campaign, caller_id) = this.campaign()?;
+                let decision_id = DecisionId::new(read.wall);
+                let mut facts = facts.into_iter();
+                let rows = sights.into_iter().map(|sight| match sight {
+                    Sight::Settled(row) => row,
+                    Sight::Open(open) => {
+                        let question = Question {
+                            decision_id,
+                            at,
+                            to: open.number.phone,
+                            call_kind: this.terms.call_kind,
+                            campaign,
+                            caller_id: Some(caller_id),
+                            stops: &law.stops,
+                        };
+                        // INVARIANT: `load_facts` answers each open question, in order; no answer is no knowledge.
+                        let case = case::build(&question, facts.next().unwrap_or_default());
+                        this.row(&law.pack, &case, &open)
+                    }
+                });
+                Ok(Scrubbed {
+                    at,
+                    rows: rows.collect(),
+                    pack: law.pack.version().clone(),
+                })
+            })
+            .await?
+    }
+
+    fn row(&self, pack: &Pack, case: &Case, open: &Open) -> ScrubRow {
+        let row = |said, reasons| ScrubRow {
+            number: Some(open.number.phone),
+            was_rewritten: open.was_rewritten,
+            said: Ok(said),
+            reasons,
+        };
+        if !self.terms.with_reasons {
+            return row(policy::outline(pack, case, &open.number), Vec::new());
+        }
+        let judgement = policy::judge(pack, case);
+        let denying = judgement.rules.iter();
+        let denying = denying.filter(|rule| rule.outcome == RuleOutcome::Fail);
+        let reasons = denying.map(|rule| rule.reason.clone()).collect();
+        let outline = Outline {
+            verdict: judgement.verdict,
+            denied_by: judgement.denied_by,
+            next_allowed_time: judgement.next_allowed_time,
+        };
+        row(outline, reasons)
+    }
+
+    /// The campaigns of a node do not change while it runs.
+    fn campaign(&self) -> Result<(&Campaign, CallerId), GateError> {
+        let terms = &self.terms;
+        self.core
+            .campaigns
+            .open(&terms.campaign_id, terms.call_kind, terms.caller_id)
+    }
+
+    /// Writes down that the list was judged, whole or as far as it came: who asked, for what, by which law, and the counts.
+    pub async fn record(
+        &self,
+        tally: &ScrubTally,
+        is_whole: bool,
+    ) -> Result<AuditEntryId, GateError> {
+        let (terms, at) = (&self.terms, (self.core.read)().wall);
+        let packs = tally.packs.iter();
+        let packs: Vec<_> = packs
+            .map(|pack| json!({ "version": pack.version, "sha256": pack.sha256, "zone_data": pack.zone_data }))
+            .collect();
+        let entry = AuditEntry {
+            entry_id: AuditEntryId::new(at),
+            kind: "calls.checked".to_owned(),
+            actor: terms.actor.clone(),
+            subject_key: None,
+            payload: json!({
+                "campaign": terms.campaign_id, "call_kind": terms.call_kind, "begin_time": self.begun,
+                "judged_time": terms.at, "packs": packs, "whole": is_whole, "asked": tally.asked,
+                "allowed": tally.allowed, "denied": tally.denied, "denied_by": tally.rules,
+                "without_verdict": tally.problems,
+            }),
+            at,
+        };
+        let mut tx = self.core.store.write(Urgency::Ordinary).await?;
+        let entries = [entry];
+        tx.insert_audit(&terms.tenant, &entries).await?;
+        tx.commit().await?;
+        let [entry] = entries;
+        Ok(entry.entry_id)
+    }
+}
+
+/// The number of a row, if it may be asked about: what `CheckCall` refuses before the law is asked.
+fn sight(
+    pack: &Pack,
+    text: &str,
+    home: Option<HomeCountry>,
+    campaign: &Campaign,
+    key: impl Fn(Phone) -> NumberKey,
+) -> Result<Sight, ScrubRow> {
+    let problem = |number, was_rewritten, problem| ScrubRow {
+        number,
+        was_rewritten,
+        said: Err(problem),
+        reasons: Vec::new(),
+    };
+    let written = place::read_number(text, home)
+        .map_err(|why| problem(None, false, RowProblem::NotANumber(why)))?;
+    let was_rewritten = *written != *text;
+    let number = place::dialable(pack.tables(), &written).map_err(|why| {
+        let number = Phone::parse(&written).ok();
+        problem(number, was_rewritten, RowProblem::NotDialable(why))
+    })?;
+    if !reaches(campaign, &number.country) {
+        let why = RowProblem::DestinationNotAllowed;
+        return Err(problem(Some(number.phone), was_rewritten, why));
+    }
+    Ok(Sight::Open(Box::new(Open {
+        key: key(number.phone),
+        number,
+        was_rewritten,
+    })))
+}
+
+impl Sight {
+    fn key(&self) -> Option<NumberKey> {
+        match self {
+            Self::Settled(_) => None,
+            Self::Open(open) => Some(open.key),
+        }
+    }
+}
+
+impl RowProblem {
+    /// The code for programs: that of the floor, of the reading, or the reason that `CheckCall` gives.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotANumber(why) => why.code(),
+            Self::NotDialable(why) => why.code(),
+            Self::DestinationNotAllowed => "DESTINATION_NOT_ALLOWED",
+            Self::PartyAmbiguous => "PARTY_AMBIGUOUS",
+        }
+    }
+}
+
+impl ScrubTally {
+    /// Adds a batch that was answered.
+    pub fn add(&mut self, batch: &Scrubbed) {
+        if !self.packs.contains(&batch.pack) {
+            self.packs.push(batch.pack.clone());
+        }
+        for row in &batch.rows {
+            match &row.said {
+                Err(problem) => *self.problems.entry(problem.code()).or_default() += 1,
+                Ok(said) => {
+                    match said.verdict {
+                        Verdict::Allow => self.allowed += 1,
+                        Verdict::Deny => self.denied += 1,
+                    }
+                    for rule in &said.denied_by {
+                        match self.rules.get_mut(rule.as_str()) {
+                            Some(count) => *count += 1,
+                            None => drop(self.rules.insert(rule.to_string(), 1)),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            reading: Semaphore::new(READING_MAX),
+            judging: Semaphore::new(cores()),
+        }
+    }
+}
+
+impl Places {
+    /// Work that needs nothing but the processor, off the threads that answer everybody else.
+    async fn on_a_core<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _place = self.judging.acquire().await;
+        let working = tokio::task::spawn_blocking(work);
+        working
+            .await
+            .map_err(|_| StoreError::Other("the judging of a list ended early".to_owned()))
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
