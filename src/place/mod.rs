@@ -16,10 +16,12 @@ mod floor;
 mod regions;
 mod rows;
 mod sheets;
+mod spelling;
 mod tables;
 mod zone;
 
 pub use evidence::{Place, knows_region, locate, zone_of_place};
 pub use floor::{Dialable, NotDialable, dialable};
+pub use spelling::{Unreadable, spelled};
 pub use tables::{TableProblem, TableProblems, Tables};
 pub use zone::{Zone, zone_data_version};

@@ -31,6 +31,11 @@ pub(super) fn postgres() -> Migrator {
             "raises",
             include_str!("../../migrations/postgres/0004_raises.sql"),
         ),
+        (
+            5,
+            "imports",
+            include_str!("../../migrations/postgres/0005_imports.sql"),
+        ),
     ])
 }
 
@@ -55,6 +60,11 @@ pub(super) fn sqlite() -> Migrator {
             4,
             "raises",
             include_str!("../../migrations/sqlite/0004_raises.sql"),
+        ),
+        (
+            5,
+            "imports",
+            include_str!("../../migrations/sqlite/0005_imports.sql"),
         ),
     ])
 }
