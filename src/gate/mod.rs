@@ -50,7 +50,7 @@ pub use dispositions::NewDisposition;
 pub use error::GateError;
 pub use imports::{
     ImportNews, ImportPiece, ImportProgress, ListColumns, ListEncoding, ListForm, ListSettings,
-    NewImport, Packing, RowDefaults,
+    NewImport, Packing, RowDefaults, lines_of_list,
 };
 pub use lifts::NewLift;
 pub use policy::{Activated, PackSource};

@@ -17,6 +17,7 @@ mod deadline;
 mod evaluate;
 mod health;
 mod hex;
+mod imports;
 mod paging;
 mod policy;
 mod replay;
@@ -77,6 +78,8 @@ struct Api {
     closing: CancellationToken,
     /// Calls that may be followed at once.
     watches: Arc<Semaphore>,
+    /// Lists that may be read at once.
+    imports: Arc<Semaphore>,
     changes: Changes,
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod calls;
 mod house;
+mod imports;
 mod input;
 mod lists;
 mod people;

@@ -49,9 +49,10 @@ pub(super) enum Fault {
 }
 
 /// What came in so far, seen from outside of the readers that lie over it.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Arrived(Arc<Mutex<Raw>>);
 
+#[derive(Default)]
 struct Raw {
     hash: Sha256,
     bytes: u64,
@@ -78,11 +79,26 @@ impl Arrived {
     }
 }
 
+/// The lines of a list that lies at hand, counted and cut as an import counts and cuts them, until `each` wants no more or the
+/// list cannot be read on.
+pub fn lines_of_list(list: impl Read + 'static, mut each: impl FnMut(i64, &[u8]) -> bool) {
+    let Ok(mut lines) = Lines::over(list, Packing::Detected, Arrived::default()) else {
+        return;
+    };
+    while let Ok(Some(line)) = lines.next() {
+        if !each(line.number, &line.bytes) {
+            return;
+        }
+    }
+}
+
 /// The pieces as one stream of bytes.
 struct Pieces {
     pieces: mpsc::Receiver<ImportPiece>,
     piece: Cursor<Vec<u8>>,
     ended: bool,
+    /// How many bytes are to come.
+    announced: u64,
     arrived: Arrived,
 }
 
@@ -101,8 +117,11 @@ impl Read for Pieces {
                     });
                     self.piece = Cursor::new(bytes);
                 }
-                Some(ImportPiece::End) => self.ended = true,
-                None => {
+                // One that ends early is broken off: its last line may be half of one.
+                Some(ImportPiece::End) if self.arrived.bytes() >= self.announced => {
+                    self.ended = true;
+                }
+                Some(ImportPiece::End) | None => {
                     self.arrived.with(|raw| raw.is_broken_off = true);
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
@@ -134,18 +153,23 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Waits for the first bytes, which may tell how the list is packed and encoded.
-    pub fn of(pieces: mpsc::Receiver<ImportPiece>, packing: Packing) -> Result<Self, Fault> {
-        let arrived = Arrived(Arc::new(Mutex::new(Raw {
-            hash: Sha256::new(),
-            bytes: 0,
-            is_broken_off: false,
-        })));
+    pub fn of(
+        pieces: mpsc::Receiver<ImportPiece>,
+        packing: Packing,
+        announced: u64,
+    ) -> Result<Self, Fault> {
+        let arrived = Arrived::default();
         let raw = Pieces {
             pieces,
             piece: Cursor::default(),
             ended: false,
+            announced,
             arrived: arrived.clone(),
         };
+        Self::over(raw, packing, arrived)
+    }
+
+    fn over(raw: impl Read + 'static, packing: Packing, arrived: Arrived) -> Result<Self, Fault> {
         let mut lines = Self {
             input: BufReader::new(Box::new(io::empty())),
             number: 0,
@@ -164,7 +188,7 @@ impl Lines {
         &self.arrived
     }
 
-    fn unpacked(&mut self, raw: Pieces) -> io::Result<Box<dyn Read>> {
+    fn unpacked(&mut self, raw: impl Read + 'static) -> io::Result<Box<dyn Read>> {
         let (head, raw) = begin(raw, 4)?;
         if self.packing == Packing::Detected {
             self.packing = match head.as_slice() {
@@ -347,6 +371,7 @@ mod tests {
     /// The lines of a list that comes in pieces of this size, and how it ended.
     fn lines(content: &[u8], size: usize, is_whole: bool) -> (Vec<String>, Option<Fault>) {
         let (sender, pieces) = mpsc::channel(1);
+        let announced = content.len() as u64;
         let content = content.to_vec();
         let feeding = std::thread::spawn(move || {
             for piece in content.chunks(size) {
@@ -357,7 +382,7 @@ mod tests {
             }
         });
         let mut read = Vec::new();
-        let fault = Lines::of(pieces, Packing::Detected)
+        let fault = Lines::of(pieces, Packing::Detected, announced)
             .and_then(|mut lines| {
                 while let Some(line) = lines.next()? {
                     assert_eq!(line.number, read.len() as i64 + 1);

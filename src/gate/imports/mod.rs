@@ -31,7 +31,7 @@ use super::error::GateError;
 use super::suppress::BARRIER_WAIT;
 use super::{Ask, Gate};
 
-pub use content::{ImportPiece, Packing};
+pub use content::{ImportPiece, Packing, lines_of_list};
 use reader::{Announced, Earlier, End, Portion};
 use rows::RowReader;
 pub use rows::{ListColumns, ListEncoding, ListForm, ListSettings, RowDefaults};

@@ -78,7 +78,7 @@ pub(super) fn read(
     out: mpsc::Sender<Portion>,
 ) -> End {
     let packing: Packing = reader.settings.packing;
-    let reading = Lines::of(pieces, packing).and_then(|lines| {
+    let reading = Lines::of(pieces, packing, announced.bytes).and_then(|lines| {
         let list = Reading {
             lines,
             ahead: VecDeque::new(),
@@ -164,18 +164,18 @@ impl Reading {
         })
     }
 
-    /// Whether the list is what it was announced to be. One that ended early is taken for broken off: sent again, it goes on.
+    /// Whether the list is what it was announced to be.
     fn end(self) -> Result<End, Fault> {
         let announced = self.announced;
         let arrived = self.lines.finish()?;
-        Ok(if arrived.bytes() < announced.bytes {
-            End::BrokenOff
-        } else if arrived.sha256() != announced.sha256 {
-            End::Failed(
-                "the content is not the one that was announced: its SHA-256 is another; what was recorded stays".to_owned(),
-            )
-        } else {
+        let is_meant = arrived.bytes() == announced.bytes && arrived.sha256() == announced.sha256;
+        Ok(if is_meant {
             End::Whole
+        } else {
+            End::Failed(
+                "the content is not the one that was announced: its SHA-256 is another; what was recorded stays"
+                    .to_owned(),
+            )
         })
     }
 

@@ -173,7 +173,7 @@ async fn rejects_are_kept_in_the_order_of_the_list(store: TestStore) {
     let [one, other] = [1, 2].map(|content| fresh(content).import_id);
     let reject = |line: i64| ImportReject {
         line,
-        reason: RejectReason::ALL[line as usize % RejectReason::ALL.len()],
+        reason: RejectReason::ALL[usize::try_from(line).unwrap() % RejectReason::ALL.len()],
         problem: format!("is wrong ({line})"),
     };
     let mut tx = store.write().await;
