@@ -17,6 +17,7 @@
 mod checks;
 mod dial;
 mod gate;
+mod imports;
 mod latency;
 mod sip;
 mod support;
@@ -26,10 +27,11 @@ use support::{Size, machine};
 type Bench = fn(&Size);
 
 /// The benches, in the order of docs/PERFORMANCE.md.
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 6] = [
     ("gate", gate::run),
     ("latency", latency::run),
     ("checks", checks::run),
+    ("imports", imports::run),
     ("sip", sip::run),
     ("dial", dial::run),
 ];
