@@ -17,6 +17,7 @@
 mod checks;
 mod dial;
 mod gate;
+mod imports;
 mod latency;
 mod registers;
 mod scrub;
@@ -28,11 +29,12 @@ use support::{Size, machine};
 type Bench = fn(&Size);
 
 /// The benches, in the order of docs/PERFORMANCE.md.
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("gate", gate::run),
     ("latency", latency::run),
     ("checks", checks::run),
     ("scrub", scrub::run),
+    ("imports", imports::run),
     ("sip", sip::run),
     ("dial", dial::run),
     ("registers", registers::run),

@@ -72,7 +72,7 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Place a call and follow it to its end; Ctrl-C hangs up
     Call(call::CallArgs),
-    /// Record, lift and list opt-outs: records that block calls
+    /// Record, lift, list, import and export opt-outs: records that block calls
     #[command(subcommand)]
     Optout(optout::OptoutCommand),
     /// Record, withdraw and list consents

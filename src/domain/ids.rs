@@ -53,6 +53,8 @@ ids! {
     ConsentEventId,
     /// A record that blocks calls.
     SuppressionId,
+    /// One import of opt-outs.
+    ImportId,
     /// A human we may call.
     PartyId,
     /// What an agent said of a call; each correction is a new one.

@@ -137,6 +137,26 @@ impl Suppression {
         }
     }
 
+    /// Whether nothing that these words would cover is outside of it.
+    #[must_use]
+    pub fn is_as_wide_as(&self, seller: Option<&str>, channels: &[CallKind]) -> bool {
+        let sellers = self.seller.is_none() || self.seller.as_deref() == seller;
+        let kinds = self.channels.is_empty()
+            || (!channels.is_empty() && channels.iter().all(|kind| self.channels.contains(kind)));
+        sellers && kinds
+    }
+
+    /// Whether it, being as wide, says all that a newer one would, whose wish was said at this time. An objection is more
+    /// than a request not to be called, so it is recorded beside one; and what is of the person is more than what is of the
+    /// number alone. And a wish said again later is a wish of its own: a consent between the two reopens what the first
+    /// closed, whenever that consent becomes known.
+    #[must_use]
+    pub fn says_all_of(&self, new: SuppressionReason, said_at: Micros) -> bool {
+        (self.reason == new || new != SuppressionReason::Objection)
+            && (self.reason.is_of_person() || !new.is_of_person())
+            && self.binds_from() >= said_at
+    }
+
     /// Whether it follows to all their other numbers a person who holds the number that it is about (absent), or held it
     /// until then. Who gave the number up after the wish has not taken the wish back; who had given it up before is not
     /// the one who spoke. The end must be one that the store vouches for: two clocks alone do not tell before from after.

@@ -117,6 +117,14 @@ pub enum GateError {
     /// A register's list was not taken.
     #[error(transparent)]
     Register(#[from] RegisterRefusal),
+    /// Another sending of the same list goes on with the import.
+    #[error(
+        "another sending of the same list goes on with this import; follow it there, or send the list again"
+    )]
+    ImportTaken,
+    /// The content of a list ended before it was whole.
+    #[error("the content ended early; what came is recorded, and the same list sent again goes on")]
+    ImportBrokenOff,
     /// The store could not be read or written.
     #[error("the store could not be read or written")]
     Store(#[source] std::sync::Arc<StoreError>),

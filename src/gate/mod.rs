@@ -14,6 +14,7 @@ mod cores;
 mod dispositions;
 mod effects;
 mod error;
+mod imports;
 mod job;
 mod judge;
 mod law;
@@ -49,6 +50,10 @@ pub use config::{CampaignConfig, GateConfig};
 pub use contacts::ContactDraft;
 pub use dispositions::NewDisposition;
 pub use error::GateError;
+pub use imports::{
+    ImportNews, ImportPiece, ImportProgress, ListColumns, ListEncoding, ListForm, ListSettings,
+    NewImport, Packing, RowDefaults, lines_of_list,
+};
 pub use lifts::NewLift;
 pub use policy::{Activated, PackSource};
 pub use records::NewConsent;

@@ -284,16 +284,35 @@ impl Gate {
 pub(super) async fn record(
     tx: &mut Tx,
     ask: &Ask,
-    mut new: Suppression,
+    new: Suppression,
 ) -> Result<Suppression, StoreError> {
-    let tenant = &ask.principal.tenant;
+    let said_at = new.received_at;
+    let (kind, recorded) = match insert_or_find(tx, &ask.principal.tenant, new, said_at).await? {
+        (true, recorded) => ("suppression.created", recorded),
+        (false, found) => ("suppression.repeated", found),
+    };
+    tx.insert_audit(&ask.principal.tenant, &[entry(ask, kind, &recorded)])
+        .await?;
+    Ok(recorded)
+}
+
+/// The suppression, recorded now (true); or the one that is there already and says all that this one would, whose wish was
+/// said at this time or before. Whom it follows is written down.
+pub(super) async fn insert_or_find(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    mut new: Suppression,
+    said_at: Micros,
+) -> Result<(bool, Suppression), StoreError> {
     let spoken_after = new.spoken_by_holder_after();
     // It comes after every consent on file that is not certain to be newer than the wish: the clock of the node that recorded
     // one may have been ahead of ours. At the same instant the opt-out wins.
     let last = tx
         .last_consent_given(tenant, new.subject, new.received_at, new.recorded_at)
         .await?;
-    new.received_at = last.map_or(new.received_at, |last| last.max(new.received_at));
+    let after = |at: Micros| last.map_or(at, |last| last.max(at));
+    let said_at = after(said_at);
+    new.received_at = after(new.received_at);
     let same = match new.expires_at {
         None => {
             tx.same_suppression(tenant, new.subject, new.seller.as_deref(), &new.channels)
@@ -301,24 +320,15 @@ pub(super) async fn record(
         }
         Some(_) => None,
     };
-    // An objection is more than a request not to be called, so it is recorded beside one; and what is of the person is more
-    // than what is of the number alone. And a wish said again later is a wish of its own: a consent between the two reopens
-    // what the first closed, whenever that consent becomes known.
-    let same = same
-        .filter(|found| found.reason == new.reason || new.reason != SuppressionReason::Objection)
-        .filter(|found| found.reason.is_of_person() || !new.reason.is_of_person())
-        .filter(|found| found.binds_from() >= new.binds_from());
-    let (kind, recorded) = match same {
-        Some(found) => ("suppression.repeated", found),
+    let (created, recorded) = match same.filter(|found| found.says_all_of(new.reason, said_at)) {
+        Some(found) => (false, found),
         None => {
             tx.insert_suppression(tenant, &new).await?;
-            ("suppression.created", new)
+            (true, new)
         }
     };
-    tx.insert_audit(tenant, &[entry(ask, kind, &recorded)])
-        .await?;
     tx.bind_holders(tenant, &recorded, spoken_after).await?;
-    Ok(recorded)
+    Ok((created, recorded))
 }
 
 /// The people whom it follows to their other numbers; nothing if there are too many to lock.

@@ -90,6 +90,27 @@ pub const METHODS: &[Method] = &[
         "/dialgate.v1.SuppressionService/WatchSuppressions",
         &[Administrator, Auditor],
     ),
+    // Lists are the administrator's business, and what became of them the auditor's too.
+    method(
+        "/dialgate.v1.SuppressionService/ImportSuppressions",
+        &[Administrator],
+    ),
+    method(
+        "/dialgate.v1.SuppressionService/GetSuppressionImport",
+        &[Administrator, Auditor],
+    ),
+    method(
+        "/dialgate.v1.SuppressionService/ListSuppressionImports",
+        &[Administrator, Auditor],
+    ),
+    method(
+        "/dialgate.v1.SuppressionService/ListSuppressionImportRejects",
+        &[Administrator, Auditor],
+    ),
+    method(
+        "/dialgate.v1.SuppressionService/ExportSuppressions",
+        &[Administrator, Auditor],
+    ),
     // What is recorded of a person opens and closes calls: the administrator's business. An auditor sees no names.
     method(
         "/dialgate.v1.ContactService/UpsertContact",

@@ -17,6 +17,7 @@ mod deadline;
 mod evaluate;
 mod health;
 mod hex;
+mod imports;
 mod paging;
 mod policy;
 mod registers;
@@ -82,6 +83,8 @@ struct Api {
     watches: Arc<Semaphore>,
     /// Lists that may be checked at once.
     scrubs: Arc<Semaphore>,
+    /// Lists that may be read at once.
+    imports: Arc<Semaphore>,
     changes: Changes,
 }
 

@@ -20,6 +20,7 @@ use crate::gate::Gate;
 use super::auth::GuardLayer;
 use super::changes::Changes;
 use super::config::{GrpcConfig, TlsConfig};
+use super::imports::IMPORTS_MAX;
 use super::pb::audit_service_server::AuditServiceServer;
 use super::pb::call_service_server::CallServiceServer;
 use super::pb::consent_service_server::ConsentServiceServer;
@@ -112,6 +113,7 @@ pub async fn serve(
         watches: Arc::new(Semaphore::new(
             config.watches_max.min(Semaphore::MAX_PERMITS),
         )),
+        imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
     };
     let router = router(config, identity, api).await?;
     let task = tokio::spawn(run(router, listener, closing.clone()));

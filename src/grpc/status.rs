@@ -342,6 +342,12 @@ pub(super) fn from_gate(error: &GateError) -> Status {
             .field("contact.etag", problem)
             .status()
         }
+        GateError::ImportTaken => {
+            Refusal::new(Code::Aborted, "IMPORT_TAKEN_OVER", error.to_string()).status()
+        }
+        GateError::ImportBrokenOff => {
+            Refusal::new(Code::Aborted, "IMPORT_BROKEN_OFF", error.to_string()).status()
+        }
         _ => as_things_stand(error).status(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::ids::PartyId;
 use crate::domain::phone::NumberKey;
@@ -12,13 +12,13 @@ use super::convert::Fields;
 use super::paging::{self, Filterable, Listing};
 use super::pb::suppression_service_server::SuppressionService;
 use super::watch_suppressions::{self, Changes};
-use super::{Api, Asked, ask, convert, pb, status};
+use super::{Api, Asked, ask, convert, imports, pb, status};
 
 /// Numbers that one `CheckNumbers` may ask about.
 const NUMBERS_MAX: usize = 1000;
 const SELLER_CHARS_MAX: usize = 128;
 
-const FILTERABLE: Filterable = Filterable {
+pub(super) const FILTERABLE: Filterable = Filterable {
     fields: SUPPRESSION_FIELDS,
     renamed: &[("record_time", "create_time")],
 };
@@ -199,5 +199,44 @@ impl SuppressionService for Api {
         Ok(Response::new(pb::CheckNumbersResponse {
             checks: asked.into_iter().map(check).collect(),
         }))
+    }
+
+    type ImportSuppressionsStream = imports::ImportAnswers;
+
+    async fn import_suppressions(
+        &self,
+        request: Request<Streaming<pb::ImportSuppressionsRequest>>,
+    ) -> Result<Response<Self::ImportSuppressionsStream>, Status> {
+        imports::import(self, request).await
+    }
+
+    async fn get_suppression_import(
+        &self,
+        request: Request<pb::GetSuppressionImportRequest>,
+    ) -> Result<Response<pb::GetSuppressionImportResponse>, Status> {
+        imports::get(self, request).await
+    }
+
+    async fn list_suppression_imports(
+        &self,
+        request: Request<pb::ListSuppressionImportsRequest>,
+    ) -> Result<Response<pb::ListSuppressionImportsResponse>, Status> {
+        imports::list(self, request).await
+    }
+
+    async fn list_suppression_import_rejects(
+        &self,
+        request: Request<pb::ListSuppressionImportRejectsRequest>,
+    ) -> Result<Response<pb::ListSuppressionImportRejectsResponse>, Status> {
+        imports::rejects(self, request).await
+    }
+
+    type ExportSuppressionsStream = imports::ExportAnswers;
+
+    async fn export_suppressions(
+        &self,
+        request: Request<pb::ExportSuppressionsRequest>,
+    ) -> Result<Response<Self::ExportSuppressionsStream>, Status> {
+        imports::export(self, request).await
     }
 }

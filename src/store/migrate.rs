@@ -32,6 +32,11 @@ pub(super) fn postgres() -> Migrator {
             include_str!("../../migrations/postgres/0004_raises.sql"),
         ),
         (
+            5,
+            "imports",
+            include_str!("../../migrations/postgres/0005_imports.sql"),
+        ),
+        (
             6,
             "registers",
             include_str!("../../migrations/postgres/0006_registers.sql"),
@@ -65,6 +70,11 @@ pub(super) fn sqlite() -> Migrator {
             4,
             "raises",
             include_str!("../../migrations/sqlite/0004_raises.sql"),
+        ),
+        (
+            5,
+            "imports",
+            include_str!("../../migrations/sqlite/0005_imports.sql"),
         ),
         (
             6,

@@ -44,6 +44,13 @@ impl ListQuery {
         self.page_size.clamp(1, PAGE_MAX) as usize
     }
 
+    /// One row more than fits, to know whether there is another page.
+    pub(super) fn one_more(&self) -> i64 {
+        i64::try_from(self.limit())
+            .unwrap_or(i64::MAX)
+            .saturating_add(1)
+    }
+
     /// The page from rows of which one more was asked for than fits; `key` tells a row's place.
     pub(super) fn page<R>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> (i64, Uuid)) -> Page<R> {
         let more = rows.len() > self.limit();
@@ -97,11 +104,7 @@ pub(super) fn push_list<Q: Text>(
         .text(" ORDER BY create_time DESC, ")
         .text(id)
         .text(" DESC LIMIT ");
-    query.bind_number(
-        i64::try_from(list.limit())
-            .unwrap_or(i64::MAX)
-            .saturating_add(1),
-    );
+    query.bind_number(list.one_more());
 }
 
 /// Adds a condition. Names of fields come from the closed sets of this module; everything else is bound. A field without

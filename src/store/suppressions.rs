@@ -1,6 +1,6 @@
 //! Opt-outs and what else blocks. A suppression keeps only the key of its number, so it outlives the erasure of a person.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sqlx::QueryBuilder;
 use uuid::Uuid;
@@ -73,33 +73,41 @@ row!(HeldRow {
 impl Tx {
     /// Records a suppression.
     pub async fn insert_suppression(&mut self, tenant: &TenantId, new: &Suppression) -> Result<()> {
-        let (number, party) = match new.subject {
-            SuppressionSubject::Number(key) => (Some(key.0.to_vec()), None),
-            SuppressionSubject::Party(party) => (None, Some(party.0)),
+        self.insert_suppressions(tenant, std::slice::from_ref(new))
+            .await
+    }
+
+    /// Records many.
+    pub async fn insert_suppressions(
+        &mut self,
+        tenant: &TenantId,
+        new: &[Suppression],
+    ) -> Result<()> {
+        let own = self.vault.own();
+        let sealed = |new: &Suppression| {
+            let note = new.note.as_ref();
+            note.map(|note| own.seal(Label::SuppressionNote, note.as_bytes()))
+                .transpose()
         };
-        let note = new.note.as_ref().map(|note| {
-            self.vault
-                .own()
-                .seal(Label::SuppressionNote, note.as_bytes())
-        });
-        let note = note.transpose()?;
-        let channels = join_channels(&new.channels);
-        let rows = [new];
+        let rows = new
+            .iter()
+            .map(|new| Ok((new, sealed(new)?, join_channels(&new.channels))))
+            .collect::<Result<Vec<_>>>()?;
         insert_rows!(self, "suppressions", &rows, |row| {
-            suppression_id: "uuid" = row.suppression_id.0,
+            suppression_id: "uuid" = row.0.suppression_id.0,
             tenant_id: "text" = tenant.0.as_str(),
-            number_key: "bytea" = number.clone(),
-            party_id: "uuid" = party,
-            seller: "text" = row.seller.as_deref(),
-            channels: "text" = channels.as_str(),
-            reason: "text" = row.reason.as_str(),
-            source: "text" = row.source.as_str(),
-            received_time: "bigint" = row.received_at.0,
-            create_time: "bigint" = row.recorded_at.0,
-            expire_time: "bigint" = row.expires_at.map(|at| at.0),
-            evidence_ref: "text" = row.evidence_ref.as_deref(),
-            sealed_note: "bytea" = note.clone(),
-            actor: "text" = row.actor.as_str(),
+            number_key: "bytea" = number_of(row.0),
+            party_id: "uuid" = party_of(row.0),
+            seller: "text" = row.0.seller.as_deref(),
+            channels: "text" = row.2.as_str(),
+            reason: "text" = row.0.reason.as_str(),
+            source: "text" = row.0.source.as_str(),
+            received_time: "bigint" = row.0.received_at.0,
+            create_time: "bigint" = row.0.recorded_at.0,
+            expire_time: "bigint" = row.0.expires_at.map(|at| at.0),
+            evidence_ref: "text" = row.0.evidence_ref.as_deref(),
+            sealed_note: "bytea" = row.1.clone(),
+            actor: "text" = row.0.actor.as_str(),
         })?;
         Ok(())
     }
@@ -332,17 +340,40 @@ impl Tx {
         let active = self
             .active_suppressions(tenant, &keys, &parties, Micros(i64::MAX))
             .await?;
-        let as_wide = |old: &Suppression| {
-            let sellers = old.seller.is_none() || old.seller.as_deref() == seller;
-            let kinds = old.channels.is_empty()
-                || (!channels.is_empty()
-                    && channels.iter().all(|kind| old.channels.contains(kind)));
-            sellers && kinds
-        };
         Ok(active
             .into_iter()
-            .filter(as_wide)
+            .filter(|old| old.is_as_wide_as(seller, channels))
             .max_by_key(Suppression::binds_from))
+    }
+
+    /// Those of these numbers of which somebody holds or held one.
+    pub async fn linked_numbers(
+        &mut self,
+        tenant: &TenantId,
+        keys: &[NumberKey],
+    ) -> Result<HashSet<NumberKey>> {
+        let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.0.to_vec()).collect();
+        let rows: Vec<Vec<u8>> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new(
+                "SELECT DISTINCT number_key FROM party_numbers WHERE tenant_id = ",
+            );
+            query
+                .bind_text(&tenant.0)
+                .text(" AND number_key")
+                .among_keys(&keys);
+            query.build_query_scalar().fetch_all(conn).await
+        })?;
+        rows.iter().map(|key| number_key(key)).collect()
+    }
+
+    /// Unlifted, never expiring suppressions of these numbers, oldest first.
+    pub async fn lasting_suppressions(
+        &mut self,
+        tenant: &TenantId,
+        keys: &[NumberKey],
+    ) -> Result<Vec<Suppression>> {
+        self.active_suppressions(tenant, keys, &[], Micros(i64::MAX))
+            .await
     }
 
     /// Unlifted suppressions of these numbers and people that have not expired by then, oldest first.
@@ -429,5 +460,19 @@ impl Tx {
             lift_request: asked,
             lift,
         })
+    }
+}
+
+fn number_of(suppression: &Suppression) -> Option<Vec<u8>> {
+    match suppression.subject {
+        SuppressionSubject::Number(key) => Some(key.0.to_vec()),
+        SuppressionSubject::Party(_) => None,
+    }
+}
+
+fn party_of(suppression: &Suppression) -> Option<Uuid> {
+    match suppression.subject {
+        SuppressionSubject::Number(_) => None,
+        SuppressionSubject::Party(party) => Some(party.0),
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: what it takes, what it says, and with which code it ends.
 
+mod check_lists;
 mod documents;
 mod house;
 mod lists;
@@ -106,6 +107,11 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         &format!("optout add --party {id} --evidence e --note n"),
         &format!("optout lift {id} --reason asked --evidence form-1"),
         "optout list --filter x --page-size 10 --all",
+        "optout show +14045550141",
+        "optout import list.csv --header --number-column Phone --country US --dry-run",
+        "optout import - --yes --strict --reason objection --channel autodialed --at 2026-11-01T00:00:00Z --rejects x",
+        "optout export out.csv.zst --filter x --format csv",
+        "optout export - --number +14045550141 --format jsonl",
         "consent record +14045550141 --seller acme --form web_form --explicit --documented --at 2026-11-02T09:15:00Z",
         "consent record +14045550141 --seller acme --form oral --period 2027-12-31 --channel live_manual",
         "consent withdraw +14045550141 --seller acme --source sms_stop",
@@ -175,6 +181,11 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         ("optout add +14045550141 --channel sms", "live_manual"),
         ("optout lift 7 --reason r --evidence e", "<ID>"),
         ("optout list --page-size 0", "--page-size"),
+        ("optout import", "<FILE>"),
+        ("optout import x --dry-run --yes", "--yes"),
+        ("optout import x --encoding ebcdic", "latin1"),
+        ("optout export x --format xml", "jsonl"),
+        ("optout show 555", "<NUMBER>"),
         ("optout list --page-size 1001", "--page-size"),
         ("consent record +14045550141 --seller acme", "--form"),
         (

@@ -6,6 +6,7 @@ pub mod bench;
 mod claims;
 mod dealings;
 mod follows;
+mod imports;
 mod introduction;
 mod people;
 mod places;

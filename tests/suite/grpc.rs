@@ -5,6 +5,7 @@ mod access;
 mod calls;
 mod following;
 mod house;
+mod imports;
 mod input;
 mod lists;
 mod people;

@@ -33,6 +33,7 @@ mod dealings;
 mod decisions;
 mod engines;
 mod follows;
+mod imports;
 mod people;
 mod policy;
 mod privacy;

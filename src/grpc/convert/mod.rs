@@ -7,6 +7,7 @@ pub(super) mod contact;
 mod dealings;
 pub(super) mod decision;
 mod fields;
+pub(super) mod import;
 pub(super) mod policy;
 pub(super) mod register;
 pub(super) mod scrub;

@@ -5,6 +5,7 @@ use crate::domain::call::{CallKind, CallState, EventKind, Outcome, Retry};
 use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use crate::domain::decision::{RuleOutcome, Stage, Verdict};
 use crate::domain::disposition::DispositionCode;
+use crate::domain::import::{ImportState, RejectReason};
 use crate::domain::party::{Audience, LineType, ReassignedAnswer};
 use crate::domain::policy::PackOrigin;
 use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
@@ -77,6 +78,11 @@ mirror! {
     }
     SuppressionChangeKind = SuppressionChangeKind { Recorded LiftRequested Lifted }
     SuppressionSource = SuppressionSource { Agent Ivr Web Email Crm Import Regulator Api }
+    ImportState = SuppressionImportState { Open Finished Failed }
+    RejectReason = ImportRejectReason {
+        LineTooLong Encoding Nul ColumnCount OpenQuote NumberMissing Number CountryMissing TwoSubjects Party Seller Channel
+        Reason Time TimeInFuture Text
+    }
     Audience = Audience { Consumer Business Unknown }
     LineType = LineType { Landline Mobile Voip Unknown }
     ReassignedAnswer = ReassignedAnswer { Yes No NoData }
@@ -129,6 +135,7 @@ mod tests {
             DispositionCode DispositionCode PackOrigin PackOrigin Verdict Verdict RuleOutcome RuleOutcome Stage DecisionStage
             ConsentAction ConsentAction ConsentForm ConsentForm InitiatedBy InitiatedBy
             SuppressionReason SuppressionReason SuppressionSource SuppressionSource
+            ImportState SuppressionImportState RejectReason ImportRejectReason
             Audience Audience LineType LineType ReassignedAnswer ReassignedAnswer
         }
     }

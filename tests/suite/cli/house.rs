@@ -52,13 +52,7 @@ impl House {
             configuration(&folder, &carrier),
         )
         .unwrap();
-        let mut server = program()
-            .args(["serve", "--config"])
-            .arg(folder.path().join("dialgate.toml"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let address = format!("http://{}", address(&mut server));
+        let (server, address) = serve(&folder);
         let house = Self {
             folder,
             server,
@@ -75,6 +69,13 @@ impl House {
             house.make_key(name, role);
         }
         house
+    }
+
+    /// Kills the server, as a power cut would, and starts another over the same files.
+    pub fn restart(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+        (self.server, self.address) = serve(&self.folder);
     }
 
     /// Runs one command line with the key of this name.
@@ -308,6 +309,18 @@ trunk = "carrier"
 caller_ids = [{{ number = "+61255500001", owned = true, callable = true }}]
 "#
     )
+}
+
+/// A server over the files of this folder, and where it serves.
+fn serve(folder: &TempDir) -> (Child, String) {
+    let mut server = program()
+        .args(["serve", "--config"])
+        .arg(folder.path().join("dialgate.toml"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let address = format!("http://{}", address(&mut server));
+    (server, address)
 }
 
 /// Reads the log until the server says where it serves, and goes on reading so that it never waits for us.

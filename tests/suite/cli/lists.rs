@@ -1,210 +1,310 @@
-//! `dialgate check --file`: a row for every line, whatever stands in it.
+//! Lists of opt-outs on the command line: dirty files, breaks, exports, and the history of a number.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
-use super::house::{ANSWERS, Answer, House, RINGS, STRANGER};
+use super::house::{ANSWERS, House};
 
-/// A file in the house.
-fn file(house: &House, name: &str, text: &[u8]) -> String {
-    let path = house.path(name);
-    std::fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-/// The rows that were written as CSV, without the head.
-fn rows(answer: &Answer) -> Vec<Vec<String>> {
-    let mut reader = csv::Reader::from_reader(answer.out.as_bytes());
-    assert_eq!(
-        reader.headers().unwrap().iter().collect::<Vec<_>>(),
-        [
-            "line",
-            "given",
-            "number",
-            "verdict",
-            "denied_by",
-            "next_allowed_time",
-            "error"
-        ]
-    );
-    let records = reader.records().map(Result::unwrap);
-    records
-        .map(|record| record.iter().map(str::to_owned).collect())
-        .collect()
-}
+/// A list as somebody's CRM wrote it, on a bad day.
+const DIRTY: &[u8] = b"\xef\xbb\xbfName;Phone;Comment\r\n\
+    Anna;+61 2 5550 0041;\"said \"\"stop\"\"\"\r\n\
+    Ben;(404) 555-0144;caf\xe9\r\n\
+    ;;\r\n\
+    Cleo;n/a;\r\n\
+    Dora;404.555.0145 ext. 7;\"runs over\r\ntwo lines\"\r\n\
+    Emil;404 555 0146\r\n\
+    Fay;404 555 0147;\"a stray quote\r\n\
+    Gus;\xef\xbc\x94\xef\xbc\x90\xef\xbc\x944550148;\r\n\
+    Hal;404 555 0148\0;\r\n\
+    Ida;1-800-FLOWERS;\r\n\
+    Ann;+61255500041;again";
 
 #[test]
-fn a_list_has_a_row_for_every_line() {
+fn a_dirty_list_is_recorded_and_each_reject_is_told() {
     let house = House::open();
-    house.introduce(ANSWERS);
-    house.introduce(RINGS);
-    house.run("agent", &format!("optout add {RINGS}")).code(0);
-    let text = format!(
-        "\u{feff}{ANSWERS}\r\n(02) 5550 0041\r\n{STRANGER}\r\n\r\nn/a\r\n000\r\n+61 2 5550 0041 ext 7\r\n{}\r\n+19005550100\r\n{RINGS}",
-        "1".repeat(2_000_000),
-    );
-    let mut text = text.into_bytes();
-    text.extend(b"\n\xff\xfe\0\n");
-    let list = file(&house, "list.txt", &text);
-    let line = format!("check --file {list} --campaign sydney --country AU");
-    let answer = house.run("agent", &line).code(0);
-    let rows = rows(&answer);
-    assert_eq!(rows.len(), 11, "{}", answer.out);
-    let expected = [
-        ("1", ANSWERS, "allow", ""),
-        ("2", ANSWERS, "allow", ""),
-        ("3", STRANGER, "deny", ""),
-        ("4", "", "", "EMPTY"),
-        ("5", "", "", "OTHER_SIGNS"),
-        ("6", "", "", "NOT_A_NUMBER"),
-        ("7", "", "", "EXTENSION"),
-        ("8", "", "", "NOT_A_NUMBER"),
-        ("9", "+19005550100", "", "FORBIDDEN_NUMBER_KIND"),
-        ("10", RINGS, "deny", ""),
-        ("11", "", "", "OTHER_SIGNS"),
-    ];
-    for (row, (line, number, verdict, error)) in rows.iter().zip(expected) {
-        assert_eq!(
-            (row[0].as_str(), row[2].as_str(), row[3].as_str()),
-            (line, number, verdict),
-            "{row:?}"
-        );
-        assert!(
-            error == row[6] || line == "6" && !row[6].is_empty(),
-            "{row:?}"
-        );
-    }
-    assert_eq!(rows[1][1], "(02) 5550 0041");
-    assert!(rows[2][4].contains("US-national-dnc"), "{:?}", rows[2]);
-    assert!(rows[9][4].contains("AU-"), "{:?}", rows[9]);
-    answer
-        .says("allowed")
-        .says("US-national-dnc")
-        .says("audit entry");
-
-    let audit = house.run(
-        "administrator",
-        &format!("audit query --number {RINGS} --json"),
-    );
-    assert!(
-        audit.code(0).lines().is_empty(),
-        "a list makes no decisions"
-    );
-}
-
-#[test]
-fn a_column_compressed_and_as_json_into_a_file() {
-    let house = House::open();
-    house.introduce(ANSWERS);
-    let text = format!("id;Phone;note\n7;{ANSWERS};\"a\nb;c\"\n8;\"{STRANGER}\";x\n9\n");
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(text.as_bytes()).unwrap();
-    let packed = gzip.finish().unwrap();
-    let list = file(&house, "list.csv.gz", &packed);
-    let output = house.path("rows.jsonl");
+    let path = house.path("crm.csv");
+    std::fs::write(&path, DIRTY).unwrap();
     let line = format!(
-        "check --file {list} --column phone --campaign sydney --reasons --json --output {}",
-        output.display()
+        "optout import {} --header --number-column phone --note-column comment --country US",
+        path.display()
     );
-    let answer = house.run("administrator", &line).code(0);
-    assert_eq!(answer.out, "");
-    let summary: serde_json::Value = serde_json::from_str(&answer.err).unwrap();
-    assert_eq!(summary["asked"].as_str().or(Some("")).map(|_| ()), Some(()));
-    let text = std::fs::read_to_string(&output).unwrap();
-    let rows: Vec<serde_json::Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert_eq!(rows.len(), 3);
-    assert_eq!(
-        (&rows[0]["line"], &rows[0]["verdict"]),
-        (&2.into(), &"allow".into())
-    );
-    assert_eq!(
-        (&rows[1]["line"], &rows[1]["verdict"]),
-        (&4.into(), &"deny".into())
-    );
-    let reasons = rows[1]["reasons"].as_array().unwrap();
-    assert_eq!(
-        reasons.len(),
-        rows[1]["denied_by"].as_array().unwrap().len()
-    );
-    assert_eq!(rows[2]["error"], "EMPTY");
-
-    // What could be read of a broken file is answered.
-    let broken = file(&house, "broken.csv.gz", &packed[..packed.len() - 5]);
-    let line = format!("check --file {broken} --column phone --campaign sydney");
-    house
-        .run("agent", &line)
-        .code(1)
-        .says("the rows up to there are answered");
-}
-
-#[test]
-fn a_list_from_standard_input_for_another_hour() {
-    let house = House::open();
-    let words = [
-        "check",
-        "--file",
-        "-",
-        "--campaign",
-        "sydney",
-        "--at",
-        "2200-01-01T00:00:00Z",
-    ];
-    house
-        .run_words("agent", &words, "")
-        .code(1)
-        .says("more than 366 days ahead");
-    let words = ["check", "--file", "-", "--campaign", "sydney", "--json"];
-    let answer = house
-        .run_words("agent", &words, &format!("{STRANGER}\n4045550141\n"))
+    let tried = house
+        .run("administrator", &format!("{line} --dry-run"))
         .code(0);
-    let rows = answer.lines();
-    assert_eq!(rows.len(), 2);
-    assert_eq!(
-        (&rows[0]["number"], &rows[1]["error"]),
-        (&STRANGER.into(), &"COUNTRY_MISSING".into())
+    let tried = tried
+        .says("nothing was recorded")
+        .says("line 5: number: is not a telephone number");
+    assert!(
+        !tried.out.contains("n/a"),
+        "what stands in a row is not told by the server"
     );
-    let answer = house.run_words("agent", &words, "").code(0);
-    assert!(answer.lines().is_empty());
+    assert!(!house.path("crm.csv.rejects.csv").exists());
+    house.run("agent", &line).code(1).says("SCOPE_MISSING");
+    let done = house.run("administrator", &line).code(0);
+    done.says("the list is in force on every node; 10 rows: 5 new opt-outs, 1 in force already, 4 rejected, see ");
+    let rejects = house.path("crm.csv.rejects.csv");
+    assert_eq!(
+        std::fs::metadata(&rejects).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let written = std::fs::read_to_string(&rejects).unwrap();
+    let lines: Vec<&str> = written.lines().collect();
+    assert_eq!(lines.len(), 5, "{written}");
+    for (line, (begin, end)) in lines.iter().zip([
+        ("line,reason,problem,original", ""),
+        ("5,number,", ",Cleo;n/a;"),
+        ("8,column_count,", ",Emil;404 555 0146"),
+        ("9,open_quote,", "Fay;404 555 0147;\"\"a stray quote\""),
+        ("11,nul,", ";"),
+    ]) {
+        assert!(line.starts_with(begin) && line.ends_with(end), "{line}");
+    }
+    let denied = house.run("agent", &format!("check {ANSWERS} --campaign sydney"));
+    denied.code(3).says("AU-objection");
+    // Once more: the same list, the same answer, and a program that minds rejects.
+    let again = house
+        .run("administrator", &format!("{line} --yes --strict --json"))
+        .code(1);
+    let told = again.json();
+    assert_eq!(
+        (&told["rows_created"], &told["rows_rejected"]),
+        (&5.into(), &4.into()),
+        "{told}"
+    );
+    assert_eq!(told["rejects_file"], rejects.to_str().unwrap());
 }
 
 #[test]
-fn what_cannot_be_begun_is_told() {
+fn lists_are_read_however_they_are_packed() {
     let house = House::open();
-    let list = file(&house, "list.csv", b"id,tel\n1,+14045550144\n");
-    for (rest, code, said) in [
+    let text = "404 555 0151\n404 555 0152\n";
+    let gzip = |text: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(text).unwrap();
+        packed.finish().unwrap()
+    };
+    let many: String = (0..5000)
+        .map(|n| format!("404 {:03} {:04}\n", 200 + n % 700, n * 7919 % 10_000))
+        .collect();
+    let whole = gzip(many.as_bytes());
+    let utf_16: Vec<u8> = "\u{feff}404 555 0153\r\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for (name, content, code, said) in [
+        ("a.gz", gzip(text.as_bytes()), 0, "2 rows: 2 new opt-outs"),
         (
-            format!("--file {list} --column phone --campaign sydney"),
-            2,
-            "it has id, tel",
+            "a.zst",
+            zstd::encode_all(text.as_bytes(), 3).unwrap(),
+            0,
+            "2 rows: ",
         ),
+        ("a.txt", utf_16, 0, "1 rows: 1 new opt-outs"),
         (
-            format!("--file {list} --campaign nobody"),
+            "cut.gz",
+            whole[..whole.len() / 2].to_vec(),
             1,
-            "no campaign of this name",
+            "the gzip content is damaged or cut off",
         ),
-        (
-            format!("--file {list} --campaign sydney --country XX"),
-            1,
-            "default_country",
-        ),
-        (
-            format!("--file {list}.gone --campaign sydney"),
-            1,
-            "cannot read --file",
-        ),
-        (
-            format!("--file {list} --campaign sydney --output /nowhere/x"),
-            1,
-            "cannot write --output",
-        ),
+        ("empty.txt", Vec::new(), 2, "is empty"),
     ] {
-        house
-            .run("agent", &format!("check {rest}"))
-            .code(code)
-            .says(said);
+        let path = house.path(name);
+        std::fs::write(&path, content).unwrap();
+        let line = format!("optout import {} --country US --yes", path.display());
+        house.run("administrator", &line).code(code).says(said);
     }
-    let line = format!("check --file {list} --campaign sydney");
-    house.run("auditor", &line).code(1).says("agent");
+    let listed = house
+        .run("administrator", "optout list --page-size 1000 --all --json")
+        .code(0);
+    assert!(
+        listed.lines().len() > 100,
+        "what could be read of a list that is cut off is recorded"
+    );
+    let piped = house.run_words(
+        "administrator",
+        &["optout", "import", "-", "--country", "US", "--yes"],
+        "404 555 0154\n",
+    );
+    piped.code(0).says("1 new opt-outs");
+    house
+        .run("administrator", "optout import /nonexistent --yes")
+        .code(1)
+        .says("cannot read the list `/nonexistent`");
+}
+
+#[test]
+fn p03_the_same_command_goes_on_after_the_server_was_killed() {
+    let mut house = House::open();
+    let rows = 30_000;
+    let text: String = (0..rows)
+        .map(|n| format!("+1404{:07}\n", 2_000_000 + n))
+        .collect();
+    let path = house.path("long.txt");
+    std::fs::write(&path, text).unwrap();
+    let line = format!("optout import {} --yes", path.display());
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let sending = house.client("administrator").args(&words).spawn().unwrap();
+    let begun = || {
+        house
+            .run("administrator", "optout list --page-size 1 --json")
+            .out
+            .contains("number_key")
+    };
+    while !begun() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    house.restart();
+    let broken = sending.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert_eq!(broken.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("the same command goes on from there"),
+        "{said}"
+    );
+    let done = house
+        .run("administrator", &format!("{line} --json"))
+        .code(0)
+        .json();
+    assert_eq!(done["rows_read"], rows, "{done}");
+    assert_eq!(done["rows_created"], rows, "no row twice, and none lost");
+    assert_eq!(done["rows_acknowledged"], rows);
+    let path = house.path("all.jsonl");
+    let line = format!("optout export {} --format jsonl", path.display());
+    house
+        .run("administrator", &line)
+        .code(0)
+        .says("30,000 opt-outs are in ");
+    let exported = std::fs::read_to_string(&path).unwrap();
+    let keys: std::collections::BTreeSet<&str> = exported
+        .lines()
+        .map(|line| line.split("number_key").nth(1).unwrap())
+        .collect();
+    assert_eq!((exported.lines().count(), keys.len()), (rows, rows));
+}
+
+#[test]
+fn an_export_is_a_file_of_keys() {
+    let house = House::open();
+    for (number, reason) in [(ANSWERS, "objection"), ("+14045550144", "party_request")] {
+        house
+            .run(
+                "administrator",
+                &format!("optout add {number} --reason {reason} --note asked"),
+            )
+            .code(0);
+    }
+    let csv = house.run("auditor", "optout export -").code(0);
+    assert_eq!(csv.out.lines().count(), 3, "{}", csv.out);
+    assert!(
+        csv.out
+            .starts_with("suppression_id,number_key,party_id,seller,")
+    );
+    assert!(!csv.out.contains("asked") && !csv.out.contains("+61") && !csv.out.contains("+1404"));
+    let path = house.path("objections.csv.gz");
+    let words = [
+        "optout",
+        "export",
+        path.to_str().unwrap(),
+        "--filter",
+        "reason = \"objection\"",
+        "--json",
+    ];
+    let told = house.run_words("administrator", &words, "").code(0).json();
+    assert_eq!(told["rows"], 1);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let mut text = String::new();
+    let packed = std::fs::File::open(&path).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed), &mut text).unwrap();
+    assert!(
+        text.lines().nth(1).unwrap().contains(",objection,api,"),
+        "{text}"
+    );
+    house
+        .run("agent", "optout export -")
+        .code(1)
+        .says("SCOPE_MISSING");
+    house
+        .run("administrator", "optout export /nonexistent/x.csv")
+        .code(1)
+        .says("cannot write `/nonexistent/x.csv`");
+}
+
+#[test]
+fn the_history_of_a_number_is_told_whole() {
+    let house = House::open();
+    house.introduce(ANSWERS);
+    let clean = house
+        .run("administrator", &format!("optout show {ANSWERS}"))
+        .code(0);
+    clean
+        .says("no opt-out is in force")
+        .says("1 act of consent")
+        .says("no call or check refused");
+    let add =
+        format!("optout add {ANSWERS} --source agent --evidence ticket-7 --note asked --json");
+    let id = house.run("administrator", &add).code(0).json()["suppression_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    house
+        .run("agent", &format!("check {ANSWERS} --campaign sydney"))
+        .code(3);
+    for key in ["administrator", "second"] {
+        house
+            .run(
+                key,
+                &format!("optout lift {id} --reason wrote-to-us --evidence form-9"),
+            )
+            .code(0);
+    }
+    house
+        .run(
+            "administrator",
+            &format!("optout add {ANSWERS} --reason objection"),
+        )
+        .code(0);
+    let shown = house
+        .run("administrator", &format!("optout show {ANSWERS}"))
+        .code(0);
+    for part in [
+        "an opt-out is in force",
+        "2 opt-outs on record",
+        "party_request, about this number, every seller, every kind of call: lifted ",
+        "evidence ticket-7",
+        "note asked",
+        "lift reason wrote-to-us",
+        "permission form-9",
+        "approved by key:second:",
+        "objection, about this number",
+        "given to acme (written), evidence form-17",
+        "1 call or check refused because of an opt-out",
+        "check for sydney, denied by ",
+    ] {
+        assert!(
+            shown.out.contains(part),
+            "`{part}` is missing in\n{}",
+            shown.out
+        );
+    }
+    let object = house
+        .run("administrator", &format!("optout show {ANSWERS} --json"))
+        .code(0)
+        .json();
+    assert_eq!(object["in_force"].as_array().unwrap().len(), 1);
+    assert_eq!(object["suppressions"].as_array().unwrap().len(), 2);
+    assert_eq!(object["refused_calls"][0]["verdict"], "deny");
+    house
+        .run("agent", &format!("optout show {ANSWERS}"))
+        .code(1)
+        .says("SCOPE_MISSING");
+    let unknown = house
+        .run("administrator", "optout show +14045550149")
+        .code(0);
+    unknown
+        .says("no opt-out is in force")
+        .says("no opt-out on record");
 }

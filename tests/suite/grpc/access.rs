@@ -32,6 +32,11 @@ const WANTED: &[(&str, &str)] = &[
     ("SuppressionService/GetSuppression", "ADU"),
     ("SuppressionService/ListSuppressions", "ADU"),
     ("SuppressionService/CheckNumbers", "ADU"),
+    ("SuppressionService/ImportSuppressions", "D"),
+    ("SuppressionService/GetSuppressionImport", "DU"),
+    ("SuppressionService/ListSuppressionImports", "DU"),
+    ("SuppressionService/ListSuppressionImportRejects", "DU"),
+    ("SuppressionService/ExportSuppressions", "DU"),
     ("ContactService/UpsertContact", "D"),
     ("ContactService/GetContact", "AD"),
     ("AuditService/ListDecisions", "DU"),
@@ -211,7 +216,9 @@ async fn what_is_not_in_the_contract_is_not_there() {
 fn every_method_that_changes_something_takes_a_request_id() {
     let mut changing = 0;
     for method in methods() {
-        let reads = ["Get", "List", "Check", "Watch", "Evaluate", "Replay"];
+        let reads = [
+            "Get", "List", "Check", "Watch", "Evaluate", "Replay", "Export",
+        ];
         let field = method.input().get_field_by_name("request_id");
         if reads.iter().any(|verb| method.name().starts_with(verb)) {
             assert!(
@@ -226,7 +233,7 @@ fn every_method_that_changes_something_takes_a_request_id() {
             changing += 1;
         }
     }
-    assert_eq!(changing, 16);
+    assert_eq!(changing, 17);
 }
 
 #[tokio::test]

@@ -1,0 +1,268 @@
+//! `dialgate optout export`: opt-outs as a file. Only the keys of numbers are kept by the server, so the file holds no number.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use uuid::Uuid;
+
+use super::channels;
+use crate::cli::client::Remote;
+use crate::cli::failure::Refused;
+use crate::cli::output::{Progress, plain, thousands};
+use crate::cli::wire::{self, word};
+use crate::domain::phone::Phone;
+use crate::grpc::client::{Client, json};
+use crate::grpc::pb::{ExportSuppressionsRequest, Suppression, suppression};
+
+/// The columns of an export.
+const COLUMNS: [&str; 20] = [
+    "suppression_id",
+    "number_key",
+    "party_id",
+    "seller",
+    "channels",
+    "reason",
+    "source",
+    "received_time",
+    "record_time",
+    "expire_time",
+    "evidence_ref",
+    "note",
+    "actor",
+    "lift_request_time",
+    "lift_requested_by",
+    "lift_time",
+    "lift_approved_by",
+    "lift_reason",
+    "lift_evidence_ref",
+    "state",
+];
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Comma-separated, with a header line
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// Arguments of `optout export`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The server keeps no readable number with an opt-out, only its key: the file has `number_key`, which \
+                        `optout list` and decisions show too, and no number. So an export cannot be imported elsewhere.\n\n\
+                        The file is readable by its owner alone, packed if its name ends with .gz or .zst, and appears only \
+                        when it is whole.\n\n\
+                        Examples:\n  \
+                        dialgate optout export optouts.csv.gz\n  \
+                        dialgate optout export - --format jsonl --filter 'reason = \"objection\" AND NOT lift_time > \"1970-01-01T00:00:00Z\"'"
+)]
+pub struct ExportArgs {
+    /// The file; `-` = standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only those that meet these conditions, as of `optout list`
+    #[arg(
+        long,
+        value_name = "CONDITIONS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub filter: String,
+    /// Only those about this number
+    #[arg(long, value_name = "NUMBER", value_parser = Phone::parse)]
+    pub number: Option<Phone>,
+    /// Only those about this person
+    #[arg(long, value_name = "UUID")]
+    pub party: Option<Uuid>,
+    /// How it is written
+    #[arg(long, value_enum, default_value = "csv")]
+    pub format: Format,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// Runs it.
+pub async fn run(args: ExportArgs) -> Result<()> {
+    let output = args.remote.output();
+    let client = args.remote.connect().await?;
+    if args.file.as_os_str() == "-" {
+        let out = BufWriter::new(io::stdout());
+        let (_, mut out) = write_all(&client, &args, Box::new(out)).await?;
+        out.flush()?;
+        return Ok(());
+    }
+    let place = || format!("cannot write `{}`", args.file.display());
+    let folder = args
+        .file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    // Beside the file, so that it can take its place in one step; such a file is its owner's alone.
+    let file =
+        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(place)?;
+    let out = packed(&args.file, file.reopen().with_context(place)?).with_context(place)?;
+    let (rows, mut out) = write_all(&client, &args, out).await?;
+    out.flush().with_context(place)?;
+    out.finish().with_context(place)?;
+    file.persist(&args.file)
+        .map_err(|error| error.error)
+        .with_context(place)?;
+    output.answer(
+        || Ok(serde_json::json!({ "rows": rows, "file": args.file.display().to_string() })),
+        || {
+            format!(
+                "{} opt-outs are in {}",
+                thousands(rows),
+                plain(&args.file.display().to_string())
+            )
+        },
+    )
+}
+
+async fn write_all(
+    client: &Client,
+    args: &ExportArgs,
+    out: Box<dyn Sink>,
+) -> Result<(i64, Box<dyn Sink>)> {
+    let request = ExportSuppressionsRequest {
+        filter: args.filter.clone(),
+        number: args.number.map(Phone::reveal).unwrap_or_default(),
+        party_id: args.party.map(|id| id.to_string()).unwrap_or_default(),
+    };
+    let mut suppressions = client.suppressions();
+    let answers = suppressions.export_suppressions(request).await;
+    let mut answers = answers.map_err(Refused::question)?.into_inner();
+    let mut rows = Rows::begin(args.format, out)?;
+    let mut progress = Progress::new();
+    while let Some(answer) = answers.message().await.map_err(Refused::question)? {
+        for each in &answer.suppressions {
+            rows.write(each)?;
+        }
+        progress.tell(&format!("{} opt-outs", thousands(rows.count)));
+    }
+    progress.clear();
+    Ok((rows.count, rows.end()?))
+}
+
+/// Something to write to that has an end of its own.
+trait Sink: Write + Send {
+    /// Writes what belongs behind everything.
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for BufWriter<io::Stdout> {}
+
+impl Sink for BufWriter<std::fs::File> {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.flush()?;
+        self.get_ref().sync_all()
+    }
+}
+
+impl Sink for flate2::write::GzEncoder<std::fs::File> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        (*self).finish()?.sync_all()
+    }
+}
+
+impl Sink for zstd::stream::write::Encoder<'static, std::fs::File> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        (*self).finish()?.sync_all()
+    }
+}
+
+fn packed(name: &Path, file: std::fs::File) -> io::Result<Box<dyn Sink>> {
+    let ending = name.extension().and_then(|ending| ending.to_str());
+    Ok(match ending {
+        Some("gz") => Box::new(flate2::write::GzEncoder::new(
+            file,
+            flate2::Compression::default(),
+        )),
+        Some("zst") => Box::new(zstd::stream::write::Encoder::new(file, 0)?),
+        _ => Box::new(BufWriter::new(file)),
+    })
+}
+
+/// Rows on their way into a file.
+struct Rows {
+    lines: Lines,
+    count: i64,
+}
+
+enum Lines {
+    Csv(Box<csv::Writer<Box<dyn Sink>>>),
+    Json(Box<dyn Sink>),
+}
+
+impl Rows {
+    fn begin(format: Format, out: Box<dyn Sink>) -> Result<Self> {
+        let lines = match format {
+            Format::Csv => {
+                let mut csv = csv::Writer::from_writer(out);
+                csv.write_record(COLUMNS)?;
+                Lines::Csv(Box::new(csv))
+            }
+            Format::Jsonl => Lines::Json(out),
+        };
+        Ok(Self { lines, count: 0 })
+    }
+
+    fn write(&mut self, suppression: &Suppression) -> Result<()> {
+        self.count += 1;
+        match &mut self.lines {
+            Lines::Csv(csv) => csv.write_record(cells(suppression))?,
+            Lines::Json(out) => writeln!(out, "{}", json::object("Suppression", suppression)?)?,
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<Box<dyn Sink>> {
+        match self.lines {
+            Lines::Csv(csv) => csv.into_inner().map_err(|error| error.into_error().into()),
+            Lines::Json(out) => Ok(out),
+        }
+    }
+}
+
+fn cells(each: &Suppression) -> Vec<String> {
+    let (number_key, party_id) = match &each.subject {
+        Some(suppression::Subject::NumberKey(key)) => (key.clone(), String::new()),
+        Some(suppression::Subject::PartyId(id)) => (String::new(), id.clone()),
+        None => Default::default(),
+    };
+    let asked = each.lift_request.clone().unwrap_or_default();
+    let lift = each.lift.clone().unwrap_or_default();
+    let time = |at: Option<&_>| wire::from_wire(at).map_or_else(String::new, |at| at.to_string());
+    vec![
+        each.suppression_id.clone(),
+        number_key,
+        party_id,
+        each.seller.clone(),
+        channels(&each.channels).replace(", ", " "),
+        word!(SuppressionReason, each.reason),
+        word!(SuppressionSource, each.source),
+        time(each.received_time.as_ref()),
+        time(each.record_time.as_ref()),
+        time(each.expire_time.as_ref()),
+        each.evidence_ref.clone(),
+        each.note.clone(),
+        each.actor.clone(),
+        time(asked.request_time.as_ref()),
+        asked.requested_by,
+        time(lift.lift_time.as_ref()),
+        lift.approved_by,
+        asked.reason,
+        asked.evidence_ref,
+        if each.lift.is_some() {
+            "lifted"
+        } else {
+            "in force"
+        }
+        .to_owned(),
+    ]
+}

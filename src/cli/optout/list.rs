@@ -1,0 +1,60 @@
+//! `dialgate optout list`: those on record, newest first.
+
+use anyhow::Result;
+use clap::Args;
+use uuid::Uuid;
+
+use super::rows;
+use crate::cli::arguments::Paging;
+use crate::cli::client::Remote;
+use crate::cli::failure::Refused;
+use crate::domain::phone::Phone;
+use crate::grpc::client::ask;
+use crate::grpc::pb::ListSuppressionsRequest;
+
+/// Arguments of `optout list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                        dialgate optout list --number +14045550141\n  \
+                        dialgate optout list --filter 'reason = \"objection\" AND received_time > \"2026-01-01T00:00:00Z\"' --all")]
+pub struct ListArgs {
+    /// Only those about this number
+    #[arg(long, value_name = "NUMBER", value_parser = Phone::parse)]
+    pub number: Option<Phone>,
+    /// Only those about this person
+    #[arg(long, value_name = "UUID")]
+    pub party: Option<Uuid>,
+    #[command(flatten)]
+    pub paging: Paging,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// Runs it.
+pub async fn run(args: ListArgs) -> Result<()> {
+    let client = args.remote.connect().await?;
+    let output = args.remote.output();
+    let mut request = ListSuppressionsRequest {
+        page_size: args.paging.page_size,
+        page_token: String::new(),
+        filter: args.paging.filter,
+        number: args.number.map(Phone::reveal).unwrap_or_default(),
+        party_id: args.party.map(|id| id.to_string()).unwrap_or_default(),
+    };
+    let mut count = 0;
+    loop {
+        let page = client
+            .suppressions()
+            .list_suppressions(ask(request.clone()))
+            .await
+            .map_err(Refused::question)?
+            .into_inner();
+        count += page.suppressions.len();
+        rows(output, &page.suppressions)?;
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() || !args.paging.all {
+            break;
+        }
+    }
+    output.end_of_list(count, "opt-out", !request.page_token.is_empty())
+}

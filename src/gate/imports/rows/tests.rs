@@ -1,0 +1,227 @@
+use super::super::Packing;
+use super::*;
+use crate::domain::phone::Phone;
+use crate::domain::time::{Mono, Reading};
+
+fn settings() -> ListSettings {
+    ListSettings {
+        packing: Packing::Detected,
+        encoding: ListEncoding::Detected,
+        form: ListForm::Columns(None),
+        has_header: true,
+        columns: ListColumns {
+            number: Some("phone".to_owned()),
+            ..ListColumns::default()
+        },
+        default_country: Some("US".to_owned()),
+        defaults: RowDefaults {
+            seller: None,
+            channels: Vec::new(),
+            reason: SuppressionReason::PartyRequest,
+            source: SuppressionSource::Import,
+            received_at: None,
+            evidence_ref: None,
+            note: None,
+        },
+    }
+}
+
+fn reader(settings: ListSettings) -> RowReader {
+    let wall = "2026-11-18T15:00:00Z"
+        .parse::<jiff::Timestamp>()
+        .unwrap()
+        .into();
+    RowReader {
+        settings,
+        tenant: TenantId::default(),
+        hasher: NumberHasher::new([7; 32]),
+        pack: Arc::new(Pack::embedded().unwrap()),
+        campaigns: Campaigns::default(),
+        read: Arc::new(move || Reading {
+            wall,
+            mono: Mono::default(),
+        }),
+    }
+}
+
+/// What a row comes to under a header line.
+fn row(reader: &RowReader, header: &str, text: &str) -> Result<Option<Row>, RejectReason> {
+    let layout = reader.layout(header.as_bytes()).unwrap();
+    let Cells::Whole(cells) = reader.cells(&layout, text) else {
+        panic!("open: {text}")
+    };
+    reader
+        .row(&layout, 2, &cells)
+        .map_err(|refusal| refusal.reason)
+}
+
+fn subject(reader: &RowReader) -> SuppressionSubject {
+    let number = Phone::parse("+14045550141").unwrap();
+    SuppressionSubject::Number(reader.hasher.key(&reader.tenant, number))
+}
+
+#[test]
+fn columns_are_found_by_name_or_by_place() {
+    let mut wanted = settings();
+    wanted.columns.note = Some(" Comment ".to_owned());
+    let named = reader(wanted.clone());
+    for (header, text) in [
+        ("id,Phone,comment", "1,404 555 0141,no more"),
+        ("comment;x;phone", "no more;;\"404 555 0141\""),
+        ("phone\tcomment", "+1 404-555-0141\t no more"),
+        ("phone | comment", "tel:+1-404-555-0141 | no more"),
+    ] {
+        let row = row(&named, header, text).unwrap().unwrap();
+        assert_eq!(
+            (row.subject, row.said.note.as_deref()),
+            (subject(&named), Some("no more")),
+            "{header}"
+        );
+    }
+    assert!(
+        named
+            .layout(b"number,comment")
+            .unwrap_err()
+            .contains("names no column `phone`")
+    );
+    wanted.has_header = false;
+    assert!(
+        reader(wanted.clone())
+            .layout(b"phone,comment")
+            .unwrap_err()
+            .contains("by their place")
+    );
+    wanted.columns.number = Some("3".to_owned());
+    wanted.columns.note = None;
+    assert!(
+        reader(wanted.clone())
+            .layout(b"a,b")
+            .unwrap_err()
+            .contains("the first line has 2")
+    );
+    let placed = reader(wanted);
+    assert_eq!(
+        row(&placed, "a,b,c", "1,2,4045550141")
+            .unwrap()
+            .unwrap()
+            .subject,
+        subject(&placed)
+    );
+}
+
+#[test]
+fn each_row_is_taken_as_what_it_is_or_rejected_with_its_reason() {
+    let mut wanted = settings();
+    let columns = &mut wanted.columns;
+    for (column, name) in [
+        (&mut columns.party_id, "party"),
+        (&mut columns.seller, "seller"),
+        (&mut columns.channels, "kinds"),
+        (&mut columns.reason, "why"),
+        (&mut columns.received_time, "when"),
+        (&mut columns.note, "note"),
+    ] {
+        *column = Some(name.to_owned());
+    }
+    let reader = reader(wanted);
+    let header = "phone,party,seller,kinds,why,when,note";
+    for (text, reason) in [
+        (",,,,,,", None),
+        ("  ,,,,,,", None),
+        ("n/a,,,,,,", Some(RejectReason::Number)),
+        (",,,,,,x", Some(RejectReason::NumberMissing)),
+        ("4045550141,,,,,", Some(RejectReason::ColumnCount)),
+        ("4045550141,,,,,,,", Some(RejectReason::ColumnCount)),
+        (
+            "4045550141,0190d5a5-0000-7000-8000-000000000001,,,,,",
+            Some(RejectReason::TwoSubjects),
+        ),
+        (",17,,,,,", Some(RejectReason::Party)),
+        ("4045550141,,acme,,,,", Some(RejectReason::Seller)),
+        ("4045550141,,,fax,,,", Some(RejectReason::Channel)),
+        ("4045550141,,,,because,,", Some(RejectReason::Reason)),
+        ("4045550141,,,,,yesterday,", Some(RejectReason::Time)),
+        (
+            "4045550141,,,,,2026-11-18T15:02:00Z,",
+            Some(RejectReason::TimeInFuture),
+        ),
+        (
+            "4045550141,,,,,2026-11-20,",
+            Some(RejectReason::TimeInFuture),
+        ),
+        ("4045550141,,,,,,a\u{7}b", Some(RejectReason::Text)),
+    ] {
+        assert_eq!(row(&reader, header, text).err(), reason, "{text}");
+    }
+    let long = format!("4045550141,,,,,,{}", "x".repeat(4097));
+    assert_eq!(row(&reader, header, &long), Err(RejectReason::Text));
+    let said = |text| row(&reader, header, text).unwrap().unwrap().said;
+    let told = said(
+        "4045550141,,,live_manual Prerecorded,Objection,2026-11-17T10:00:00-05:00,\"a \"\"b\"\",\nc\"",
+    );
+    assert_eq!(told.channels, [CallKind::LiveManual, CallKind::Prerecorded]);
+    assert_eq!(told.reason, SuppressionReason::Objection);
+    assert_eq!(told.note.as_deref(), Some("a \"b\",\nc"));
+    assert_eq!(
+        told.received_at.unwrap().to_string(),
+        "2026-11-17T15:00:00Z"
+    );
+    assert_eq!(said("4045550141,,,all,,,").channels, []);
+    let day = said("4045550141,,,,,2026-11-10,").received_at.unwrap();
+    assert_eq!(
+        day.to_string(),
+        "2026-11-11T11:59:59.999999Z",
+        "it was over everywhere"
+    );
+    let today = said("4045550141,,,,,2026-11-18,").received_at.unwrap();
+    assert_eq!(today, (reader.read)().wall, "and never later than now");
+}
+
+#[test]
+fn a_line_is_read_in_its_encoding() {
+    let latin = b"404 555 0141,caf\xe9\xa0".as_slice();
+    let with = |encoding| {
+        let wanted = ListSettings {
+            encoding,
+            ..settings()
+        };
+        reader(wanted).text(latin).map_err(|refusal| refusal.reason)
+    };
+    assert_eq!(
+        with(ListEncoding::Detected).as_deref(),
+        Ok("404 555 0141,café\u{a0}")
+    );
+    assert_eq!(
+        with(ListEncoding::Latin1).as_deref(),
+        Ok("404 555 0141,café\u{a0}")
+    );
+    assert_eq!(with(ListEncoding::Utf8), Err(RejectReason::Encoding));
+    let refused = reader(settings())
+        .text(b"40\0")
+        .map_err(|refusal| refusal.reason);
+    assert_eq!(refused, Err(RejectReason::Nul));
+}
+
+#[test]
+fn a_number_a_line_may_be_quoted_or_have_empty_cells_behind_it() {
+    let lines = ListSettings {
+        form: ListForm::Lines,
+        has_header: false,
+        ..settings()
+    };
+    let reader = reader(lines);
+    for text in [
+        "4045550141",
+        "\"(404) 555-0141\"",
+        " 4045550141,,, ",
+        "404,555,0141;",
+        "'4045550141",
+    ] {
+        let row = row(&reader, "x", text);
+        match text {
+            "404,555,0141;" => assert_eq!(row, Err(RejectReason::Number), "{text}"),
+            _ => assert_eq!(row.unwrap().unwrap().subject, subject(&reader), "{text}"),
+        }
+    }
+    assert_eq!(row(&reader, "x", "phone"), Err(RejectReason::Number));
+}

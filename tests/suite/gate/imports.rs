@@ -1,0 +1,620 @@
+//! Lists of opt-outs: each row is a barrier as a single opt-out is (P-03), and none is lost or weakened, whatever becomes of
+//! the sending.
+
+use super::on_both;
+
+on_both! {
+    p03_an_import_is_acknowledged_after_its_full_wait,
+    p03_a_row_follows_whoever_holds_its_number,
+    p03_a_row_follows_whoever_is_given_its_number_during_the_wait,
+    p03_a_row_comes_after_a_consent_that_clocks_cannot_tell_to_be_newer,
+    p03_a_sending_that_died_before_its_acknowledgement_is_waited_for_anew,
+    p03_a_list_sent_again_goes_on_where_it_broke_off,
+    p03_of_two_sendings_at_once_the_later_goes_on,
+    a_finished_list_sent_again_is_answered_at_once,
+    a_list_that_is_not_what_was_announced_fails_and_keeps_what_it_recorded,
+    a_sending_of_another_list_under_the_same_hash_loses_no_row,
+    a_trial_tells_all_and_records_nothing,
+    each_row_is_answered_on_its_own,
+    who_does_not_listen_holds_up_nothing,
+    a_row_may_be_about_a_person,
+    what_was_lifted_is_not_recorded_again_by_a_repeated_sending,
+}
+
+mod tests {
+    use std::time::Duration;
+
+    use dialgate::domain::consent::ConsentAction;
+    use dialgate::domain::filter::Filter;
+    use dialgate::domain::ids::{ImportId, TenantId};
+    use dialgate::domain::import::{
+        ImportCounts, ImportReject, ImportState, RejectReason, SuppressionImport,
+    };
+    use dialgate::domain::suppression::{Suppression, SuppressionReason, SuppressionSource};
+    use dialgate::gate::{
+        Ask, BARRIER_WAIT, Gate, GateError, ImportNews, ImportPiece, ListColumns, ListEncoding,
+        ListForm, ListSettings, NewImport, NewLift, Packing, RowDefaults,
+    };
+    use dialgate::store::ListQuery;
+    use sha2::{Digest as _, Sha256};
+    use tokio::sync::mpsc;
+    use tokio::task::JoinHandle;
+
+    use crate::gate::bench::{Bench, campaign, phone};
+
+    const ANNA: &str = "+14045550141";
+    const BETH: &str = "+14045550142";
+    const SOON: Duration = Duration::from_secs(20);
+    const A_WHILE: Duration = Duration::from_millis(300);
+
+    fn settings() -> ListSettings {
+        ListSettings {
+            packing: Packing::Detected,
+            encoding: ListEncoding::Detected,
+            form: ListForm::Lines,
+            has_header: false,
+            columns: ListColumns::default(),
+            default_country: Some("US".to_owned()),
+            defaults: RowDefaults {
+                seller: None,
+                channels: Vec::new(),
+                reason: SuppressionReason::PartyRequest,
+                source: SuppressionSource::Import,
+                received_at: None,
+                evidence_ref: None,
+                note: None,
+            },
+        }
+    }
+
+    fn list(text: &str) -> NewImport {
+        NewImport {
+            content_sha256: Sha256::digest(text.as_bytes()).into(),
+            size_bytes: text.len() as u64,
+            settings_sha256: [5; 32],
+            settings: settings(),
+        }
+    }
+
+    /// Numbers of strangers, one a line.
+    fn strangers(count: usize) -> String {
+        (0..count)
+            .map(|n| format!("+1404{:07}\n", 2_000_000 + n))
+            .collect()
+    }
+
+    type Ended = Result<SuppressionImport, GateError>;
+
+    /// A list under way.
+    struct Sending {
+        pieces: Option<mpsc::Sender<ImportPiece>>,
+        news: mpsc::Receiver<ImportNews>,
+        task: JoinHandle<Ended>,
+    }
+
+    impl Sending {
+        fn begin(gate: &Gate, ask: Ask, new: NewImport) -> Self {
+            let (pieces, received) = mpsc::channel(4);
+            let (tell, news) = mpsc::channel(4096);
+            let gate = gate.clone();
+            let task = tokio::spawn(async move { gate.import(&ask, new, received, tell).await });
+            Self {
+                pieces: Some(pieces),
+                news,
+                task,
+            }
+        }
+
+        fn whole(bench: &Bench, text: &str) -> Self {
+            let mut sending = Self::begin(&bench.gate, bench.ask("admin"), list(text));
+            sending.feed(text);
+            sending
+        }
+
+        /// Sends all of it, in the background.
+        fn feed(&mut self, text: &str) {
+            let (pieces, text) = (self.pieces.take().unwrap(), text.as_bytes().to_vec());
+            tokio::spawn(async move {
+                for piece in text.chunks(1000) {
+                    if pieces
+                        .send(ImportPiece::Bytes(piece.to_vec()))
+                        .await
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+                drop(pieces.send(ImportPiece::End).await);
+            });
+        }
+
+        async fn next(&mut self) -> ImportNews {
+            tokio::time::timeout(SOON, self.news.recv())
+                .await
+                .unwrap()
+                .unwrap()
+        }
+
+        /// Until so many rows are recorded; tells how many of them are acknowledged.
+        async fn recorded(&mut self, rows: i64) -> i64 {
+            loop {
+                match self.next().await {
+                    ImportNews::Progress(told) if told.counts.read >= rows => {
+                        return told.acknowledged_rows;
+                    }
+                    _ => {}
+                }
+            }
+        }
+
+        async fn end(self) -> Ended {
+            tokio::time::timeout(SOON, self.task)
+                .await
+                .unwrap()
+                .unwrap()
+        }
+
+        /// Whether it is still under way after a while.
+        async fn is_waiting(&self) -> bool {
+            for _ in 0..A_WHILE.as_millis() / 10 {
+                if self.task.is_finished() {
+                    return false;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            true
+        }
+    }
+
+    /// Sends a list and lets its time pass.
+    async fn import(bench: &Bench, text: &str, new: NewImport) -> Ended {
+        let mut sending = Sending::begin(&bench.gate, bench.ask("admin"), new);
+        sending.feed(text);
+        while sending.is_waiting().await {
+            bench.clock.advance(BARRIER_WAIT);
+        }
+        sending.end().await
+    }
+
+    async fn standing(bench: &Bench, number: &str) -> Vec<Suppression> {
+        let key = bench.store.key(phone(number));
+        let mut tx = bench.store.read().await;
+        let found = tx
+            .covering(&TenantId::default(), &[key], None, bench.now())
+            .await;
+        found
+            .unwrap()
+            .into_iter()
+            .map(|(_, suppression)| suppression)
+            .collect()
+    }
+
+    async fn created(bench: &Bench) -> usize {
+        let kinds = bench.audit().await;
+        kinds
+            .iter()
+            .filter(|kind| *kind == "suppression.created")
+            .count()
+    }
+
+    async fn rejects(bench: &Bench, id: ImportId) -> Vec<ImportReject> {
+        let all = ListQuery {
+            filter: Filter::Everything,
+            page_size: 1000,
+            after: None,
+        };
+        let mut tx = bench.store.read().await;
+        tx.import_rejects(&TenantId::default(), id, &all)
+            .await
+            .unwrap()
+            .rows
+    }
+
+    fn counts(read: i64, created: i64, repeated: i64, rejected: i64) -> ImportCounts {
+        ImportCounts {
+            read,
+            created,
+            repeated,
+            rejected,
+        }
+    }
+
+    pub async fn p03_an_import_is_acknowledged_after_its_full_wait(bench: Bench) {
+        bench.callable(ANNA).await;
+        let (_, permit, _) = bench.claimed(ANNA).await;
+        let mut sending = Sending::whole(&bench, &format!("{ANNA}\n{}", strangers(600)));
+        assert_eq!(sending.recorded(601).await, 0);
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.denied_by,
+            ["US-internal-dnc"],
+            "it takes effect as it is recorded"
+        );
+        assert!(
+            permit.check(bench.gate.read()).is_ok(),
+            "an older claim may still dial"
+        );
+        bench.clock.advance(BARRIER_WAIT - Duration::from_millis(2));
+        assert!(sending.is_waiting().await);
+        while let Ok(news) = sending.news.try_recv() {
+            assert!(!matches!(news, ImportNews::Progress(told) if told.acknowledged_rows > 0));
+        }
+        assert!(
+            permit.check(bench.gate.read()).is_err(),
+            "its permit is over before the acknowledgement"
+        );
+        bench.clock.advance(Duration::from_millis(2));
+        let ended = sending.end().await.unwrap();
+        assert_eq!(ended.state, ImportState::Finished);
+        assert_eq!(
+            (ended.counts, ended.acknowledged_rows),
+            (counts(601, 601, 0, 0), 601)
+        );
+        assert_eq!(created(&bench).await, 601);
+        let kinds = bench.audit().await;
+        assert!(kinds.contains(&"suppression.import_started".to_owned()));
+        assert_eq!(kinds.last().unwrap(), "suppression.import_finished");
+    }
+
+    pub async fn p03_a_row_follows_whoever_holds_its_number(bench: Bench) {
+        bench.contact(&[ANNA, BETH], "US-GA").await.unwrap();
+        let ended = import(&bench, ANNA, list(ANNA)).await.unwrap();
+        assert_eq!(ended.counts, counts(1, 1, 0, 0));
+        assert_eq!(
+            bench.place(BETH).await.decision.judgement.denied_by,
+            ["US-internal-dnc"]
+        );
+    }
+
+    pub async fn p03_a_row_follows_whoever_is_given_its_number_during_the_wait(bench: Bench) {
+        let mut sending = Sending::whole(&bench, ANNA);
+        sending.recorded(1).await;
+        bench.contact(&[ANNA, BETH], "US-GA").await.unwrap();
+        bench.clock.advance(BARRIER_WAIT);
+        sending.end().await.unwrap();
+        // They give the number up after it; the wish stays theirs.
+        assert_eq!(standing(&bench, BETH).await.len(), 1);
+        assert_eq!(
+            bench.place(BETH).await.decision.judgement.denied_by,
+            ["US-internal-dnc"]
+        );
+    }
+
+    pub async fn p03_a_row_comes_after_a_consent_that_clocks_cannot_tell_to_be_newer(bench: Bench) {
+        bench.callable(ANNA).await;
+        let given = bench.consent(ANNA, ConsentAction::Given);
+        let given = bench
+            .gate
+            .record_consent(&bench.ask("admin"), given)
+            .await
+            .unwrap();
+        let mut new = list(ANNA);
+        let minute = Duration::from_secs(60);
+        new.settings.defaults.received_at = Some(given.at.minus(minute));
+        import(&bench, ANNA, new).await.unwrap();
+        assert_eq!(
+            standing(&bench, ANNA).await[0].received_at,
+            given.at,
+            "in doubt the wish wins"
+        );
+        // One that was said an hour before is older for certain, and what is on record says more.
+        let mut older = list(ANNA);
+        older.settings_sha256 = [6; 32];
+        older.settings.defaults.received_at = Some(given.at.minus(60 * minute));
+        let ended = import(&bench, ANNA, older).await.unwrap();
+        assert_eq!(ended.counts, counts(1, 0, 1, 0));
+    }
+
+    pub async fn p03_a_sending_that_died_before_its_acknowledgement_is_waited_for_anew(
+        bench: Bench,
+    ) {
+        bench.callable(ANNA).await;
+        let text = format!("{ANNA}\n{}", strangers(700));
+        let mut sending = Sending::whole(&bench, &text);
+        sending.recorded(701).await;
+        sending.task.abort();
+        assert!(sending.task.await.is_err());
+        // Long after, on another node: nobody knows how long ago that commit was, for it tells nobody the time.
+        let node = bench.again(vec![campaign("us", "US", "seller")]);
+        let mut again = Sending::begin(&node, bench.ask("admin"), list(&text));
+        let ImportNews::Started(import) = again.next().await else {
+            panic!("how it stands comes first")
+        };
+        assert_eq!((import.counts.read, import.acknowledged_rows), (701, 0));
+        again.feed(&text);
+        assert!(
+            again.is_waiting().await,
+            "nothing of the first sending's wait counts"
+        );
+        while let Ok(news) = again.news.try_recv() {
+            assert!(!matches!(news, ImportNews::Progress(told) if told.acknowledged_rows > 0));
+        }
+        bench.clock.advance(BARRIER_WAIT);
+        let ended = again.end().await.unwrap();
+        assert_eq!(
+            (ended.counts, ended.acknowledged_rows),
+            (counts(701, 701, 0, 0), 701)
+        );
+        assert_eq!(created(&bench).await, 701, "no row twice");
+    }
+
+    pub async fn p03_a_list_sent_again_goes_on_where_it_broke_off(bench: Bench) {
+        let text = strangers(900);
+        let mut sending = Sending::begin(&bench.gate, bench.ask("admin"), list(&text));
+        let pieces = sending.pieces.take().unwrap();
+        let half = text.as_bytes()[..text.len() * 6 / 10].to_vec();
+        pieces.send(ImportPiece::Bytes(half)).await.unwrap();
+        sending.recorded(512).await;
+        drop(pieces);
+        while sending.is_waiting().await {
+            bench.clock.advance(BARRIER_WAIT);
+        }
+        let broken = sending.end().await.unwrap_err();
+        assert!(matches!(broken, GateError::ImportBrokenOff), "{broken:?}");
+        let mut again = Sending::whole(&bench, &text);
+        let ImportNews::Started(import) = again.next().await else {
+            panic!("how it stands comes first")
+        };
+        assert_eq!((import.counts.read, import.acknowledged_rows), (512, 512));
+        again.recorded(900).await;
+        bench.clock.advance(BARRIER_WAIT);
+        assert_eq!(again.end().await.unwrap().counts, counts(900, 900, 0, 0));
+        assert_eq!(created(&bench).await, 900);
+        assert!(
+            bench
+                .audit()
+                .await
+                .contains(&"suppression.import_resumed".to_owned())
+        );
+    }
+
+    pub async fn p03_of_two_sendings_at_once_the_later_goes_on(bench: Bench) {
+        let text = strangers(900);
+        let node = bench.again(vec![campaign("us", "US", "seller")]);
+        let mut first = Sending::begin(&bench.gate, bench.ask("admin"), list(&text));
+        let pieces = first.pieces.take().unwrap();
+        let half = text.as_bytes()[..text.len() / 2].to_vec();
+        pieces.send(ImportPiece::Bytes(half)).await.unwrap();
+        first.recorded(256).await;
+        let mut second = Sending::begin(&node, bench.ask("admin"), list(&text));
+        let ImportNews::Started(_) = second.next().await else {
+            panic!("how it stands comes first")
+        };
+        let rest = text.as_bytes()[text.len() / 2..].to_vec();
+        drop(pieces.send(ImportPiece::Bytes(rest)).await);
+        let stopped = first.end().await.unwrap_err();
+        assert!(matches!(stopped, GateError::ImportTaken), "{stopped:?}");
+        second.feed(&text);
+        while second.is_waiting().await {
+            bench.clock.advance(BARRIER_WAIT);
+        }
+        assert_eq!(second.end().await.unwrap().counts, counts(900, 900, 0, 0));
+        assert_eq!(created(&bench).await, 900);
+    }
+
+    pub async fn a_finished_list_sent_again_is_answered_at_once(bench: Bench) {
+        let text = format!("{ANNA}\n{ANNA}\nnonsense\n");
+        let first = import(&bench, &text, list(&text)).await.unwrap();
+        assert_eq!(first.counts, counts(3, 1, 1, 1));
+        let again = Sending::begin(&bench.gate, bench.ask("admin"), list(&text));
+        assert_eq!(again.end().await.unwrap(), first);
+        // Read in another way it is another import.
+        let mut other = list(&text);
+        other.settings_sha256 = [6; 32];
+        let other = import(&bench, &text, other).await.unwrap();
+        assert_ne!(other.import_id, first.import_id);
+    }
+
+    pub async fn a_list_that_is_not_what_was_announced_fails_and_keeps_what_it_recorded(
+        bench: Bench,
+    ) {
+        let (sent, meant) = (format!("{ANNA}\n"), format!("{BETH}\n"));
+        let ended = import(&bench, &sent, list(&meant)).await.unwrap();
+        assert_eq!(ended.state, ImportState::Failed);
+        assert!(ended.problem.unwrap().contains("SHA-256"));
+        assert_eq!(
+            standing(&bench, ANNA).await.len(),
+            1,
+            "a wish is never taken back"
+        );
+        assert_eq!(
+            bench.audit().await.last().unwrap(),
+            "suppression.import_failed"
+        );
+        let ended = import(&bench, &meant, list(&meant)).await.unwrap();
+        assert_eq!(
+            (ended.state, ended.counts),
+            (ImportState::Finished, counts(1, 1, 0, 0))
+        );
+        assert_eq!(standing(&bench, BETH).await.len(), 1);
+        let longer = format!("{meant}{ANNA}\n");
+        let ended = import(
+            &bench,
+            &longer,
+            NewImport {
+                size_bytes: 3,
+                ..list(&longer)
+            },
+        )
+        .await
+        .unwrap();
+        assert!(ended.problem.unwrap().contains("more bytes"));
+    }
+
+    pub async fn a_sending_of_another_list_under_the_same_hash_loses_no_row(bench: Bench) {
+        let text = strangers(600);
+        let other = text.replace("+1404", "+1678");
+        let mut sending = Sending::begin(&bench.gate, bench.ask("admin"), list(&text));
+        let pieces = sending.pieces.take().unwrap();
+        let most = other.as_bytes()[..other.len() - 100].to_vec();
+        pieces.send(ImportPiece::Bytes(most)).await.unwrap();
+        sending.recorded(512).await;
+        sending.task.abort();
+        drop(pieces);
+        let ended = import(&bench, &text, list(&text)).await.unwrap();
+        assert_eq!(ended.state, ImportState::Failed);
+        assert!(ended.problem.unwrap().contains("once more"));
+        let ended = import(&bench, &text, list(&text)).await.unwrap();
+        assert_eq!(
+            (ended.state, ended.counts),
+            (ImportState::Finished, counts(600, 600, 0, 0))
+        );
+    }
+
+    pub async fn a_trial_tells_all_and_records_nothing(bench: Bench) {
+        bench.callable(BETH).await;
+        import(&bench, ANNA, list(ANNA)).await.unwrap();
+        let before = bench.audit().await;
+        let text = format!("{ANNA}\n{BETH}\n404 555 0143\nno\n911\n");
+        let (pieces, received) = mpsc::channel(4);
+        let (tell, mut news) = mpsc::channel(64);
+        pieces
+            .send(ImportPiece::Bytes(text.clone().into_bytes()))
+            .await
+            .unwrap();
+        pieces.send(ImportPiece::End).await.unwrap();
+        let mut new = list(&text);
+        new.settings.defaults.received_at = Some(bench.now().minus(Duration::from_secs(86_400)));
+        let tried = bench
+            .gate
+            .try_import(&bench.ask("admin"), new, received, tell)
+            .await
+            .unwrap();
+        assert_eq!(
+            (tried.state, tried.counts),
+            (ImportState::Finished, counts(5, 2, 1, 2))
+        );
+        let mut lines = Vec::new();
+        while let Ok(told) = news.try_recv() {
+            if let ImportNews::Rejected(reject) = told {
+                lines.push((reject.line, reject.reason));
+            }
+        }
+        assert_eq!(
+            lines,
+            [(4, RejectReason::Number), (5, RejectReason::Number)]
+        );
+        assert_eq!(bench.audit().await, before);
+        assert!(standing(&bench, BETH).await.is_empty());
+        let all = ListQuery {
+            filter: Filter::Everything,
+            page_size: 10,
+            after: None,
+        };
+        let mut tx = bench.store.read().await;
+        assert_eq!(
+            tx.list_imports(&TenantId::default(), &all)
+                .await
+                .unwrap()
+                .rows
+                .len(),
+            1
+        );
+    }
+
+    pub async fn each_row_is_answered_on_its_own(bench: Bench) {
+        let text = "phone;note\r\n\
+                    404 555 0141;\"said \"\"stop\"\"\r\non two lines\"\r\n\
+                    \r\n\
+                    404 555 0142;\"a stray quote\r\n\
+                    404 555 0143;fine\r\n\
+                    404 555 0144\r\n\
+                    ;\r\n\
+                    404 555 0145;caf\u{e9}\r\n\
+                    n/a;x";
+        let mut new = list(text);
+        new.settings.form = ListForm::Columns(None);
+        new.settings.has_header = true;
+        new.settings.columns.number = Some("phone".to_owned());
+        new.settings.columns.note = Some("note".to_owned());
+        let ended = import(&bench, text, new).await.unwrap();
+        assert_eq!(ended.counts, counts(6, 3, 0, 3));
+        let told: Vec<_> = rejects(&bench, ended.import_id)
+            .await
+            .iter()
+            .map(|each| (each.line, each.reason))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (5, RejectReason::OpenQuote),
+                (7, RejectReason::ColumnCount),
+                (10, RejectReason::Number)
+            ]
+        );
+        let notes = async |number| standing(&bench, number).await.remove(0).note.unwrap();
+        assert_eq!(notes(ANNA).await, "said \"stop\"\non two lines");
+        assert_eq!(
+            notes("+14045550143").await,
+            "fine",
+            "a stray quote takes no other row with it"
+        );
+        assert_eq!(notes("+14045550145").await, "café");
+    }
+
+    pub async fn who_does_not_listen_holds_up_nothing(bench: Bench) {
+        let text = "nonsense\n".repeat(3000) + ANNA;
+        let (pieces, received) = mpsc::channel(1);
+        let (tell, _news) = mpsc::channel(1);
+        let (gate, ask, new) = (bench.gate.clone(), bench.ask("admin"), list(&text));
+        let task = tokio::spawn(async move { gate.import(&ask, new, received, tell).await });
+        pieces
+            .send(ImportPiece::Bytes(text.into_bytes()))
+            .await
+            .unwrap();
+        pieces.send(ImportPiece::End).await.unwrap();
+        while !task.is_finished() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert!(
+                bench
+                    .now()
+                    .since(crate::gate::bench::at(crate::gate::bench::OPEN))
+                    < 120_000_000
+            );
+            bench.clock.advance(BARRIER_WAIT);
+        }
+        assert_eq!(standing(&bench, ANNA).await.len(), 1);
+    }
+
+    pub async fn a_row_may_be_about_a_person(bench: Bench) {
+        let party = bench.callable(ANNA).await;
+        let nobody = "0190d5a5-0000-7000-8000-000000000001";
+        let text = format!("{}\n{nobody}\n", party.party_id);
+        let mut new = list(&text);
+        new.settings.form = ListForm::Columns(None);
+        new.settings.columns.party_id = Some("1".to_owned());
+        let ended = import(&bench, &text, new).await.unwrap();
+        assert_eq!(ended.counts, counts(2, 1, 0, 1));
+        assert_eq!(
+            rejects(&bench, ended.import_id).await[0].reason,
+            RejectReason::Party
+        );
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.denied_by,
+            ["US-internal-dnc"]
+        );
+    }
+
+    pub async fn what_was_lifted_is_not_recorded_again_by_a_repeated_sending(bench: Bench) {
+        let text = format!("{ANNA}\n{}", strangers(10));
+        let mut sending = Sending::whole(&bench, &text);
+        sending.recorded(11).await;
+        sending.task.abort();
+        let id = standing(&bench, ANNA).await[0].suppression_id;
+        for who in ["admin", "second"] {
+            let lift = NewLift {
+                reason: "asked to be called".to_owned(),
+                evidence_ref: "form 9".to_owned(),
+            };
+            bench.gate.lift(&bench.ask(who), id, lift).await.unwrap();
+        }
+        let ended = import(&bench, &text, list(&text)).await.unwrap();
+        assert_eq!(
+            (ended.counts, ended.acknowledged_rows),
+            (counts(11, 11, 0, 0), 11)
+        );
+        assert!(
+            standing(&bench, ANNA).await.is_empty(),
+            "it is the same list"
+        );
+    }
+}
