@@ -61,6 +61,25 @@ impl Page {
         }
     }
 
+    /// Adds places as long as there are more; tells how many came and how many of them are new.
+    pub fn insert_all(&mut self, mut next: impl FnMut() -> Option<u16>) -> (u64, u64) {
+        let (mut came, mut new) = (0, 0);
+        loop {
+            if let Self::Bits(words) = self {
+                while let Some(place) = next() {
+                    came += 1;
+                    new += u64::from(set(words, place));
+                }
+                return (came, new);
+            }
+            let Some(place) = next() else {
+                return (came, new);
+            };
+            came += 1;
+            new += u64::from(self.insert(place));
+        }
+    }
+
     /// Takes a place away; tells whether it was there.
     pub fn remove(&mut self, place: u16) -> bool {
         match self {
@@ -110,8 +129,12 @@ impl Page {
         // A page that had many numbers may have few left.
         match self {
             Self::Bits(words) if count > FEW_MAX => {
-                let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-                file.extend(bytes.take(BITS_BYTES));
+                let end = file.len() + BITS_BYTES;
+                for word in words.iter() {
+                    file.extend_from_slice(&word.to_le_bytes());
+                }
+                // The last word holds sixteen numbers only.
+                file.truncate(end);
             }
             _ => self.each(|place| file.extend(place.to_le_bytes())),
         }
