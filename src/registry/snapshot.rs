@@ -34,7 +34,7 @@ pub(super) struct Entry {
     /// Its page number.
     pub page: u64,
     offset: usize,
-    count: usize,
+    pub count: usize,
 }
 
 impl Snapshot {
@@ -121,7 +121,7 @@ impl Snapshot {
         self.entries().into_iter().flat_map(|entry| {
             let mut places = Vec::with_capacity(entry.count);
             if let Some(view) = self.view(entry) {
-                view.page().each(|place| places.push(place));
+                view.page(entry.count).each(|place| places.push(place));
             }
             let numbers = places.into_iter().map(move |place| join(entry.page, place));
             numbers.filter_map(|number| Phone::of_integer(number).ok())
