@@ -23,8 +23,8 @@ pub struct Builder {
     count: u64,
 }
 
-/// What is written at a time.
-const BLOCK_BYTES: usize = 1 << 20;
+/// What is hashed and written at a time, while the processor still holds it close by.
+const BLOCK_BYTES: usize = 1 << 18;
 
 impl Builder {
     /// An empty list.

@@ -79,6 +79,54 @@ impl Covers {
     }
 }
 
+/// The same for very many questions: by the first four digits, which every number has, most are answered at once.
+#[derive(Debug)]
+pub(super) struct Reach {
+    covers: Covers,
+    /// By the four digits.
+    begins: Vec<Begin>,
+}
+
+/// What is known of a number by its first four digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    Covered,
+    Elsewhere,
+    /// More digits have to tell.
+    Partly,
+}
+
+impl Reach {
+    pub fn of(covers: &Covers) -> Self {
+        const FILL: u64 = 10_u64.pow(WIDTH - 4);
+        let begin = |four: u64| {
+            let (first, last) = (four * FILL, four * FILL + (FILL - 1));
+            let next = covers.ranges.partition_point(|(_, end)| *end < first);
+            match covers.ranges.get(next) {
+                Some((begin, end)) if *begin <= first && last <= *end => Begin::Covered,
+                Some((begin, _)) if *begin <= last => Begin::Partly,
+                _ => Begin::Elsewhere,
+            }
+        };
+        Self {
+            covers: covers.clone(),
+            begins: (0..10_000).map(begin).collect(),
+        }
+    }
+
+    /// Tells whether the list speaks of this number.
+    pub fn contains(&self, number: Phone) -> bool {
+        let digits = number.integer();
+        let behind = digits.ilog10().saturating_sub(3);
+        let begin = usize::try_from(digits / 10_u64.pow(behind)).ok();
+        match begin.and_then(|four| self.begins.get(four)) {
+            Some(Begin::Covered) => true,
+            Some(Begin::Elsewhere) => false,
+            Some(Begin::Partly) | None => self.covers.contains(number),
+        }
+    }
+}
+
 fn range(prefix: &str) -> Result<(u64, u64), NotAPrefix> {
     let wrong = || NotAPrefix(prefix.to_owned());
     let plain = prefix.bytes().all(|byte| byte.is_ascii_digit()) && !prefix.starts_with('0');
@@ -180,13 +228,14 @@ mod tests {
 
         #[test]
         fn covered_is_what_begins_so(
-            prefixes in proptest::collection::vec("[1-9][0-9]{0,3}", 0..12),
+            prefixes in proptest::collection::vec("[1-9][0-9]{0,5}", 0..12),
             number in "[1-9][0-9]{6,14}",
         ) {
             let covers = Covers::of(&prefixes).unwrap();
             let begins = prefixes.iter().any(|prefix| number.starts_with(prefix.as_str()));
             let phone = Phone::parse(&format!("+{number}")).unwrap();
             prop_assert_eq!(covers.contains(phone), begins);
+            prop_assert_eq!(Reach::of(&covers).contains(phone), begins);
             prop_assert_eq!(&covers.to_string().parse::<Covers>().unwrap(), &covers);
         }
     }

@@ -72,7 +72,7 @@ impl Snapshot {
         let mut merged = Builder::new();
         for entry in self.entries() {
             if let Some(view) = self.view(entry) {
-                merged.put_page(entry.page, view.page());
+                merged.put_page(entry.page, view.page(entry.count));
             }
         }
         merged.insert_all(added);

@@ -29,7 +29,8 @@ pub(super) fn join(page: u64, place: u16) -> u64 {
 pub(super) enum Page {
     /// Sorted.
     Few(Vec<u16>),
-    Bits(Box<Words>),
+    /// Counted as it grows: to count it again is to fetch all of it from memory.
+    Bits { words: Box<Words>, count: usize },
 }
 
 impl Default for Page {
@@ -42,7 +43,11 @@ impl Page {
     /// Adds a place below [`PAGE_NUMBERS`]; tells whether it is new.
     pub fn insert(&mut self, place: u16) -> bool {
         match self {
-            Self::Bits(words) => set(words, place),
+            Self::Bits { words, count } => {
+                let is_new = set(words, place);
+                *count += usize::from(is_new);
+                is_new
+            }
             Self::Few(places) => {
                 // Lists are mostly sorted.
                 if places.last().is_none_or(|last| *last < place) {
@@ -54,10 +59,35 @@ impl Page {
                     }
                 }
                 if places.len() > FEW_MAX {
-                    *self = Self::Bits(Box::new(words_of(places)));
+                    *self = Self::Bits {
+                        words: Box::new(words_of(places)),
+                        count: places.len(),
+                    };
                 }
                 true
             }
+        }
+    }
+
+    /// Adds places as long as there are more; tells how many came and how many of them are new.
+    pub fn insert_all(&mut self, mut next: impl FnMut() -> Option<u16>) -> (u64, u64) {
+        let (mut came, mut new) = (0, 0);
+        loop {
+            if let Self::Bits { words, count } = self {
+                let before = *count;
+                let mut now = before;
+                while let Some(place) = next() {
+                    came += 1;
+                    now += usize::from(set(words, place));
+                }
+                *count = now;
+                return (came, new + (now - before) as u64);
+            }
+            let Some(place) = next() else {
+                return (came, new);
+            };
+            came += 1;
+            new += u64::from(self.insert(place));
         }
     }
 
@@ -68,13 +98,14 @@ impl Page {
                 let found = places.binary_search(&place);
                 found.map(|at| places.remove(at)).is_ok()
             }
-            Self::Bits(words) => {
+            Self::Bits { words, count } => {
                 let (at, bit) = bit_of(place);
                 let Some(word) = words.get_mut(at) else {
                     return false;
                 };
                 let was = *word & bit != 0;
                 *word &= !bit;
+                *count -= usize::from(was);
                 was
             }
         }
@@ -83,7 +114,7 @@ impl Page {
     pub fn contains(&self, place: u16) -> bool {
         match self {
             Self::Few(places) => places.binary_search(&place).is_ok(),
-            Self::Bits(words) => {
+            Self::Bits { words, .. } => {
                 let (at, bit) = bit_of(place);
                 words.get(at).is_some_and(|word| word & bit != 0)
             }
@@ -93,7 +124,7 @@ impl Page {
     pub fn count(&self) -> usize {
         match self {
             Self::Few(places) => places.len(),
-            Self::Bits(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
+            Self::Bits { count, .. } => *count,
         }
     }
 
@@ -101,7 +132,7 @@ impl Page {
     pub fn each(&self, mut found: impl FnMut(u16)) {
         match self {
             Self::Few(places) => places.iter().copied().for_each(found),
-            Self::Bits(words) => each_bit(words, &mut found),
+            Self::Bits { words, .. } => each_bit(words, &mut found),
         }
     }
 
@@ -109,9 +140,13 @@ impl Page {
     pub fn write(&self, count: usize, file: &mut Vec<u8>) {
         // A page that had many numbers may have few left.
         match self {
-            Self::Bits(words) if count > FEW_MAX => {
-                let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-                file.extend(bytes.take(BITS_BYTES));
+            Self::Bits { words, .. } if count > FEW_MAX => {
+                let end = file.len() + BITS_BYTES;
+                for word in words.iter() {
+                    file.extend_from_slice(&word.to_le_bytes());
+                }
+                // The last word holds sixteen numbers only.
+                file.truncate(end);
             }
             _ => self.each(|place| file.extend(place.to_le_bytes())),
         }
@@ -182,11 +217,14 @@ impl<'f> View<'f> {
         }
     }
 
-    /// The page to go on building from.
-    pub fn page(self) -> Page {
+    /// The page to go on building from, of so many numbers.
+    pub fn page(self, count: usize) -> Page {
         match self {
             Self::Few(bytes) => Page::Few(few(bytes).collect()),
-            Self::Bits(_) => Page::Bits(Box::new(self.words())),
+            Self::Bits(_) => Page::Bits {
+                words: Box::new(self.words()),
+                count,
+            },
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
+use super::covers::Reach;
 use super::format::{
     self, ALIGNMENT, HASH_AT, HASHED_FROM, HEADER_AT, HEADER_BYTES_MAX, HeaderLine, MAGIC,
     SLOT_BYTES, VERSION,
@@ -17,6 +18,8 @@ use crate::domain::phone::Phone;
 /// One list as of one day. Opening verifies every byte; afterwards a look-up is two places in memory. Share it in an `Arc`.
 pub struct Snapshot {
     header: SnapshotHeader,
+    /// What the header says that it covers.
+    reach: Reach,
     map: Mmap,
     /// Where the table begins, and where the pages do.
     table_at: usize,
@@ -31,7 +34,7 @@ pub(super) struct Entry {
     /// Its page number.
     pub page: u64,
     offset: usize,
-    count: usize,
+    pub count: usize,
 }
 
 impl Snapshot {
@@ -68,6 +71,7 @@ impl Snapshot {
         let (line, table_at) = header_of(&map).map_err(damaged)?;
         let slot_bits = slot_bits(&line).ok_or_else(|| damaged("its table has no sound size"))?;
         let snapshot = Self {
+            reach: Reach::of(&line.covers),
             header: SnapshotHeader {
                 register: line.register,
                 as_of: line.as_of,
@@ -109,7 +113,7 @@ impl Snapshot {
                 return Some(true);
             }
         }
-        self.header.covers.contains(number).then_some(false)
+        self.reach.contains(number).then_some(false)
     }
 
     /// All numbers, sorted.
@@ -117,7 +121,7 @@ impl Snapshot {
         self.entries().into_iter().flat_map(|entry| {
             let mut places = Vec::with_capacity(entry.count);
             if let Some(view) = self.view(entry) {
-                view.page().each(|place| places.push(place));
+                view.page(entry.count).each(|place| places.push(place));
             }
             let numbers = places.into_iter().map(move |place| join(entry.page, place));
             numbers.filter_map(|number| Phone::of_integer(number).ok())

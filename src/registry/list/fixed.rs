@@ -38,21 +38,21 @@ fn lines<const WIDTH: usize, const COMMA: bool>(bytes: &[u8], list: &mut Builder
     let mut taken = Taken::default();
     let mut rest = bytes;
     while let Some((head, page)) = rest.first_chunk().and_then(page_of::<WIDTH, COMMA>) {
-        let before = taken.lines;
-        taken.new += list.extend_page(page, |page| {
-            let mut new = 0;
-            while let Some((line, after)) = rest.split_first_chunk::<WIDTH>() {
-                let Some(place) = place_of::<WIDTH, COMMA>(line, head) else {
-                    break;
-                };
-                new += u64::from(page.insert(place));
-                taken.lines += 1;
+        let mut lines = 0;
+        let new = list.extend_page(page, |page| {
+            let (came, new) = page.insert_all(|| {
+                let (line, after) = rest.split_first_chunk::<WIDTH>()?;
+                let place = place_of::<WIDTH, COMMA>(line, head)?;
                 rest = after;
-            }
+                Some(place)
+            });
+            lines = came;
             new
         });
+        taken.lines += lines;
+        taken.new += new;
         // The head is sound and what follows is not.
-        if taken.lines == before {
+        if lines == 0 {
             break;
         }
     }
@@ -101,7 +101,7 @@ fn place_of<const WIDTH: usize, const COMMA: bool>(line: &[u8; WIDTH], head: u64
     // Each byte of a digit becomes its value. Above 9, adding 0x76 sets the byte's top bit, unless it is set already.
     let values = u32::from_le_bytes(four) ^ 0x3030_3030;
     let is_digits = (values.wrapping_add(0x7676_7676) | values) & 0x8080_8080 == 0;
-    if !(is_head && is_end && is_digits) {
+    if !(is_head & is_end & is_digits) {
         return None;
     }
     // The first digit lies lowest: pairs, then both pairs.
