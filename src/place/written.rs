@@ -128,24 +128,19 @@ fn strip_scheme(text: &str) -> &str {
 fn other_sign(text: &str) -> NotANumber {
     let lower = text.to_lowercase();
     let marks = ["ext", "x", "#", ",", ";", "durchwahl", "anexo", "int."];
-    let head = marks
+    let is_digit = |each: char| digit(each).is_some();
+    let is_number = |head: &str| {
+        let digits = head.chars().filter(|each| is_digit(*each)).count();
+        let signs = |each: char| is_digit(each) || separates(each) || each == '+';
+        digits > 5 && head.chars().all(signs)
+    };
+    let has_extension = marks
         .iter()
         .filter_map(|mark| lower.split_once(mark))
-        .next();
-    let is_number = |head: &str| {
-        let digits = head.chars().filter(|each| digit(*each).is_some()).count();
-        digits > 5
-            && head
-                .chars()
-                .all(|each| digit(each).is_some() || separates(each) || each == '+')
-    };
-    match head {
-        Some((number, rest))
-            if is_number(number) && rest.chars().any(|each| digit(each).is_some()) =>
-        {
-            NotANumber::Extension
-        }
-        _ => NotANumber::OtherSigns,
+        .any(|(number, rest)| is_number(number) && rest.chars().any(is_digit));
+    match has_extension {
+        true => NotANumber::Extension,
+        false => NotANumber::OtherSigns,
     }
 }
 
