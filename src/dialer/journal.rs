@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome, Retry};
+use crate::domain::call::{Call, CallKind, CallState, EventDetail, EventKind, Outcome, Retry};
+use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{AttemptId, AuditEntryId};
 use crate::domain::time::Micros;
-use crate::sip::Ending;
+use crate::sip::{EndedBy, Ending};
 use crate::store::{AttemptEnd, AuditEntry, Leased, NewEvent, Store, StoreError, Urgency};
 
 use super::Shared;
@@ -117,6 +118,7 @@ impl<'a> Journal<'a> {
             attempt_id,
             call_id: self.call.call_id,
             outcome: ending.outcome,
+            counts_as: counts_as(self.call.call_kind, ending),
             detail: EventDetail {
                 sip_code: ending.code,
                 sip_reason: ending.reason.clone(),
@@ -151,6 +153,17 @@ impl<'a> Journal<'a> {
     }
 }
 
+/// Who ends a recording before we do has hung up on it: where the law asks for that (Nevada: no recorded message to that
+/// number again, NRS 597.814(2)(b)) nobody else will ever say so, for no agent hears it. Where people talk one of the two
+/// ends every call; how it went is the agent's to say, and until then it counts as what it was, answered.
+fn counts_as(kind: CallKind, ending: &Ending) -> Option<AttemptResult> {
+    let by_them = ending.outcome == Outcome::Answered && ending.by == EndedBy::Peer;
+    match kind {
+        CallKind::Prerecorded if by_them => Some(AttemptResult::HungUp),
+        CallKind::Prerecorded | CallKind::LiveManual | CallKind::Autodialed => None,
+    }
+}
+
 /// What asks for the next target is left with what comes after it: there was none, or none that might be tried.
 fn retry_left(ending: &Ending) -> Retry {
     match (ending.retry, ending.outcome) {
@@ -172,6 +185,7 @@ pub(super) async fn end_attempt(
             "outcome": end.outcome,
             "sip_code": end.detail.sip_code,
             "q850_cause": end.detail.q850_cause,
+            "counts_as": end.counts_as,
         });
         let mut entries = vec![entry(call, end.attempt_id, "outcome", &outcome, end.at)];
         if end.outcome == Outcome::Unwanted {

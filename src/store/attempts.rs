@@ -58,6 +58,8 @@ pub struct AttemptEnd {
     pub call_id: CallId,
     /// How it ended.
     pub outcome: Outcome,
+    /// How it counts, where the outcome alone does not tell; an agent's word goes before it.
+    pub counts_as: Option<AttemptResult>,
     /// SIP code, reason, cause and retry class for the event; `outcome` is filled in.
     pub detail: EventDetail,
     /// When.
@@ -189,7 +191,8 @@ impl Tx {
     /// was changed.
     pub async fn end_attempt(&mut self, tenant: &TenantId, e: &AttemptEnd) -> Result<bool> {
         const ATTEMPT: &str =
-            "UPDATE attempts SET outcome = $3, permit_open = permit_open AND NOT $5, end_time = $4
+            "UPDATE attempts SET outcome = $3, permit_open = permit_open AND NOT $5, end_time = $4,
+                result = COALESCE(result, $6)
             WHERE tenant_id = $1 AND attempt_id = $2 AND outcome IS NULL";
         const CALL: &str = "UPDATE calls SET queue_state = 'done', state = $4, outcome = $5, end_time = $6, sip_code = $7,
                 q850_cause = $8, last_sequence = last_sequence + 1
@@ -202,6 +205,7 @@ impl Tx {
             .bind(e.outcome.as_str())
             .bind(e.at.0)
             .bind(e.permit_gone)
+            .bind(e.counts_as.map(AttemptResult::as_str))
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;

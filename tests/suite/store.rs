@@ -100,6 +100,7 @@ fn end(call_id: CallId, attempt_id: AttemptId, outcome: Outcome) -> AttemptEnd {
         attempt_id,
         call_id,
         outcome,
+        counts_as: None,
         detail: EventDetail {
             sip_code: Some(486),
             sip_reason: Some("Busy Here".to_owned()),

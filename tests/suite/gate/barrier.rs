@@ -197,6 +197,7 @@ mod tests {
             attempt_id,
             call_id: leased.call.call_id,
             outcome,
+            counts_as: None,
             detail: EventDetail::default(),
             at: bench.now(),
             permit_gone: false,

@@ -603,6 +603,7 @@ mod tests {
             attempt_id,
             call_id: leased.call.call_id,
             outcome: Outcome::NoAnswer,
+            counts_as: None,
             detail: EventDetail::default(),
             at: bench.now(),
             permit_gone: true,
