@@ -1,5 +1,6 @@
 //! What the agent says of a call. Effects come only from the flags of a definition, never from its name.
 
+use super::call::Outcome;
 use super::ids::{CallId, DispositionId, SuppressionId};
 use super::suppression::SuppressionReason;
 use super::text::words;
@@ -56,6 +57,20 @@ words! {
         Refused = "refused",
         /// The person hung up.
         HungUp = "hung_up",
+    }
+}
+
+impl AttemptResult {
+    /// How an attempt counts of which nothing is recorded but how it ended; absent = it is under way. Only what is known to
+    /// have been unanswered counts so: who is being called may pick up, or has, and a cap on completed calls must not let
+    /// the next one through meanwhile.
+    #[must_use]
+    pub const fn of(outcome: Option<Outcome>) -> Self {
+        match outcome {
+            None | Some(Outcome::Answered | Outcome::AnsweredAfterCancel) => Self::Answered,
+            Some(Outcome::Rejected | Outcome::Unwanted) => Self::Refused,
+            Some(_) => Self::NoAnswer,
+        }
     }
 }
 

@@ -297,7 +297,7 @@ impl Tx {
             .transpose()?;
         let result = match row.result {
             Some(result) => word(&result, "attempt result")?,
-            None => counts_as(outcome),
+            None => AttemptResult::of(outcome),
         };
         Ok(Past {
             call: CallId(row.call_id),
@@ -488,13 +488,4 @@ fn read_consent(row: ConsentRow) -> Result<(PartyId, NumberKey, String, Consent)
         row.seller,
         consent,
     ))
-}
-
-/// How an attempt counts that no agent has spoken about; one that is not over counts as unanswered.
-fn counts_as(outcome: Option<Outcome>) -> AttemptResult {
-    match outcome {
-        Some(Outcome::Answered | Outcome::AnsweredAfterCancel) => AttemptResult::Answered,
-        Some(Outcome::Rejected | Outcome::Unwanted) => AttemptResult::Refused,
-        _ => AttemptResult::NoAnswer,
-    }
 }

@@ -3,6 +3,7 @@
 
 mod barrier;
 pub mod bench;
+mod caps;
 mod claims;
 mod dealings;
 mod follows;
