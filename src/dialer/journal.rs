@@ -17,8 +17,11 @@ use super::Shared;
 /// Between two tries to write an entry.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
+/// The audit entry of an answer that came when the outcome was recorded.
+const LATE_ANSWER: &str = "late_answer";
+
 /// What the history of a call says whose outcome said otherwise.
-const LATE_ANSWER: &str = "a target that had been given up answered after the outcome was recorded; that call was ended, for nobody was there";
+const ANSWERED_LATE: &str = "a target that had been given up answered after the outcome was recorded; that call was ended, for nobody was there";
 
 /// What happened to one call at one instant, about to be written down.
 pub(super) struct Journal<'a> {
@@ -74,14 +77,14 @@ impl<'a> Journal<'a> {
         self.event_and_entry(attempt_id, told, "late_send").await;
     }
 
-    /// Answered when the outcome stood already, which stays: somebody picked up and was hung up on.
+    /// Answered when the outcome stood already, which stays: somebody picked up and was hung up on, and it counts so.
     pub(super) async fn late_answer(&self, attempt_id: AttemptId) {
         let detail = EventDetail {
-            note: Some(LATE_ANSWER.to_owned()),
+            note: Some(ANSWERED_LATE.to_owned()),
             ..EventDetail::default()
         };
         let told = (EventKind::Note, detail);
-        self.event_and_entry(attempt_id, told, "late_answer").await;
+        self.event_and_entry(attempt_id, told, LATE_ANSWER).await;
     }
 
     async fn event_and_entry(
@@ -91,6 +94,7 @@ impl<'a> Journal<'a> {
         audited_as: &str,
     ) {
         let at = self.at;
+        let answered = audited_as == LATE_ANSWER;
         let entry = entry(self.call, attempt_id, audited_as, &json!({}), at);
         let event = NewEvent {
             call_id: self.call.call_id,
@@ -106,6 +110,9 @@ impl<'a> Journal<'a> {
             tx.record_event(&self.call.tenant, &event).await?;
             tx.insert_audit(&self.call.tenant, std::slice::from_ref(&entry))
                 .await?;
+            if answered {
+                tx.count_late_answer(&self.call.tenant, attempt_id).await?;
+            }
             tx.commit().await
         })
         .await;

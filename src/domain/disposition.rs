@@ -66,10 +66,36 @@ impl AttemptResult {
     /// the next one through meanwhile.
     #[must_use]
     pub const fn of(outcome: Option<Outcome>) -> Self {
+        let Some(outcome) = outcome else {
+            return Self::Answered;
+        };
         match outcome {
-            None | Some(Outcome::Answered | Outcome::AnsweredAfterCancel) => Self::Answered,
-            Some(Outcome::Rejected | Outcome::Unwanted) => Self::Refused,
-            Some(_) => Self::NoAnswer,
+            Outcome::Answered | Outcome::AnsweredAfterCancel => Self::Answered,
+            // The one who knew is dead or cut off: it may have been answered, and nobody will ever tell.
+            Outcome::InterruptedUnknown => Self::Answered,
+            // Said by who refuses our media, and by us after a 2xx with media that we cannot use: somebody had picked up.
+            Outcome::MediaIncompatible => Self::Answered,
+            Outcome::Rejected | Outcome::Unwanted => Self::Refused,
+            // A final response other than 2xx, or none until long after the last INVITE or CANCEL: nobody picked up. An
+            // answer that comes later still is recorded by itself.
+            Outcome::Busy
+            | Outcome::NoAnswer
+            | Outcome::Unreachable
+            | Outcome::BlockedByAnalytics
+            | Outcome::InvalidNumber
+            | Outcome::NumberChanged
+            | Outcome::NoRoute
+            | Outcome::Congestion
+            | Outcome::CarrierError
+            | Outcome::Redirected
+            | Outcome::Canceled
+            | Outcome::TrunkAuthFailed
+            | Outcome::TrunkRefused
+            | Outcome::IdentityRejected
+            | Outcome::FeatureRefused
+            | Outcome::TooLarge => Self::NoAnswer,
+            // Nothing was sent.
+            Outcome::PermitExpired => Self::NoAnswer,
         }
     }
 }

@@ -425,28 +425,6 @@ impl Tx {
         Ok(rows.into_iter().map(cancel).collect())
     }
 
-    /// Records how the attempts of a call count for caps; false = a lock was not had in 250 ms, and nothing was changed.
-    pub async fn set_attempt_result(
-        &mut self,
-        tenant: &TenantId,
-        call_id: CallId,
-        result: AttemptResult,
-    ) -> Result<bool> {
-        const SQL: &str = "UPDATE attempts SET result = $3 WHERE tenant_id = $1 AND call_id = $2";
-        let saved = self.savepoint().await?;
-        let set = on!(self, |conn| sqlx::query(SQL)
-            .bind(&tenant.0)
-            .bind(call_id.0)
-            .bind(result.as_str())
-            .execute(conn)
-            .await
-            .map(|_| ()));
-        match saved {
-            true => self.end_savepoint(set).await.map(|set| set.is_some()),
-            false => set.map(|()| true),
-        }
-    }
-
     /// Locks the call before its attempt is touched, and tells whether it was answered.
     pub(super) async fn hold_call(&mut self, tenant: &TenantId, call_id: CallId) -> Result<bool> {
         const HOLD: &str =

@@ -32,6 +32,7 @@ mod policy;
 mod raises;
 mod registers;
 mod requests;
+mod results;
 mod sql;
 mod suppressions;
 mod vault;

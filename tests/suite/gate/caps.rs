@@ -4,13 +4,16 @@ use super::on_both;
 
 on_both! {
     a_call_that_is_not_over_may_be_answered,
+    p04_a_call_of_which_nobody_knows_how_it_ended_was_answered,
 }
 
 mod tests {
-    use dialgate::domain::call::{CallKind, CallRequest, Purpose};
+    use dialgate::domain::call::{CallKind, CallRequest, EventDetail, Outcome, Purpose};
     use dialgate::domain::campaign::Campaign;
     use dialgate::domain::decision::RuleOutcome;
+    use dialgate::domain::ids::TenantId;
     use dialgate::gate::ContactDraft;
+    use dialgate::store::AttemptEnd;
 
     use crate::gate::bench::{Bench, campaign};
 
@@ -63,5 +66,24 @@ mod tests {
         assert_eq!(cap(&bench).await, RuleOutcome::Fail);
         bench.ended(&leased, attempt_id).await;
         assert_eq!(cap(&bench).await, RuleOutcome::Pass, "nobody answered");
+    }
+
+    /// A node died in the middle of it, and another one ended it on record.
+    pub async fn p04_a_call_of_which_nobody_knows_how_it_ended_was_answered(bench: Bench) {
+        let bench = in_maine(bench).await;
+        let (leased, _permit, attempt_id) = bench.claimed(BANGOR).await;
+        let end = AttemptEnd {
+            attempt_id,
+            call_id: leased.call.call_id,
+            outcome: Outcome::InterruptedUnknown,
+            counts_as: None,
+            detail: EventDetail::default(),
+            at: bench.now(),
+            permit_gone: false,
+        };
+        let mut tx = bench.store.write().await;
+        assert!(tx.end_attempt(&TenantId::default(), &end).await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!(cap(&bench).await, RuleOutcome::Fail);
     }
 }

@@ -9,6 +9,7 @@ contract![
     a_number_met_for_the_first_time_has_one_holder,
     facts_are_put_together,
     facts_count_attempts_as_caps_want_them,
+    an_attempt_counts_as_unanswered_only_if_that_is_known,
     consents_are_kept,
     consents_and_opt_outs_are_told_apart,
 ];
@@ -409,6 +410,47 @@ async fn facts_count_attempts_as_caps_want_them(store: TestStore) {
         [(after(-1), Some(phone(2)))],
         "a number was called, whoever holds it"
     );
+}
+
+async fn an_attempt_counts_as_unanswered_only_if_that_is_known(store: TestStore) {
+    use AttemptResult::{Answered, NoAnswer, Refused};
+    let owner = Incarnation::new(NOON);
+    let expected = |outcome| match outcome {
+        Outcome::Answered
+        | Outcome::AnsweredAfterCancel
+        | Outcome::MediaIncompatible
+        | Outcome::InterruptedUnknown => Some((Answered, Answered)),
+        Outcome::Rejected | Outcome::Unwanted => Some((Refused, Refused)),
+        // Nothing was sent, and it is no attempt.
+        Outcome::PermitExpired => None,
+        _ => Some((NoAnswer, Answered)),
+    };
+    for (number, outcome) in (1..).zip(Outcome::ALL) {
+        let (call, made) = store.claimed(phone(number), owner).await;
+        let counts = async || {
+            let asked = FactsWanted {
+                seller: call.seller.clone(),
+                ..wanted(&store, number, call.party_id)
+            };
+            let mut tx = store.read().await;
+            let facts = tx.load_facts(&tenant(), &[asked]).await.unwrap();
+            facts[0].attempts.first().map(|past| past.outcome)
+        };
+        assert_eq!(counts().await, Some(Answered), "{outcome} is to come");
+        let mut tx = store.write().await;
+        let over = end(call.call_id, made.attempt_id, *outcome);
+        assert!(tx.end_attempt(&tenant(), &over).await.unwrap());
+        tx.commit().await.unwrap();
+        let (told, late) = expected(*outcome).unzip();
+        assert_eq!(counts().await, told, "{outcome}");
+        // A target that was given up is answered after all.
+        let mut tx = store.write().await;
+        tx.count_late_answer(&tenant(), made.attempt_id)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(counts().await, late, "{outcome}");
+    }
 }
 
 async fn consents_are_kept(store: TestStore) {
