@@ -377,13 +377,21 @@ impl Tx {
         // Each question is a subquery of its own, the last one a CROSS JOIN that SQLite walks in the order written: an OR over
         // columns, or a join begun at the opt-outs, would look at all of the tenant's, four times a second. For the same
         // reason what was ended on record is a query of its own: each half has its partial index.
-        macro_rules! unseen {
+        macro_rules! of_person {
+            // `SuppressionReason::is_of_person`.
             () => {
-                " AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
+                "s.reason NOT IN ('registry', 'internal', 'litigator')"
+            };
+        }
+        macro_rules! unseen {
+            // `Suppression::covers_kind` last.
+            () => {
+                concat!(" AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
                     AND NOT EXISTS (SELECT 1 FROM attempt_opt_outs AS o
                         WHERE o.attempt_id = a.attempt_id AND o.suppression_id = s.suppression_id)
                     AND (s.seller IS NULL OR s.seller = a.seller)
-                    AND (s.channels = '' OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))"
+                    AND (s.channels = '' OR ", of_person!(),
+                    " OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))")
             };
         }
         const SQL: &str = concat!(
@@ -401,7 +409,8 @@ impl Tx {
                     WHERE n.tenant_id = a.tenant_id AND n.party_id = a.party_id
                     AND s.tenant_id = n.tenant_id AND s.number_key = n.number_key
                     AND (n.end_time IS NULL OR n.end_time > s.received_time OR n.end_time > s.create_time)
-                    AND s.reason NOT IN ('registry', 'internal', 'litigator')",
+                    AND ",
+            of_person!(),
             unseen!(),
             ")))
             UNION ALL SELECT a.attempt_id, a.call_id, c.hang_up_requested, TRUE

@@ -390,9 +390,8 @@ impl Known {
                 .seller
                 .as_ref()
                 .is_none_or(|seller| *seller == wanted.seller);
-            let channel =
-                suppression.channels.is_empty() || suppression.channels.contains(&wanted.call_kind);
-            subject && seller && channel && suppression.expires_at.is_none_or(|at| at > wanted.at)
+            let kind = suppression.covers_kind(wanted.call_kind);
+            subject && seller && kind && suppression.expires_at.is_none_or(|at| at > wanted.at)
         };
         self.suppressions
             .iter()

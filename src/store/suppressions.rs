@@ -334,9 +334,8 @@ impl Tx {
             .await?;
         let as_wide = |old: &Suppression| {
             let sellers = old.seller.is_none() || old.seller.as_deref() == seller;
-            let kinds = old.channels.is_empty()
-                || (!channels.is_empty()
-                    && channels.iter().all(|kind| old.channels.contains(kind)));
+            let kinds = old.kinds().is_empty()
+                || (!channels.is_empty() && channels.iter().all(|kind| old.covers_kind(*kind)));
             sellers && kinds
         };
         Ok(active

@@ -358,7 +358,10 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
     add(subject(10), &|new| new.recorded_at = after(-3600)).await;
     // Not these: another seller, another kind, expired; and 6, whose claim saw it.
     add(subject(5), &|new| new.seller = Some("other".to_owned())).await;
-    add(subject(5), &|new| new.channels = vec![CallKind::Autodialed]).await;
+    add(subject(5), &|new| {
+        (new.reason, new.channels) = (SuppressionReason::Litigator, vec![CallKind::Autodialed]);
+    })
+    .await;
     add(subject(5), &|new| {
         (new.reason, new.expires_at) = (SuppressionReason::Internal, Some(NOON))
     })

@@ -207,7 +207,16 @@ async fn facts_are_put_together(store: TestStore) {
     )
     .await;
     add(&|new| new.seller = Some("other".to_owned()), false).await;
-    add(&|new| new.channels = vec![CallKind::Prerecorded], false).await;
+    // Of the person, it covers every kind; of the number, those it names.
+    add(&|new| new.channels = vec![CallKind::Prerecorded], true).await;
+    add(
+        &|new| {
+            new.reason = SuppressionReason::Litigator;
+            new.channels = vec![CallKind::Prerecorded];
+        },
+        false,
+    )
+    .await;
     add(
         &|new| (new.reason, new.expires_at) = (SuppressionReason::Internal, Some(after(100))),
         false,
