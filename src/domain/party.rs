@@ -200,6 +200,27 @@ pub struct RegisterCheck {
     pub snapshot: Option<String>,
 }
 
+impl ReassignedCheck {
+    /// Which of two answers about one number holds: the newer; of two of one day the worse, for nobody can tell which came
+    /// last.
+    #[must_use]
+    pub fn or_what_holds(self, other: Self) -> Self {
+        let weight = |check: &Self| {
+            let bad = match check.answer {
+                ReassignedAnswer::Yes => 2,
+                ReassignedAnswer::NoData => 1,
+                ReassignedAnswer::No => 0,
+            };
+            (check.queried_on, bad)
+        };
+        if weight(&other) > weight(&self) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
 /// Sellers with which one person may have dealings on record. Nobody's record grows without a bound: it is read at every
 /// decision about them.
 pub const SELLERS_MAX: usize = 64;
@@ -306,6 +327,37 @@ pub struct PartyNumber {
     pub registers: Vec<RegisterCheck>,
     /// Query to the Reassigned Numbers Database.
     pub reassigned_check: Option<ReassignedCheck>,
+}
+
+impl PartyNumber {
+    /// This, told after what was known of the same number: of each register the latest version of its list stands, and the
+    /// latest query. Of the same date, what is told last is a correction. Who tells of an older list, or of none, does not
+    /// take back what a newer one said.
+    #[must_use]
+    pub fn told_after(
+        mut self,
+        known: Vec<RegisterCheck>,
+        known_check: Option<ReassignedCheck>,
+    ) -> Self {
+        let mut stands = known;
+        for told in std::mem::take(&mut self.registers) {
+            let same = |each: &RegisterCheck| each.register == told.register;
+            if stands
+                .iter()
+                .any(|each| same(each) && each.as_of > told.as_of)
+            {
+                continue;
+            }
+            stands.retain(|each| !same(each));
+            stands.push(told);
+        }
+        self.registers = stands;
+        self.reassigned_check = match (self.reassigned_check, known_check) {
+            (Some(told), Some(known)) if known.queried_on > told.queried_on => Some(known),
+            (told, known) => told.or(known),
+        };
+        self
+    }
 }
 
 /// A person as stored.

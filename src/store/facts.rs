@@ -1,4 +1,5 @@
-//! The facts of a whole batch, one statement a table, put together as the case object wants them.
+//! The facts of a whole batch, one statement a table, put together as the case object wants them. What is told of a number
+//! holds for everybody who has it ([`super::number_facts`]).
 //!
 //! What the store does not know stays absent: the facts about the number shown, the seller's registrations and the
 //! operator's stops come from the configuration, and a line type that nobody recorded may be told by the number itself.
@@ -10,16 +11,15 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::consents::split_channels;
-use super::holders::links;
-use super::parties::{from_json, number_key, open_profile, parse_phone, word};
+use super::number_facts::{Link, Numbers};
+use super::parties::{number_key, open_profile, word};
 use super::raises::Raises;
 use super::sql::Text as _;
-use super::vault::Label;
 use super::{Result, Tx, on, row};
 use crate::domain::call::{CallKind, Outcome};
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{CallId, PartyId, SuppressionId, TenantId};
-use crate::domain::party::{LineType, Profile, ReassignedCheck, RegisterCheck};
+use crate::domain::party::{LineType, Profile};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject};
 use crate::domain::time::Micros;
@@ -53,16 +53,6 @@ pub struct FactsWanted {
 
 row!(PersonRow { party_id: Uuid, wrapped_key: Option<Vec<u8>>, sealed_profile: Option<Vec<u8>> });
 
-row!(LinkRow {
-    party_id: Uuid,
-    number_key: Vec<u8>,
-    sealed_number: Option<Vec<u8>>,
-    line_type: String,
-    registers: String,
-    reassigned_check: Option<String>,
-    end_time: Option<i64>,
-});
-
 row!(ConsentRow {
     party_id: Uuid,
     number_key: Vec<u8>,
@@ -92,16 +82,6 @@ row!(AttemptRow {
     result: Option<String>,
 });
 
-/// What is known of one number of one person.
-struct Link {
-    number: Option<Phone>,
-    line_type: LineType,
-    registers: Vec<RegisterCheck>,
-    reassigned_check: Option<ReassignedCheck>,
-    /// When it ceased to be theirs.
-    held_until: Option<Micros>,
-}
-
 /// An attempt that counts.
 struct Past {
     call: CallId,
@@ -114,7 +94,7 @@ struct Past {
 /// Everything that the batch touches.
 struct Known {
     profiles: HashMap<PartyId, Profile>,
-    links: HashMap<(PartyId, NumberKey), Link>,
+    numbers: Numbers,
     suppressions: Vec<Suppression>,
     raises: Raises,
     consents: Vec<(PartyId, NumberKey, String, Consent)>,
@@ -141,9 +121,10 @@ impl Tx {
             .unwrap_or_default();
         let ids: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
         let profiles = self.load_profiles(tenant, &ids).await?;
-        let links = self.load_links(tenant, &ids).await?;
+        let numbers = self.load_numbers(tenant, &ids, &keys).await?;
         // A wish told of one number is the person's, and binds for all of them.
-        let theirs = links
+        let theirs = numbers
+            .links
             .keys()
             .map(|(_, key)| *key)
             .chain(keys.iter().copied());
@@ -154,7 +135,7 @@ impl Tx {
             .await?;
         let known = Known {
             profiles,
-            links,
+            numbers,
             raises: self.raises(tenant, &ids, &suppressions).await?,
             suppressions,
             consents: self.load_consents(tenant, &ids).await?,
@@ -193,40 +174,6 @@ impl Tx {
             self.keys.insert(party, key);
         }
         Ok(profiles)
-    }
-
-    /// Ended links too: an old attempt may have gone to a number that is no longer theirs.
-    async fn load_links(
-        &mut self,
-        tenant: &TenantId,
-        ids: &[Uuid],
-    ) -> Result<HashMap<(PartyId, NumberKey), Link>> {
-        let rows: Vec<LinkRow> = on!(self, |conn| {
-            let mut query = QueryBuilder::<Db>::new("SELECT ");
-            query
-                .text(LinkRow::COLUMNS)
-                .text(concat!(" FROM ", links!(), " AS n WHERE tenant_id = "))
-                .bind_text(&tenant.0);
-            query.text(" AND party_id").among_uuids(ids);
-            query.build_query_as().fetch_all(conn).await
-        })?;
-        let mut links = HashMap::new();
-        for row in rows {
-            let party = PartyId(row.party_id);
-            let number = self.open_for(party, Label::Number, row.sealed_number.as_deref())?;
-            let link = Link {
-                number: number.map(|plain| parse_phone(&plain)).transpose()?,
-                line_type: word(&row.line_type, "line type")?,
-                registers: from_json(row.registers.as_bytes(), "registers")?,
-                reassigned_check: match &row.reassigned_check {
-                    Some(text) => Some(from_json(text.as_bytes(), "reassigned check")?),
-                    None => None,
-                },
-                held_until: row.end_time.map(Micros),
-            };
-            links.insert((party, number_key(&row.number_key)?), link);
-        }
-        Ok(links)
     }
 
     async fn load_consents(
@@ -324,6 +271,7 @@ impl Known {
                     && each.follows_holder(link.held_until)
             };
             let people = self
+                .numbers
                 .links
                 .iter()
                 .filter(followed)
@@ -338,6 +286,7 @@ impl Known {
     fn follows(&self, suppression: &Suppression, party: PartyId) -> bool {
         match suppression.subject {
             SuppressionSubject::Number(key) => self
+                .numbers
                 .links
                 .get(&(party, key))
                 .is_some_and(|link| suppression.follows_holder(link.held_until)),
@@ -353,7 +302,11 @@ impl Known {
             .unwrap_or_default();
         // A case is one seller's: what the person did with others is no fact of it.
         let dealings = profile.dealings.remove(&wanted.seller).unwrap_or_default();
-        let link = self.links.get(&(wanted.party_id, wanted.number_key));
+        let link = self
+            .numbers
+            .links
+            .get(&(wanted.party_id, wanted.number_key));
+        let told = self.numbers.told.get(&wanted.number_key);
         Facts {
             audience: profile.audience,
             line_type: link
@@ -362,7 +315,7 @@ impl Known {
             location: profile.location,
             opt_outs: self.opt_outs(wanted),
             consents: self.consents(wanted),
-            registers: link.map(|link| link.registers.clone()).unwrap_or_default(),
+            registers: told.map(|told| told.registers.clone()).unwrap_or_default(),
             relationship: dealings.relationship,
             attempts: self.attempts(wanted),
             legitimate_interest: dealings.legitimate_interest,
@@ -371,7 +324,7 @@ impl Known {
             restriction: profile.restriction,
             callback: dealings.callback,
             directory: profile.directory,
-            reassigned_check: link.and_then(|link| link.reassigned_check),
+            reassigned_check: told.and_then(|told| told.reassigned_check),
             minor: profile.minor,
             personal_relationship: dealings.personal_relationship,
             ..Facts::default()
@@ -429,7 +382,8 @@ impl Known {
             to: if past.key == wanted.number_key {
                 Some(wanted.number)
             } else {
-                self.links
+                self.numbers
+                    .links
                     .get(&(past.party, past.key))
                     .and_then(|link| link.number)
             },

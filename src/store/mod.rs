@@ -26,6 +26,7 @@ mod locks;
 mod migrate;
 mod nodes;
 mod notice;
+mod number_facts;
 mod paging;
 mod parties;
 mod policy;

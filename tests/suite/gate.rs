@@ -8,6 +8,7 @@ mod claims;
 mod dealings;
 mod follows;
 mod introduction;
+mod numbers;
 mod people;
 mod places;
 mod policy;

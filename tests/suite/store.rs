@@ -51,7 +51,9 @@ use dialgate::domain::ids::{
     ApiKeyId, AttemptId, AuditEntryId, CallId, ConsentEventId, DecisionId, DispositionId,
     Incarnation, PartyId, RequestId, SuppressionId, TenantId,
 };
-use dialgate::domain::party::{Audience, LineType};
+use dialgate::domain::party::{
+    Audience, LineType, ReassignedAnswer, ReassignedCheck, RegisterCheck,
+};
 use dialgate::domain::phone::{NumberKey, Phone};
 use dialgate::domain::suppression::{
     Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSubject,

@@ -8,6 +8,8 @@ contract![
     people_are_recorded_whole,
     a_number_met_for_the_first_time_has_one_holder,
     facts_are_put_together,
+    what_was_told_of_a_number_holds_for_whoever_has_it,
+    an_older_list_takes_nothing_back,
     facts_count_attempts_as_caps_want_them,
     an_attempt_counts_as_unanswered_only_if_that_is_known,
     consents_are_kept,
@@ -310,6 +312,120 @@ async fn facts_are_put_together(store: TestStore) {
     );
     assert_eq!(facts[2].audience, None);
     assert!(tx.load_facts(&tenant(), &[]).await.unwrap().is_empty());
+}
+
+fn listing(listed: bool, as_of: &str) -> RegisterCheck {
+    RegisterCheck {
+        register: "us-dnc".to_owned(),
+        listed: Some(listed),
+        as_of: as_of.parse().unwrap(),
+        listed_since: None,
+        snapshot: None,
+    }
+}
+
+fn queried(answer: ReassignedAnswer, on: &str) -> ReassignedCheck {
+    ReassignedCheck {
+        queried_on: on.parse().unwrap(),
+        for_date: "2026-01-01".parse().unwrap(),
+        answer,
+    }
+}
+
+async fn what_was_told_of_a_number_holds_for_whoever_has_it(store: TestStore) {
+    use ReassignedAnswer::{No, NoData, Yes};
+    let mut people = [0, 1, 2].map(|_| PartyId::new(NOON));
+    people.sort_unstable();
+    let [one, other, former] = people;
+    let clear = listing(false, "2026-11-20");
+    let listed = listing(true, "2026-11-20");
+    let older = listing(true, "2026-10-01");
+    let told = [
+        (one, &clear, queried(NoData, "2026-11-19")),
+        (other, &listed, queried(No, "2026-11-20")),
+        (former, &older, queried(Yes, "2026-11-18")),
+    ];
+    let mut tx = store.write().await;
+    for (party, register, check) in told {
+        let mut draft = draft(party, &[phone(1), phone(2)]);
+        draft.numbers[0].registers = vec![register.clone()];
+        draft.numbers[0].reassigned_check = Some(check);
+        tx.upsert_party(&tenant(), &draft, NOON).await.unwrap();
+    }
+    // The number is theirs no more, and a line about it stays one.
+    tx.upsert_party(&tenant(), &draft(former, &[phone(2)]), after(1))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let stranger = PartyId::new(NOON);
+    let asked = [one, other, former, stranger].map(|party| wanted(&store, 1, party));
+    let mut tx = store.read().await;
+    for known in tx.load_facts(&tenant(), &asked).await.unwrap() {
+        assert_eq!(
+            known.registers,
+            [clear.clone(), listed.clone(), older.clone()]
+        );
+        assert_eq!(known.reassigned_check, Some(queried(No, "2026-11-20")));
+    }
+    drop(tx);
+    // Of two of one day the worse.
+    for (answer, holds) in [(NoData, NoData), (Yes, Yes)] {
+        let mut again = draft(one, &[phone(1)]);
+        again.numbers[0].reassigned_check = Some(queried(answer, "2026-11-20"));
+        let mut tx = store.write().await;
+        tx.upsert_party(&tenant(), &again, after(2)).await.unwrap();
+        let known = tx.load_facts(&tenant(), &asked[1..2]).await.unwrap();
+        assert_eq!(
+            known[0].reassigned_check,
+            Some(queried(holds, "2026-11-20"))
+        );
+        tx.commit().await.unwrap();
+    }
+}
+
+async fn an_older_list_takes_nothing_back(store: TestStore) {
+    use ReassignedAnswer::{No, NoData, Yes};
+    let party = PartyId::new(NOON);
+    let tell = async |registers: &[RegisterCheck], check: Option<ReassignedCheck>| {
+        let mut draft = draft(party, &[phone(1)]);
+        draft.numbers[0].registers = registers.to_vec();
+        draft.numbers[0].reassigned_check = check;
+        let mut tx = store.write().await;
+        let told = tx.upsert_party(&tenant(), &draft, NOON).await.unwrap();
+        let stored = tx.party(&tenant(), party).await.unwrap().unwrap();
+        assert_eq!(told.numbers, stored.numbers);
+        tx.commit().await.unwrap();
+        let number = stored.numbers.into_iter().next().unwrap();
+        (number.registers, number.reassigned_check)
+    };
+    let listed = listing(true, "2026-11-10");
+    let gone = Some(queried(Yes, "2026-11-10"));
+    let stands = (vec![listed.clone()], gone);
+    assert_eq!(tell(std::slice::from_ref(&listed), gone).await, stands);
+    let older = listing(false, "2026-11-01");
+    let before = Some(queried(No, "2026-11-01"));
+    assert_eq!(tell(std::slice::from_ref(&older), before).await, stands);
+    assert_eq!(tell(&[], None).await, stands, "to say nothing is no news");
+    // Nor does who gives the number away and takes it back.
+    let mut tx = store.write().await;
+    for numbers in [&[phone(2)][..], &[]] {
+        tx.upsert_party(&tenant(), &draft(party, numbers), after(1))
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(tell(&[older], before).await, stands);
+    // The same date again corrects it; a newer one replaces it; another register stands beside it.
+    let corrected = listing(false, "2026-11-10");
+    let asked = Some(queried(NoData, "2026-11-10"));
+    let stands = (vec![corrected.clone()], asked);
+    assert_eq!(tell(std::slice::from_ref(&corrected), asked).await, stands);
+    let newer = listing(true, "2026-11-11");
+    let mut florida = listing(false, "2026-11-01");
+    florida.register = "us-fl-dnc".to_owned();
+    let both = vec![florida.clone(), newer.clone()];
+    let asked = Some(queried(No, "2026-11-12"));
+    assert_eq!(tell(&[florida, newer], asked).await, (both, asked));
 }
 
 async fn facts_count_attempts_as_caps_want_them(store: TestStore) {
