@@ -14,6 +14,7 @@ pub mod decision;
 pub mod disposition;
 pub mod filter;
 pub mod ids;
+pub(crate) mod object;
 pub mod party;
 pub mod phone;
 pub mod policy;

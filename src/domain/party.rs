@@ -5,9 +5,23 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::PartyId;
+use super::object::objects_only;
 use super::phone::Phone;
 use super::text::words;
 use super::time::{self, Micros};
+
+objects_only!(
+    Location,
+    Relationship,
+    LegitimateInterest,
+    PresumedConsent,
+    Notice,
+    Restriction,
+    Callback,
+    Directory,
+    ReassignedCheck,
+    RegisterCheck,
+);
 
 words! {
     /// In what capacity a person is called.
@@ -37,7 +51,7 @@ words! {
 
 /// Where a person is, as far as anybody recorded it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Location {
     /// ISO 3166-1 alpha-2 country.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +69,7 @@ pub struct Location {
 
 /// What the person bought of the seller, asked it, or signed with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Relationship {
     /// Local date of the last purchase or payment.
     #[serde(
@@ -94,7 +108,7 @@ pub struct Relationship {
 
 /// A legitimate-interest assessment (GDPR Art. 6(1)(f)).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct LegitimateInterest {
     /// Whether the assessment is on file.
     pub assessment_on_file: bool,
@@ -105,7 +119,7 @@ pub struct LegitimateInterest {
 
 /// Evidence for presumed consent (Germany, business only: UWG section 7(2) no. 1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct PresumedConsent {
     /// Why this business may be presumed to agree to this call.
     pub evidence: String,
@@ -113,7 +127,7 @@ pub struct PresumedConsent {
 
 /// The privacy notice that the person was given (GDPR Art. 13 and 14).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Notice {
     /// Version of the notice's text.
     pub version: String,
@@ -121,7 +135,7 @@ pub struct Notice {
 
 /// Processing of the person's data is restricted (GDPR Art. 18).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Restriction {
     /// Since when.
     pub since: Micros,
@@ -129,7 +143,7 @@ pub struct Restriction {
 
 /// A call that the person asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Callback {
     /// When they asked.
     pub requested_at: Micros,
@@ -143,7 +157,7 @@ pub struct Callback {
 
 /// What the public directory says of the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Directory {
     /// Whether the number is listed.
     pub listed: bool,
@@ -165,7 +179,7 @@ words! {
 
 /// A query to the US Reassigned Numbers Database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct ReassignedCheck {
     /// When it was asked.
     #[serde(deserialize_with = "time::read_date")]
@@ -179,7 +193,7 @@ pub struct ReassignedCheck {
 
 /// One look-up of one number in one register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct RegisterCheck {
     /// The register's id in the rule pack, such as `us-dnc`.
     pub register: String,
