@@ -79,7 +79,8 @@ pub struct SetArgs {
     /// Time zone that the person named, such as America/New_York
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
-    /// What a register said of the number, by the date of its list; may be repeated
+    /// What a register said of the number, by the date of its list; may be repeated. An older list than the one on record
+    /// changes nothing
     #[arg(long = "register", value_name = "ID=clear|listed|unknown@DATE", value_parser = register_check)]
     pub registers: Vec<RegisterCheck>,
     /// Seller whose --notice or --assessment is set; what is recorded of other sellers stays

@@ -12,6 +12,7 @@ use super::lines::{self, LINE_BYTES_MAX, Line};
 
 use super::output::{Output, bare_table, pad, plain, width};
 use crate::clock::Clock;
+use crate::domain::object::objects_only;
 use crate::domain::party::{LineType, Location};
 use crate::domain::time::Micros;
 use crate::place::{Dialable, NotDialable, Place, dialable, locate, zone_data_version};
@@ -87,9 +88,11 @@ pub fn run(args: LocateArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+objects_only!(read Question);
+
 /// One line of the stream.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 struct Question {
     to: String,
     #[serde(default)]
@@ -250,11 +253,13 @@ mod tests {
 {"to":"911"}
 {"too":"+17015550145"}
 
-{"to":"+12395550147","location":{"region":"US-GA"}}"#;
+{"to":"+12395550147","location":{"region":"US-GA"}}
+["+17015550145",null]
+{"to":"+17015550145","location":[]}"#;
         let mut output = Vec::new();
         let pack = Pack::embedded().unwrap();
         let failed = stream(&pack, questions.as_bytes(), &mut output).unwrap();
-        assert_eq!(failed, 2);
+        assert_eq!(failed, 4);
         let output = String::from_utf8(output).unwrap();
         let lines: Vec<serde_json::Value> = output
             .lines()
@@ -269,7 +274,7 @@ mod tests {
             lines[2],
             json!({"to": "911", "zones": [], "jurisdictions": [], "reason": "EMERGENCY_OR_SHORT_NUMBER"})
         );
-        for (at, line) in [(3, 4), (4, 5)] {
+        for (at, line) in [(3, 4), (4, 5), (6, 7), (7, 8)] {
             assert_eq!(lines[at]["line"], line);
             let error = lines[at]["error"].as_str().unwrap();
             assert!(

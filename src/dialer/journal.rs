@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome, Retry};
+use crate::domain::call::{Call, CallKind, CallState, EventDetail, EventKind, Outcome, Retry};
+use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{AttemptId, AuditEntryId};
 use crate::domain::time::Micros;
-use crate::sip::Ending;
+use crate::sip::{EndedBy, Ending};
 use crate::store::{AttemptEnd, AuditEntry, Leased, NewEvent, Store, StoreError, Urgency};
 
 use super::Shared;
@@ -16,8 +17,11 @@ use super::Shared;
 /// Between two tries to write an entry.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
+/// The audit entry of an answer that came when the outcome was recorded.
+const LATE_ANSWER: &str = "late_answer";
+
 /// What the history of a call says whose outcome said otherwise.
-const LATE_ANSWER: &str = "a target that had been given up answered after the outcome was recorded; that call was ended, for nobody was there";
+const ANSWERED_LATE: &str = "a target that had been given up answered after the outcome was recorded; that call was ended, for nobody was there";
 
 /// What happened to one call at one instant, about to be written down.
 pub(super) struct Journal<'a> {
@@ -73,14 +77,14 @@ impl<'a> Journal<'a> {
         self.event_and_entry(attempt_id, told, "late_send").await;
     }
 
-    /// Answered when the outcome stood already, which stays: somebody picked up and was hung up on.
+    /// Answered when the outcome stood already, which stays: somebody picked up and was hung up on, and it counts so.
     pub(super) async fn late_answer(&self, attempt_id: AttemptId) {
         let detail = EventDetail {
-            note: Some(LATE_ANSWER.to_owned()),
+            note: Some(ANSWERED_LATE.to_owned()),
             ..EventDetail::default()
         };
         let told = (EventKind::Note, detail);
-        self.event_and_entry(attempt_id, told, "late_answer").await;
+        self.event_and_entry(attempt_id, told, LATE_ANSWER).await;
     }
 
     async fn event_and_entry(
@@ -90,6 +94,7 @@ impl<'a> Journal<'a> {
         audited_as: &str,
     ) {
         let at = self.at;
+        let answered = audited_as == LATE_ANSWER;
         let entry = entry(self.call, attempt_id, audited_as, &json!({}), at);
         let event = NewEvent {
             call_id: self.call.call_id,
@@ -105,6 +110,9 @@ impl<'a> Journal<'a> {
             tx.record_event(&self.call.tenant, &event).await?;
             tx.insert_audit(&self.call.tenant, std::slice::from_ref(&entry))
                 .await?;
+            if answered {
+                tx.count_late_answer(&self.call.tenant, attempt_id).await?;
+            }
             tx.commit().await
         })
         .await;
@@ -117,6 +125,7 @@ impl<'a> Journal<'a> {
             attempt_id,
             call_id: self.call.call_id,
             outcome: ending.outcome,
+            counts_as: counts_as(self.call.call_kind, ending),
             detail: EventDetail {
                 sip_code: ending.code,
                 sip_reason: ending.reason.clone(),
@@ -151,6 +160,17 @@ impl<'a> Journal<'a> {
     }
 }
 
+/// Who ends a recording before we do has hung up on it: where the law asks for that (Nevada: no recorded message to that
+/// number again, NRS 597.814(2)(b)) nobody else will ever say so, for no agent hears it. Where people talk one of the two
+/// ends every call; how it went is the agent's to say, and until then it counts as what it was, answered.
+fn counts_as(kind: CallKind, ending: &Ending) -> Option<AttemptResult> {
+    let by_them = ending.outcome == Outcome::Answered && ending.by == EndedBy::Peer;
+    match kind {
+        CallKind::Prerecorded if by_them => Some(AttemptResult::HungUp),
+        CallKind::Prerecorded | CallKind::LiveManual | CallKind::Autodialed => None,
+    }
+}
+
 /// What asks for the next target is left with what comes after it: there was none, or none that might be tried.
 fn retry_left(ending: &Ending) -> Retry {
     match (ending.retry, ending.outcome) {
@@ -172,6 +192,7 @@ pub(super) async fn end_attempt(
             "outcome": end.outcome,
             "sip_code": end.detail.sip_code,
             "q850_cause": end.detail.q850_cause,
+            "counts_as": end.counts_as,
         });
         let mut entries = vec![entry(call, end.attempt_id, "outcome", &outcome, end.at)];
         if end.outcome == Outcome::Unwanted {

@@ -166,6 +166,7 @@ async fn end_orphan(
         attempt_id,
         call_id,
         outcome,
+        counts_as: None,
         detail,
         at,
         permit_gone: false,

@@ -178,6 +178,7 @@ async fn end_unsent(
                 attempt_id,
                 call_id,
                 outcome,
+                counts_as: None,
                 detail,
                 at: now.wall,
                 permit_gone: true,

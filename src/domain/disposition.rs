@@ -1,5 +1,6 @@
 //! What the agent says of a call. Effects come only from the flags of a definition, never from its name.
 
+use super::call::Outcome;
 use super::ids::{CallId, DispositionId, SuppressionId};
 use super::suppression::SuppressionReason;
 use super::text::words;
@@ -56,6 +57,46 @@ words! {
         Refused = "refused",
         /// The person hung up.
         HungUp = "hung_up",
+    }
+}
+
+impl AttemptResult {
+    /// How an attempt counts of which nothing is recorded but how it ended; absent = it is under way. Only what is known to
+    /// have been unanswered counts so: who is being called may pick up, or has, and a cap on completed calls must not let
+    /// the next one through meanwhile.
+    #[must_use]
+    pub const fn of(outcome: Option<Outcome>) -> Self {
+        let Some(outcome) = outcome else {
+            return Self::Answered;
+        };
+        match outcome {
+            Outcome::Answered | Outcome::AnsweredAfterCancel => Self::Answered,
+            // The one who knew is dead or cut off: it may have been answered, and nobody will ever tell.
+            Outcome::InterruptedUnknown => Self::Answered,
+            // Said by who refuses our media, and by us after a 2xx with media that we cannot use: somebody had picked up.
+            Outcome::MediaIncompatible => Self::Answered,
+            Outcome::Rejected | Outcome::Unwanted => Self::Refused,
+            // A final response other than 2xx, or none until long after the last INVITE or CANCEL: nobody picked up. An
+            // answer that comes later still is recorded by itself.
+            Outcome::Busy
+            | Outcome::NoAnswer
+            | Outcome::Unreachable
+            | Outcome::BlockedByAnalytics
+            | Outcome::InvalidNumber
+            | Outcome::NumberChanged
+            | Outcome::NoRoute
+            | Outcome::Congestion
+            | Outcome::CarrierError
+            | Outcome::Redirected
+            | Outcome::Canceled
+            | Outcome::TrunkAuthFailed
+            | Outcome::TrunkRefused
+            | Outcome::IdentityRejected
+            | Outcome::FeatureRefused
+            | Outcome::TooLarge => Self::NoAnswer,
+            // Nothing was sent.
+            Outcome::PermitExpired => Self::NoAnswer,
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod disposition;
 pub mod filter;
 pub mod ids;
 pub mod import;
+pub(crate) mod object;
 pub mod party;
 pub mod phone;
 pub mod policy;

@@ -5,9 +5,23 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::PartyId;
+use super::object::objects_only;
 use super::phone::Phone;
 use super::text::words;
 use super::time::{self, Micros};
+
+objects_only!(
+    Location,
+    Relationship,
+    LegitimateInterest,
+    PresumedConsent,
+    Notice,
+    Restriction,
+    Callback,
+    Directory,
+    ReassignedCheck,
+    RegisterCheck,
+);
 
 words! {
     /// In what capacity a person is called.
@@ -37,7 +51,7 @@ words! {
 
 /// Where a person is, as far as anybody recorded it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Location {
     /// ISO 3166-1 alpha-2 country.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +69,7 @@ pub struct Location {
 
 /// What the person bought of the seller, asked it, or signed with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Relationship {
     /// Local date of the last purchase or payment.
     #[serde(
@@ -94,7 +108,7 @@ pub struct Relationship {
 
 /// A legitimate-interest assessment (GDPR Art. 6(1)(f)).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct LegitimateInterest {
     /// Whether the assessment is on file.
     pub assessment_on_file: bool,
@@ -105,7 +119,7 @@ pub struct LegitimateInterest {
 
 /// Evidence for presumed consent (Germany, business only: UWG section 7(2) no. 1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct PresumedConsent {
     /// Why this business may be presumed to agree to this call.
     pub evidence: String,
@@ -113,7 +127,7 @@ pub struct PresumedConsent {
 
 /// The privacy notice that the person was given (GDPR Art. 13 and 14).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Notice {
     /// Version of the notice's text.
     pub version: String,
@@ -121,7 +135,7 @@ pub struct Notice {
 
 /// Processing of the person's data is restricted (GDPR Art. 18).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Restriction {
     /// Since when.
     pub since: Micros,
@@ -129,7 +143,7 @@ pub struct Restriction {
 
 /// A call that the person asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Callback {
     /// When they asked.
     pub requested_at: Micros,
@@ -143,7 +157,7 @@ pub struct Callback {
 
 /// What the public directory says of the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Directory {
     /// Whether the number is listed.
     pub listed: bool,
@@ -165,7 +179,7 @@ words! {
 
 /// A query to the US Reassigned Numbers Database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct ReassignedCheck {
     /// When it was asked.
     #[serde(deserialize_with = "time::read_date")]
@@ -179,7 +193,7 @@ pub struct ReassignedCheck {
 
 /// One look-up of one number in one register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct RegisterCheck {
     /// The register's id in the rule pack, such as `us-dnc`.
     pub register: String,
@@ -198,6 +212,27 @@ pub struct RegisterCheck {
     /// The snapshot that said so, by the beginning of its hash; absent where somebody else looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+}
+
+impl ReassignedCheck {
+    /// Which of two answers about one number holds: the newer; of two of one day the worse, for nobody can tell which came
+    /// last.
+    #[must_use]
+    pub fn or_what_holds(self, other: Self) -> Self {
+        let weight = |check: &Self| {
+            let bad = match check.answer {
+                ReassignedAnswer::Yes => 2,
+                ReassignedAnswer::NoData => 1,
+                ReassignedAnswer::No => 0,
+            };
+            (check.queried_on, bad)
+        };
+        if weight(&other) > weight(&self) {
+            other
+        } else {
+            self
+        }
+    }
 }
 
 /// Sellers with which one person may have dealings on record. Nobody's record grows without a bound: it is read at every
@@ -306,6 +341,37 @@ pub struct PartyNumber {
     pub registers: Vec<RegisterCheck>,
     /// Query to the Reassigned Numbers Database.
     pub reassigned_check: Option<ReassignedCheck>,
+}
+
+impl PartyNumber {
+    /// This, told after what was known of the same number: of each register the latest version of its list stands, and the
+    /// latest query. Of the same date, what is told last is a correction. Who tells of an older list, or of none, does not
+    /// take back what a newer one said.
+    #[must_use]
+    pub fn told_after(
+        mut self,
+        known: Vec<RegisterCheck>,
+        known_check: Option<ReassignedCheck>,
+    ) -> Self {
+        let mut stands = known;
+        for told in std::mem::take(&mut self.registers) {
+            let same = |each: &RegisterCheck| each.register == told.register;
+            if stands
+                .iter()
+                .any(|each| same(each) && each.as_of > told.as_of)
+            {
+                continue;
+            }
+            stands.retain(|each| !same(each));
+            stands.push(told);
+        }
+        self.registers = stands;
+        self.reassigned_check = match (self.reassigned_check, known_check) {
+            (Some(told), Some(known)) if known.queried_on > told.queried_on => Some(known),
+            (told, known) => told.or(known),
+        };
+        self
+    }
 }
 
 /// A person as stored.

@@ -88,7 +88,7 @@ pub struct Suppression {
     pub subject: SuppressionSubject,
     /// The seller it binds; absent = every seller.
     pub seller: Option<String>,
-    /// The kinds of call it covers; empty = all.
+    /// The kinds of call that were named; empty = all. What they mean for a call, [`Suppression::kinds`] says.
     pub channels: Vec<CallKind>,
     /// Why it exists.
     pub reason: SuppressionReason,
@@ -120,6 +120,25 @@ impl Suppression {
         self.received_at
     }
 
+    /// The kinds of call it covers; empty = all. Who does not want to be called does not want it by anybody or anything: every
+    /// opt-out acts on all kinds at once, whatever was named (47 CFR 64.1200(a)(10), taken as channel-wide). Only what is said
+    /// of a number keeps to the kinds it names.
+    #[must_use]
+    pub fn kinds(&self) -> &[CallKind] {
+        if self.reason.is_of_person() {
+            &[]
+        } else {
+            &self.channels
+        }
+    }
+
+    /// Whether it covers this kind of call.
+    #[must_use]
+    pub fn covers_kind(&self, kind: CallKind) -> bool {
+        let kinds = self.kinds();
+        kinds.is_empty() || kinds.contains(&kind)
+    }
+
     /// By when it had been told, also where it binds from later.
     #[must_use]
     pub fn told_by(&self) -> Micros {
@@ -141,8 +160,8 @@ impl Suppression {
     #[must_use]
     pub fn is_as_wide_as(&self, seller: Option<&str>, channels: &[CallKind]) -> bool {
         let sellers = self.seller.is_none() || self.seller.as_deref() == seller;
-        let kinds = self.channels.is_empty()
-            || (!channels.is_empty() && channels.iter().all(|kind| self.channels.contains(kind)));
+        let kinds = self.kinds().is_empty()
+            || (!channels.is_empty() && channels.iter().all(|kind| self.covers_kind(*kind)));
         sellers && kinds
     }
 

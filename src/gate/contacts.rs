@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Span;
 use serde_json::json;
 
 use crate::domain::ids::{PartyId, TenantId};
-use crate::domain::party::{Dealings, Party, PartyNumber, Profile, SELLERS_MAX};
+use crate::domain::party::{Dealings, Party, PartyNumber, Profile, RegisterCheck, SELLERS_MAX};
 use crate::domain::phone::NumberKey;
 use crate::domain::time::Micros;
 use crate::store::{PartyDraft, Tx, Urgency};
@@ -60,6 +61,7 @@ impl Gate {
             return Err(GateError::NotFound { what: "party" });
         }
         self.knows_sellers(known.as_ref(), &new)?;
+        no_list_of_the_future(known.as_ref(), &new, ask.at)?;
         let draft = merged(known, new, ask.at)?;
         if draft.numbers.is_empty() {
             return Err(GateError::invalid(
@@ -141,6 +143,43 @@ impl Gate {
             None => Err(GateError::NotFound { what: "party" }),
         }
     }
+}
+
+/// Of each register the latest version stands, so a date that is mistyped as one ahead could not be put right before its
+/// day. Tomorrow is today in a zone further east. What is on record may be said again with the rest of the person.
+fn no_list_of_the_future(
+    known: Option<&Party>,
+    new: &ContactDraft,
+    at: Micros,
+) -> Result<(), GateError> {
+    let last = at.utc_date().saturating_add(Span::new().days(1));
+    for told in new.numbers.iter().filter(|_| new.writes("numbers")) {
+        let mut recorded = known.iter().flat_map(|party| &party.numbers);
+        let recorded = recorded.find(|each| each.number == told.number);
+        let is_new = |check: &&RegisterCheck| {
+            recorded.is_none_or(|recorded| !recorded.registers.contains(check))
+        };
+        let mut ahead = told.registers.iter().filter(|check| check.as_of > last);
+        if let Some(check) = ahead.find(is_new) {
+            return Err(GateError::invalid(
+                "contact.numbers.registers.as_of_date",
+                format!(
+                    "of `{}` lies in the future; give the date of the list's version",
+                    check.register
+                ),
+            ));
+        }
+        let check = told.reassigned_check;
+        if check.is_some_and(|check| check.queried_on > last)
+            && recorded.is_none_or(|recorded| recorded.reassigned_check != check)
+        {
+            return Err(GateError::invalid(
+                "contact.numbers.reassigned_check.query_date",
+                "lies in the future; give the day of the query",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What is recorded with the draft laid over it.

@@ -41,7 +41,7 @@ pub struct NewSuppression {
     pub party_id: Option<PartyId>,
     /// The seller it binds; absent = every seller.
     pub seller: Option<String>,
-    /// The kinds of call it covers; empty = all.
+    /// The kinds of call it is about; empty = all. A person's wish covers all of them, whatever stands here.
     pub channels: Vec<CallKind>,
     /// Why it exists.
     pub reason: SuppressionReason,
@@ -142,7 +142,7 @@ impl Gate {
                 "lies in the future; say when the wish was expressed",
             ));
         }
-        Ok(Suppression {
+        let mut draft = Suppression {
             suppression_id: SuppressionId::new(ask.at),
             subject,
             seller: new.seller,
@@ -157,7 +157,10 @@ impl Gate {
             actor: ask.principal.actor(),
             lift_request: None,
             lift: None,
-        })
+        };
+        // On record is what it does, for nobody is to take a wish for narrower than it is.
+        draft.channels = draft.kinds().to_vec();
+        Ok(draft)
     }
 
     /// A wish about a person whom nobody knows would be acknowledged and stop nothing: a mistyped id must be told.
@@ -315,7 +318,7 @@ pub(super) async fn insert_or_find(
     new.received_at = after(new.received_at);
     let same = match new.expires_at {
         None => {
-            tx.same_suppression(tenant, new.subject, new.seller.as_deref(), &new.channels)
+            tx.same_suppression(tenant, new.subject, new.seller.as_deref(), new.kinds())
                 .await?
         }
         Some(_) => None,
@@ -366,8 +369,8 @@ async fn raise(
     let mut keys = vec![key.0];
     keys.extend(people.iter().copied().map(store::party_lock_key));
     let locked = listed && tx.try_lock_numbers(tenant, &keys).await?;
-    let (seller, channels) = (suppression.seller.as_deref(), &suppression.channels);
-    tx.request_cancel(tenant, &key, &people, seller, channels)
+    let (seller, kinds) = (suppression.seller.as_deref(), suppression.kinds());
+    tx.request_cancel(tenant, &key, &people, seller, kinds)
         .await?;
     let open = if locked {
         tx.open_permits(tenant, &key, &people).await?

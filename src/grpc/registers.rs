@@ -28,24 +28,21 @@ impl RegisterService for Api {
         request: Request<Streaming<pb::ImportRegisterRequest>>,
     ) -> Result<Response<pb::ImportRegisterResponse>, Status> {
         let (metadata, extensions, mut pieces) = request.into_parts();
-        let header = match pieces.message().await?.and_then(|first| first.content) {
-            Some(pb::import_register_request::Content::Header(header)) => header,
-            _ => {
-                return Err(status::wrong(
-                    "header",
-                    "is missing; the first message must be it",
-                ));
-            }
-        };
+        let first = pieces.message().await?.unwrap_or_default();
         let Asked {
             who,
             message,
             digest,
             at,
-        } = self.open(Request::from_parts(metadata, extensions, header))?;
+        } = self.open(Request::from_parts(metadata, extensions, first))?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
-        let new = show::new(&mut fields, message);
+        let new = match message.content {
+            Some(pb::import_register_request::Content::Header(header)) => {
+                show::new(&mut fields, header)
+            }
+            _ => fields.wrong("header", "is missing; the first message must have it"),
+        };
         fields.done()?;
         let (new, request_id) = (new?, request_id?);
         let ask = ask(who, request_id, "ImportRegister", digest, at);

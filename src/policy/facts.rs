@@ -10,6 +10,7 @@ use crate::domain::call::{CallKind, Introduction, Purpose, SellerType, Voice};
 use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
 use crate::domain::disposition::AttemptResult;
+use crate::domain::object::objects_only;
 use crate::domain::party::{
     Audience, Callback, Directory, LegitimateInterest, LineType, Location, Notice, PresumedConsent,
     ReassignedCheck, RegisterCheck, Relationship, Restriction,
@@ -17,9 +18,21 @@ use crate::domain::party::{
 use crate::domain::phone::Phone;
 use crate::domain::time::{self, Micros};
 
+objects_only!(
+    Case,
+    CallFacts,
+    Facts,
+    OptOut,
+    Consent,
+    Attempt,
+    CallerIdFacts,
+    RegistrationFact,
+    Expect,
+);
+
 /// One decision's input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Case {
     /// Name of the case.
     pub id: String,
@@ -40,7 +53,7 @@ pub struct Case {
 
 /// The call that is judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct CallFacts {
     /// The instant judged.
     pub at: Micros,
@@ -95,7 +108,7 @@ pub struct CallFacts {
 
 /// What is known of the person, the number, the seller and the past.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Facts {
     /// In what capacity they are called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +181,7 @@ pub struct Facts {
 
 /// One unlifted opt-out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct OptOut {
     /// When it was expressed.
     pub at: Micros,
@@ -207,7 +220,7 @@ pub enum OptOutScope {
 
 /// One act of consent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Consent {
     /// Given or withdrawn.
     pub action: ConsentAction,
@@ -276,7 +289,7 @@ fn read_period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
 
 /// One earlier attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Attempt {
     /// When.
     pub at: Micros,
@@ -295,7 +308,7 @@ pub struct Attempt {
 
 /// About the number shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct CallerIdFacts {
     /// The seller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -310,7 +323,7 @@ pub struct CallerIdFacts {
 
 /// A registration or permit of the seller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct RegistrationFact {
     /// Id as the rules name it.
     pub id: String,
@@ -328,7 +341,7 @@ pub struct RegistrationFact {
 
 /// What a test vector expects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Expect {
     /// The verdict.
     pub verdict: Verdict,
@@ -356,6 +369,234 @@ impl Expect {
                     having([RuleOutcome::Pass, RuleOutcome::Lifted]).any(|rule| rule.rule == *id)
                 };
                 self.rules.iter().all(met)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::party::ReassignedAnswer;
+    use crate::policy::testing::pack;
+
+    fn now() -> Micros {
+        time::instant("2026-05-19T15:00:00Z").unwrap().into()
+    }
+
+    fn day() -> jiff::civil::Date {
+        time::date("2026-05-10").unwrap()
+    }
+
+    fn phone() -> Phone {
+        Phone::parse("+14045550141").unwrap()
+    }
+
+    fn text() -> Option<String> {
+        Some("a".to_owned())
+    }
+
+    /// A case with everything in it that there is. Written out, so that a new field is not forgotten.
+    fn full() -> Case {
+        Case {
+            id: "a".to_owned(),
+            call: call(),
+            facts: facts(),
+            expect: Some(Expect {
+                verdict: Verdict::Deny,
+                rules: vec!["a".to_owned()],
+            }),
+            why: text(),
+            tags: vec!["a".to_owned()],
+        }
+    }
+
+    fn call() -> CallFacts {
+        CallFacts {
+            at: now(),
+            to: "+14045550141".to_owned(),
+            from: Some(phone()),
+            call_kind: CallKind::LiveManual,
+            purpose: Some(Purpose::Sales),
+            subject: text(),
+            seller: text(),
+            sector: text(),
+            controller_country: Some("US".to_owned()),
+            seller_type: Some(SellerType::ForProfit),
+            caller_id_withheld: Some(false),
+            atds: Some(false),
+            special_category: Some(false),
+            new_product: Some(false),
+            introduction: Some(Introduction::Live),
+            voice: Some(Voice::Human),
+        }
+    }
+
+    fn location() -> Location {
+        Location {
+            country: Some("US".to_owned()),
+            region: Some("US-GA".to_owned()),
+            postal_code: Some("30303".to_owned()),
+            timezone: Some("America/New_York".to_owned()),
+        }
+    }
+
+    fn opt_out() -> OptOut {
+        OptOut {
+            at: now(),
+            kind: OptOutKind::Objection,
+            scope: Some(OptOutScope::Seller),
+            seller: text(),
+            source: text(),
+        }
+    }
+
+    fn consent() -> Consent {
+        Consent {
+            action: ConsentAction::Given,
+            at: now(),
+            channels: Some(vec![CallKind::LiveManual]),
+            source: text(),
+            form: Some(ConsentForm::Written),
+            explicit: Some(true),
+            documented: Some(true),
+            out_of_hours: Some(true),
+            period: Some("indefinite".to_owned()),
+            initiated_by: Some(InitiatedBy::Person),
+            evidence_ref: text(),
+        }
+    }
+
+    fn register() -> RegisterCheck {
+        RegisterCheck {
+            register: "us-dnc".to_owned(),
+            listed: Some(false),
+            as_of: day(),
+            listed_since: Some(day()),
+            snapshot: text(),
+        }
+    }
+
+    fn relationship() -> Relationship {
+        Relationship {
+            last_transaction: Some(day()),
+            last_inquiry: Some(day()),
+            contract_in_force: Some(true),
+            contract_ended_on: Some(day()),
+            offer_related: Some(true),
+            member: Some(true),
+            ended_at: Some(now()),
+        }
+    }
+
+    fn attempt() -> Attempt {
+        Attempt {
+            at: now(),
+            to: Some(phone()),
+            from: Some(phone()),
+            subject: text(),
+            outcome: AttemptResult::Answered,
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            audience: Some(Audience::Consumer),
+            line_type: Some(LineType::Landline),
+            location: Some(location()),
+            opt_outs: vec![opt_out()],
+            consents: vec![consent()],
+            registers: vec![register()],
+            relationship: Some(relationship()),
+            attempts: vec![attempt()],
+            legitimate_interest: Some(LegitimateInterest {
+                assessment_on_file: true,
+                reference: text(),
+            }),
+            presumed_consent: Some(PresumedConsent {
+                evidence: "a".to_owned(),
+            }),
+            notice: Some(Notice {
+                version: "a".to_owned(),
+            }),
+            restriction: Some(Restriction { since: now() }),
+            callback: Some(Callback {
+                requested_at: now(),
+                not_before: Some(now()),
+                not_after: Some(now()),
+            }),
+            directory: Some(Directory {
+                listed: true,
+                marketing_opt_in: true,
+            }),
+            caller_id: Some(CallerIdFacts {
+                owned: Some(true),
+                callable: Some(true),
+                in_directory: Some(true),
+            }),
+            registrations: vec![RegistrationFact {
+                id: "a".to_owned(),
+                number: text(),
+                valid_to: Some(day()),
+            }],
+            reassigned_check: Some(ReassignedCheck {
+                queried_on: day(),
+                for_date: day(),
+                answer: ReassignedAnswer::No,
+            }),
+            minor: Some(false),
+            personal_relationship: Some(false),
+            emergency_regions: vec!["US-LA".to_owned()],
+            stopped_regions: vec!["US-LA".to_owned()],
+        }
+    }
+
+    /// Every object within, as a JSON pointer; the value itself is one.
+    fn objects(value: &Value, at: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Object(entries) => {
+                found.push(at.to_owned());
+                for (key, value) in entries {
+                    objects(value, &format!("{at}/{key}"), found);
+                }
+            }
+            Value::Array(list) => {
+                for (index, value) in list.iter().enumerate() {
+                    objects(value, &format!("{at}/{index}"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An array of an object's values would be read in the order of the fields, an empty one as nothing known.
+    #[test]
+    fn an_array_is_never_taken_for_an_object() {
+        let sound = serde_json::to_value(full()).unwrap();
+        let read = |value: &Value| Case::read(value.to_string().as_bytes(), pack());
+        assert_eq!(read(&sound), Ok(full()));
+        let mut found = Vec::new();
+        objects(&sound, "", &mut found);
+        assert_eq!(found.len(), 19, "{found:?}");
+        for pointer in found {
+            let place = match pointer.get(1..) {
+                Some(path) => path.replace("/0", "[0]").replace('/', "."),
+                None => "not a case".to_owned(),
+            };
+            for empty in [false, true] {
+                let mut array = sound.clone();
+                let part = array.pointer_mut(&pointer).unwrap();
+                let values: Vec<Value> = part.as_object().unwrap().values().cloned().collect();
+                *part = if empty { json!([]) } else { json!(values) };
+                let faults = read(&array).unwrap_err();
+                let told = faults
+                    .iter()
+                    .any(|fault| fault.starts_with(&format!("{place}: ")));
+                assert!(told, "{pointer}: {faults:?}");
+                // Those who read a case without telling its faults refuse it, too.
+                assert!(serde_json::from_value::<Case>(array).is_err(), "{pointer}");
             }
         }
     }

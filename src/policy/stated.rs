@@ -6,12 +6,15 @@ use serde::{Deserialize, Deserializer};
 
 use super::facts::Case;
 use super::pack::Pack;
+use crate::domain::object::objects_only;
 use crate::domain::party::Location;
 use crate::place::{knows_region, zone_of_place};
 
+objects_only!(read Stated);
+
 /// A location whose codes have the form of codes.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 struct Stated {
     #[serde(default, deserialize_with = "read_country")]
     country: Option<String>,

@@ -58,6 +58,8 @@ pub struct AttemptEnd {
     pub call_id: CallId,
     /// How it ended.
     pub outcome: Outcome,
+    /// How it counts, where the outcome alone does not tell; an agent's word goes before it.
+    pub counts_as: Option<AttemptResult>,
     /// SIP code, reason, cause and retry class for the event; `outcome` is filled in.
     pub detail: EventDetail,
     /// When.
@@ -189,7 +191,8 @@ impl Tx {
     /// was changed.
     pub async fn end_attempt(&mut self, tenant: &TenantId, e: &AttemptEnd) -> Result<bool> {
         const ATTEMPT: &str =
-            "UPDATE attempts SET outcome = $3, permit_open = permit_open AND NOT $5, end_time = $4
+            "UPDATE attempts SET outcome = $3, permit_open = permit_open AND NOT $5, end_time = $4,
+                result = COALESCE(result, $6)
             WHERE tenant_id = $1 AND attempt_id = $2 AND outcome IS NULL";
         const CALL: &str = "UPDATE calls SET queue_state = 'done', state = $4, outcome = $5, end_time = $6, sip_code = $7,
                 q850_cause = $8, last_sequence = last_sequence + 1
@@ -202,6 +205,7 @@ impl Tx {
             .bind(e.outcome.as_str())
             .bind(e.at.0)
             .bind(e.permit_gone)
+            .bind(e.counts_as.map(AttemptResult::as_str))
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;
@@ -373,13 +377,21 @@ impl Tx {
         // Each question is a subquery of its own, the last one a CROSS JOIN that SQLite walks in the order written: an OR over
         // columns, or a join begun at the opt-outs, would look at all of the tenant's, four times a second. For the same
         // reason what was ended on record is a query of its own: each half has its partial index.
-        macro_rules! unseen {
+        macro_rules! of_person {
+            // `SuppressionReason::is_of_person`.
             () => {
-                " AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
+                "s.reason NOT IN ('registry', 'internal', 'litigator')"
+            };
+        }
+        macro_rules! unseen {
+            // `Suppression::covers_kind` last.
+            () => {
+                concat!(" AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
                     AND NOT EXISTS (SELECT 1 FROM attempt_opt_outs AS o
                         WHERE o.attempt_id = a.attempt_id AND o.suppression_id = s.suppression_id)
                     AND (s.seller IS NULL OR s.seller = a.seller)
-                    AND (s.channels = '' OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))"
+                    AND (s.channels = '' OR ", of_person!(),
+                    " OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))")
             };
         }
         const SQL: &str = concat!(
@@ -397,7 +409,8 @@ impl Tx {
                     WHERE n.tenant_id = a.tenant_id AND n.party_id = a.party_id
                     AND s.tenant_id = n.tenant_id AND s.number_key = n.number_key
                     AND (n.end_time IS NULL OR n.end_time > s.received_time OR n.end_time > s.create_time)
-                    AND s.reason NOT IN ('registry', 'internal', 'litigator')",
+                    AND ",
+            of_person!(),
             unseen!(),
             ")))
             UNION ALL SELECT a.attempt_id, a.call_id, c.hang_up_requested, TRUE
@@ -419,28 +432,6 @@ impl Tx {
             (AttemptId(row.attempt_id), CallId(row.call_id), cause)
         };
         Ok(rows.into_iter().map(cancel).collect())
-    }
-
-    /// Records how the attempts of a call count for caps; false = a lock was not had in 250 ms, and nothing was changed.
-    pub async fn set_attempt_result(
-        &mut self,
-        tenant: &TenantId,
-        call_id: CallId,
-        result: AttemptResult,
-    ) -> Result<bool> {
-        const SQL: &str = "UPDATE attempts SET result = $3 WHERE tenant_id = $1 AND call_id = $2";
-        let saved = self.savepoint().await?;
-        let set = on!(self, |conn| sqlx::query(SQL)
-            .bind(&tenant.0)
-            .bind(call_id.0)
-            .bind(result.as_str())
-            .execute(conn)
-            .await
-            .map(|_| ()));
-        match saved {
-            true => self.end_savepoint(set).await.map(|set| set.is_some()),
-            false => set.map(|()| true),
-        }
     }
 
     /// Locks the call before its attempt is touched, and tells whether it was answered.

@@ -1,4 +1,5 @@
-//! The facts of a whole batch, one statement a table; `known` puts them together as the case object wants them.
+//! The facts of a whole batch, one statement a table; `known` puts them together as the case object wants them. What is
+//! told of a number holds for everybody who has it (`number_facts`).
 //!
 //! What the store does not know stays absent: the facts about the number shown, the seller's registrations and the
 //! operator's stops come from the configuration, and a line type that nobody recorded may be told by the number itself.
@@ -10,11 +11,9 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::consents::split_channels;
-use super::holders::links;
-use super::known::{Known, Link, Past};
-use super::parties::{from_json, number_key, open_profile, parse_phone, word};
+use super::known::{Known, Past};
+use super::parties::{number_key, open_profile, word};
 use super::sql::Text as _;
-use super::vault::Label;
 use super::{Result, Tx, on, row};
 use crate::domain::call::{CallKind, Outcome};
 use crate::domain::disposition::AttemptResult;
@@ -51,16 +50,6 @@ pub struct FactsWanted {
 }
 
 row!(PersonRow { party_id: Uuid, wrapped_key: Option<Vec<u8>>, sealed_profile: Option<Vec<u8>> });
-
-row!(LinkRow {
-    party_id: Uuid,
-    number_key: Vec<u8>,
-    sealed_number: Option<Vec<u8>>,
-    line_type: String,
-    registers: String,
-    reassigned_check: Option<String>,
-    end_time: Option<i64>,
-});
 
 row!(ConsentRow {
     party_id: Uuid,
@@ -111,9 +100,10 @@ impl Tx {
             .unwrap_or_default();
         let ids: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
         let profiles = self.load_profiles(tenant, &ids).await?;
-        let links = self.load_links(tenant, &ids).await?;
+        let numbers = self.load_numbers(tenant, &ids, &keys).await?;
         // A wish told of one number is the person's, and binds for all of them.
-        let theirs = links
+        let theirs = numbers
+            .links
             .keys()
             .map(|(_, key)| *key)
             .chain(keys.iter().copied());
@@ -126,7 +116,13 @@ impl Tx {
         let consents = self.load_consents(tenant, &ids).await?;
         let since = earliest.minus(ATTEMPTS_LOOK_BACK);
         let attempts = self.load_attempts(tenant, &ids, &keys, since).await?;
-        let known = Known::of(profiles, links, (suppressions, raises), consents, attempts);
+        let known = Known::of(
+            profiles,
+            numbers,
+            (suppressions, raises),
+            consents,
+            attempts,
+        );
         self.seen.extend(known.seen());
         Ok(wanted.iter().map(|wanted| known.facts(wanted)).collect())
     }
@@ -161,43 +157,6 @@ impl Tx {
             self.keys.insert(party, key);
         }
         Ok(profiles)
-    }
-
-    /// Ended links too: an old attempt may have gone to a number that is no longer theirs.
-    async fn load_links(
-        &mut self,
-        tenant: &TenantId,
-        ids: &[Uuid],
-    ) -> Result<HashMap<(PartyId, NumberKey), Link>> {
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let rows: Vec<LinkRow> = on!(self, |conn| {
-            let mut query = QueryBuilder::<Db>::new("SELECT ");
-            query
-                .text(LinkRow::COLUMNS)
-                .text(concat!(" FROM ", links!(), " AS n WHERE tenant_id = "))
-                .bind_text(&tenant.0);
-            query.text(" AND party_id").among_uuids(ids);
-            query.build_query_as().fetch_all(conn).await
-        })?;
-        let mut links = HashMap::new();
-        for row in rows {
-            let party = PartyId(row.party_id);
-            let number = self.open_for(party, Label::Number, row.sealed_number.as_deref())?;
-            let link = Link {
-                number: number.map(|plain| parse_phone(&plain)).transpose()?,
-                line_type: word(&row.line_type, "line type")?,
-                registers: from_json(row.registers.as_bytes(), "registers")?,
-                reassigned_check: match &row.reassigned_check {
-                    Some(text) => Some(from_json(text.as_bytes(), "reassigned check")?),
-                    None => None,
-                },
-                held_until: row.end_time.map(Micros),
-            };
-            links.insert((party, number_key(&row.number_key)?), link);
-        }
-        Ok(links)
     }
 
     async fn load_consents(
@@ -271,7 +230,7 @@ impl Tx {
             .transpose()?;
         let result = match row.result {
             Some(result) => word(&result, "attempt result")?,
-            None => counts_as(outcome),
+            None => AttemptResult::of(outcome),
         };
         Ok(Past {
             call: CallId(row.call_id),
@@ -316,13 +275,4 @@ fn read_consent(row: ConsentRow) -> Result<(PartyId, NumberKey, String, Consent)
         row.seller,
         consent,
     ))
-}
-
-/// How an attempt counts that no agent has spoken about; one that is not over counts as unanswered.
-fn counts_as(outcome: Option<Outcome>) -> AttemptResult {
-    match outcome {
-        Some(Outcome::Answered | Outcome::AnsweredAfterCancel) => AttemptResult::Answered,
-        Some(Outcome::Rejected | Outcome::Unwanted) => AttemptResult::Refused,
-        _ => AttemptResult::NoAnswer,
-    }
 }

@@ -4,24 +4,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::facts::{ATTEMPTS_LOOK_BACK, ATTEMPTS_MAX, FactsWanted};
+use super::number_facts::Numbers;
 use super::raises::Raises;
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{CallId, PartyId, SuppressionId};
-use crate::domain::party::{LineType, Profile, ReassignedCheck, RegisterCheck};
-use crate::domain::phone::{NumberKey, Phone};
+use crate::domain::party::{LineType, Profile};
+use crate::domain::phone::NumberKey;
 use crate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject};
 use crate::domain::time::Micros;
 use crate::policy::facts::{Attempt, Consent, Facts, OptOut, OptOutKind, OptOutScope};
-
-/// What is known of one number of one person.
-pub(super) struct Link {
-    pub number: Option<Phone>,
-    pub line_type: LineType,
-    pub registers: Vec<RegisterCheck>,
-    pub reassigned_check: Option<ReassignedCheck>,
-    /// When it ceased to be theirs.
-    pub held_until: Option<Micros>,
-}
 
 /// An attempt that counts.
 pub(super) struct Past {
@@ -38,9 +29,9 @@ type Places<K> = HashMap<K, Vec<usize>>;
 /// Everything that the batch touches.
 pub(super) struct Known {
     profiles: HashMap<PartyId, Profile>,
-    links: HashMap<(PartyId, NumberKey), Link>,
+    numbers: Numbers,
     /// The numbers that a person holds or held.
-    numbers: HashMap<PartyId, Vec<NumberKey>>,
+    held: HashMap<PartyId, Vec<NumberKey>>,
     suppressions: Vec<Suppression>,
     suppressed: Places<SuppressionSubject>,
     raises: Raises,
@@ -54,14 +45,14 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn of(
         profiles: HashMap<PartyId, Profile>,
-        links: HashMap<(PartyId, NumberKey), Link>,
+        numbers: Numbers,
         (suppressions, raises): (Vec<Suppression>, Raises),
         consents: Vec<(PartyId, NumberKey, String, Consent)>,
         attempts: Vec<Past>,
     ) -> Self {
-        let mut numbers: HashMap<PartyId, Vec<NumberKey>> = HashMap::new();
-        for (party, key) in links.keys() {
-            numbers.entry(*party).or_default().push(*key);
+        let mut held: HashMap<PartyId, Vec<NumberKey>> = HashMap::new();
+        for (party, key) in numbers.links.keys() {
+            held.entry(*party).or_default().push(*key);
         }
         let mut by_number: HashMap<_, Vec<_>> = HashMap::new();
         for (party, key, seller, consent) in consents {
@@ -70,8 +61,8 @@ impl Known {
         }
         Self {
             profiles,
-            links,
             numbers,
+            held,
             suppressed: places(suppressions.iter().map(|each| each.subject)),
             suppressions,
             raises,
@@ -85,7 +76,7 @@ impl Known {
     /// Each suppression with its subject, and with each person whom it follows to their other numbers.
     pub(super) fn seen(&self) -> impl Iterator<Item = (SuppressionId, SuppressionSubject)> {
         let own = (self.suppressions.iter()).map(|each| (each.suppression_id, each.subject));
-        let followed = self.links.iter().flat_map(|((party, key), link)| {
+        let followed = self.numbers.links.iter().flat_map(|((party, key), link)| {
             let told = SuppressionSubject::Number(*key);
             self.about(told)
                 .filter(|(_, each)| each.follows_holder(link.held_until))
@@ -101,39 +92,39 @@ impl Known {
     }
 
     pub(super) fn facts(&self, wanted: &FactsWanted) -> Facts {
+        let told = self.numbers.told.get(&wanted.number_key);
+        // What blocks the number, what was told of it, and that it was called, is known of the number itself.
+        let facts = Facts {
+            opt_outs: self.opt_outs(wanted),
+            registers: told.map(|told| told.registers.clone()).unwrap_or_default(),
+            attempts: self.attempts(wanted),
+            reassigned_check: told.and_then(|told| told.reassigned_check),
+            ..Facts::default()
+        };
         let Some(party) = wanted.party_id else {
-            // Nobody holds the number. What blocks it, and that it was called, is known of the number itself.
-            return Facts {
-                opt_outs: self.opt_outs(wanted),
-                attempts: self.attempts(wanted),
-                ..Facts::default()
-            };
+            return facts;
         };
         let mut profile = self.profiles.get(&party).cloned().unwrap_or_default();
         // A case is one seller's: what the person did with others is no fact of it.
         let dealings = profile.dealings.remove(&wanted.seller).unwrap_or_default();
-        let link = self.links.get(&(party, wanted.number_key));
+        let link = self.numbers.links.get(&(party, wanted.number_key));
         Facts {
             audience: profile.audience,
             line_type: link
                 .map(|link| link.line_type)
                 .filter(|line| *line != LineType::Unknown),
             location: profile.location,
-            opt_outs: self.opt_outs(wanted),
             consents: self.consents(party, wanted),
-            registers: link.map(|link| link.registers.clone()).unwrap_or_default(),
             relationship: dealings.relationship,
-            attempts: self.attempts(wanted),
             legitimate_interest: dealings.legitimate_interest,
             presumed_consent: dealings.presumed_consent,
             notice: dealings.notice,
             restriction: profile.restriction,
             callback: dealings.callback,
             directory: profile.directory,
-            reassigned_check: link.and_then(|link| link.reassigned_check),
             minor: profile.minor,
             personal_relationship: dealings.personal_relationship,
-            ..Facts::default()
+            ..facts
         }
     }
 
@@ -149,8 +140,9 @@ impl Known {
             let theirs = self.about(SuppressionSubject::Party(party));
             found.extend(theirs.map(|(place, _)| place));
             // What was told of another number of theirs, and is of the person.
-            for key in self.numbers.get(&party).into_iter().flatten() {
+            for key in self.held.get(&party).into_iter().flatten() {
                 let held_until = self
+                    .numbers
                     .links
                     .get(&(party, *key))
                     .and_then(|link| link.held_until);
@@ -165,9 +157,9 @@ impl Known {
                 .seller
                 .as_ref()
                 .is_none_or(|seller| *seller == wanted.seller);
-            let channel =
-                suppression.channels.is_empty() || suppression.channels.contains(&wanted.call_kind);
-            seller && channel && suppression.expires_at.is_none_or(|at| at > wanted.at)
+            seller
+                && suppression.covers_kind(wanted.call_kind)
+                && suppression.expires_at.is_none_or(|at| at > wanted.at)
         };
         let binds_from = |each: &Suppression| match wanted.party_id {
             Some(party) => self.raises.binds_from(each, party),
@@ -211,7 +203,8 @@ impl Known {
             to: if past.key == wanted.number_key {
                 Some(wanted.number)
             } else {
-                self.links
+                self.numbers
+                    .links
                     .get(&(past.party, past.key))
                     .and_then(|link| link.number)
             },

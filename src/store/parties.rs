@@ -135,7 +135,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Records a person whole; the answer carries the new etag. A number that is left out is no longer theirs.
+    /// Records a person whole; the answer carries the new etag. A number that is left out is no longer theirs. What registers
+    /// said is not forgotten: of each the latest version that was told stands, whatever was told last.
     pub async fn upsert_party(
         &mut self,
         tenant: &TenantId,
@@ -183,6 +184,7 @@ impl Tx {
             what: "parties".to_owned(),
         })?;
         let new = self.numbers_given(tenant, draft).await?;
+        let numbers = self.with_what_was_told(tenant, draft).await?;
         on!(self, |conn| sqlx::query(END)
             .bind(&tenant.0)
             .bind(party.0)
@@ -190,13 +192,14 @@ impl Tx {
             .execute(conn)
             .await
             .map(|_| ()))?;
-        self.insert_numbers(tenant, draft, &key, at).await?;
+        self.insert_numbers(tenant, party, &numbers, &key, at)
+            .await?;
         self.raise_for_holder(tenant, party, &new).await?;
         self.keys.insert(party, Some(key));
         Ok(Party {
             party_id: party,
             profile: draft.profile.clone(),
-            numbers: draft.numbers.clone(),
+            numbers,
             etag: stored.version.to_string(),
             create_time: Micros(stored.create_time),
             update_time: Micros(stored.update_time),
@@ -298,13 +301,14 @@ impl Tx {
     async fn insert_numbers(
         &mut self,
         tenant: &TenantId,
-        draft: &PartyDraft,
+        party: PartyId,
+        numbers: &[PartyNumber],
         key: &DataKey,
         at: Micros,
     ) -> Result<()> {
         let hasher = self.vault.hasher().clone();
-        let mut rows = Vec::with_capacity(draft.numbers.len());
-        for (position, number) in (0_i64..).zip(&draft.numbers) {
+        let mut rows = Vec::with_capacity(numbers.len());
+        for (position, number) in (0_i64..).zip(numbers) {
             rows.push((
                 hasher.key(tenant, number.number),
                 key.seal(Label::Number, number.number.reveal().as_bytes())?,
@@ -316,7 +320,7 @@ impl Tx {
         }
         insert_rows!(self, "party_numbers", &rows, |row| {
             tenant_id: "text" = tenant.0.as_str(),
-            party_id: "uuid" = draft.party_id.0,
+            party_id: "uuid" = party.0,
             number_key: "bytea" = row.0.0.to_vec(),
             sealed_number: "bytea" = row.1.clone(),
             line_type: "text" = row.2,

@@ -3,11 +3,13 @@
 
 mod barrier;
 pub mod bench;
+mod caps;
 mod claims;
 mod dealings;
 mod follows;
 mod imports;
 mod introduction;
+mod numbers;
 mod people;
 mod places;
 mod policy;

@@ -53,7 +53,9 @@ use dialgate::domain::ids::{
     ApiKeyId, AttemptId, AuditEntryId, CallId, ConsentEventId, DecisionId, DispositionId,
     Incarnation, PartyId, RequestId, SuppressionId, TenantId,
 };
-use dialgate::domain::party::{Audience, LineType};
+use dialgate::domain::party::{
+    Audience, LineType, ReassignedAnswer, ReassignedCheck, RegisterCheck,
+};
 use dialgate::domain::phone::{NumberKey, Phone};
 use dialgate::domain::suppression::{
     Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSubject,
@@ -102,6 +104,7 @@ fn end(call_id: CallId, attempt_id: AttemptId, outcome: Outcome) -> AttemptEnd {
         attempt_id,
         call_id,
         outcome,
+        counts_as: None,
         detail: EventDetail {
             sip_code: Some(486),
             sip_reason: Some("Busy Here".to_owned()),

@@ -21,14 +21,16 @@ use crate::grpc::pb::{CreateSuppressionRequest, create_suppression_request};
 #[command(after_help = "Examples:\n  \
                         dialgate optout add +14045550141 --source agent --note \"asked during a call\"\n  \
                         dialgate optout add --party 0190d5a5-0000-7000-8000-000000000001 --reason objection\n\n\
-                        Without --seller it binds every seller, without --channel it covers every kind of call.")]
+                        Without --seller it binds every seller. What is about the person (every --reason but registry, internal and\n\
+                        litigator) covers every kind of call; what is about the number alone covers those of --channel, or all.")]
 pub struct AddArgs {
     #[command(flatten)]
     pub about: About,
     /// Seller it binds; every seller if left out
     #[arg(long)]
     pub seller: Option<String>,
-    /// Kind of call it covers, may be repeated; every kind if left out
+    /// Kind of call it covers, may be repeated, with --reason registry, internal or litigator; every kind if left out. A person's
+    /// wish covers every kind, whatever is named
     #[arg(long = "channel", value_name = "KIND", value_parser = words!(CallKind))]
     pub channels: Vec<CallKind>,
     /// Why

@@ -92,11 +92,12 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
     if let Some(report) = &prepared.report {
         tell(output, report)?;
     }
+    let request_id = args.change.name();
     let header = args.header(&prepared);
     // Everything is checked before anybody is asked.
     let mut trial = header.clone();
     trial.validate_only = true;
-    let would = send(&client, trial, &prepared, "checking").await?;
+    let would = send(&client, (&request_id, trial), &prepared, "checking").await?;
     tell_change(output, &would)?;
     if args.dry_run {
         return shown(output, &would, "sound; nothing was changed");
@@ -106,7 +107,7 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
         output.remark("nothing was changed")?;
         return Ok(ExitCode::FAILURE);
     }
-    let done = send(&client, header, &prepared, "sending").await?;
+    let done = send(&client, (&request_id, header), &prepared, "sending").await?;
     shown(output, &done, "in force")
 }
 
@@ -254,7 +255,6 @@ impl ImportArgs {
         let count = |count: Option<u64>| i64::try_from(count.unwrap_or(0)).unwrap_or(i64::MAX);
         let report = prepared.report.as_ref();
         ImportRegisterHeader {
-            request_id: self.change.name(),
             register: self.register.clone(),
             as_of_date: Some(wire::date_to_wire(self.as_of)),
             form: prepared.form.into(),
@@ -312,15 +312,19 @@ impl RejectFile {
 /// Sends the content behind its header.
 async fn send(
     client: &Client,
-    header: ImportRegisterHeader,
+    (request_id, header): (&str, ImportRegisterHeader),
     prepared: &Prepared,
     doing: &'static str,
 ) -> Result<ImportRegisterResponse> {
-    let request_id = header.request_id.clone();
     let bar = progress::bytes(doing, prepared.bytes);
     let mut content = bar.wrap_read(prepared.content.try_clone()?);
     let message = |content| ImportRegisterRequest {
+        request_id: String::new(),
         content: Some(content),
+    };
+    let first = ImportRegisterRequest {
+        request_id: request_id.to_owned(),
+        content: Some(Content::Header(header)),
     };
     let next = move || {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
@@ -329,7 +333,7 @@ async fn send(
             .read_to_end(&mut piece);
         read.map(|count| (count > 0).then(|| message(Content::Piece(piece))))
     };
-    let (stream, sent) = pieces(message(Content::Header(header)), next);
+    let (stream, sent) = pieces(first, next);
     let answer = client.registers().import_register(stream).await;
     bar.finish_and_clear();
     sent.await??;

@@ -345,7 +345,7 @@ fn wish(ask: &Ask, import: &SuppressionImport, row: &Row, at: Micros) -> (Suppre
     let said_at = said
         .received_at
         .map_or(import.began_at.min(at), |said| said.min(at));
-    let wish = Suppression {
+    let mut wish = Suppression {
         suppression_id: SuppressionId::new(at),
         subject: row.subject,
         seller: said.seller.clone(),
@@ -361,6 +361,7 @@ fn wish(ask: &Ask, import: &SuppressionImport, row: &Row, at: Micros) -> (Suppre
         lift_request: None,
         lift: None,
     };
+    wish.channels = wish.kinds().to_vec();
     (wish, said_at)
 }
 

@@ -104,6 +104,7 @@ pub(in crate::grpc) fn change(change: SuppressionChange, role: Role) -> pb::Supp
 
 /// A suppression, for this role. It holds no readable number; what people wrote about the person is another matter.
 pub(in crate::grpc) fn suppression(suppression: Suppression, role: Role) -> pb::Suppression {
+    let channels = wire_all(suppression.kinds());
     let note = suppression.note.filter(|_| reads_personal_data(role));
     pb::Suppression {
         suppression_id: suppression.suppression_id.to_string(),
@@ -112,7 +113,7 @@ pub(in crate::grpc) fn suppression(suppression: Suppression, role: Role) -> pb::
             SuppressionSubject::Party(party_id) => Subject::PartyId(party_id.to_string()),
         }),
         seller: text(suppression.seller),
-        channels: wire_all(&suppression.channels),
+        channels,
         reason: wire(suppression.reason),
         source: wire(suppression.source),
         received_time: Some(time(suppression.received_at)),

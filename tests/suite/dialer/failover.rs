@@ -409,6 +409,7 @@ async fn a_phone_that_is_picked_up_when_all_is_over_is_told_of() {
     run.ends_as(Outcome::Unreachable, Retry::Soon).await;
     run.tells("answered after the outcome").await;
     assert_eq!(run.now().await.outcome, Some(Outcome::Unreachable));
+    assert_eq!(run.counted_as().await, [AttemptResult::Answered]);
     run.stop().await;
 }
 

@@ -10,6 +10,7 @@ on_both! {
     p03_an_opt_out_waits_no_longer_for_a_store_that_is_busy,
     p03_an_opt_out_of_a_person_waits_the_full_time,
     p03_only_what_an_opt_out_covers_is_cancelled,
+    p03_a_wish_told_for_one_kind_of_call_stops_every_kind,
     p03_what_was_ended_by_mistake_is_cancelled_by_its_owner,
     p03_an_opt_out_of_a_person_is_not_held_up_by_a_change_of_them,
     p03_an_opt_out_that_is_there_already_waits_all_the_same,
@@ -22,8 +23,9 @@ mod tests {
     use std::time::Duration;
 
     use dialgate::domain::call::{CallKind, EventDetail, Outcome};
+    use dialgate::domain::consent::ConsentAction;
     use dialgate::domain::ids::TenantId;
-    use dialgate::domain::suppression::LiftRequest;
+    use dialgate::domain::suppression::{LiftRequest, SuppressionReason};
     use dialgate::gate::{BARRIER_WAIT, Claimed, NewLift, NewSuppression};
     use dialgate::store::{AttemptEnd, CancelCause, Engine};
 
@@ -169,6 +171,7 @@ mod tests {
             .unwrap();
         let mut other_kind = bench.opt_out(ANNA);
         other_kind.channels = vec![CallKind::Prerecorded];
+        other_kind.reason = SuppressionReason::Litigator;
         bench
             .gate
             .suppress(&bench.ask("admin"), other_kind)
@@ -186,6 +189,43 @@ mod tests {
         assert_eq!(cancels(&bench).await, 1);
     }
 
+    /// Whoever asks for no more recordings has asked not to be called, and has taken back what they had allowed.
+    pub async fn p03_a_wish_told_for_one_kind_of_call_stops_every_kind(bench: Bench) {
+        bench.callable(ANNA).await;
+        let consent = bench.consent(ANNA, ConsentAction::Given);
+        let ask = bench.ask("admin");
+        bench.gate.record_consent(&ask, consent).await.unwrap();
+        let (_leased, _permit, attempt_id) = bench.claimed(ANNA).await;
+        let mut wish = bench.opt_out(ANNA);
+        wish.channels = vec![CallKind::Prerecorded];
+        let (gate, ask) = (bench.gate.clone(), bench.ask("admin"));
+        let told = tokio::spawn(async move { gate.suppress(&ask, wish).await.unwrap() });
+        // Its owner finds it and gives the permit up.
+        let cause = loop {
+            let mut tx = bench.store.read().await;
+            let found = tx.cancels_for(bench.me, bench.now()).await.unwrap();
+            if let Some((_, _, cause)) = found.first() {
+                break *cause;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        assert_eq!(cause, CancelCause::OptOut);
+        bench.close(attempt_id).await;
+        let recorded = tokio::time::timeout(SOON, told).await.unwrap().unwrap();
+        assert!(recorded.channels.is_empty(), "{recorded:?}");
+        let mut request = bench.request(ANNA);
+        request.call_kind = CallKind::LiveManual;
+        let judged = bench.gate.check(request).await.unwrap().judgement;
+        let denied = judged.denied_by.contains(&"US-internal-dnc".into());
+        assert!(denied, "{:?}", judged.denied_by);
+        // What the number alone is listed for keeps to the kinds named, also on record.
+        let mut listed = bench.opt_out("+14045550142");
+        (listed.channels, listed.reason) =
+            (vec![CallKind::Prerecorded], SuppressionReason::Litigator);
+        let listed = bench.gate.suppress(&bench.ask("admin"), listed).await;
+        assert_eq!(listed.unwrap().channels, [CallKind::Prerecorded]);
+    }
+
     /// A sweeper may think a living owner dead. The log then says that the call is over, so its owner must end it: no
     /// later opt-out would find it.
     pub async fn p03_what_was_ended_by_mistake_is_cancelled_by_its_owner(bench: Bench) {
@@ -197,6 +237,7 @@ mod tests {
             attempt_id,
             call_id: leased.call.call_id,
             outcome,
+            counts_as: None,
             detail: EventDetail::default(),
             at: bench.now(),
             permit_gone: false,

@@ -325,6 +325,7 @@ impl Bench {
             attempt_id,
             call_id: leased.call.call_id,
             outcome: Outcome::NoAnswer,
+            counts_as: None,
             detail: EventDetail::default(),
             at: self.now(),
             permit_gone: true,

@@ -36,13 +36,14 @@ mod tests {
     use dialgate::domain::disposition::DispositionCode;
     use dialgate::domain::ids::{DispositionId, PartyId};
     use dialgate::domain::party::{LineType, PartyNumber, Profile};
-    use dialgate::domain::suppression::SuppressionReason;
+    use dialgate::domain::suppression::{SuppressionReason, SuppressionSubject};
     use dialgate::domain::time::Micros;
     use dialgate::gate::{ContactDraft, GateError, NewConsent, NewDisposition, NewLift};
     use dialgate::store::{AttemptEnd, Engine, PartyDraft};
+    use serde_json::Value;
 
     use crate::gate::bench::{Bench, phone};
-    use crate::support::builders::tenant;
+    use crate::support::builders::{suppression, tenant};
 
     const ANNA: &str = "+14045550141";
 
@@ -493,6 +494,9 @@ mod tests {
         tx.upsert_party(&tenant(), &draft, bench.now())
             .await
             .unwrap();
+        // The line is the same, and so is what registers say of it; what he wants is not.
+        let wish = suppression(SuppressionSubject::Party(ben));
+        tx.insert_suppression(&tenant(), &wish).await.unwrap();
         tx.commit().await.unwrap();
         let refused = bench.gate.place(bench.request(ANNA)).await.unwrap_err();
         assert!(matches!(refused, GateError::PartyAmbiguous));
@@ -603,6 +607,7 @@ mod tests {
             attempt_id,
             call_id: leased.call.call_id,
             outcome: Outcome::NoAnswer,
+            counts_as: None,
             detail: EventDetail::default(),
             at: bench.now(),
             permit_gone: true,
@@ -696,10 +701,12 @@ mod tests {
         );
         let placed = bench.place(ANNA).await;
         assert_ne!(placed.decision.party_id, anna.party_id);
-        assert_eq!(
-            placed.call, None,
-            "of the stranger who holds it nothing is known"
-        );
+        // Of the stranger who holds it nothing is known but what the register said of the number.
+        let made = bench.decision(placed.decision.decision_id).await;
+        let case: Value = serde_json::from_str(&made.case_json.unwrap()).unwrap();
+        let facts = case["facts"].as_object().unwrap();
+        assert!(!facts.contains_key("audience") && !facts.contains_key("location"));
+        assert_eq!(facts["registers"].as_array().unwrap().len(), 2);
     }
 
     pub async fn p16_every_effect_has_its_entry(bench: Bench) {

@@ -37,6 +37,11 @@ const WANTED: &[(&str, &str)] = &[
     ("SuppressionService/ListSuppressionImports", "DU"),
     ("SuppressionService/ListSuppressionImportRejects", "DU"),
     ("SuppressionService/ExportSuppressions", "DU"),
+    ("SuppressionService/WatchSuppressions", "DU"),
+    ("RegisterService/ImportRegister", "D"),
+    ("RegisterService/ListRegisters", "ADU"),
+    ("RegisterService/ListRegisterSnapshots", "ADU"),
+    ("RegisterService/DiffRegister", "DU"),
     ("ContactService/UpsertContact", "D"),
     ("ContactService/GetContact", "AD"),
     ("AuditService/ListDecisions", "DU"),
@@ -217,7 +222,7 @@ fn every_method_that_changes_something_takes_a_request_id() {
     let mut changing = 0;
     for method in methods() {
         let reads = [
-            "Get", "List", "Check", "Watch", "Evaluate", "Replay", "Export",
+            "Get", "List", "Check", "Watch", "Evaluate", "Replay", "Export", "Diff",
         ];
         let field = method.input().get_field_by_name("request_id");
         if reads.iter().any(|verb| method.name().starts_with(verb)) {
@@ -233,7 +238,7 @@ fn every_method_that_changes_something_takes_a_request_id() {
             changing += 1;
         }
     }
-    assert_eq!(changing, 17);
+    assert_eq!(changing, 18);
 }
 
 #[tokio::test]

@@ -754,6 +754,7 @@ async fn answered(house: &House, call_id: &str) {
         attempt_id,
         call_id: call.call_id,
         outcome: Outcome::Answered,
+        counts_as: None,
         detail: EventDetail {
             sip_code: Some(200),
             ..EventDetail::default()

@@ -18,7 +18,6 @@ fn reason(status: &Status) -> (Code, String) {
 
 fn header() -> pb::ImportRegisterHeader {
     pb::ImportRegisterHeader {
-        request_id: Uuid::new_v4().to_string(),
         register: "us-dnc".to_owned(),
         as_of_date: Some(pb::Date {
             year: 2026,
@@ -31,23 +30,36 @@ fn header() -> pb::ImportRegisterHeader {
 }
 
 fn messages(contents: impl IntoIterator<Item = Content>) -> Vec<pb::ImportRegisterRequest> {
-    let message = |content| pb::ImportRegisterRequest {
-        content: Some(content),
-    };
-    contents.into_iter().map(message).collect()
+    named(&Uuid::new_v4().to_string(), contents)
 }
 
-fn sent(header: pb::ImportRegisterHeader) -> Vec<pb::ImportRegisterRequest> {
+/// The first of them bears the name of the request.
+fn named(
+    request_id: &str,
+    contents: impl IntoIterator<Item = Content>,
+) -> Vec<pb::ImportRegisterRequest> {
+    let ids = std::iter::once(request_id).chain(std::iter::repeat(""));
+    let message = |(id, content): (&str, Content)| pb::ImportRegisterRequest {
+        request_id: id.to_owned(),
+        content: Some(content),
+    };
+    ids.zip(contents).map(message).collect()
+}
+
+fn whole(header: pb::ImportRegisterHeader) -> Vec<Content> {
     let pieces = LIST.chunks(10).map(|piece| Content::Piece(piece.to_vec()));
-    messages(std::iter::once(Content::Header(header)).chain(pieces))
+    std::iter::once(Content::Header(header))
+        .chain(pieces)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_is_loaded_and_listed() {
     let house = House::open().await;
     let admin = house.administrator().await;
+    let id = Uuid::new_v4().to_string();
     let import = async |header| {
-        let stream = tokio_stream::iter(sent(header));
+        let stream = tokio_stream::iter(named(&id, whole(header)));
         admin.registers().import_register(stream).await
     };
     let first = header();
@@ -97,7 +109,7 @@ async fn a_list_is_loaded_and_listed() {
     assert_eq!(snapshots.unwrap().into_inner().snapshots, [snapshot]);
     let told = auditor
         .registers()
-        .import_register(tokio_stream::iter(sent(header())))
+        .import_register(tokio_stream::iter(messages(whole(header()))))
         .await;
     assert_eq!(told.unwrap_err().code(), Code::PermissionDenied);
 }
@@ -133,11 +145,7 @@ async fn wrong_uploads_are_told_apart() {
             "INVALID_FIELDS",
             "piece",
         ),
-        (
-            with(&|it| it.request_id.clear()),
-            "INVALID_FIELDS",
-            "request_id",
-        ),
+        (named("", whole(header())), "INVALID_FIELDS", "request_id"),
         (
             with(&|it| it.register.clear()),
             "INVALID_FIELDS",

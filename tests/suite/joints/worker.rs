@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use dialgate::clock::Clock;
 use dialgate::dialer::{Dialer, DialerConfig, Lane, TrunkConfig};
-use dialgate::domain::call::{Call, CallState, EventDetail, EventKind, Outcome};
+use dialgate::domain::call::{
+    Call, CallKind, CallRequest, CallState, EventDetail, EventKind, Introduction, Outcome,
+};
+use dialgate::domain::campaign::Campaign;
 use dialgate::domain::consent::ConsentAction;
 use dialgate::domain::ids::TenantId;
 use dialgate::gate::{Ask, Gate};
 use dialgate::sip::{Behaviour, Endpoint, SimulatedCarrier, SipConfig};
 use dialgate::store::{AttemptEnd, Engine};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::sink::now;
 use crate::dialer::tick;
-use crate::gate::bench::Bench;
+use crate::gate::bench::{Bench, campaign};
 use crate::gate::on_both;
 
 on_both! {
@@ -26,6 +30,7 @@ on_both! {
     p04_a_hang_up_that_a_sweeper_came_after_is_not_lost,
     p04_a_call_that_cannot_be_read_ends_and_the_next_is_dialed,
     p31_a_call_on_its_way_to_the_wire_is_hung_up_when_draining,
+    who_hangs_up_on_a_recording_is_not_played_another,
 }
 
 const ANNA: &str = "+14045550141";
@@ -98,6 +103,7 @@ impl Worker {
             attempt_id: call.attempt_id.unwrap(),
             call_id: call.call_id,
             outcome: Outcome::InterruptedUnknown,
+            counts_as: None,
             detail: EventDetail::default(),
             at: self.bench.now(),
             permit_gone: false,
@@ -340,5 +346,57 @@ mod tests {
             "{received:?}"
         );
         ticking.abort();
+    }
+
+    /// NRS 597.814(2)(b). Where people talk a BYE is how a call ends, and what ends a recording is not always the far end.
+    pub async fn who_hangs_up_on_a_recording_is_not_played_another(mut bench: Bench) {
+        const NEVADA: &str = "US-NV-redial-prerecorded";
+        let recorded = Campaign {
+            call_kinds: vec![CallKind::Prerecorded, CallKind::LiveManual],
+            introduction: Some(Introduction::Live),
+            ..campaign("us", "US", "seller")
+        };
+        // 11:00 in Las Vegas.
+        bench.clock.advance(Duration::from_hours(4));
+        bench.gate = bench.again(vec![recorded]);
+        bench.gate.settle().await.unwrap();
+        for (number, kind, they_hang_up, counts) in [
+            ("+17025550161", CallKind::Prerecorded, true, "hung_up"),
+            ("+17025550162", CallKind::Prerecorded, false, "answered"),
+            ("+17025550163", CallKind::LiveManual, true, "answered"),
+        ] {
+            bench.contact(&[number], "US-NV").await.unwrap();
+            let consent = bench.consent(number, ConsentAction::Given);
+            let ask = bench.ask("agent");
+            bench.gate.record_consent(&ask, consent).await.unwrap();
+            let behaviour = Behaviour::Answer {
+                after: Duration::from_millis(20),
+                hang_up_after: they_hang_up.then_some(Duration::from_millis(100)),
+            };
+            let worker = Worker::towards(behaviour, bench, &DialerConfig::default()).await;
+            let request = |kind| CallRequest {
+                call_kind: kind,
+                ..worker.bench.request(number)
+            };
+            let placed = worker.bench.gate.place(request(kind)).await.unwrap();
+            let denied_by = &placed.decision.judgement.denied_by;
+            let call = placed.call.unwrap_or_else(|| panic!("{denied_by:?}"));
+            if !they_hang_up {
+                worker.until(&call, CallState::Answered).await;
+                let ask = worker.bench.ask("agent");
+                worker.bench.gate.hang_up(&ask, call.call_id).await.unwrap();
+            }
+            worker.until(&call, CallState::Ended).await;
+            let again = request(CallKind::Prerecorded);
+            let again = worker.bench.gate.check(again).await.unwrap();
+            let denied = again.judgement.denied_by.iter().any(|rule| rule == NEVADA);
+            assert_eq!(denied, counts == "hung_up", "{:?}", again.judgement);
+            let stored = worker.bench.decision(again.decision_id).await;
+            let case: Value = serde_json::from_str(&stored.case_json.unwrap()).unwrap();
+            assert_eq!(case["facts"]["attempts"][0]["outcome"], counts, "{number}");
+            worker.dialer.drain().await;
+            worker.ticking.abort();
+            bench = worker.bench;
+        }
     }
 }

@@ -7,6 +7,7 @@ contract![
     a_further_claim_supersedes_the_old_one,
     an_outcome_is_fixed_once,
     an_end_told_by_another_leaves_the_permit_open,
+    an_end_says_how_it_counts_unless_an_agent_has,
     permits_are_watched_and_closed,
     permits_longer_than_the_proof_are_refused,
     cancels_are_found_by_their_owner,
@@ -216,6 +217,45 @@ async fn an_end_told_by_another_leaves_the_permit_open(store: TestStore) {
     );
 }
 
+/// What the agent says goes before what the line tells, whichever is written down first.
+async fn an_end_says_how_it_counts_unless_an_agent_has(store: TestStore) {
+    use AttemptResult::{Answered, HungUp, Refused};
+    let owner = Incarnation::new(NOON);
+    for (number, before, told, after, counts) in [
+        (1, None, Some(HungUp), None, HungUp),
+        (2, None, None, None, Answered),
+        (3, Some(Refused), Some(HungUp), None, Refused),
+        (4, None, Some(HungUp), Some(Refused), Refused),
+    ] {
+        let (call, made) = store.claimed(phone(number), owner).await;
+        let over = AttemptEnd {
+            counts_as: told,
+            ..end(call.call_id, made.attempt_id, Outcome::Answered)
+        };
+        let mut tx = store.write().await;
+        if let Some(said) = before {
+            tx.set_attempt_result(&tenant(), call.call_id, said)
+                .await
+                .unwrap();
+        }
+        assert!(tx.end_attempt(&tenant(), &over).await.unwrap());
+        if let Some(said) = after {
+            tx.set_attempt_result(&tenant(), call.call_id, said)
+                .await
+                .unwrap();
+        }
+        tx.commit().await.unwrap();
+        let asked = FactsWanted {
+            seller: call.seller.clone(),
+            ..wanted(&store, number, call.party_id)
+        };
+        let mut tx = store.read().await;
+        let facts = tx.load_facts(&tenant(), &[asked]).await.unwrap();
+        let got: Vec<_> = facts[0].attempts.iter().map(|past| past.outcome).collect();
+        assert_eq!(got, [counts], "{number}");
+    }
+}
+
 async fn permits_are_watched_and_closed(store: TestStore) {
     let owner = Incarnation::new(NOON);
     let (call, one) = store.claimed(phone(1), owner).await;
@@ -318,7 +358,10 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
     add(subject(10), &|new| new.recorded_at = after(-3600)).await;
     // Not these: another seller, another kind, expired; and 6, whose claim saw it.
     add(subject(5), &|new| new.seller = Some("other".to_owned())).await;
-    add(subject(5), &|new| new.channels = vec![CallKind::Autodialed]).await;
+    add(subject(5), &|new| {
+        (new.reason, new.channels) = (SuppressionReason::Litigator, vec![CallKind::Autodialed]);
+    })
+    .await;
     add(subject(5), &|new| {
         (new.reason, new.expires_at) = (SuppressionReason::Internal, Some(NOON))
     })

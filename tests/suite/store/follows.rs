@@ -129,7 +129,7 @@ async fn calls_to_other_numbers_of_the_person_are_found(store: TestStore) {
             SuppressionReason::PartyRequest,
             None,
             vec![CallKind::Prerecorded],
-            0,
+            1,
         ),
         (
             SuppressionReason::PartyRequest,

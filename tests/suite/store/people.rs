@@ -8,7 +8,10 @@ contract![
     people_are_recorded_whole,
     a_number_met_for_the_first_time_has_one_holder,
     facts_are_put_together,
+    what_was_told_of_a_number_holds_for_whoever_has_it,
+    an_older_list_takes_nothing_back,
     facts_count_attempts_as_caps_want_them,
+    an_attempt_counts_as_unanswered_only_if_that_is_known,
     consents_are_kept,
     consents_and_opt_outs_are_told_apart,
 ];
@@ -206,7 +209,16 @@ async fn facts_are_put_together(store: TestStore) {
     )
     .await;
     add(&|new| new.seller = Some("other".to_owned()), false).await;
-    add(&|new| new.channels = vec![CallKind::Prerecorded], false).await;
+    // Of the person, it covers every kind; of the number, those it names.
+    add(&|new| new.channels = vec![CallKind::Prerecorded], true).await;
+    add(
+        &|new| {
+            new.reason = SuppressionReason::Litigator;
+            new.channels = vec![CallKind::Prerecorded];
+        },
+        false,
+    )
+    .await;
     add(
         &|new| (new.reason, new.expires_at) = (SuppressionReason::Internal, Some(after(100))),
         false,
@@ -302,6 +314,120 @@ async fn facts_are_put_together(store: TestStore) {
     assert!(tx.load_facts(&tenant(), &[]).await.unwrap().is_empty());
 }
 
+fn listing(listed: bool, as_of: &str) -> RegisterCheck {
+    RegisterCheck {
+        register: "us-dnc".to_owned(),
+        listed: Some(listed),
+        as_of: as_of.parse().unwrap(),
+        listed_since: None,
+        snapshot: None,
+    }
+}
+
+fn queried(answer: ReassignedAnswer, on: &str) -> ReassignedCheck {
+    ReassignedCheck {
+        queried_on: on.parse().unwrap(),
+        for_date: "2026-01-01".parse().unwrap(),
+        answer,
+    }
+}
+
+async fn what_was_told_of_a_number_holds_for_whoever_has_it(store: TestStore) {
+    use ReassignedAnswer::{No, NoData, Yes};
+    let mut people = [0, 1, 2].map(|_| PartyId::new(NOON));
+    people.sort_unstable();
+    let [one, other, former] = people;
+    let clear = listing(false, "2026-11-20");
+    let listed = listing(true, "2026-11-20");
+    let older = listing(true, "2026-10-01");
+    let told = [
+        (one, &clear, queried(NoData, "2026-11-19")),
+        (other, &listed, queried(No, "2026-11-20")),
+        (former, &older, queried(Yes, "2026-11-18")),
+    ];
+    let mut tx = store.write().await;
+    for (party, register, check) in told {
+        let mut draft = draft(party, &[phone(1), phone(2)]);
+        draft.numbers[0].registers = vec![register.clone()];
+        draft.numbers[0].reassigned_check = Some(check);
+        tx.upsert_party(&tenant(), &draft, NOON).await.unwrap();
+    }
+    // The number is theirs no more, and a line about it stays one.
+    tx.upsert_party(&tenant(), &draft(former, &[phone(2)]), after(1))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let stranger = PartyId::new(NOON);
+    let asked = [one, other, former, stranger].map(|party| wanted(&store, 1, party));
+    let mut tx = store.read().await;
+    for known in tx.load_facts(&tenant(), &asked).await.unwrap() {
+        assert_eq!(
+            known.registers,
+            [clear.clone(), listed.clone(), older.clone()]
+        );
+        assert_eq!(known.reassigned_check, Some(queried(No, "2026-11-20")));
+    }
+    drop(tx);
+    // Of two of one day the worse.
+    for (answer, holds) in [(NoData, NoData), (Yes, Yes)] {
+        let mut again = draft(one, &[phone(1)]);
+        again.numbers[0].reassigned_check = Some(queried(answer, "2026-11-20"));
+        let mut tx = store.write().await;
+        tx.upsert_party(&tenant(), &again, after(2)).await.unwrap();
+        let known = tx.load_facts(&tenant(), &asked[1..2]).await.unwrap();
+        assert_eq!(
+            known[0].reassigned_check,
+            Some(queried(holds, "2026-11-20"))
+        );
+        tx.commit().await.unwrap();
+    }
+}
+
+async fn an_older_list_takes_nothing_back(store: TestStore) {
+    use ReassignedAnswer::{No, NoData, Yes};
+    let party = PartyId::new(NOON);
+    let tell = async |registers: &[RegisterCheck], check: Option<ReassignedCheck>| {
+        let mut draft = draft(party, &[phone(1)]);
+        draft.numbers[0].registers = registers.to_vec();
+        draft.numbers[0].reassigned_check = check;
+        let mut tx = store.write().await;
+        let told = tx.upsert_party(&tenant(), &draft, NOON).await.unwrap();
+        let stored = tx.party(&tenant(), party).await.unwrap().unwrap();
+        assert_eq!(told.numbers, stored.numbers);
+        tx.commit().await.unwrap();
+        let number = stored.numbers.into_iter().next().unwrap();
+        (number.registers, number.reassigned_check)
+    };
+    let listed = listing(true, "2026-11-10");
+    let gone = Some(queried(Yes, "2026-11-10"));
+    let stands = (vec![listed.clone()], gone);
+    assert_eq!(tell(std::slice::from_ref(&listed), gone).await, stands);
+    let older = listing(false, "2026-11-01");
+    let before = Some(queried(No, "2026-11-01"));
+    assert_eq!(tell(std::slice::from_ref(&older), before).await, stands);
+    assert_eq!(tell(&[], None).await, stands, "to say nothing is no news");
+    // Nor does who gives the number away and takes it back.
+    let mut tx = store.write().await;
+    for numbers in [&[phone(2)][..], &[]] {
+        tx.upsert_party(&tenant(), &draft(party, numbers), after(1))
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(tell(&[older], before).await, stands);
+    // The same date again corrects it; a newer one replaces it; another register stands beside it.
+    let corrected = listing(false, "2026-11-10");
+    let asked = Some(queried(NoData, "2026-11-10"));
+    let stands = (vec![corrected.clone()], asked);
+    assert_eq!(tell(std::slice::from_ref(&corrected), asked).await, stands);
+    let newer = listing(true, "2026-11-11");
+    let mut florida = listing(false, "2026-11-01");
+    florida.register = "us-fl-dnc".to_owned();
+    let both = vec![florida.clone(), newer.clone()];
+    let asked = Some(queried(No, "2026-11-12"));
+    assert_eq!(tell(&[florida, newer], asked).await, (both, asked));
+}
+
 async fn facts_count_attempts_as_caps_want_them(store: TestStore) {
     const DAY: i64 = 86_400;
     let (owner, party) = (Incarnation::new(NOON), PartyId::new(NOON));
@@ -352,6 +478,7 @@ async fn facts_count_attempts_as_caps_want_them(store: TestStore) {
         }
         tx.commit().await.unwrap();
     };
+    // Under way: it may be answered already.
     add(1, after(0), "acme", None, None).await;
     add(2, after(-1), "acme", Some(Outcome::Answered), None).await;
     add(3, after(-2), "acme", Some(Outcome::Rejected), None).await;
@@ -388,7 +515,7 @@ async fn facts_count_attempts_as_caps_want_them(store: TestStore) {
     assert_eq!(
         got,
         [
-            (after(0), Some(phone(1)), AttemptResult::NoAnswer),
+            (after(0), Some(phone(1)), AttemptResult::Answered),
             (after(-1), Some(phone(2)), AttemptResult::Answered),
             (after(-2), Some(phone(3)), AttemptResult::Refused),
             (after(-3), Some(phone(1)), AttemptResult::NoAnswer),
@@ -408,6 +535,47 @@ async fn facts_count_attempts_as_caps_want_them(store: TestStore) {
         [(after(-1), Some(phone(2)))],
         "a number was called, whoever holds it"
     );
+}
+
+async fn an_attempt_counts_as_unanswered_only_if_that_is_known(store: TestStore) {
+    use AttemptResult::{Answered, NoAnswer, Refused};
+    let owner = Incarnation::new(NOON);
+    let expected = |outcome| match outcome {
+        Outcome::Answered
+        | Outcome::AnsweredAfterCancel
+        | Outcome::MediaIncompatible
+        | Outcome::InterruptedUnknown => Some((Answered, Answered)),
+        Outcome::Rejected | Outcome::Unwanted => Some((Refused, Refused)),
+        // Nothing was sent, and it is no attempt.
+        Outcome::PermitExpired => None,
+        _ => Some((NoAnswer, Answered)),
+    };
+    for (number, outcome) in (1..).zip(Outcome::ALL) {
+        let (call, made) = store.claimed(phone(number), owner).await;
+        let counts = async || {
+            let asked = FactsWanted {
+                seller: call.seller.clone(),
+                ..wanted(&store, number, call.party_id)
+            };
+            let mut tx = store.read().await;
+            let facts = tx.load_facts(&tenant(), &[asked]).await.unwrap();
+            facts[0].attempts.first().map(|past| past.outcome)
+        };
+        assert_eq!(counts().await, Some(Answered), "{outcome} is to come");
+        let mut tx = store.write().await;
+        let over = end(call.call_id, made.attempt_id, *outcome);
+        assert!(tx.end_attempt(&tenant(), &over).await.unwrap());
+        tx.commit().await.unwrap();
+        let (told, late) = expected(*outcome).unzip();
+        assert_eq!(counts().await, told, "{outcome}");
+        // A target that was given up is answered after all.
+        let mut tx = store.write().await;
+        tx.count_late_answer(&tenant(), made.attempt_id)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(counts().await, late, "{outcome}");
+    }
 }
 
 async fn consents_are_kept(store: TestStore) {

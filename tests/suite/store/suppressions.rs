@@ -4,6 +4,7 @@ use super::*;
 
 contract![
     suppressions_are_kept_and_lifted,
+    a_wish_of_the_person_covers_every_kind_of_call,
     a_claim_that_waited_sees_the_opt_out,
     an_opt_out_goes_first,
 ];
@@ -14,6 +15,8 @@ async fn suppressions_are_kept_and_lifted(store: TestStore) {
     let mut of_number = suppression(SuppressionSubject::Number(key));
     of_number.seller = Some("acme".to_owned());
     of_number.channels = vec![CallKind::Autodialed, CallKind::Prerecorded];
+    // What is about the number alone keeps to the kinds that it names.
+    of_number.reason = SuppressionReason::Litigator;
     let mut of_party = suppression(SuppressionSubject::Party(party));
     of_party.recorded_at = after(1);
     of_party.reason = SuppressionReason::Internal;
@@ -112,6 +115,44 @@ async fn suppressions_are_kept_and_lifted(store: TestStore) {
     expiring.expires_at = Some(after(9));
     let refused = tx.insert_suppression(&tenant(), &expiring).await;
     assert!(refused.is_err(), "a person's wish never expires");
+}
+
+/// Also one that was recorded with the kinds it named: facts, repetitions and the owners of calls under way agree on it.
+async fn a_wish_of_the_person_covers_every_kind_of_call(store: TestStore) {
+    let owner = Incarnation::new(NOON);
+    for (number, reason) in (1..).zip(SuppressionReason::ALL) {
+        let (call, made) = store.claimed(phone(number), owner).await;
+        let mut narrow = suppression(SuppressionSubject::Number(call.number_key));
+        (narrow.reason, narrow.channels) = (*reason, vec![CallKind::Prerecorded]);
+        let mut tx = store.write().await;
+        tx.insert_suppression(&tenant(), &narrow).await.unwrap();
+        let of_person = reason.is_of_person();
+        for (kind, covered) in [
+            (CallKind::Prerecorded, true),
+            (CallKind::LiveManual, of_person),
+            (CallKind::Autodialed, of_person),
+        ] {
+            assert_eq!(narrow.covers_kind(kind), covered, "{reason} {kind}");
+            let asked = FactsWanted {
+                call_kind: kind,
+                ..wanted(&store, number, call.party_id)
+            };
+            let facts = tx.load_facts(&tenant(), &[asked]).await.unwrap();
+            assert_eq!(facts[0].opt_outs.len() == 1, covered, "{reason} {kind}");
+            let t = tenant();
+            let same = tx.same_suppression(&t, narrow.subject, None, &[kind]).await;
+            assert_eq!(same.unwrap().is_some(), covered, "{reason} {kind}");
+        }
+        let same = tx
+            .same_suppression(&tenant(), narrow.subject, None, &[])
+            .await;
+        assert_eq!(same.unwrap().is_some(), of_person, "{reason}");
+        // The call under way is a live one.
+        let cancels = tx.cancels_for(owner, NOON).await.unwrap();
+        let cancelled = cancels.iter().any(|(id, _, _)| *id == made.attempt_id);
+        assert_eq!(cancelled, of_person, "{reason}");
+        tx.commit().await.unwrap();
+    }
 }
 
 /// Lifts a suppression as two people do, trying on the way everything that does not lift it.
