@@ -16,6 +16,11 @@ pub fn confirm(question: &str, yes: bool) -> Result<bool> {
             "{question} Nobody is there to answer; add --yes if so"
         )));
     }
+    ask(question)
+}
+
+/// Asks on the terminal; anything but yes is no.
+pub fn ask(question: &str) -> Result<bool> {
     let mut err = std::io::stderr().lock();
     write!(err, "{question} [y/N] ")?;
     err.flush()?;

@@ -35,7 +35,8 @@ impl Tx {
         tenant: &TenantId,
         limit: i64,
     ) -> Result<u64> {
-        self.lock_changes(tenant).await?;
+        const ALONE: &str = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
+        self.lock_tenant(ALONE, LOCK, tenant).await?;
         const UNTOLD: &str = "SELECT suppression_id, told, CAST(
                 CASE WHEN lift_time IS NOT NULL THEN 3 WHEN lift_request_time IS NOT NULL THEN 2 ELSE 1 END AS BIGINT) AS due
             FROM suppressions WHERE tenant_id = $1
@@ -103,23 +104,6 @@ impl Tx {
             })?;
         }
         Ok(())
-    }
-
-    /// Alone until the transaction ends. SQLite: nothing, for a writer is alone.
-    async fn lock_changes(&mut self, tenant: &TenantId) -> Result<()> {
-        const SQL: &str = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
-        on!(
-            self,
-            postgres
-                | conn
-                | sqlx::query(SQL)
-                    .bind(LOCK)
-                    .bind(&tenant.0)
-                    .execute(conn)
-                    .await
-                    .map(|_| ()),
-            sqlite | _conn | Ok(())
-        )
     }
 
     /// The changes after a position, in order, each with its suppression as it is now.

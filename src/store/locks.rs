@@ -42,7 +42,29 @@ impl Tx {
         )
     }
 
-    /// Tries the same for 250 ms (opt-out-2); false = not had, and the transaction goes on.
+    /// Takes a lock that is of the tenant as a whole, until the transaction ends: an advisory one, by this statement, of this
+    /// class. SQLite: nothing, for a writer is alone.
+    pub(super) async fn lock_tenant(
+        &mut self,
+        sql: &'static str,
+        class: i32,
+        tenant: &TenantId,
+    ) -> Result<()> {
+        on!(
+            self,
+            postgres
+                | conn
+                | sqlx::query(sql)
+                    .bind(class)
+                    .bind(&tenant.0)
+                    .execute(conn)
+                    .await
+                    .map(|_| ()),
+            sqlite | _conn | Ok(())
+        )
+    }
+
+    /// Tries to lock numbers for 250 ms (opt-out-2); false = not had, and the transaction goes on.
     pub async fn try_lock_numbers(&mut self, tenant: &TenantId, keys: &[[u8; 32]]) -> Result<bool> {
         if !self.savepoint().await? {
             return Ok(true);

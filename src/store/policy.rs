@@ -110,28 +110,13 @@ impl Tx {
     /// what is read afterwards is newer than the lock. SQLite: nothing, for a writer is alone.
     pub async fn share_policy(&mut self, tenant: &TenantId) -> Result<()> {
         const SQL: &str = "SELECT pg_advisory_xact_lock_shared($1, hashtext($2))";
-        self.lock_policy(SQL, tenant).await
+        self.lock_tenant(SQL, LOCK, tenant).await
     }
 
     /// Takes the policy alone until the transaction ends: every transaction that judges has ended, none begins.
     pub async fn own_policy(&mut self, tenant: &TenantId) -> Result<()> {
         const SQL: &str = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
-        self.lock_policy(SQL, tenant).await
-    }
-
-    async fn lock_policy(&mut self, sql: &'static str, tenant: &TenantId) -> Result<()> {
-        on!(
-            self,
-            postgres
-                | conn
-                | sqlx::query(sql)
-                    .bind(LOCK)
-                    .bind(&tenant.0)
-                    .execute(conn)
-                    .await
-                    .map(|_| ()),
-            sqlite | _conn | Ok(())
-        )
+        self.lock_tenant(SQL, LOCK, tenant).await
     }
 
     /// The pack that decides and the regions stopped at this instant; none before the first activation.

@@ -83,6 +83,8 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "call +14045550141 --campaign spring --expires 2026-11-20T14:30:00Z",
         "completions bash",
         "man ./man1",
+        "optout watch --new",
+        "optout watch --json --from 010000000000000002",
         "registry list --json",
         "registry list --history us-dnc",
         "registry import us-dnc --as-of 2026-11-20 212.txt 646.txt --dry-run",

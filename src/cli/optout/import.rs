@@ -1,7 +1,7 @@
 //! `dialgate optout import`: a whole list. It is tried first where a person can be asked, then recorded as it is sent; the same
 //! command goes on after a break, for the server knows the list by its hash.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,6 +16,7 @@ use super::list_file::ListFile;
 use super::rejects;
 use crate::cli::arguments::{instant, words};
 use crate::cli::client::Remote;
+use crate::cli::confirm;
 use crate::cli::failure::{Advised, Refused, exit};
 use crate::cli::output::{Output, plain, thousands};
 use crate::cli::wire::{self, value, word};
@@ -192,7 +193,7 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
             return Ok(after(&tried, args.strict));
         }
         eprint!("{}", trial(&tried, &rejected));
-        if !is_wanted(&format!("import {} rows?", thousands(tried.rows_read)))? {
+        if !confirm::ask(&format!("import {} rows?", thousands(tried.rows_read)))? {
             eprintln!("nothing was recorded");
             return Ok(exit::FAILED);
         }
@@ -433,17 +434,6 @@ fn told_trial(
         || json::object("SuppressionImport", tried),
         || format!("{}nothing was recorded", trial(tried, rejected)),
     )
-}
-
-fn is_wanted(question: &str) -> Result<bool> {
-    let mut err = std::io::stderr().lock();
-    write!(err, "{question} [y/N] ").and_then(|()| err.flush())?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(
-        answer.trim().to_ascii_lowercase().as_str(),
-        "y" | "yes"
-    ))
 }
 
 fn told_end(

@@ -9,6 +9,7 @@ mod list;
 mod list_file;
 mod rejects;
 mod show;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ pub enum OptoutCommand {
     Import(Box<import::ImportArgs>),
     /// Write opt-outs to a file, by the keys of their numbers
     Export(export::ExportArgs),
+    /// Follow what happens to opt-outs, for a copy kept elsewhere
+    Watch(watch::WatchArgs),
 }
 
 impl OptoutCommand {
@@ -49,6 +52,7 @@ impl OptoutCommand {
             Self::Show(args) => &args.remote,
             Self::Import(args) => &args.remote,
             Self::Export(args) => &args.remote,
+            Self::Watch(args) => &args.remote,
         }
     }
 }
@@ -62,6 +66,7 @@ pub async fn run(command: OptoutCommand) -> Result<ExitCode> {
         OptoutCommand::Show(args) => show::run(args).await,
         OptoutCommand::Import(args) => return import::run(*args).await,
         OptoutCommand::Export(args) => export::run(args).await,
+        OptoutCommand::Watch(args) => watch::run(args).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }
