@@ -80,7 +80,11 @@ async fn ask(client: &Client, path: &str) -> Result<(), Status> {
     grpc.ready().await.unwrap();
     let codec = ProstCodec::<(), ()>::default();
     let answer = grpc.unary(Request::new(()), path.parse().unwrap(), codec);
-    answer.await.map(drop)
+    // A stream that has no end has let us in.
+    match tokio::time::timeout(Duration::from_secs(3), answer).await {
+        Ok(answer) => answer.map(drop),
+        Err(_) => Ok(()),
+    }
 }
 
 #[test]
