@@ -54,7 +54,7 @@ def main() -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stage.clean_up()
     if not all(results) and stage.server:
-        print(f"--- the log ends:\n{stage.server.tail()}")
+        print(f"--- what the log warns of:\n{stage.server.warnings()}")
     print(f"test result: {'ok' if all(results) else 'FAILED'}. {sum(results)} passed; {len(results) - sum(results)} failed")
     return 0 if all(results) else 1
 

@@ -153,6 +153,10 @@ class Server:
     def tail(self) -> str:
         return "".join(self.log_lines[-15:])
 
+    def warnings(self) -> str:
+        """The first lines of the log that tell of something wrong; what follows is mostly of the same cause."""
+        return "".join([line[:600] + "\n" * (len(line) > 600) for line in self.log_lines if " WARN " in line or " ERROR " in line][:30])
+
     def is_up(self) -> bool:
         return self.process.poll() is None
 
