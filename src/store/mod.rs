@@ -11,6 +11,7 @@
 mod api_keys;
 mod attempts;
 mod audit;
+mod begin;
 mod calls;
 mod changes;
 mod connect;
@@ -241,11 +242,10 @@ impl Store {
     pub async fn read(&self) -> Result<Tx> {
         let passage = self.enter(false).await?;
         let inner = match &self.shared.pools {
-            Pools::Postgres { ordinary, .. } => Inner::Postgres(
-                ordinary
-                    .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
-                    .await?,
-            ),
+            Pools::Postgres { ordinary, .. } => {
+                let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
+                Inner::Postgres(begin::begin(ordinary, begin).await?)
+            }
             Pools::Sqlite { readers, .. } => {
                 Inner::Sqlite(readers.begin_with("BEGIN DEFERRED").await?)
             }
@@ -268,7 +268,7 @@ impl Store {
                     Urgency::Ordinary => ordinary,
                 };
                 let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-                Inner::Postgres(pool.begin_with(begin).await?)
+                Inner::Postgres(begin::begin(pool, begin).await?)
             }
             Pools::Sqlite { writer, .. } => {
                 Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)

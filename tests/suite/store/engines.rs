@@ -2,7 +2,39 @@
 
 use super::*;
 
-contract![a_failed_transaction_cannot_be_committed, notices_arrive,];
+contract![
+    a_beginning_that_nobody_waits_for_spoils_nothing,
+    a_failed_transaction_cannot_be_committed,
+    notices_arrive,
+];
+
+/// Whoever goes away drops the request at whatever it waits for just then. Here there is one connection, which the next must
+/// be able to use: to read outside of a transaction, and to begin one of the other kind.
+async fn a_beginning_that_nobody_waits_for_spoils_nothing(store: TestStore) {
+    let config = StoreConfig {
+        max_connections: 1,
+        ..store.config.clone()
+    };
+    let alone = Store::open(&config).await.unwrap();
+    for polls in 1..=8 {
+        let mut beginning = Box::pin(alone.read());
+        for _ in 0..polls {
+            let now = tokio::time::timeout(Duration::ZERO, beginning.as_mut());
+            if now.await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        drop(beginning);
+        alone.notify(&Notice::CallQueued).await.unwrap();
+        let after = alone.write(Urgency::Ordinary).await;
+        assert!(
+            after.is_ok(),
+            "dropped after {polls} polls: {:?}",
+            after.err()
+        );
+    }
+}
 
 async fn a_failed_transaction_cannot_be_committed(store: TestStore) {
     let mut tx = store.write().await;
