@@ -291,8 +291,9 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "PARTY_AMBIGUOUS" => "several people share the number; say which with --party",
         "ETAG_MISMATCH" => "somebody changed the record meanwhile; repeat the command",
         "SECOND_APPROVER_REQUIRED" => {
-            "you asked for this lift already; a second person repeats it with their own key"
+            "it is asked for; somebody whose key has the role approver agrees with `optout approve`"
         }
+        "LIFT_NOT_REQUESTED" => "an administrator asks first, with `optout lift`",
         "TRUNK_SATURATED" | "GATE_BUSY" => {
             "nothing was queued; place the call again after the time named"
         }

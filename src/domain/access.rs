@@ -10,6 +10,8 @@ words! {
         Agent = "agent",
         /// An administrator of opt-outs, consents and contacts.
         Administrator = "administrator",
+        /// The second person of a lift: approves what an administrator asked for, and records nothing else.
+        Approver = "approver",
         /// Reads decisions, calls and records; changes nothing.
         Auditor = "auditor",
     }

@@ -196,9 +196,11 @@ pub struct LiftRequest {
     pub reason: String,
     /// The permission that is newer than the opt-out.
     pub evidence_ref: String,
+    /// When the person gave it; absent only in lifts from before it was asked for.
+    pub evidence_at: Option<Micros>,
 }
 
-/// The end of a suppression: two people, a reason and newer permission.
+/// The end of a suppression: two people, a reason and a newer permission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lift {
     /// When.
@@ -211,6 +213,8 @@ pub struct Lift {
     pub reason: String,
     /// The permission that is newer than the opt-out.
     pub evidence_ref: String,
+    /// When the person gave it; absent only in lifts from before it was asked for.
+    pub evidence_at: Option<Micros>,
 }
 
 words! {

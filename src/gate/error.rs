@@ -72,8 +72,11 @@ pub enum GateError {
     #[error("etag: the record has changed since it was read; read it again")]
     EtagMismatch,
     /// The person who asked for a lift cannot approve it.
-    #[error("a lift takes two people: another administrator must approve what you asked for")]
+    #[error("a lift takes two people: an approver must agree with what was asked")]
     SecondApproverRequired,
+    /// An approver has nothing to approve.
+    #[error("nobody has asked for this lift")]
+    LiftNotRequested,
     /// The call has a disposition already.
     #[error("call_id: the call has a disposition already; correct that one")]
     DispositionExists,

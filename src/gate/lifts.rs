@@ -2,6 +2,7 @@
 
 use crate::domain::ids::SuppressionId;
 use crate::domain::suppression::{Lift, LiftRequest, Suppression, SuppressionReason};
+use crate::domain::time::Micros;
 use crate::store::{StoreError, Tx, Urgency};
 
 use super::error::GateError;
@@ -15,17 +16,28 @@ pub struct NewLift {
     pub reason: String,
     /// The permission that is newer than the opt-out.
     pub evidence_ref: String,
+    /// When the person gave it.
+    pub evidence_at: Micros,
+}
+
+/// The two steps of a lift, each of another role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LiftStep {
+    /// An administrator asks.
+    Ask(NewLift),
+    /// An approver agrees with what was asked.
+    Approve,
 }
 
 impl Gate {
-    /// The first call asks for the lift, the second, by another person, makes it (opt-out-8).
+    /// An administrator asks for the lift, an approver makes it (opt-out-8).
     pub async fn lift(
         &self,
         ask: &Ask,
         id: SuppressionId,
-        lift: NewLift,
+        step: LiftStep,
     ) -> Result<Suppression, GateError> {
-        self.once(ask, Urgency::Ordinary, || self.lift_once(ask, id, &lift))
+        self.once(ask, Urgency::Ordinary, || self.lift_once(ask, id, &step))
             .await
     }
 
@@ -33,11 +45,11 @@ impl Gate {
         &self,
         ask: &Ask,
         id: SuppressionId,
-        lift: &NewLift,
+        step: &LiftStep,
     ) -> Result<Suppression, GateError> {
         // Whoever comes second here sees what came first: asked for, then lifted. There is no third.
         for _ in 0..3 {
-            if let Some(after) = self.lift_as_found(ask, id, lift).await? {
+            if let Some(after) = self.lift_as_found(ask, id, step).await? {
                 return Ok(after);
             }
         }
@@ -52,7 +64,7 @@ impl Gate {
         &self,
         ask: &Ask,
         id: SuppressionId,
-        lift: &NewLift,
+        step: &LiftStep,
     ) -> Result<Option<Suppression>, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
@@ -71,7 +83,7 @@ impl Gate {
                 "comes from a register, which only a newer version of the register can change",
             ));
         }
-        let (kind, made) = step_of_lift(&mut tx, ask, &found, lift).await?;
+        let (kind, made) = make_step(&mut tx, ask, &found, step).await?;
         if !made {
             return Ok(None);
         }
@@ -90,39 +102,54 @@ impl Gate {
 }
 
 /// The wish, or another person's approval of it; false if the row was changed since it was read.
-async fn step_of_lift(
+async fn make_step(
     tx: &mut Tx,
     ask: &Ask,
     found: &Suppression,
-    lift: &NewLift,
+    step: &LiftStep,
 ) -> Result<(&'static str, bool), GateError> {
     let (tenant, id, actor) = (
         &ask.principal.tenant,
         found.suppression_id,
         ask.principal.actor(),
     );
-    match &found.lift_request {
-        None => {
+    match (step, &found.lift_request) {
+        (LiftStep::Ask(new), None) => {
+            is_newer(new.evidence_at, found)?;
             let request = LiftRequest {
                 at: ask.at,
                 requested_by: actor,
-                reason: lift.reason.clone(),
-                evidence_ref: lift.evidence_ref.clone(),
+                reason: new.reason.clone(),
+                evidence_ref: new.evidence_ref.clone(),
+                evidence_at: Some(new.evidence_at),
             };
             let made = tx.request_lift(tenant, id, &request).await?;
             Ok(("suppression.lift_requested", made))
         }
-        Some(request) if request.requested_by == actor => Err(GateError::SecondApproverRequired),
-        Some(request) => {
+        (LiftStep::Ask(_), Some(_)) => Err(GateError::SecondApproverRequired),
+        (LiftStep::Approve, None) => Err(GateError::LiftNotRequested),
+        (LiftStep::Approve, Some(request)) => {
             let lift = Lift {
                 at: ask.at,
                 requested_by: request.requested_by.clone(),
                 approved_by: actor,
                 reason: request.reason.clone(),
                 evidence_ref: request.evidence_ref.clone(),
+                evidence_at: request.evidence_at,
             };
             let made = tx.lift_suppression(tenant, id, &lift).await?;
             Ok(("suppression.lifted", made))
         }
     }
+}
+
+/// What a person allowed before they said no opens nothing.
+fn is_newer(permission: Micros, found: &Suppression) -> Result<(), GateError> {
+    if permission > found.told_by() {
+        return Ok(());
+    }
+    Err(GateError::invalid(
+        "evidence_time",
+        "must be later than the opt-out: a permission from before it opens nothing",
+    ))
 }

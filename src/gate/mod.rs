@@ -54,7 +54,7 @@ pub use imports::{
     ImportNews, ImportPiece, ImportProgress, ListColumns, ListEncoding, ListForm, ListSettings,
     NewImport, Packing, RowDefaults, lines_of_list,
 };
-pub use lifts::NewLift;
+pub use lifts::{LiftStep, NewLift};
 pub use policy::{Activated, PackSource};
 pub use records::NewConsent;
 pub use registers::{

@@ -138,7 +138,8 @@ impl Gate {
             GateError::DispositionExists
             | GateError::DispositionNotLatest
             | GateError::EtagMismatch
-            | GateError::SecondApproverRequired => true,
+            | GateError::SecondApproverRequired
+            | GateError::LiftNotRequested => true,
             _ => false,
         };
         of_a_twin

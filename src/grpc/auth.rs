@@ -16,7 +16,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use crate::clock::Clock;
-use crate::domain::access::Role::{Administrator, Agent, Auditor};
+use crate::domain::access::Role::{Administrator, Agent, Approver, Auditor};
 use crate::domain::access::{ApiKey, Principal, Role};
 use crate::domain::ids::ApiKeyId;
 use crate::domain::time::Mono;
@@ -47,9 +47,9 @@ pub const METHODS: &[Method] = &[
         &[Agent, Administrator],
     ),
     method("/dialgate.v1.CallService/PlaceCall", &[Agent]),
-    method("/dialgate.v1.CallService/GetCall", EVERYBODY),
-    method("/dialgate.v1.CallService/ListCalls", EVERYBODY),
-    method("/dialgate.v1.CallService/WatchCall", EVERYBODY),
+    method("/dialgate.v1.CallService/GetCall", FOLLOWERS),
+    method("/dialgate.v1.CallService/ListCalls", FOLLOWERS),
+    method("/dialgate.v1.CallService/WatchCall", FOLLOWERS),
     method(
         "/dialgate.v1.CallService/HangUpCall",
         &[Agent, Administrator],
@@ -75,10 +75,10 @@ pub const METHODS: &[Method] = &[
         "/dialgate.v1.SuppressionService/CreateSuppression",
         &[Agent, Administrator],
     ),
-    // An agent may stop calls to a person, never make them possible again.
+    // An agent may stop calls to a person, never make them possible again. The administrator asks, the approver agrees.
     method(
         "/dialgate.v1.SuppressionService/LiftSuppression",
-        &[Administrator],
+        &[Administrator, Approver],
     ),
     method("/dialgate.v1.SuppressionService/GetSuppression", EVERYBODY),
     method(
@@ -124,7 +124,7 @@ pub const METHODS: &[Method] = &[
         "/dialgate.v1.AuditService/ListDecisions",
         &[Administrator, Auditor],
     ),
-    method("/dialgate.v1.AuditService/GetDecision", EVERYBODY),
+    method("/dialgate.v1.AuditService/GetDecision", FOLLOWERS),
     method(
         "/dialgate.v1.AuditService/ReplayDecisions",
         &[Administrator, Auditor],
@@ -169,7 +169,9 @@ pub const METHODS: &[Method] = &[
     method("/dialgate.v1.PolicyService/EnableRule", &[Administrator]),
 ];
 
-const EVERYBODY: &[Role] = &[Agent, Administrator, Auditor];
+const EVERYBODY: &[Role] = &[Agent, Administrator, Approver, Auditor];
+/// Who may see calls and why they were allowed: not whoever is there only to approve.
+const FOLLOWERS: &[Role] = &[Agent, Administrator, Auditor];
 
 /// Services that need no credential: they tell nothing about anybody.
 const OPEN: &[&str] = &[
@@ -191,7 +193,7 @@ const fn method(path: &'static str, roles: &'static [Role]) -> Method {
 pub(super) fn reads_personal_data(role: Role) -> bool {
     match role {
         Agent | Administrator => true,
-        Auditor => false,
+        Approver | Auditor => false,
     }
 }
 

@@ -152,10 +152,9 @@ pub(super) fn not_found(what: &str) -> Status {
         "{}_NOT_FOUND",
         what.to_ascii_uppercase().replace([' ', '-'], "_")
     );
-    let mut refusal = Refusal::new(Code::NotFound, reason, format!("there is no such {what}"));
-    refusal
-        .details
-        .set_resource_info(what, "", "", format!("there is no such {what}"));
+    let told = format!("there is no such {what}");
+    let mut refusal = Refusal::new(Code::NotFound, reason, told.clone());
+    refusal.details.set_resource_info(what, "", "", told);
     refusal.status()
 }
 
@@ -203,8 +202,7 @@ pub(super) fn deadline() -> Status {
     Refusal::new(
         Code::DeadlineExceeded,
         "DEADLINE_EXCEEDED",
-        "the deadline of the request passed before its answer; a change may have taken place, ask again with the same \
-         request id",
+        "the deadline passed before the answer; a change may have taken place, ask again with the same request id",
     )
     .status()
 }
@@ -427,7 +425,12 @@ fn as_things_stand(error: &GateError) -> Refusal {
         GateError::SecondApproverRequired => about(
             "SECOND_APPROVER_REQUIRED",
             "suppression_id",
-            "a lift takes two people: the wish is recorded, now another administrator must ask for the same",
+            "a lift takes two people: this one is asked for, now somebody whose key has the role approver must agree",
+        ),
+        GateError::LiftNotRequested => about(
+            "LIFT_NOT_REQUESTED",
+            "suppression_id",
+            "nobody has asked for this lift: an administrator does, with the permission that is newer; then an approver agrees",
         ),
         GateError::DispositionExists => about(
             "DISPOSITION_EXISTS",
@@ -565,6 +568,7 @@ mod tests {
             GateError::PartyAmbiguous,
             GateError::EtagMismatch,
             GateError::SecondApproverRequired,
+            GateError::LiftNotRequested,
             GateError::DispositionExists,
             GateError::DispositionNotLatest,
             GateError::NotFound { what: "call" },

@@ -68,15 +68,15 @@ impl SuppressionService for Api {
         let request_id = fields.request_id(&message.request_id);
         let id = fields.id("suppression_id", &message.suppression_id);
         let id = fields.required("suppression_id", id);
-        let lift = convert::suppression::lift(&mut fields, message.reason, message.evidence_ref);
+        let step = convert::suppression::lift_step(&mut fields, &message, who.role, at);
         fields.done()?;
-        let (role, id, lift) = (who.role, id?, lift?);
+        let (role, id, step) = (who.role, id?, step?);
         let ask = ask(who, request_id?, "LiftSuppression", digest, at);
         let gate = self.gate.clone();
         let found = self
             .carry_through(
                 Urgency::Ordinary,
-                async move { gate.lift(&ask, id, lift).await },
+                async move { gate.lift(&ask, id, step).await },
             )
             .await?;
         Ok(Response::new(pb::LiftSuppressionResponse {

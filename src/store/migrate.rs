@@ -46,6 +46,11 @@ pub(super) fn postgres() -> Migrator {
             "changes",
             include_str!("../../migrations/postgres/0007_changes.sql"),
         ),
+        (
+            10,
+            "approvers",
+            include_str!("../../migrations/postgres/0010_approvers.sql"),
+        ),
     ])
 }
 
@@ -85,6 +90,11 @@ pub(super) fn sqlite() -> Migrator {
             7,
             "changes",
             include_str!("../../migrations/sqlite/0007_changes.sql"),
+        ),
+        (
+            10,
+            "approvers",
+            include_str!("../../migrations/sqlite/0010_approvers.sql"),
         ),
     ])
 }

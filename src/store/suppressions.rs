@@ -62,6 +62,7 @@ row!(SuppressionRow {
     lift_approved_by: Option<String>,
     lift_reason: Option<String>,
     lift_evidence_ref: Option<String>,
+    lift_evidence_time: Option<i64>,
 });
 
 row!(HeldRow {
@@ -156,7 +157,8 @@ impl Tx {
         request: &LiftRequest,
     ) -> Result<bool> {
         const SQL: &str =
-            "UPDATE suppressions SET lift_request_time = $3, lift_requested_by = $4, lift_reason = $5, lift_evidence_ref = $6
+            "UPDATE suppressions SET lift_request_time = $3, lift_requested_by = $4, lift_reason = $5, lift_evidence_ref = $6,
+            lift_evidence_time = $7
             WHERE tenant_id = $1 AND suppression_id = $2 AND lift_time IS NULL AND lift_request_time IS NULL";
         let done = on!(self, |conn| sqlx::query(SQL)
             .bind(&tenant.0)
@@ -165,6 +167,7 @@ impl Tx {
             .bind(&request.requested_by)
             .bind(&request.reason)
             .bind(&request.evidence_ref)
+            .bind(request.evidence_at.map(|at| at.0))
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;
@@ -431,6 +434,7 @@ impl Tx {
                 requested_by,
                 reason: row.lift_reason.unwrap_or_default(),
                 evidence_ref: row.lift_evidence_ref.unwrap_or_default(),
+                evidence_at: row.lift_evidence_time.map(Micros),
             }),
             _ => None,
         };
@@ -441,6 +445,7 @@ impl Tx {
                 approved_by: row.lift_approved_by.unwrap_or_default(),
                 reason: asked.reason.clone(),
                 evidence_ref: asked.evidence_ref.clone(),
+                evidence_at: asked.evidence_at,
             }),
             _ => None,
         };

@@ -84,11 +84,12 @@ def missing_consent(stage: Stage):
 def lift(stage: Stage):
     number = stage.person()
     suppression = stage.opt_out(number)
-    one, two = stage.administrator, stage.second
+    one, two = stage.administrator, stage.approver
 
     def ask():
         return suppression_pb2.LiftSuppressionRequest(
-            request_id=rpc.request_id(), suppression_id=suppression.suppression_id, reason="signed a new permission", evidence_ref="letter-1")
+            request_id=rpc.request_id(), suppression_id=suppression.suppression_id, reason="signed a new permission",
+            evidence_ref="letter-1", evidence_time=rpc.timestamp(stage.clock.now()))
 
     waiting = one.ask(one.suppressions.LiftSuppression, ask()).suppression
     assert waiting.HasField("lift_request") and not waiting.HasField("lift"), waiting

@@ -79,9 +79,9 @@ class Stage:
         config = self.write_config("dialgate.toml", self.url, "number.key")
         self.server = Server(self.clock, config, self.address)
         self.keys = keys = {name: self.create_key(config, name, role) for name, role in [
-            ("agent", "agent"), ("administrator", "administrator"), ("second", "administrator"), ("auditor", "auditor")]}
+            ("agent", "agent"), ("administrator", "administrator"), ("approver", "approver"), ("auditor", "auditor")]}
         self.server.start()
-        self.agent, self.administrator, self.second, self.auditor = (rpc.Client(self.address, keys[name]) for name in keys)
+        self.agent, self.administrator, self.approver, self.auditor = (rpc.Client(self.address, keys[name]) for name in keys)
         self.nobody = rpc.Client(self.address, None)
 
     def write_config(self, name: str, url: str, key_file: str, **changes: str):

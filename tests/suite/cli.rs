@@ -107,7 +107,10 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "optout add +14045550141",
         "optout add +14045550141 --seller acme --channel autodialed --channel prerecorded --reason objection --source ivr",
         &format!("optout add --party {id} --evidence e --note n"),
-        &format!("optout lift {id} --reason asked --evidence form-1"),
+        &format!(
+            "optout lift {id} --reason asked --evidence form-1 --evidence-time 2026-11-20T09:00:00Z"
+        ),
+        &format!("optout approve {id}"),
         "optout list --filter x --page-size 10 --all",
         "optout show +14045550141",
         "optout import list.csv --header --number-column Phone --country US --dry-run",
@@ -182,6 +185,7 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         ("optout add +14045550141 --reason whim", "party_request"),
         ("optout add +14045550141 --channel sms", "live_manual"),
         ("optout lift 7 --reason r --evidence e", "<ID>"),
+        ("optout approve", "<ID>"),
         ("optout list --page-size 0", "--page-size"),
         ("optout import", "<FILE>"),
         ("optout import x --dry-run --yes", "--yes"),
@@ -375,6 +379,7 @@ fn an_opt_out_denies_until_two_people_lift_it() {
         .code(1)
         .says("FILTER_INVALID");
 
+    let now = jiff::Timestamp::now().to_string();
     let lift = [
         "optout",
         "lift",
@@ -383,25 +388,30 @@ fn an_opt_out_denies_until_two_people_lift_it() {
         "asked to be called again",
         "--evidence",
         "form-18",
+        "--evidence-time",
+        &now,
     ];
+    let approve = format!("optout approve {id}");
     house
         .run_words("agent", &lift, "")
         .code(1)
         .says("PERMISSION_DENIED")
         .says("use a key whose role may do this");
     house
+        .run("approver", &approve)
+        .code(1)
+        .says("LIFT_NOT_REQUESTED")
+        .says("an administrator asks first");
+    house
         .run_words("administrator", &lift, "")
         .code(0)
-        .says("in force until a second person repeats this");
+        .says("in force until an approver agrees");
     house
         .run_words("administrator", &lift, "")
         .code(1)
         .says("SECOND_APPROVER_REQUIRED");
     house.run("agent", &check).code(3);
-    house
-        .run_words("second", &lift, "")
-        .code(0)
-        .says("is lifted");
+    house.run("approver", &approve).code(0).says("is lifted");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::grpc::client::{Client, json};
 use crate::grpc::pb::{ExportSuppressionsRequest, Suppression, suppression};
 
 /// The columns of an export.
-const COLUMNS: [&str; 20] = [
+const COLUMNS: [&str; 21] = [
     "suppression_id",
     "number_key",
     "party_id",
@@ -37,6 +37,7 @@ const COLUMNS: [&str; 20] = [
     "lift_approved_by",
     "lift_reason",
     "lift_evidence_ref",
+    "lift_evidence_time",
     "state",
 ];
 
@@ -258,6 +259,7 @@ fn cells(each: &Suppression) -> Vec<String> {
         lift.approved_by,
         asked.reason,
         asked.evidence_ref,
+        time(asked.evidence_time.as_ref()),
         if each.lift.is_some() {
             "lifted"
         } else {

@@ -27,8 +27,10 @@ use crate::grpc::pb::{Suppression, suppression};
 pub enum OptoutCommand {
     /// Record an opt-out; once it answers, nobody dials the number again
     Add(add::AddArgs),
-    /// Lift an opt-out: two people, each with their own key, and newer permission
+    /// Ask for the lift of an opt-out, with newer permission; another person has to approve it
     Lift(lift::LiftArgs),
+    /// Approve a lift that was asked for, with a key of the role approver
+    Approve(lift::ApproveArgs),
     /// List opt-outs, newest first
     List(list::ListArgs),
     /// Tell everything about one number: its opt-outs, consents and the calls that were refused
@@ -48,6 +50,7 @@ impl OptoutCommand {
         match self {
             Self::Add(args) => &args.remote,
             Self::Lift(args) => &args.remote,
+            Self::Approve(args) => &args.remote,
             Self::List(args) => &args.remote,
             Self::Show(args) => &args.remote,
             Self::Import(args) => &args.remote,
@@ -62,6 +65,7 @@ pub async fn run(command: OptoutCommand) -> Result<ExitCode> {
     match command {
         OptoutCommand::Add(args) => add::run(args).await,
         OptoutCommand::Lift(args) => lift::run(args).await,
+        OptoutCommand::Approve(args) => lift::approve(args).await,
         OptoutCommand::List(args) => list::run(args).await,
         OptoutCommand::Show(args) => show::run(args).await,
         OptoutCommand::Import(args) => return import::run(*args).await,

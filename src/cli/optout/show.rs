@@ -343,7 +343,8 @@ fn suppression_lines(each: &Suppression, number_key: &str) -> Vec<String> {
             ),
         );
         told("lift reason", &asked.reason);
-        told("permission", &asked.evidence_ref);
+        let given = wire::seconds(asked.evidence_time.as_ref());
+        told("permission", &format!("{} of {given}", asked.evidence_ref));
     }
     if let Some(lift) = &each.lift {
         told(

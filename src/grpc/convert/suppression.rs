@@ -6,7 +6,7 @@ use crate::domain::suppression::{
     SuppressionSubject,
 };
 use crate::domain::time::Micros;
-use crate::gate::{NewLift, NewSuppression};
+use crate::gate::{LiftStep, NewLift, NewSuppression};
 use crate::grpc::auth::reads_personal_data;
 use crate::grpc::pb;
 use crate::grpc::pb::create_suppression_request::Subject as Wanted;
@@ -77,20 +77,28 @@ fn may_expire(reason: SuppressionReason) -> bool {
     )
 }
 
-/// Reads what `LiftSuppression` says of the why.
-pub(in crate::grpc) fn lift(
+/// Reads which step of a lift is meant: an approver agrees with what stands, everybody else has to say why.
+pub(in crate::grpc) fn lift_step(
     fields: &mut Fields,
-    reason: String,
-    evidence_ref: String,
-) -> Result<NewLift, Noted> {
-    let reason = fields.text("reason", reason, NOTE_CHARS_MAX);
+    message: &pb::LiftSuppressionRequest,
+    role: Role,
+    now: Micros,
+) -> Result<LiftStep, Noted> {
+    if role == Role::Approver {
+        return Ok(LiftStep::Approve);
+    }
+    let reason = fields.text("reason", message.reason.clone(), NOTE_CHARS_MAX);
     let reason = fields.required("reason", reason);
-    let evidence_ref = fields.text("evidence_ref", evidence_ref, REFERENCE_CHARS_MAX);
+    let reference = message.evidence_ref.clone();
+    let evidence_ref = fields.text("evidence_ref", reference, REFERENCE_CHARS_MAX);
     let evidence_ref = fields.required("evidence_ref", evidence_ref);
-    Ok(NewLift {
+    let evidence_at = fields.past("evidence_time", message.evidence_time, now);
+    let evidence_at = fields.required("evidence_time", evidence_at);
+    Ok(LiftStep::Ask(NewLift {
         reason: reason?,
         evidence_ref: evidence_ref?,
-    })
+        evidence_at: evidence_at?,
+    }))
 }
 
 /// What happened to a suppression, for this role.
@@ -134,6 +142,7 @@ fn lifted(lift: Lift) -> pb::SuppressionLift {
         approved_by: lift.approved_by,
         reason: lift.reason,
         evidence_ref: lift.evidence_ref,
+        evidence_time: time_option(lift.evidence_at),
     }
 }
 
@@ -143,5 +152,6 @@ fn lift_request(request: LiftRequest) -> pb::SuppressionLiftRequest {
         requested_by: request.requested_by,
         reason: request.reason,
         evidence_ref: request.evidence_ref,
+        evidence_time: time_option(request.evidence_at),
     }
 }

@@ -63,7 +63,7 @@ impl House {
         for (name, role) in [
             ("agent", "agent"),
             ("administrator", "administrator"),
-            ("second", "administrator"),
+            ("approver", "approver"),
             ("auditor", "auditor"),
         ] {
             house.make_key(name, role);

@@ -253,14 +253,14 @@ fn the_history_of_a_number_is_told_whole() {
     house
         .run("agent", &format!("check {ANSWERS} --campaign sydney"))
         .code(3);
-    for key in ["administrator", "second"] {
-        house
-            .run(
-                key,
-                &format!("optout lift {id} --reason wrote-to-us --evidence form-9"),
-            )
-            .code(0);
-    }
+    let now = jiff::Timestamp::now();
+    let wish = format!("--reason wrote-to-us --evidence form-9 --evidence-time {now}");
+    house
+        .run("administrator", &format!("optout lift {id} {wish}"))
+        .code(0);
+    house
+        .run("approver", &format!("optout approve {id}"))
+        .code(0);
     house
         .run(
             "administrator",
@@ -278,7 +278,7 @@ fn the_history_of_a_number_is_told_whole() {
         "note asked",
         "lift reason wrote-to-us",
         "permission form-9",
-        "approved by key:second:",
+        "approved by key:approver:",
         "objection, about this number",
         "given to acme (written), evidence form-17",
         "1 call or check refused because of an opt-out",

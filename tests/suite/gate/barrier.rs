@@ -16,7 +16,7 @@ on_both! {
     p03_an_opt_out_that_is_there_already_waits_all_the_same,
     p03_the_same_request_again_waits_until_it_has_passed_and_then_no_more,
     p03_opt_outs_and_claims_at_once_leave_no_permit_behind_an_answer,
-    p16_two_people_who_lift_at_once_leave_one_entry_for_each_step,
+    p16_of_two_people_who_ask_for_a_lift_at_once_the_second_waits_for_the_first,
 }
 
 mod tests {
@@ -26,7 +26,7 @@ mod tests {
     use dialgate::domain::consent::ConsentAction;
     use dialgate::domain::ids::TenantId;
     use dialgate::domain::suppression::{LiftRequest, SuppressionReason};
-    use dialgate::gate::{BARRIER_WAIT, Claimed, NewLift, NewSuppression};
+    use dialgate::gate::{BARRIER_WAIT, Claimed, GateError, NewSuppression};
     use dialgate::store::{AttemptEnd, CancelCause, Engine};
 
     use crate::gate::bench::{Bench, campaign, phone};
@@ -370,7 +370,9 @@ mod tests {
     }
 
     /// The second reads the row while the first one's wish is not yet committed, and must not record another wish.
-    pub async fn p16_two_people_who_lift_at_once_leave_one_entry_for_each_step(bench: Bench) {
+    pub async fn p16_of_two_people_who_ask_for_a_lift_at_once_the_second_waits_for_the_first(
+        bench: Bench,
+    ) {
         let ask = bench.ask("admin");
         let opted = bench.gate.suppress(&ask, bench.opt_out(ANNA)).await;
         let id = opted.unwrap().suppression_id;
@@ -380,6 +382,7 @@ mod tests {
             requested_by: "key:first".to_owned(),
             reason: "asked to be called again".to_owned(),
             evidence_ref: "letter 3".to_owned(),
+            evidence_at: Some(bench.now()),
         };
         assert!(
             first
@@ -387,22 +390,15 @@ mod tests {
                 .await
                 .unwrap()
         );
-        let (gate, ask) = (bench.gate.clone(), bench.ask("second"));
-        let approval = NewLift {
-            reason: wish.reason.clone(),
-            evidence_ref: wish.evidence_ref.clone(),
-        };
-        let mut second = tokio::spawn(async move { gate.lift(&ask, id, approval).await.unwrap() });
+        let (gate, ask, permitted) = (bench.gate.clone(), bench.ask("second"), bench.permitted());
+        let mut second = tokio::spawn(async move { gate.lift(&ask, id, permitted).await });
         assert!(
             tokio::time::timeout(A_WHILE, &mut second).await.is_err(),
             "it waits for the row"
         );
         first.commit().await.unwrap();
-        let lifted = tokio::time::timeout(SOON, second).await.unwrap().unwrap();
-        assert_eq!(lifted.lift.unwrap().requested_by, "key:first");
-        assert_eq!(
-            bench.audit().await,
-            ["suppression.created", "suppression.lifted"]
-        );
+        let answer = tokio::time::timeout(SOON, second).await.unwrap().unwrap();
+        assert!(matches!(answer, Err(GateError::SecondApproverRequired)));
+        assert_eq!(bench.audit().await, ["suppression.created"]);
     }
 }

@@ -9,17 +9,17 @@ use dialgate::domain::call::{Call, CallKind, CallRequest, Purpose, SellerType};
 use dialgate::domain::campaign::{CallerId, Campaign};
 use dialgate::domain::consent::{ConsentAction, ConsentForm};
 use dialgate::domain::ids::{
-    ApiKeyId, AttemptId, CallId, DecisionId, Incarnation, RequestId, TenantId,
+    ApiKeyId, AttemptId, CallId, DecisionId, Incarnation, RequestId, SuppressionId, TenantId,
 };
 use dialgate::domain::party::{
     Audience, LineType, Location, Party, PartyNumber, Profile, RegisterCheck,
 };
 use dialgate::domain::phone::Phone;
-use dialgate::domain::suppression::{SuppressionReason, SuppressionSource};
+use dialgate::domain::suppression::{Suppression, SuppressionReason, SuppressionSource};
 use dialgate::domain::time::{Micros, Reading};
 use dialgate::gate::{
-    Ask, Campaigns, ClaimRequest, Claimed, ContactDraft, Gate, GateConfig, GateError, NewConsent,
-    NewSuppression, Placed, ReadClocks,
+    Ask, Campaigns, ClaimRequest, Claimed, ContactDraft, Gate, GateConfig, GateError, LiftStep,
+    NewConsent, NewLift, NewSuppression, Placed, ReadClocks,
 };
 use dialgate::policy::{Pack, Permit};
 use dialgate::store::{Leased, Urgency};
@@ -245,6 +245,32 @@ impl Bench {
             digest: [1; 32],
             at: self.now(),
         }
+    }
+
+    /// The same by somebody who approves.
+    pub fn approver(&self, who: &str) -> Ask {
+        let mut ask = self.ask(who);
+        ask.principal.role = Role::Approver;
+        ask
+    }
+
+    /// What an administrator asks who has just been given a new permission.
+    pub fn permitted(&self) -> LiftStep {
+        self.clock.advance(Duration::from_millis(1));
+        LiftStep::Ask(NewLift {
+            reason: "asked to be called again".to_owned(),
+            evidence_ref: "form 12".to_owned(),
+            evidence_at: self.now(),
+        })
+    }
+
+    /// Lifts as two people do.
+    pub async fn lift(&self, id: SuppressionId) -> Suppression {
+        let permitted = self.permitted();
+        let asked = self.gate.lift(&self.ask("ines"), id, permitted).await;
+        assert!(asked.unwrap().lift.is_none());
+        let omar = self.approver("omar");
+        self.gate.lift(&omar, id, LiftStep::Approve).await.unwrap()
     }
 
     pub fn request(&self, number: &str) -> CallRequest {

@@ -28,7 +28,7 @@ mod tests {
     use dialgate::domain::party::Party;
     use dialgate::domain::phone::Phone;
     use dialgate::domain::suppression::SuppressionReason;
-    use dialgate::gate::{BARRIER_WAIT, Claimed, ContactDraft, NewDisposition, NewLift};
+    use dialgate::gate::{BARRIER_WAIT, Claimed, ContactDraft, NewDisposition};
     use dialgate::store::{CancelCause, Engine, PartyDraft};
 
     use crate::gate::bench::{Bench, phone};
@@ -119,18 +119,7 @@ mod tests {
         let leased = bench.lease().await;
         let claimed = bench.gate.claim(bench.claim(&leased[0], None)).await;
         assert!(matches!(claimed, Ok(Claimed::Denied(_))), "{claimed:?}");
-        for who in ["ines", "omar"] {
-            let lift = NewLift {
-                reason: "asked to be called again".to_owned(),
-                evidence_ref: "form 12".to_owned(),
-            };
-            let ask = bench.ask(who);
-            bench
-                .gate
-                .lift(&ask, made.suppression_id, lift)
-                .await
-                .unwrap();
-        }
+        bench.lift(made.suppression_id).await;
         assert_eq!(
             bench.place(cell).await.decision.judgement.verdict,
             Verdict::Allow

@@ -33,7 +33,7 @@ mod tests {
     use dialgate::domain::suppression::{Suppression, SuppressionReason, SuppressionSource};
     use dialgate::gate::{
         Ask, BARRIER_WAIT, Gate, GateError, ImportNews, ImportPiece, ListColumns, ListEncoding,
-        ListForm, ListSettings, NewImport, NewLift, Packing, RowDefaults,
+        ListForm, ListSettings, NewImport, Packing, RowDefaults,
     };
     use dialgate::store::ListQuery;
     use sha2::{Digest as _, Sha256};
@@ -600,13 +600,7 @@ mod tests {
         sending.recorded(11).await;
         sending.task.abort();
         let id = standing(&bench, ANNA).await[0].suppression_id;
-        for who in ["admin", "second"] {
-            let lift = NewLift {
-                reason: "asked to be called".to_owned(),
-                evidence_ref: "form 9".to_owned(),
-            };
-            bench.gate.lift(&bench.ask(who), id, lift).await.unwrap();
-        }
+        bench.lift(id).await;
         let ended = import(&bench, &text, list(&text)).await.unwrap();
         assert_eq!(
             (ended.counts, ended.acknowledged_rows),

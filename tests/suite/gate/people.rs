@@ -4,6 +4,7 @@ use super::on_both;
 
 on_both! {
     a_lift_takes_two_people,
+    a_permission_from_before_the_opt_out_lifts_nothing,
     p16_of_two_who_ask_for_a_lift_at_once_one_is_written_down,
     what_a_register_said_cannot_be_lifted,
     a_persons_wish_never_expires,
@@ -36,9 +37,9 @@ mod tests {
     use dialgate::domain::disposition::DispositionCode;
     use dialgate::domain::ids::{DispositionId, PartyId};
     use dialgate::domain::party::{LineType, PartyNumber, Profile};
-    use dialgate::domain::suppression::{SuppressionReason, SuppressionSubject};
+    use dialgate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject};
     use dialgate::domain::time::Micros;
-    use dialgate::gate::{ContactDraft, GateError, NewConsent, NewDisposition, NewLift};
+    use dialgate::gate::{ContactDraft, GateError, LiftStep, NewConsent, NewDisposition};
     use dialgate::store::{AttemptEnd, Engine, PartyDraft};
     use serde_json::Value;
 
@@ -47,33 +48,26 @@ mod tests {
 
     const ANNA: &str = "+14045550141";
 
-    fn lift() -> NewLift {
-        NewLift {
-            reason: "asked to be called again".to_owned(),
-            evidence_ref: "form 12".to_owned(),
-        }
+    async fn opted_out(bench: &Bench) -> Suppression {
+        let ask = bench.ask("ines");
+        bench
+            .gate
+            .suppress(&ask, bench.opt_out(ANNA))
+            .await
+            .unwrap()
     }
 
     pub async fn a_lift_takes_two_people(bench: Bench) {
         bench.callable(ANNA).await;
-        let made = bench
-            .gate
-            .suppress(&bench.ask("ines"), bench.opt_out(ANNA))
-            .await
-            .unwrap();
-        let ines = bench.ask("ines");
-        let asked = bench
-            .gate
-            .lift(&ines, made.suppression_id, lift())
-            .await
-            .unwrap();
+        let id = opted_out(&bench).await.suppression_id;
+        let omar = bench.approver("omar");
+        let nothing = bench.gate.lift(&omar, id, LiftStep::Approve).await;
+        assert!(matches!(nothing, Err(GateError::LiftNotRequested)));
+        let (ines, permitted) = (bench.ask("ines"), bench.permitted());
+        let asked = bench.gate.lift(&ines, id, permitted.clone()).await.unwrap();
         assert!(asked.lift.is_none() && asked.lift_request.is_some());
         assert_eq!(
-            bench
-                .gate
-                .lift(&ines, made.suppression_id, lift())
-                .await
-                .unwrap(),
+            bench.gate.lift(&ines, id, permitted.clone()).await.unwrap(),
             asked,
             "the same request again"
         );
@@ -82,20 +76,20 @@ mod tests {
             Verdict::Deny,
             "it binds until approved"
         );
-        let alone = bench
-            .gate
-            .lift(&bench.ask("ines"), made.suppression_id, lift())
-            .await
-            .unwrap_err();
-        assert!(matches!(alone, GateError::SecondApproverRequired));
-        let lifted = bench
-            .gate
-            .lift(&bench.ask("omar"), made.suppression_id, lift())
-            .await
-            .unwrap()
-            .lift
-            .unwrap();
+        for administrator in ["ines", "omar"] {
+            let ask = bench.ask(administrator);
+            let alone = bench.gate.lift(&ask, id, permitted.clone()).await;
+            assert!(matches!(alone, Err(GateError::SecondApproverRequired)));
+        }
+        let eva = bench.approver("eva");
+        let agreed = bench.gate.lift(&eva, id, LiftStep::Approve).await;
+        let lifted = agreed.unwrap().lift.unwrap();
         assert_ne!(lifted.requested_by, lifted.approved_by);
+        let asked = asked.lift_request.unwrap();
+        assert_eq!(
+            (&lifted.evidence_ref, lifted.evidence_at),
+            (&asked.evidence_ref, asked.evidence_at)
+        );
         assert_eq!(
             bench.place(ANNA).await.decision.judgement.verdict,
             Verdict::Allow
@@ -107,6 +101,25 @@ mod tests {
         );
     }
 
+    pub async fn a_permission_from_before_the_opt_out_lifts_nothing(bench: Bench) {
+        let before = bench.permitted();
+        let made = opted_out(&bench).await;
+        let LiftStep::Ask(mut same) = before.clone() else {
+            unreachable!()
+        };
+        same.evidence_at = made.received_at;
+        for step in [before, LiftStep::Ask(same)] {
+            let ines = bench.ask("ines");
+            let refused = bench.gate.lift(&ines, made.suppression_id, step).await;
+            let refused = refused.unwrap_err();
+            assert!(
+                matches!(&refused, GateError::Invalid { field, .. } if field == "evidence_time"),
+                "{refused}"
+            );
+        }
+        assert_eq!(bench.audit().await, ["suppression.created"]);
+    }
+
     pub async fn p16_of_two_who_ask_for_a_lift_at_once_one_is_written_down(bench: Bench) {
         const ROUNDS: usize = 12;
         for round in 0..ROUNDS {
@@ -114,11 +127,12 @@ mod tests {
             let made = bench.gate.suppress(&bench.ask("ines"), new).await.unwrap();
             let (ines, omar) = (bench.ask("ines"), bench.ask("omar"));
             let id = made.suppression_id;
+            let permitted = bench.permitted();
             let (one, other) = tokio::join!(
-                bench.gate.lift(&ines, id, lift()),
-                bench.gate.lift(&omar, id, lift())
+                bench.gate.lift(&ines, id, permitted.clone()),
+                bench.gate.lift(&omar, id, permitted.clone())
             );
-            assert!(one.is_ok() || other.is_ok());
+            assert!(one.is_ok() != other.is_ok());
         }
         let kinds = bench.audit().await;
         let asked = kinds
@@ -133,7 +147,7 @@ mod tests {
         let made = bench.gate.suppress(&bench.ask("ines"), new).await.unwrap();
         let refused = bench
             .gate
-            .lift(&bench.ask("omar"), made.suppression_id, lift())
+            .lift(&bench.ask("omar"), made.suppression_id, bench.permitted())
             .await
             .unwrap_err();
         assert!(matches!(refused, GateError::Invalid { .. }), "{refused}");

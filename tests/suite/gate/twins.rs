@@ -15,7 +15,7 @@ mod tests {
     use dialgate::domain::disposition::DispositionCode;
     use dialgate::domain::party::Profile;
     use dialgate::gate::{
-        Ask, ContactDraft, Gate, GateError, NewDisposition, NewLift, NewRegionStop,
+        Ask, ContactDraft, Gate, GateError, LiftStep, NewDisposition, NewRegionStop,
     };
 
     use crate::gate::bench::{Bench, campaign};
@@ -55,14 +55,14 @@ mod tests {
             let answers = answers.await;
             alike(&answers);
             let id = answers[0].suppression_id;
-            let lift = NewLift {
-                reason: "asked to be called again".to_owned(),
-                evidence_ref: "form 12".to_owned(),
-            };
-            for who in ["ines", "omar"] {
-                let lifted = twins(&bench, bench.ask(who), |gate, ask| {
-                    let lift = lift.clone();
-                    async move { gate.lift(&ask, id, lift).await }
+            let steps = [
+                (bench.ask("ines"), bench.permitted()),
+                (bench.approver("omar"), LiftStep::Approve),
+            ];
+            for (ask, step) in steps {
+                let lifted = twins(&bench, ask, |gate, ask| {
+                    let step = step.clone();
+                    async move { gate.lift(&ask, id, step).await }
                 });
                 alike(&lifted.await);
             }

@@ -13,7 +13,7 @@ use tonic_prost::ProstCodec;
 
 use super::house::{Client, House, assert_refused, refusal};
 
-/// Who may call each method: Agent, aDministrator, aUditor. Written down a second time on purpose.
+/// Who may call each method: Agent, aDministrator, aPprover, aUditor. Written down a second time on purpose.
 const WANTED: &[(&str, &str)] = &[
     ("CallService/CheckCall", "AD"),
     ("CallService/CheckCalls", "AD"),
@@ -26,12 +26,12 @@ const WANTED: &[(&str, &str)] = &[
     ("CallService/AmendDisposition", "AD"),
     ("ConsentService/RecordConsent", "AD"),
     ("ConsentService/WithdrawConsent", "AD"),
-    ("ConsentService/ListConsents", "ADU"),
+    ("ConsentService/ListConsents", "ADPU"),
     ("SuppressionService/CreateSuppression", "AD"),
-    ("SuppressionService/LiftSuppression", "D"),
-    ("SuppressionService/GetSuppression", "ADU"),
-    ("SuppressionService/ListSuppressions", "ADU"),
-    ("SuppressionService/CheckNumbers", "ADU"),
+    ("SuppressionService/LiftSuppression", "DP"),
+    ("SuppressionService/GetSuppression", "ADPU"),
+    ("SuppressionService/ListSuppressions", "ADPU"),
+    ("SuppressionService/CheckNumbers", "ADPU"),
     ("SuppressionService/ImportSuppressions", "D"),
     ("SuppressionService/GetSuppressionImport", "DU"),
     ("SuppressionService/ListSuppressionImports", "DU"),
@@ -39,25 +39,25 @@ const WANTED: &[(&str, &str)] = &[
     ("SuppressionService/ExportSuppressions", "DU"),
     ("SuppressionService/WatchSuppressions", "DU"),
     ("RegisterService/ImportRegister", "D"),
-    ("RegisterService/ListRegisters", "ADU"),
-    ("RegisterService/ListRegisterSnapshots", "ADU"),
+    ("RegisterService/ListRegisters", "ADPU"),
+    ("RegisterService/ListRegisterSnapshots", "ADPU"),
     ("RegisterService/DiffRegister", "DU"),
     ("ContactService/UpsertContact", "D"),
     ("ContactService/GetContact", "AD"),
     ("AuditService/ListDecisions", "DU"),
     ("AuditService/GetDecision", "ADU"),
     ("AuditService/ReplayDecisions", "DU"),
-    ("PolicyService/ListRules", "ADU"),
-    ("PolicyService/GetRule", "ADU"),
+    ("PolicyService/ListRules", "ADPU"),
+    ("PolicyService/GetRule", "ADPU"),
     ("PolicyService/Evaluate", "DU"),
     ("PolicyService/ActivatePack", "D"),
-    ("PolicyService/ListActivations", "ADU"),
+    ("PolicyService/ListActivations", "ADPU"),
     ("PolicyService/SetRegionStop", "D"),
     ("PolicyService/LiftRegionStop", "D"),
-    ("PolicyService/ListRegionStops", "ADU"),
+    ("PolicyService/ListRegionStops", "ADPU"),
     ("PolicyService/AddClosedDay", "D"),
     ("PolicyService/RemoveClosedDay", "D"),
-    ("PolicyService/ListClosedDays", "ADU"),
+    ("PolicyService/ListClosedDays", "ADPU"),
     ("PolicyService/DisableRule", "D"),
     ("PolicyService/EnableRule", "D"),
 ];
@@ -116,6 +116,7 @@ async fn each_method_lets_in_its_roles_and_nobody_else() {
     let clients = [
         ('A', house.agent().await),
         ('D', house.administrator().await),
+        ('P', house.client(Role::Approver).await),
         ('U', house.auditor().await),
     ];
     let stranger = house.stranger().await;

@@ -369,6 +369,7 @@ async fn what_does_not_exist_is_not_found() {
         suppression_id: id.clone(),
         reason: "asked again".to_owned(),
         evidence_ref: "form 7".to_owned(),
+        evidence_time: house.after(0),
     };
     let hang_up = pb::HangUpCallRequest {
         request_id: request_id(),

@@ -1,5 +1,7 @@
 //! Contacts, consents, opt-outs.
 
+use std::time::Duration;
+
 use dialgate::domain::call::{EventDetail, Outcome};
 use dialgate::domain::ids::{PartyId, TenantId};
 use dialgate::domain::party::{LineType, PartyNumber, Profile};
@@ -631,19 +633,46 @@ async fn an_opt_out_denies_from_its_acknowledgement_on() {
 #[tokio::test]
 async fn a_lift_takes_two_people() {
     let house = House::open().await;
-    let (first, second) = (house.administrator().await, house.administrator().await);
+    let (first, second) = (
+        house.administrator().await,
+        house.client(dialgate::domain::access::Role::Approver).await,
+    );
     let made = first
         .suppressions()
         .create_suppression(opt_out(ATLANTA))
         .await
         .unwrap();
     let id = made.into_inner().suppression.unwrap().suppression_id;
+    house.clock.advance(Duration::from_secs(2));
     let lift = || pb::LiftSuppressionRequest {
         request_id: request_id(),
         suppression_id: id.clone(),
         reason: "asked to be called again".to_owned(),
         evidence_ref: "form-18".to_owned(),
+        evidence_time: house.after(-1),
     };
+    let approval = || pb::LiftSuppressionRequest {
+        request_id: request_id(),
+        suppression_id: id.clone(),
+        ..Default::default()
+    };
+    let early = second.suppressions().lift_suppression(approval()).await;
+    assert_refused(
+        early,
+        Code::FailedPrecondition,
+        "LIFT_NOT_REQUESTED",
+        &["suppression_id"],
+    );
+    let bare = first.suppressions().lift_suppression(approval()).await;
+    let fields = ["reason", "evidence_ref", "evidence_time"];
+    assert_refused(bare, Code::InvalidArgument, "INVALID_FIELDS", &fields);
+    let stale = pb::LiftSuppressionRequest {
+        evidence_time: house.after(-2),
+        ..lift()
+    };
+    let stale = first.suppressions().lift_suppression(stale).await;
+    let fields = ["evidence_time"];
+    assert_refused(stale, Code::InvalidArgument, "INVALID_FIELDS", &fields);
     let asked = first.suppressions().lift_suppression(lift()).await.unwrap();
     let asked = asked.into_inner().suppression.unwrap();
     assert!(asked.lift.is_none());
@@ -657,7 +686,7 @@ async fn a_lift_takes_two_people() {
     );
     let lifted = second
         .suppressions()
-        .lift_suppression(lift())
+        .lift_suppression(approval())
         .await
         .unwrap();
     let lift = lifted.into_inner().suppression.unwrap().lift.unwrap();

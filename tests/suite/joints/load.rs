@@ -274,6 +274,7 @@ impl Load {
                 suppression_id: suppression.clone(),
                 reason: "asked to be called again".to_owned(),
                 evidence_ref: "letter-3".to_owned(),
+                evidence_time: Some(std::time::SystemTime::now().into()),
             };
             let wish = Wish::Lift {
                 suppression: suppression.clone(),

@@ -320,7 +320,7 @@ impl World {
         for (name, role) in [
             (AGENT, "agent"),
             (FIRST, "administrator"),
-            (SECOND, "administrator"),
+            (SECOND, "approver"),
         ] {
             world.make_key(name, role);
         }

@@ -15,7 +15,9 @@ use dialgate::domain::party::{
 use dialgate::domain::phone::Phone;
 use dialgate::domain::suppression::{SuppressionReason, SuppressionSource};
 use dialgate::domain::time::Micros;
-use dialgate::gate::{Ask, ContactDraft, Gate, GateError, NewConsent, NewLift, NewSuppression};
+use dialgate::gate::{
+    Ask, ContactDraft, Gate, GateError, LiftStep, NewConsent, NewLift, NewSuppression,
+};
 
 use super::driver::lock;
 use super::node::{BEGINNING, CALLER_IDS, CAMPAIGNS, SELLER};
@@ -446,6 +448,7 @@ fn says_no(error: &GateError, at: Duration) -> End {
         | GateError::Closing
         | GateError::RequestExpired
         | GateError::SecondApproverRequired
+        | GateError::LiftNotRequested
         | GateError::NotFound { .. } => End::Refused(at),
         other => panic!("refused: {other}"),
     }
@@ -529,12 +532,17 @@ async fn perform(gate: &Gate, request: &Request) -> Result<(String, Option<Strin
             ))
         }
         Demand::Lift { id, .. } => {
-            let lift = NewLift {
-                reason: "asked to be called again".to_owned(),
-                evidence_ref: "letter-3".to_owned(),
+            let step = match request.actor {
+                1 => LiftStep::Ask(NewLift {
+                    reason: "asked to be called again".to_owned(),
+                    evidence_ref: "letter 3".to_owned(),
+                    // Later than the opt-out by whichever node's clock.
+                    evidence_at: at.plus(Duration::from_hours(1)),
+                }),
+                _ => LiftStep::Approve,
             };
             Ok((
-                gate.lift(&ask, *id, lift).await?.suppression_id.to_string(),
+                gate.lift(&ask, *id, step).await?.suppression_id.to_string(),
                 None,
             ))
         }

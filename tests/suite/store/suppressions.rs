@@ -163,6 +163,7 @@ pub(super) async fn lift(tx: &mut Tx, standing: &mut Suppression, at: Micros) {
         requested_by: "key:a".to_owned(),
         reason: "asked to be called".to_owned(),
         evidence_ref: "form 9".to_owned(),
+        evidence_at: Some(after(0)),
     };
     let lift = Lift {
         at,
@@ -170,6 +171,7 @@ pub(super) async fn lift(tx: &mut Tx, standing: &mut Suppression, at: Micros) {
         approved_by: "key:b".to_owned(),
         reason: request.reason.clone(),
         evidence_ref: request.evidence_ref.clone(),
+        evidence_at: request.evidence_at,
     };
     let t = tenant();
     assert!(
