@@ -379,7 +379,8 @@ fn an_opt_out_denies_until_two_people_lift_it() {
         .code(1)
         .says("FILTER_INVALID");
 
-    let now = jiff::Timestamp::now().to_string();
+    let now = dialgate::clock::Clock::Real.read().wall;
+    let now = now.timestamp().to_string();
     let lift = [
         "optout",
         "lift",

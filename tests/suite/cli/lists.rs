@@ -253,7 +253,7 @@ fn the_history_of_a_number_is_told_whole() {
     house
         .run("agent", &format!("check {ANSWERS} --campaign sydney"))
         .code(3);
-    let now = jiff::Timestamp::now();
+    let now = dialgate::clock::Clock::Real.read().wall.timestamp();
     let wish = format!("--reason wrote-to-us --evidence form-9 --evidence-time {now}");
     house
         .run("administrator", &format!("optout lift {id} {wish}"))

@@ -403,11 +403,11 @@ impl World {
     }
 }
 
-fn timestamp(before: Duration) -> prost_types::Timestamp {
-    let wall = dialgate::clock::Clock::Real.read().wall.0 / 1_000_000;
+pub fn timestamp(before: Duration) -> prost_types::Timestamp {
+    let wall = dialgate::clock::Clock::Real.read().wall.0;
     prost_types::Timestamp {
-        seconds: wall - i64::try_from(before.as_secs()).unwrap(),
-        nanos: 0,
+        seconds: wall / 1_000_000 - i64::try_from(before.as_secs()).unwrap(),
+        nanos: i32::try_from(wall % 1_000_000).unwrap() * 1_000,
     }
 }
 
