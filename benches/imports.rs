@@ -102,7 +102,7 @@ async fn import(gate: Gate, text: String) -> Duration {
     let ask = Ask {
         principal: Principal {
             tenant: TenantId::default(),
-            api_key_id: ApiKeyId(uuid::Uuid::new_v4()),
+            api_key_id: Some(ApiKeyId(uuid::Uuid::new_v4())),
             name: "bench".to_owned(),
             role: Role::Administrator,
         },

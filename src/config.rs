@@ -11,6 +11,7 @@ use ::config::{Environment, File, FileFormat, Value};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::console::{ConsentSource, ConsentSourceConfig, ConsoleConfig};
 use crate::dialer::{DialerConfig, Lane, TrunkConfig};
 use crate::domain::campaign::Campaign;
 use crate::gate::{CampaignConfig, GateConfig, RegistryConfig};
@@ -27,6 +28,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Where clients are served.
     pub grpc: GrpcConfig,
+    /// Where health, metrics and forms are served over HTTP; absent = nowhere.
+    pub console: Option<ConsoleConfig>,
     /// Where SIP is spoken.
     pub sip: SipConfig,
     /// How the worker works.
@@ -139,6 +142,7 @@ impl Sections {
         let pack = rules.and_then(|rules| self.pack(&rules));
         let (trunks, lanes) = self.lanes(sip.as_ref());
         let campaigns = self.campaigns(&trunks, pack.as_deref());
+        let console = self.console(&campaigns);
         for unknown in self.sections.keys() {
             self.problems
                 .push(format!("[{unknown}]: there is no such section"));
@@ -182,6 +186,7 @@ impl Sections {
             ) => Ok(Config {
                 store,
                 grpc,
+                console,
                 sip,
                 dialer,
                 gate,
@@ -204,6 +209,39 @@ impl Sections {
             registry: registry?,
             ..gate?
         })
+    }
+
+    /// Where the console listens, with who may send consents to it; none without a section.
+    fn console(&mut self, campaigns: &[Campaign]) -> Option<ConsoleConfig> {
+        let is_there = self.sections.contains_key("console");
+        let console = self.take::<ConsoleConfig>("console").filter(|_| is_there);
+        let sources = self.sources(campaigns);
+        if !is_there && !sources.is_empty() {
+            let problem =
+                "[consent_source]: forms are sent to the console; add a section [console]";
+            self.problems.push(problem.to_owned());
+        }
+        let console = console.map(|console| ConsoleConfig { sources, ..console });
+        let problems = console.iter().flat_map(ConsoleConfig::problems);
+        self.at("[console]", problems.collect());
+        console
+    }
+
+    fn sources(&mut self, campaigns: &[Campaign]) -> Vec<ConsentSource> {
+        let mut sources = Vec::new();
+        for (name, config) in self.take_all::<ConsentSourceConfig>("consent_source") {
+            let Some(config) = config else { continue };
+            let place = format!("[consent_source.{name}]");
+            if !campaigns.iter().any(|each| each.seller == config.seller) {
+                let problem = format!("{place} seller: no campaign calls for `{}`", config.seller);
+                self.problems.push(problem);
+            }
+            match config.source(&name) {
+                Ok(source) => sources.push(source),
+                Err(problems) => self.at(&place, problems),
+            }
+        }
+        sources
     }
 
     /// One section; an absent one is an empty one, so that its own defaults or its own complaints speak.
@@ -432,6 +470,64 @@ caller_ids = [{ number = \"+14045550100\" }, { number = \"+19005550100\" }]
                     && problems[0].starts_with("[campaign.us-sales] ")
                     && problems[0].contains("`robot`"),
                 "{problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn forms_need_a_console_and_a_seller_that_somebody_calls_for() {
+        let uncommented = |from: &str, text: &str| text.replace(&format!("# {from}"), from);
+        let lines = [
+            "[consent_source.website]",
+            "secret_file =",
+            "seller = \"example-us\"\n# form",
+            "[console]",
+        ];
+        let text = lines
+            .iter()
+            .fold(EXAMPLE.to_owned(), |text, line| uncommented(line, &text));
+        let told = parse(&text).unwrap_err().to_string();
+        assert!(
+            told.contains("[consent_source.website] secret_file: cannot read `website.secret`"),
+            "{told}"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s");
+        std::fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
+        #[cfg(unix)]
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        let text = text.replace("website.secret", &file.display().to_string());
+        let console = parse(&text).unwrap().console.unwrap();
+        assert_eq!(console.sources[0].name, "website");
+        assert_eq!(console.listen, ConsoleConfig::default().listen);
+        assert_eq!(parse(EXAMPLE).unwrap().console, None);
+        for (from, to, wanted) in [
+            (
+                "\n[console]",
+                "\n# [console]",
+                "[consent_source]: forms are sent to the console",
+            ),
+            (
+                "seller = \"example-us\"\n# form",
+                "seller = \"nobody\"\n# form",
+                "[consent_source.website] seller: no campaign calls for `nobody`",
+            ),
+            (
+                "# listen = \"127.0.0.1:8080\"",
+                "listen = \"0.0.0.0:8080\"",
+                "[console] listen: `0.0.0.0:8080`",
+            ),
+            (
+                "# form = \"web_form\"",
+                "form = \"click\"",
+                "[consent_source.website]",
+            ),
+        ] {
+            let ConfigProblems(problems) = parse(&text.replace(from, to)).unwrap_err();
+            assert!(
+                problems.len() == 1 && problems[0].starts_with(wanted),
+                "{wanted} in {problems:?}"
             );
         }
     }

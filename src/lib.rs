@@ -7,21 +7,24 @@
 //! Modules and their one-way order (held by `tests/tidy.rs`; the map for readers is `docs/ARCHITECTURE.md`):
 //!
 //! ```text
-//! domain <- place <- policy <- store <- gate <- grpc \
-//!             ^        ^                  ^           > cli <- main
-//!          registry    sip  <-----------  dialer     /
+//! domain <- place <- policy <- store <- gate <- grpc, console \
+//!             ^        ^                  ^                    > cli <- main
+//!          registry    sip  <-----------  dialer              /
 //! ```
 
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod dialer;
 pub mod domain;
 pub mod gate;
 pub mod grpc;
+pub mod meter;
 pub mod place;
 pub mod policy;
 pub mod registry;
+pub mod secret;
 pub mod sip;
 pub mod store;
 pub mod telemetry;

@@ -16,6 +16,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("telemetry", &[]),
     ("vital", &[]),
+    ("secret", &[]),
+    ("meter", &["domain"]),
     ("place", &["domain"]),
     ("registry", &["domain", "place"]),
     ("policy", &["domain", "place"]),
@@ -23,16 +25,26 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sip", &["domain", "policy", "clock", "vital"]),
     (
         "gate",
-        &["domain", "place", "policy", "registry", "store", "vital"],
+        &[
+            "domain", "meter", "place", "policy", "registry", "store", "vital",
+        ],
     ),
     (
         "dialer",
-        &["domain", "clock", "policy", "store", "gate", "sip", "vital"],
+        &[
+            "domain", "clock", "secret", "meter", "policy", "store", "gate", "sip", "vital",
+        ],
     ),
     (
         "grpc",
         &[
-            "domain", "clock", "place", "policy", "registry", "store", "gate",
+            "domain", "clock", "meter", "place", "policy", "registry", "store", "gate",
+        ],
+    ),
+    (
+        "console",
+        &[
+            "domain", "clock", "secret", "meter", "place", "policy", "store", "gate",
         ],
     ),
     (
@@ -46,6 +58,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "gate",
             "dialer",
             "grpc",
+            "console",
             "telemetry",
         ],
     ),
@@ -63,6 +76,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "gate",
             "dialer",
             "grpc",
+            "console",
             "config",
         ],
     ),
@@ -84,6 +98,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tonic_types", &["grpc"]),
     ("prost", &["grpc"]),
     ("prost_types", &["grpc"]),
+    ("axum", &["console"]),
+    ("metrics", &["meter"]),
+    ("metrics_exporter_prometheus", &["console"]),
     ("rlibphonenumber", &["place"]),
     ("memmap2", &["registry"]),
     ("arc_swap", &["registry"]),

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::console::{self, Console};
 use crate::dialer::Dialer;
 use crate::gate::{Campaigns, Gate};
 use crate::grpc::{self, Server};
@@ -18,6 +19,7 @@ use crate::store::Store;
 pub struct Node {
     store: Store,
     server: Server,
+    console: Option<Console>,
     gate: Gate,
     dialer: Dialer,
     sip_addr: SocketAddr,
@@ -52,10 +54,15 @@ impl Node {
         let check_offer =
             Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
         let server = grpc::serve(&config.grpc, gate.clone(), check_offer, clock.clone()).await?;
+        let console = match &config.console {
+            Some(console) => Some(console::serve(console, gate.clone(), clock.clone()).await?),
+            None => None,
+        };
         let dialer = Dialer::start(gate.clone(), endpoint, config.lanes, &config.dialer, clock);
         Ok(Self {
             store,
             server,
+            console,
             gate,
             dialer,
             sip_addr,
@@ -74,16 +81,27 @@ impl Node {
         self.server.local_addr()
     }
 
+    /// Where the console listens, if it does.
+    #[must_use]
+    pub fn console_addr(&self) -> Option<SocketAddr> {
+        self.console.as_ref().map(Console::local_addr)
+    }
+
     /// Where SIP is spoken.
     #[must_use]
     pub fn sip_addr(&self) -> SocketAddr {
         self.sip_addr
     }
 
-    /// Stops in order: no call is taken or begun any more, those under way end, their followers see it, then the door closes.
+    /// Stops in order: no call is taken or begun any more, those under way end, their followers see it, then the doors close.
     pub async fn stop(self) {
         self.gate.close();
         self.dialer.drain().await;
-        self.server.stop().await;
+        let console = async {
+            if let Some(console) = self.console {
+                console.stop().await;
+            }
+        };
+        tokio::join!(self.server.stop(), console);
     }
 }

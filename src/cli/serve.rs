@@ -34,6 +34,9 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let node = Node::start(config, Clock::Real).await?;
     tracing::info!(grpc = %node.grpc_addr(), sip = %node.sip_addr(), version = env!("CARGO_PKG_VERSION"), "serving");
+    if let Some(console) = node.console_addr() {
+        tracing::info!(%console, "health, metrics and forms are served over HTTP");
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

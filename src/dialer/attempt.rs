@@ -10,6 +10,7 @@ use crate::domain::call::{CallState, EventDetail, EventKind, Outcome, Retry};
 use crate::domain::decision::Decision;
 use crate::domain::ids::AttemptId;
 use crate::gate::{ClaimRequest, Claimed, GateError};
+use crate::meter;
 use crate::policy::Permit;
 use crate::sip::{
     Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Heard, Invite, Rang, SipEvent, Trunk,
@@ -211,6 +212,7 @@ impl Under<'_> {
             control,
             rang,
         } = self.shared.endpoint.dial(permit, invite);
+        meter::invited();
         let elsewhere = late::elsewhere(self.rang.clone(), rang.clone());
         self.rang.push(rang);
         let call_id = self.leased.call.call_id;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::secret;
 use crate::sip::{Secret, Trunk};
 
 /// Each may stay silent for the whole of `first_response_timeout_ms`, while the agent waits.
@@ -244,35 +245,9 @@ impl TrunkConfig {
         let Some(path) = &self.password_file else {
             return Ok(None);
         };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("password_file: cannot read `{}`: {error}", path.display()))?;
-        refuse_loose_mode(path)?;
-        Ok(Some(Secret::new(
-            text.trim_end_matches(['\r', '\n']).to_owned(),
-        )))
+        let text = secret::read("password_file", path)?;
+        Ok(Some(Secret::new(text.to_string())))
     }
-}
-
-#[cfg(unix)]
-fn refuse_loose_mode(path: &Path) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let shown = path.display();
-    let mode = std::fs::metadata(path)
-        .map_err(|error| format!("password_file: cannot read `{shown}`: {error}"))?
-        .permissions()
-        .mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(format!(
-        "password_file: `{shown}` may be read by others (mode {:04o}): run `chmod 600 {shown}`",
-        mode & 0o7777
-    ))
-}
-
-#[cfg(not(unix))]
-fn refuse_loose_mode(_path: &Path) -> Result<(), String> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::domain::call::{Call, CallKind, CallState, EventDetail, EventKind, Out
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{AttemptId, AuditEntryId};
 use crate::domain::time::Micros;
+use crate::meter;
 use crate::sip::{EndedBy, Ending};
 use crate::store::{AttemptEnd, AuditEntry, Leased, NewEvent, Store, StoreError, Urgency};
 
@@ -187,7 +188,8 @@ pub(super) async fn end_attempt(
     end: &AttemptEnd,
 ) -> Result<(), StoreError> {
     let mut tx = store.write(Urgency::Ordinary).await?;
-    if tx.end_attempt(&call.tenant, end).await? {
+    let is_first = tx.end_attempt(&call.tenant, end).await?;
+    if is_first {
         let outcome = json!({
             "outcome": end.outcome,
             "sip_code": end.detail.sip_code,
@@ -223,7 +225,11 @@ pub(super) async fn end_attempt(
         };
         tx.record_event(&call.tenant, &note).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    if is_first {
+        meter::call_ended(end.outcome);
+    }
+    Ok(())
 }
 
 /// Puts a leased call that was not claimed back into the queue, and tries until it is there: nobody takes a lease from a

@@ -17,14 +17,14 @@ words! {
     }
 }
 
-/// A credential that was accepted.
+/// Who asks, accepted by an API key or by the signature of a source of consents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// Whose data it may touch.
     pub tenant: TenantId,
-    /// The key it came with.
-    pub api_key_id: ApiKeyId,
-    /// The name that the key was made under.
+    /// The key it came with; absent for a source of consents, which signs instead.
+    pub api_key_id: Option<ApiKeyId>,
+    /// The name that the key was made under, or the source's in the configuration.
     pub name: String,
     /// What it may do.
     pub role: Role,
@@ -34,7 +34,16 @@ impl Principal {
     /// The text by which rows name who acted.
     #[must_use]
     pub fn actor(&self) -> String {
-        format!("key:{}:{}", self.name, self.api_key_id)
+        match self.api_key_id {
+            Some(id) => format!("key:{}:{id}", self.name),
+            None => format!("form:{}", self.name),
+        }
+    }
+
+    /// What tells this credential from every other, for the digests of requests.
+    #[must_use]
+    pub fn mark(&self) -> [u8; 16] {
+        self.api_key_id.map_or([0; 16], |id| id.0.into_bytes())
     }
 }
 

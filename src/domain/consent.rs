@@ -4,7 +4,21 @@ use super::call::CallKind;
 use super::ids::{ConsentEventId, PartyId};
 use super::phone::Phone;
 use super::text::words;
-use super::time::Micros;
+use super::time::{self, Micros};
+
+/// Longest name of a source, such as `sms_stop`, in characters.
+pub const SOURCE_CHARS_MAX: usize = 64;
+
+/// Longest reference to evidence or wording, in characters.
+pub const REFERENCE_CHARS_MAX: usize = 512;
+
+/// What is wrong with this text as the period of a consent, if anything is.
+#[must_use]
+pub fn not_a_period(text: &str) -> Option<&'static str> {
+    let is_period = matches!(text, "indefinite" | "unspecified") || time::date(text).is_some();
+    let problem = "is neither `indefinite` nor `unspecified` nor a day such as 2027-01-31";
+    (!is_period).then_some(problem)
+}
 
 words! {
     /// What the event did.

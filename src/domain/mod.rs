@@ -13,6 +13,7 @@ pub mod consent;
 pub mod decision;
 pub mod disposition;
 pub mod filter;
+pub mod hex;
 pub mod ids;
 pub mod import;
 pub(crate) mod object;
@@ -24,4 +25,4 @@ pub mod suppression;
 mod text;
 pub mod time;
 
-pub use text::{Text, UnknownWord};
+pub use text::{Text, UnknownWord, not_plain};

@@ -183,6 +183,23 @@ impl<'de> serde::Deserialize<'de> for Text {
     }
 }
 
+/// What is wrong with a text as a field of a record: it is plain, not blank, and at most this long.
+#[must_use]
+pub fn not_plain(value: &str, chars_max: usize) -> Option<String> {
+    let control = |each: char| each.is_control() && !matches!(each, '\n' | '\r' | '\t');
+    if value.chars().count() > chars_max {
+        return Some(format!("is longer than {chars_max} characters"));
+    }
+    let problem = if value.contains(control) {
+        "holds control characters; send plain text"
+    } else if value.trim().is_empty() {
+        "holds nothing but spaces; leave it out or say something"
+    } else {
+        return None;
+    };
+    Some(problem.to_owned())
+}
+
 /// Declares an enum with its one text form, used by serde, the store and the command line alike.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[$vmeta:meta])* $variant:ident = $text:literal,)+ }) => {

@@ -16,6 +16,7 @@ use crate::domain::time::{Micros, Mono};
 use crate::store::{Engine, Notice, StoreError, Tx, Urgency};
 
 use super::Core;
+use super::counted;
 use super::error::GateError;
 use super::job::{Answer, Job};
 use super::judge::{self, Judged, Plan};
@@ -228,6 +229,7 @@ async fn settle(core: &Core, jobs: Vec<Job>, answers: Vec<Answer>) {
     let mut late = Vec::new();
     let mut is_queued = false;
     for (job, answer) in jobs.into_iter().zip(answers) {
+        counted::decision(&answer);
         match (&job, &answer) {
             (Job::Place { request, .. }, Answer::Placed(placed)) => {
                 let Some(call) = &placed.call else {

@@ -10,6 +10,7 @@ use crate::domain::suppression::{
     Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
 };
 use crate::domain::time::Micros;
+use crate::meter;
 use crate::store::{AuditEntry, PartyDraft, StoreError, StoredRequest, Tx, Urgency};
 
 use super::error::GateError;
@@ -48,8 +49,13 @@ impl Gate {
         ask: &Ask,
         new: NewDisposition,
     ) -> Result<Disposition, GateError> {
+        let begun = self.read().mono;
         let act = || self.record_disposition_once(ask, new.clone());
-        self.once(ask, new.urgency(), act).await
+        let said = self.once(ask, new.urgency(), act).await?;
+        if said.suppression_id.is_some() {
+            meter::opt_out_acknowledged(self.read().mono.since(begun));
+        }
+        Ok(said)
     }
 
     async fn record_disposition_once(

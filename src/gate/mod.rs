@@ -11,6 +11,7 @@ mod claim;
 mod config;
 mod contacts;
 mod cores;
+mod counted;
 mod dispositions;
 mod effects;
 mod error;

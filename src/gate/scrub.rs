@@ -211,7 +211,8 @@ impl Scrub {
             }
             let facts = self.facts(&mut tx, &mut sights, at).await?;
             drop((tx, place));
-            return self.outlines(law, sights, facts, (at, read)).await;
+            let scrubbed = self.outlines(law, sights, facts, (at, read)).await;
+            return scrubbed.inspect(super::counted::list);
         }
         Err(GateError::Busy {
             retry_after: Duration::from_millis(500),

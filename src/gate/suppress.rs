@@ -15,6 +15,7 @@ use crate::domain::suppression::{
     Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
 };
 use crate::domain::time::{Micros, Mono};
+use crate::meter;
 use crate::store::{self, AuditEntry, Notice, StoreError, StoredRequest, Tx, Urgency};
 
 use super::error::GateError;
@@ -75,11 +76,14 @@ enum Scope {
 impl Gate {
     /// Records an opt-out and returns when no INVITE can follow it. Never batched behind other work.
     pub async fn suppress(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
+        let begun = self.read().mono;
         let suppression = self.draft(ask, new)?;
-        self.once(ask, Urgency::OptOut, || {
+        let recorded = self.once(ask, Urgency::OptOut, || {
             self.suppress_once(ask, suppression.clone())
-        })
-        .await
+        });
+        let recorded = recorded.await?;
+        meter::opt_out_acknowledged(self.read().mono.since(begun));
+        Ok(recorded)
     }
 
     async fn suppress_once(

@@ -22,6 +22,7 @@ use crate::domain::ids::ApiKeyId;
 use crate::domain::time::Mono;
 use crate::store::{Store, StoreError};
 
+use super::counted;
 use super::credential::Credential;
 use super::deadline::{self, AnswerBy};
 use super::status;
@@ -174,7 +175,7 @@ const EVERYBODY: &[Role] = &[Agent, Administrator, Approver, Auditor];
 const FOLLOWERS: &[Role] = &[Agent, Administrator, Auditor];
 
 /// Services that need no credential: they tell nothing about anybody.
-const OPEN: &[&str] = &[
+pub(super) const OPEN: &[&str] = &[
     "/grpc.health.v1.Health/",
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",
@@ -262,22 +263,29 @@ where
             request.extensions_mut().insert(AnswerBy(by));
         }
         let begun = tokio::time::Instant::now();
+        let rpc = counted::rpc(request.uri().path());
         Box::pin(async move {
             match guard.admit(request.uri().path(), request.headers()).await {
                 Ok(None) => {}
                 Ok(Some(principal)) => drop(request.extensions_mut().insert(principal)),
-                Err(status) => return Ok(status.into_http()),
+                Err(status) => return Ok(counting(rpc, status.into_http())),
             }
             let answer = inner.call(request);
-            match limit {
+            let answer = match limit {
                 None => answer.await.map(status::complete),
                 Some(limit) => match tokio::time::timeout_at(begun + limit, answer).await {
                     Ok(answer) => answer.map(status::complete),
                     Err(_) => Ok(status::deadline().into_http()),
                 },
-            }
+            };
+            answer.map(|answer| counting(rpc, answer))
         })
     }
+}
+
+fn counting(rpc: &'static str, answer: Response<Body>) -> Response<Body> {
+    counted::answered(rpc, &answer);
+    answer
 }
 
 struct Guard {
@@ -345,7 +353,7 @@ impl Guard {
         }
         Ok(Principal {
             tenant: known.tenant,
-            api_key_id: known.api_key_id,
+            api_key_id: Some(known.api_key_id),
             name: known.name,
             role: known.role,
         })

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::domain::ids::ApiKeyId;
 use crate::domain::time::Micros;
 
-use super::hex::{hex, unhex};
+use crate::domain::hex::{hex, unhex};
 
 /// An API key with its secret.
 pub struct Credential {

@@ -107,7 +107,7 @@ fn announced(
 ) -> Result<(Ask, NewImport), Status> {
     let at = api.clock.read().wall;
     let digest = Sha256::new()
-        .chain_update(who.api_key_id.0.as_bytes())
+        .chain_update(who.mark())
         .chain_update(first.encode_to_vec())
         .finalize()
         .into();

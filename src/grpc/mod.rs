@@ -12,11 +12,11 @@ pub mod config;
 mod consents;
 mod contacts;
 mod convert;
+mod counted;
 mod credential;
 mod deadline;
 mod evaluate;
 mod health;
-mod hex;
 mod imports;
 mod paging;
 mod policy;
@@ -103,7 +103,7 @@ impl Api {
         let message = request.into_inner();
         // With the credential: whoever guesses or reads another's request id is not shown what it made.
         let digest = Sha256::new()
-            .chain_update(who.api_key_id.0.as_bytes())
+            .chain_update(who.mark())
             .chain_update(message.encode_to_vec());
         Ok(Asked {
             who,

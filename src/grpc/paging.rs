@@ -11,8 +11,8 @@ use crate::domain::time::Micros;
 use crate::store::{ListQuery, Page, PageKey};
 
 use super::convert::Fields;
-use super::hex::{hex, unhex};
 use super::status;
+use crate::domain::hex::{hex, unhex};
 
 const PAGE_SIZE_DEFAULT: u32 = 100;
 const PAGE_SIZE_MAX: u32 = 1000;

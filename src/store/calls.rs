@@ -53,6 +53,15 @@ pub struct NewCall {
     pub sdp_offer: Vec<u8>,
 }
 
+/// Calls and attempts that have not ended, in all queues and of all nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallsAtHand {
+    /// Calls that wait for a worker.
+    pub queued: i64,
+    /// Attempts without an outcome.
+    pub attempts: i64,
+}
+
 row!(CallRow {
     call_id: Uuid,
     tenant_id: String,
@@ -149,6 +158,13 @@ impl Tx {
             .bind(at.0)
             .fetch_one(conn)
             .await)
+    }
+
+    /// What is at hand in all queues and of all nodes.
+    pub async fn calls_at_hand(&mut self) -> Result<CallsAtHand> {
+        const SQL: &str = "SELECT (SELECT count(*) FROM calls WHERE queue_state = 'queued'), (SELECT count(*) FROM attempts WHERE outcome IS NULL)";
+        let (queued, attempts) = on!(self, |conn| sqlx::query_as(SQL).fetch_one(conn).await)?;
+        Ok(CallsAtHand { queued, attempts })
     }
 
     /// One call.

@@ -61,7 +61,7 @@ use vault::{DataKey, Vault};
 pub use api_keys::StoredApiKey;
 pub use attempts::{AttemptEnd, CancelCause, NewAttempt};
 pub use audit::{AUDIT_FIELDS, AuditEntry};
-pub use calls::{CALL_FIELDS, NewCall};
+pub use calls::{CALL_FIELDS, CallsAtHand, NewCall};
 pub use consents::CONSENT_FIELDS;
 pub use decisions::{DECISION_FIELDS, RecordedCase, RecordedDecision};
 pub use door::{Door, Passage, Waiting};

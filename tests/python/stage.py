@@ -17,6 +17,7 @@ SELLER = "acme"
 MD5_CHALLENGE = 'WWW-Authenticate: Digest realm="carrier.example", nonce="a1b2c3d4", algorithm=MD5, qop="auth"'
 SHA_CHALLENGE = 'Proxy-Authenticate: Digest realm="carrier.example", nonce="d4c3b2a1", algorithm=SHA-256, qop="auth"'
 USERNAME, PASSWORD = "trunk-user", "a-trunk-secret-7f3e"
+FORM_SOURCE, FORM_SECRET = "website", "5d41402abc4b2a76b9719d911017c592"
 CALLER_IDS = {"us": "+14045550199", "de": "+493023125900"}
 
 
@@ -52,7 +53,7 @@ class Stage:
         self.url = self.database.url if self.database else f"sqlite://{self.folder.path}/dialgate.db"
         self.serials = {"us": itertools.count(100), "de": itertools.count(100)}
         self.numbers: list[str] = list(CALLER_IDS.values())
-        self.secrets: list[str] = [PASSWORD]
+        self.secrets: list[str] = [PASSWORD, FORM_SECRET]
         self.said: list[str] = []
         self.trunks: dict[str, Traffic] = {}
         self.server: Server | None = None
@@ -76,7 +77,12 @@ class Stage:
         sipp("doomed", "answer_waits")
         self.trunks["mute"] = Mute()
         self.trunks["lossy"] = Lossy(Sipp(self.folder.path, "behind_lossy", "answer_waits"), {"INVITE", "200"})
-        config = self.write_config("dialgate.toml", self.url, "number.key")
+        secret_file = self.folder.path / "website.secret"
+        secret_file.write_text(FORM_SECRET + "\n")
+        secret_file.chmod(0o600)
+        self.console = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
+        config = self.write_config("dialgate.toml", self.url, "number.key", console=f'listen = "{self.console}"', **{
+            f"consent_source.{FORM_SOURCE}": f'secret_file = "{secret_file}"\nseller = "{SELLER}"'})
         self.server = Server(self.clock, config, self.address)
         self.keys = keys = {name: self.create_key(config, name, role) for name, role in [
             ("agent", "agent"), ("administrator", "administrator"), ("approver", "approver"), ("auditor", "auditor")]}

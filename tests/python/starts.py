@@ -82,6 +82,7 @@ def wrong_configuration(stage: Stage):
 @check("starts", "refuses to start: other machines could listen in on an address without TLS")
 def open_address(stage: Stage):
     refuses(stage, stage.write_config("open.toml", stage.url, "number.key", grpc='listen = "0.0.0.0:0"'), "tls")
+    refuses(stage, stage.write_config("console.toml", stage.url, "number.key", console='listen = "0.0.0.0:0"'), "TLS", "127.0.0.1")
 
 
 @check("starts", "refuses to start: the address is taken")

@@ -4,7 +4,7 @@
 mod access;
 mod calls;
 mod following;
-mod house;
+pub(crate) mod house;
 mod imports;
 mod input;
 mod lists;

@@ -10,6 +10,7 @@
 )]
 
 mod cli;
+mod console;
 mod dialer;
 mod gate;
 mod grpc;

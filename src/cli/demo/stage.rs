@@ -125,6 +125,7 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
             listen: any_port,
             ..GrpcConfig::default()
         },
+        console: None,
         sip: SipConfig {
             listen: any_port,
             ..SipConfig::default()

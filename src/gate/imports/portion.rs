@@ -14,6 +14,7 @@ use crate::domain::time::Micros;
 use crate::gate::error::GateError;
 use crate::gate::suppress::{self, insert_or_find};
 use crate::gate::{Ask, Gate};
+use crate::meter;
 use crate::store::{AuditEntry, ImportStep, Notice, StoreError, Tx, Urgency};
 
 use super::reader::Portion;
@@ -138,6 +139,14 @@ impl Sending<'_> {
             }
         };
         self.import.counts = self.import.counts.plus(outcome.counts);
+        let rows = |count: i64| u64::try_from(count).unwrap_or(0);
+        let ImportCounts {
+            created,
+            repeated,
+            rejected,
+            ..
+        } = outcome.counts;
+        meter::import_rows(rows(created), rows(repeated), rows(rejected));
         self.import.lines = portion.to_line;
         self.import.lines_sha256 = portion.lines_sha256;
         for reject in outcome.rejects {

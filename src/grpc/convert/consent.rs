@@ -1,8 +1,10 @@
 //! Acts of consent.
 
 use crate::domain::access::Role;
-use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm, InitiatedBy};
-use crate::domain::time::{self, Micros};
+use crate::domain::consent::{
+    ConsentAction, ConsentEvent, ConsentForm, InitiatedBy, SOURCE_CHARS_MAX, not_a_period,
+};
+use crate::domain::time::Micros;
 use crate::gate::NewConsent;
 use crate::grpc::auth::reads_personal_data;
 use crate::grpc::pb;
@@ -11,9 +13,6 @@ use crate::place::Tables;
 use super::{
     Fields, NAME_CHARS_MAX, Noted, REFERENCE_CHARS_MAX, text, time, wire, wire_all, wire_option,
 };
-
-/// Longest name of a source, such as `sms_stop`.
-const SOURCE_CHARS_MAX: usize = 64;
 
 /// Reads `RecordConsent`.
 pub(in crate::grpc) fn given(
@@ -91,15 +90,12 @@ pub(in crate::grpc) fn withdrawn(
 
 /// `indefinite`, `unspecified`, or a last day.
 fn period(fields: &mut Fields, value: String) -> Result<Option<String>, Noted> {
-    let day = |value: &str| time::date(value).is_some();
-    match value.as_str() {
-        "" => Ok(None),
-        "indefinite" | "unspecified" => Ok(Some(value)),
-        date if day(date) => Ok(Some(value)),
-        _ => fields.wrong(
-            "period",
-            "is neither `indefinite` nor `unspecified` nor a day such as 2027-01-31",
-        ),
+    if value.is_empty() {
+        return Ok(None);
+    }
+    match not_a_period(&value) {
+        Some(problem) => fields.wrong("period", problem),
+        None => Ok(Some(value)),
     }
 }
 

@@ -7,6 +7,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::domain::ids::RequestId;
+use crate::domain::not_plain;
 use crate::domain::phone::Phone;
 use crate::domain::time::Micros;
 use crate::grpc::pb;
@@ -125,18 +126,8 @@ impl Fields {
         if value.is_empty() {
             return Ok(None);
         }
-        if value.chars().count() > chars_max {
-            return self.wrong(field, format!("is longer than {chars_max} characters"));
-        }
-        let control = |each: char| each.is_control() && !matches!(each, '\n' | '\r' | '\t');
-        if value.contains(control) {
-            return self.wrong(field, "holds control characters; send plain text");
-        }
-        if value.trim().is_empty() {
-            return self.wrong(
-                field,
-                "holds nothing but spaces; leave it out or say something",
-            );
+        if let Some(problem) = not_plain(&value, chars_max) {
+            return self.wrong(field, problem);
         }
         Ok(Some(value))
     }

@@ -3,6 +3,7 @@
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::hex::hex;
 use crate::domain::import::{ImportReject, SuppressionImport};
 use crate::domain::suppression::{SuppressionReason, SuppressionSource};
 use crate::domain::time::Micros;
@@ -10,7 +11,6 @@ use crate::gate::{
     ImportNews, ImportProgress, ListColumns, ListEncoding, ListForm, ListSettings, NewImport,
     Packing, RowDefaults,
 };
-use crate::grpc::hex::hex;
 use crate::grpc::pb;
 use crate::grpc::pb::import_suppressions_response::Content;
 use crate::place::Tables;

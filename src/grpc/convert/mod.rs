@@ -14,6 +14,7 @@ pub(super) mod scrub;
 pub(super) mod suppression;
 mod words;
 
+use crate::domain::consent::REFERENCE_CHARS_MAX;
 use crate::domain::time::Micros;
 
 use super::pb;
@@ -21,8 +22,6 @@ use super::pb;
 pub(super) use fields::{Fields, Noted};
 pub(super) use words::{Mirror, wire, wire_all, wire_option};
 
-/// Longest reference to evidence or to a wording.
-const REFERENCE_CHARS_MAX: usize = 512;
 /// Longest free text.
 const NOTE_CHARS_MAX: usize = 4096;
 /// Longest name of a seller, a campaign or a source.

@@ -236,7 +236,7 @@ impl Bench {
         Ask {
             principal: Principal {
                 tenant: TenantId::default(),
-                api_key_id: ApiKeyId(uuid::Uuid::from_u128(name)),
+                api_key_id: Some(ApiKeyId(uuid::Uuid::from_u128(name))),
                 name: who.to_owned(),
                 role: Role::Administrator,
             },

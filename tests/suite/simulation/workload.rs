@@ -460,7 +460,7 @@ async fn perform(gate: &Gate, request: &Request) -> Result<(String, Option<Strin
     let ask = Ask {
         principal: Principal {
             tenant: TenantId::default(),
-            api_key_id: ApiKeyId(uuid::Uuid::from_u128(request.actor as u128 + 1)),
+            api_key_id: Some(ApiKeyId(uuid::Uuid::from_u128(request.actor as u128 + 1))),
             name: name.to_owned(),
             role: Role::Administrator,
         },
@@ -590,7 +590,7 @@ pub async fn introduce(gate: &Gate, count: usize) -> Vec<Person> {
         let ask = |id: u128| Ask {
             principal: Principal {
                 tenant: TenantId::default(),
-                api_key_id: ApiKeyId(uuid::Uuid::from_u128(9)),
+                api_key_id: Some(ApiKeyId(uuid::Uuid::from_u128(9))),
                 name: "setup".to_owned(),
                 role: Role::Administrator,
             },

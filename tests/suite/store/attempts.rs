@@ -56,6 +56,8 @@ async fn a_double_claim_is_impossible(store: TestStore) {
     }
     assert_eq!(winners, 1);
     assert_eq!(store.read().await.attempts_open().await.unwrap().len(), 1);
+    let at_hand = store.read().await.calls_at_hand().await.unwrap();
+    assert_eq!((at_hand.queued, at_hand.attempts), (0, 1));
     let mut tx = store.write().await;
     let unfenced = attempt(&store.queued_elsewhere().await, owner);
     let without = tx.insert_attempts(&tenant(), &[unfenced]).await;

@@ -155,6 +155,8 @@ async fn leases_are_given_once(store: TestStore) {
         store.read().await.queued_count("none", NOON).await.unwrap(),
         0
     );
+    let at_hand = store.read().await.calls_at_hand().await.unwrap();
+    assert_eq!((at_hand.queued, at_hand.attempts), (11, 0));
 
     let (one, other) = (Incarnation::new(NOON), Incarnation::new(NOON));
     let mut tx = store.write().await;

@@ -1,6 +1,8 @@
 //! Bytes as lower-case hexadecimal text, and back.
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+/// The text of these bytes.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 15])
@@ -9,7 +11,8 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Exactly `N` bytes, in lower case; anything else is none.
-pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+#[must_use]
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     if text.len() != 2 * N {
         return None;

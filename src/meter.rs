@@ -1,0 +1,161 @@
+//! What a node counts of itself, by name: one function a figure, called where the thing has happened. The names are public
+//! and stand in docs/METRICS.md; `console` shows them.
+//!
+//! No label may carry a number, a name of a person, or an id that somebody made up: labels are words of closed sets and the
+//! registers of the rules. Nothing is counted, and it costs next to nothing, while nobody shows it.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, gauge, histogram};
+
+use crate::domain::call::Outcome;
+use crate::domain::decision::Verdict;
+
+const DECISIONS: &str = "dialgate_decisions_total";
+const OPT_OUT_WAIT: &str = "dialgate_opt_out_wait_seconds";
+const INVITES: &str = "dialgate_invites_total";
+const CALLS_ENDED: &str = "dialgate_calls_ended_total";
+const IMPORT_ROWS: &str = "dialgate_import_rows_total";
+const REQUESTS: &str = "dialgate_requests_total";
+const FORM_REQUESTS: &str = "dialgate_form_requests_total";
+const STORE_UP: &str = "dialgate_store_up";
+const CALLS_QUEUED: &str = "dialgate_calls_queued";
+const ATTEMPTS_OPEN: &str = "dialgate_attempts_open";
+const REGISTER_AGE: &str = "dialgate_register_age_days";
+const REGISTER_AGE_MAX: &str = "dialgate_register_age_max_days";
+const REGISTER_STALE: &str = "dialgate_register_stale";
+const REGISTER_LOADED: &str = "dialgate_register_loaded";
+
+/// Every histogram with the bounds of its buckets, in its unit. An opt-out with nothing open is answered right after its
+/// commit, any other at the latest when the barrier of two seconds has passed.
+pub const HISTOGRAMS: &[(&str, &[f64])] = &[(
+    OPT_OUT_WAIT,
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0],
+)];
+
+/// Where in a call's life a decision was made, beside the stages that are recorded: a row of a list.
+pub const LIST: &str = "list";
+
+/// The gate has decided that often, and what it decided is recorded (a row of a list: answered).
+pub fn decided(stage: &'static str, verdict: Verdict, times: u64) {
+    counter!(DECISIONS, "stage" => stage, "verdict" => verdict.as_str()).increment(times);
+}
+
+/// An opt-out was acknowledged, so long after it was asked for.
+pub fn opt_out_acknowledged(wait: Duration) {
+    histogram!(OPT_OUT_WAIT).record(wait.as_secs_f64());
+}
+
+/// A call was handed to SIP, its permit in hand.
+pub fn invited() {
+    counter!(INVITES).increment(1);
+}
+
+/// The outcome of a call was written down.
+pub fn call_ended(outcome: Outcome) {
+    counter!(CALLS_ENDED, "outcome" => outcome.as_str()).increment(1);
+}
+
+/// Rows of a list of opt-outs were recorded: new, on record already, and rejected ones.
+pub fn import_rows(created: u64, repeated: u64, rejected: u64) {
+    for (result, rows) in [
+        ("created", created),
+        ("repeated", repeated),
+        ("rejected", rejected),
+    ] {
+        counter!(IMPORT_ROWS, "result" => result).increment(rows);
+    }
+}
+
+/// A request over gRPC was answered.
+pub fn requested(rpc: &'static str, code: &'static str) {
+    counter!(REQUESTS, "rpc" => rpc, "code" => code).increment(1);
+}
+
+/// A web form was answered.
+pub fn form_requested(code: u16) {
+    counter!(FORM_REQUESTS, "code" => code.to_string()).increment(1);
+}
+
+/// How things stand, as the store tells it when somebody looks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Standing {
+    /// Calls that wait, in all queues.
+    pub queued: i64,
+    /// Attempts without an outcome, of all nodes.
+    pub attempts: i64,
+    /// Registers that have a list.
+    pub registers: Vec<RegisterStanding>,
+}
+
+/// How the list of one register stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegisterStanding {
+    /// Its id in the rules.
+    pub register: String,
+    /// Its age in days.
+    pub age_days: i64,
+    /// The largest age that all rules which ask it take.
+    pub max_age_days: Option<i64>,
+    /// Whether rules deny for its age.
+    pub stale: bool,
+    /// Whether this node holds it.
+    pub loaded: bool,
+}
+
+/// Tells this recorder how things stand; nothing if the store did not say.
+pub fn show(recorder: &dyn metrics::Recorder, standing: Option<&Standing>) {
+    metrics::with_local_recorder(recorder, || {
+        describe_standing();
+        gauge!(STORE_UP).set(f64::from(u8::from(standing.is_some())));
+        let Some(standing) = standing else { return };
+        gauge!(CALLS_QUEUED).set(count(standing.queued));
+        gauge!(ATTEMPTS_OPEN).set(count(standing.attempts));
+        for each in &standing.registers {
+            let of = |name: &'static str| gauge!(name, "register" => each.register.clone());
+            of(REGISTER_AGE).set(count(each.age_days));
+            if let Some(days) = each.max_age_days {
+                of(REGISTER_AGE_MAX).set(count(days));
+            }
+            of(REGISTER_STALE).set(f64::from(u8::from(each.stale)));
+            of(REGISTER_LOADED).set(f64::from(u8::from(each.loaded)));
+        }
+    });
+}
+
+/// Says what the figures are that are counted as things happen.
+pub fn describe() {
+    metrics::describe_counter!(DECISIONS, "Decisions of the gate, by stage and verdict.");
+    metrics::describe_histogram!(
+        OPT_OUT_WAIT,
+        Unit::Seconds,
+        "From an opt-out's arrival to its acknowledgement."
+    );
+    metrics::describe_counter!(INVITES, "Calls handed to SIP under a permit.");
+    metrics::describe_counter!(CALLS_ENDED, "Calls that have their outcome, by outcome.");
+    metrics::describe_counter!(IMPORT_ROWS, "Rows of lists of opt-outs, by result.");
+    metrics::describe_counter!(REQUESTS, "Requests over gRPC, by RPC and code.");
+    metrics::describe_counter!(FORM_REQUESTS, "Posted web forms, by HTTP status.");
+}
+
+fn describe_standing() {
+    metrics::describe_gauge!(STORE_UP, "1 if the store answered in time, else 0.");
+    metrics::describe_gauge!(CALLS_QUEUED, "Calls that wait for a trunk, of all nodes.");
+    metrics::describe_gauge!(ATTEMPTS_OPEN, "Attempts without an outcome, of all nodes.");
+    metrics::describe_gauge!(REGISTER_AGE, "Age of a register's list in days.");
+    metrics::describe_gauge!(REGISTER_AGE_MAX, "Largest age in days that the rules take.");
+    metrics::describe_gauge!(
+        REGISTER_STALE,
+        "1 if rules deny for the list's age, else 0."
+    );
+    metrics::describe_gauge!(REGISTER_LOADED, "1 if this node holds the list, else 0.");
+}
+
+/// Figures are floating point; counts beyond 2^53 do not occur.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts and days stay far below 2^53"
+)]
+fn count(value: i64) -> f64 {
+    value as f64
+}
