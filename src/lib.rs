@@ -10,6 +10,7 @@
 //! domain <- place <- policy <- store <- gate <- grpc \
 //!             ^        ^                  ^           > cli <- main
 //!          registry    sip  <-----------  dialer     /
+//!          provider (uses http_client; used by gate)
 //! ```
 
 pub mod cli;
@@ -19,8 +20,10 @@ pub mod dialer;
 pub mod domain;
 pub mod gate;
 pub mod grpc;
+pub mod http_client;
 pub mod place;
 pub mod policy;
+pub mod provider;
 pub mod registry;
 pub mod sip;
 pub mod store;

@@ -18,12 +18,16 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("vital", &[]),
     ("place", &["domain"]),
     ("registry", &["domain", "place"]),
+    ("http_client", &["domain"]),
+    ("provider", &["domain", "http_client"]),
     ("policy", &["domain", "place"]),
     ("store", &["domain", "policy"]),
     ("sip", &["domain", "policy", "clock", "vital"]),
     (
         "gate",
-        &["domain", "place", "policy", "registry", "store", "vital"],
+        &[
+            "domain", "place", "policy", "registry", "provider", "store", "vital",
+        ],
     ),
     (
         "dialer",
@@ -41,6 +45,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "domain",
             "place",
             "policy",
+            "provider",
             "store",
             "sip",
             "gate",
@@ -86,6 +91,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("prost_types", &["grpc"]),
     ("rlibphonenumber", &["place"]),
     ("memmap2", &["registry"]),
+    ("reqwest", &["http_client"]),
     ("arc_swap", &["registry"]),
     ("flate2", &["registry", "gate", "cli"]),
     ("zstd", &["registry", "gate", "cli"]),

@@ -3,7 +3,8 @@
 //! The judgement is the same: the same admission by the campaign, the same floor, facts, law in force and stops, the same
 //! case, the same rules. What differs is what is left behind. Nobody acts on a million answers, so they are no decisions:
 //! nothing is reserved, no person is recorded, no permit is made; the whole leaves one audit entry ([`Scrub::record`]).
-//! Whoever dials from the list asks again, and that question is recorded.
+//! Whoever dials from the list asks again, and that question is recorded. Providers are not asked for a list: what they said
+//! and counts is used, and of a number that they were not asked about nothing is known.
 //!
 //! A batch reads in a transaction of its own that holds up no writer, and is judged outside of it and of the runtime's own
 //! threads. There are bounds to how many are read and judged at once, over all lists: the gate goes first.

@@ -46,6 +46,11 @@ pub(super) fn postgres() -> Migrator {
             "changes",
             include_str!("../../migrations/postgres/0007_changes.sql"),
         ),
+        (
+            8,
+            "providers",
+            include_str!("../../migrations/postgres/0008_providers.sql"),
+        ),
     ])
 }
 
@@ -85,6 +90,11 @@ pub(super) fn sqlite() -> Migrator {
             7,
             "changes",
             include_str!("../../migrations/sqlite/0007_changes.sql"),
+        ),
+        (
+            8,
+            "providers",
+            include_str!("../../migrations/sqlite/0008_providers.sql"),
         ),
     ])
 }
@@ -138,6 +148,7 @@ mod tests {
     use crate::domain::import::ImportState;
     use crate::domain::party::LineType;
     use crate::domain::policy::PackOrigin;
+    use crate::domain::provider::{ProviderKind, ScrubOutcome};
     use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
 
     /// A word that Rust knows and a CHECK refuses would be found by a person being called.
@@ -182,6 +193,8 @@ mod tests {
             DispositionCode,
             LineType,
             PackOrigin,
+            ProviderKind,
+            ScrubOutcome,
             SuppressionChangeKind,
             SuppressionReason,
             SuppressionSource
