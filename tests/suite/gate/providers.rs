@@ -11,6 +11,7 @@ on_both! {
     p16_asking_is_recorded_and_the_decision_names_who_said_so,
     one_question_for_all_who_ask_at_once,
     the_date_asked_for_is_that_of_the_consent,
+    what_others_told_counts_while_it_is_newer,
     nobody_is_asked_in_vain,
     a_list_asks_nobody,
 }
@@ -23,8 +24,9 @@ mod tests {
     use dialgate::domain::consent::ConsentAction;
     use dialgate::domain::decision::{Decision, Verdict};
     use dialgate::domain::ids::TenantId;
+    use dialgate::domain::party::RegisterCheck;
     use dialgate::domain::provider::{ProviderKind, ScrubOutcome, ScrubResult};
-    use dialgate::gate::{Claimed, Gate, ScrubTerms};
+    use dialgate::gate::{Claimed, ContactDraft, Gate, ScrubTerms};
     use dialgate::policy::{Pack, PackFiles};
     use dialgate::provider::{ProviderConfig, Service};
 
@@ -431,6 +433,48 @@ certainty = "primary"
             assert_eq!(since(&provider), wanted);
             assert_eq!(provider.times_asked(), times, "{days}");
         }
+    }
+
+    pub async fn what_others_told_counts_while_it_is_newer(bench: Bench) {
+        let provider = FakeProvider::start(Manner::Status(500, "")).await;
+        let gate = asking(
+            &bench,
+            vec![provider.service("rnd", ProviderKind::Reassigned)],
+        );
+        let anna = bench.contact(&[ANNA], "US-ME").await.unwrap();
+        let tell = async |listed| {
+            let mut number = anna.numbers[0].clone();
+            number.registers.push(RegisterCheck {
+                register: "us-rnd".to_owned(),
+                listed: Some(listed),
+                as_of: bench.now().utc_date(),
+                listed_since: None,
+                snapshot: None,
+            });
+            let draft = ContactDraft {
+                party_id: Some(anna.party_id),
+                profile: anna.profile.clone(),
+                numbers: vec![number],
+                etag: None,
+                mask: None,
+            };
+            let ask = bench.ask("admin");
+            bench.gate.upsert_contact(&ask, draft).await.unwrap();
+        };
+        tell(false).await;
+        let denied = async || denied_by(&check(&bench, &gate, ANNA).await);
+        assert!(denied().await.is_empty(), "no answer takes nothing back");
+        assert_eq!(provider.times_asked(), 1);
+        // Of one day the worse counts.
+        bench.clock.advance(Duration::from_mins(1));
+        provider.does(Manner::Says(LISTED));
+        assert_eq!(denied().await, [RULE]);
+        tell(false).await;
+        assert_eq!(denied().await, [RULE]);
+        bench.clock.advance(DAY);
+        tell(false).await;
+        assert!(denied().await.is_empty(), "somebody looked since");
+        assert_eq!(provider.times_asked(), 2);
     }
 
     pub async fn nobody_is_asked_in_vain(bench: Bench) {
