@@ -14,9 +14,10 @@ use serde::de::DeserializeOwned;
 use crate::console::{ConsentSource, ConsentSourceConfig, ConsoleConfig};
 use crate::dialer::{DialerConfig, Lane, TrunkConfig};
 use crate::domain::campaign::Campaign;
-use crate::gate::{CampaignConfig, GateConfig, RegistryConfig};
+use crate::gate::{CampaignConfig, GateConfig, RegistryConfig, provider_problems};
 use crate::grpc::GrpcConfig;
 use crate::policy::{OPERATOR_FILE, Pack, PackFiles, PackProblem, PackProblems};
+use crate::provider::{ProviderConfig, Service};
 use crate::sip::SipConfig;
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
@@ -143,6 +144,7 @@ impl Sections {
         let (trunks, lanes) = self.lanes(sip.as_ref());
         let campaigns = self.campaigns(&trunks, pack.as_deref());
         let console = self.console(&campaigns);
+        let providers = self.providers(pack.as_deref());
         for unknown in self.sections.keys() {
             self.problems
                 .push(format!("[{unknown}]: there is no such section"));
@@ -162,6 +164,7 @@ impl Sections {
         }
         let gate = gate.map(|gate| GateConfig {
             trunk_queue_max: queues(&lanes),
+            providers,
             ..gate
         });
         match (
@@ -304,6 +307,31 @@ impl Sections {
         (names, lanes)
     }
 
+    /// The rows `[[provider]]`, each told by its place among them.
+    fn providers(&mut self, pack: Option<&Pack>) -> Vec<Service> {
+        let rows = match self.sections.remove("provider") {
+            Some(rows) => self.read::<Vec<Value>>(rows, "[[provider]]"),
+            None => None,
+        };
+        let (mut read, mut services) = (Vec::new(), Vec::new());
+        for (row, number) in rows.into_iter().flatten().zip(1..) {
+            let place = format!("[[provider]] number {number}:");
+            let Some(row) = self.read::<ProviderConfig>(row, &place) else {
+                continue;
+            };
+            match row.service() {
+                Ok(service) => services.push(service),
+                Err(problems) => self.at(&place, problems),
+            }
+            read.push((number, row));
+        }
+        let problems = pack.map(|pack| provider_problems(pack, &read));
+        for (number, problem) in problems.into_iter().flatten() {
+            self.at(&format!("[[provider]] number {number}:"), vec![problem]);
+        }
+        services
+    }
+
     fn campaigns(&mut self, trunks: &[String], pack: Option<&Pack>) -> Vec<Campaign> {
         let mut campaigns = Vec::new();
         for (name, config) in self.take_all::<CampaignConfig>("campaign") {
@@ -430,6 +458,75 @@ destinations = [\"US\", \"XX\"]
 controller_country = \"QQ\"
 caller_ids = [{ number = \"+14045550100\" }, { number = \"+19005550100\" }]
 ";
+
+    #[test]
+    fn providers_are_rows_and_each_problem_names_its_row() {
+        let rows = "
+[[provider]]
+name = \"rnd\"
+kind = \"reassigned\"
+countries = [\"US\"]
+url = \"https://rnd.example/check\"
+
+[[provider]]
+name = \"lines\"
+kind = \"line_type\"
+countries = [\"US\", \"CA\"]
+url = \"http://127.0.0.1:8080/\"
+valid_days = 3
+";
+        let config = parse(&format!("{EXAMPLE}{rows}")).unwrap();
+        let names: Vec<&str> = config
+            .gate
+            .providers
+            .iter()
+            .map(|each| each.name.as_str())
+            .collect();
+        assert_eq!(names, ["rnd", "lines"]);
+        let wrong = "
+[[provider]]
+name = \"rnd\"
+kind = \"reassigned\"
+countries = [\"US\", \"Canada\"]
+url = \"http://rnd.example/check\"
+
+[[provider]]
+name = \"suits\"
+kind = \"litigator\"
+countries = [\"US\"]
+register = \"us-suits\"
+url = \"https://suits.example/\"
+
+[[provider]]
+name = \"x\"
+kind = \"oracle\"
+countries = [\"US\"]
+url = \"https://x.example/\"
+
+[[provider]]
+name = \"y\"
+kind = \"line_type\"
+countries = [\"US\"]
+url = \"https://y.example/\"
+timeout = 5
+";
+        let ConfigProblems(problems) = parse(&format!("{EXAMPLE}{rows}{wrong}")).unwrap_err();
+        for wanted in [
+            "[[provider]] number 3: url: is not encrypted",
+            "[[provider]] number 3: countries: `Canada`",
+            "[[provider]] number 3: name: `rnd` stands twice",
+            "[[provider]] number 3: countries: `rnd` is asked the same",
+            "[[provider]] number 4: register: no rule that decides asks a register `us-suits`",
+            "[[provider]] number 5:",
+            "[[provider]] number 6:",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(wanted)),
+                "{wanted} in {problems:#?}"
+            );
+        }
+        assert_eq!(problems.len(), 7, "{problems:#?}");
+    }
 
     /// A word that nobody knows would leave the campaign without an introduction, or worse.
     #[test]

@@ -10,6 +10,7 @@
 //! domain <- place <- policy <- store <- gate <- grpc, console \
 //!             ^        ^                  ^                    > cli <- main
 //!          registry    sip  <-----------  dialer              /
+//!          provider (uses http_client; used by gate)
 //! ```
 
 pub mod cli;
@@ -20,9 +21,11 @@ pub mod dialer;
 pub mod domain;
 pub mod gate;
 pub mod grpc;
+pub mod http_client;
 pub mod meter;
 pub mod place;
 pub mod policy;
+pub mod provider;
 pub mod registry;
 pub mod secret;
 pub mod sip;

@@ -20,13 +20,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("meter", &["domain"]),
     ("place", &["domain"]),
     ("registry", &["domain", "place"]),
+    ("http_client", &["domain"]),
+    ("provider", &["domain", "http_client"]),
     ("policy", &["domain", "place"]),
     ("store", &["domain", "policy"]),
     ("sip", &["domain", "policy", "clock", "vital"]),
     (
         "gate",
         &[
-            "domain", "meter", "place", "policy", "registry", "store", "vital",
+            "domain", "meter", "place", "policy", "registry", "provider", "store", "vital",
         ],
     ),
     (
@@ -53,6 +55,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "domain",
             "place",
             "policy",
+            "provider",
             "store",
             "sip",
             "gate",
@@ -103,6 +106,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("metrics_exporter_prometheus", &["console"]),
     ("rlibphonenumber", &["place"]),
     ("memmap2", &["registry"]),
+    ("reqwest", &["http_client"]),
     ("arc_swap", &["registry"]),
     ("flate2", &["registry", "gate", "cli"]),
     ("zstd", &["registry", "gate", "cli"]),

@@ -71,6 +71,8 @@ ids! {
     RegionStopId,
     /// One snapshot of a register.
     SnapshotId,
+    /// One question to a provider, answered.
+    ScrubResultId,
     /// The caller's name for one mutating request; repeating it repeats the answer.
     RequestId,
 }

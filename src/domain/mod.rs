@@ -20,6 +20,7 @@ pub(crate) mod object;
 pub mod party;
 pub mod phone;
 pub mod policy;
+pub mod provider;
 pub mod register;
 pub mod suppression;
 mod text;

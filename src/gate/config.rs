@@ -9,6 +9,7 @@ use crate::domain::campaign::{CallerId, Campaign, Registration};
 use crate::domain::phone::Phone;
 use crate::place::{Tables, dialable};
 use crate::policy::Pack;
+use crate::provider::Service;
 
 use super::registers::RegistryConfig;
 
@@ -26,6 +27,9 @@ pub struct GateConfig {
     /// The section `[registry]`.
     #[serde(skip)]
     pub registry: RegistryConfig,
+    /// The rows `[[provider]]`.
+    #[serde(skip)]
+    pub providers: Vec<Service>,
 }
 
 impl Default for GateConfig {
@@ -35,6 +39,7 @@ impl Default for GateConfig {
             emergency_regions: Vec::new(),
             trunk_queue_max: BTreeMap::new(),
             registry: RegistryConfig::default(),
+            providers: Vec::new(),
         }
     }
 }

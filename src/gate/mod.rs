@@ -1,7 +1,8 @@
 //! The one way to ask "may we call?", and the one place where an answer takes effect.
 //!
 //! Questions go through [`batch`]: one transaction decides all that is waiting. Opt-outs go their own way, at once
-//! ([`suppress`]); what else people tell us about a person is in [`records`]; whole lists are judged in [`scrub`]. The gate never sees the clock: it is given
+//! ([`suppress`]); what else people tell us about a person is in [`records`]; whole lists are judged in [`scrub`]; who is asked
+//! elsewhere before a question is put is in [`providers`]. The gate never sees the clock: it is given
 //! a way to read it, and reads it once, before the transaction begins (claim-1).
 
 mod batch;
@@ -15,12 +16,14 @@ mod counted;
 mod dispositions;
 mod effects;
 mod error;
+mod facts;
 mod imports;
 mod job;
 mod judge;
 mod law;
 mod lifts;
 mod policy;
+mod providers;
 mod records;
 mod registers;
 mod replay;
@@ -57,6 +60,7 @@ pub use imports::{
 };
 pub use lifts::{LiftStep, NewLift};
 pub use policy::{Activated, PackSource};
+pub use providers::provider_problems;
 pub use records::NewConsent;
 pub use registers::{
     NewRegister, RegisterContent, RegisterDiff, RegisterImport, RegisterLines, RegisterRefusal,
@@ -110,6 +114,7 @@ struct Core {
     read: ReadClocks,
     rooms: room::Rooms,
     shelf: registers::Shelf,
+    providers: providers::Providers,
     scrubs: scrub::Places,
     /// No call is queued any more: the node is about to stop.
     closing: AtomicBool,
@@ -130,6 +135,7 @@ impl Gate {
         let core = Arc::new(Core {
             law: law::Law::new(pack, config.emergency_regions.clone()),
             shelf: registers::Shelf::new(config.registry.clone()),
+            providers: providers::Providers::new(config.providers.clone()),
             store,
             campaigns,
             config,
@@ -192,12 +198,14 @@ impl Gate {
         self.core.closing.load(Ordering::Relaxed)
     }
 
-    /// The question without the wish: decides and records, reserves nothing.
+    /// The question without the wish: decides and records, reserves nothing. What providers have to say is asked first.
     pub async fn check(&self, request: CallRequest) -> Result<Decision, GateError> {
+        self.consult(&request).await;
         self.ask(|reply| job::Job::Check { request, reply }).await
     }
 
-    /// Decides and, if allowed, queues the call. Its permit is dropped: the worker asks again.
+    /// Decides and, if allowed, queues the call. Its permit is dropped: the worker asks again. What providers have to say is
+    /// asked first.
     pub async fn place(&self, request: CallRequest) -> Result<Placed, GateError> {
         let request_id = request.request_id.ok_or_else(|| {
             GateError::invalid("request_id", "is missing; send a UUID of your own making")
@@ -205,6 +213,7 @@ impl Gate {
         if self.is_closing() {
             return Err(GateError::Closing);
         }
+        self.consult(&request).await;
         self.ask(|reply| job::Job::Place {
             request,
             request_id,

@@ -16,6 +16,7 @@ use crate::domain::party::{
     ReassignedCheck, RegisterCheck, Relationship, Restriction,
 };
 use crate::domain::phone::Phone;
+use crate::domain::provider::{ProviderKind, ScrubOutcome};
 use crate::domain::time::{self, Micros};
 
 objects_only!(
@@ -27,6 +28,7 @@ objects_only!(
     Attempt,
     CallerIdFacts,
     RegistrationFact,
+    ProviderAnswer,
     Expect,
 );
 
@@ -165,6 +167,9 @@ pub struct Facts {
     /// Query to the Reassigned Numbers Database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reassigned_check: Option<ReassignedCheck>,
+    /// What providers said of the number when they were asked online: where the facts about it come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provider_answers: Vec<ProviderAnswer>,
     /// Known to be under 18.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minor: Option<bool>,
@@ -339,6 +344,25 @@ pub struct RegistrationFact {
     pub valid_to: Option<jiff::civil::Date>,
 }
 
+/// What one provider said of the number: the answer itself stands among the facts that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub struct ProviderAnswer {
+    /// Name of the provider.
+    pub provider: String,
+    /// What it was asked.
+    pub kind: ProviderKind,
+    /// What came of it.
+    pub result: ScrubOutcome,
+    /// Its own word for that.
+    pub raw_code: String,
+    /// When it answered.
+    pub answered_at: Micros,
+    /// The register as which the answer is filed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register: Option<String>,
+}
+
 /// What a test vector expects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, remote = "Self")]
@@ -479,6 +503,17 @@ mod tests {
         }
     }
 
+    fn provider_answer() -> ProviderAnswer {
+        ProviderAnswer {
+            provider: "a".to_owned(),
+            kind: ProviderKind::Reassigned,
+            result: ScrubOutcome::Clear,
+            raw_code: "a".to_owned(),
+            answered_at: now(),
+            register: text(),
+        }
+    }
+
     fn relationship() -> Relationship {
         Relationship {
             last_transaction: Some(day()),
@@ -546,6 +581,7 @@ mod tests {
                 for_date: day(),
                 answer: ReassignedAnswer::No,
             }),
+            provider_answers: vec![provider_answer()],
             minor: Some(false),
             personal_relationship: Some(false),
             emergency_regions: vec!["US-LA".to_owned()],
@@ -579,7 +615,7 @@ mod tests {
         assert_eq!(read(&sound), Ok(full()));
         let mut found = Vec::new();
         objects(&sound, "", &mut found);
-        assert_eq!(found.len(), 19, "{found:?}");
+        assert_eq!(found.len(), 20, "{found:?}");
         for pointer in found {
             let place = match pointer.get(1..) {
                 Some(path) => path.replace("/0", "[0]").replace('/', "."),

@@ -8,7 +8,7 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
 
 use super::consent::Standing;
-use super::facts::{Case, OptOutScope};
+use super::facts::{Case, OptOutScope, ProviderAnswer};
 use super::ground::Ground;
 use super::holidays::Holidays;
 use super::kinds::Kind;
@@ -20,6 +20,7 @@ use crate::domain::Text;
 use crate::domain::decision::RuleOutcome;
 use crate::domain::party::RegisterCheck;
 use crate::domain::phone::Phone;
+use crate::domain::provider::{ProviderKind, ScrubOutcome};
 use crate::domain::time::Micros;
 use crate::place::{Dialable, Place, Zone, locate};
 
@@ -310,6 +311,33 @@ impl<'a> Moment<'a> {
             .max_by_key(|entry| (entry.as_of, entry.listed != Some(false)))
     }
 
+    /// The provider that said what stands in this entry, where it was one.
+    pub fn provider_of(&self, entry: &RegisterCheck) -> Option<&'a ProviderAnswer> {
+        let answers = self.scene.case.facts.provider_answers.iter();
+        let listed = |answer: &ProviderAnswer| match answer.result {
+            ScrubOutcome::Listed => Some(true),
+            ScrubOutcome::Clear => Some(false),
+            ScrubOutcome::Unknown | ScrubOutcome::Error => None,
+        };
+        let mut said = answers.filter(|answer| {
+            answer.register.as_ref() == Some(&entry.register)
+                && answer.answered_at.utc_date() == entry.as_of
+                && listed(answer) == entry.listed
+        });
+        said.next()
+    }
+
+    /// The provider that was asked whether the number was given up, if the answer on file is its.
+    pub fn provider_of_reassigned(&self) -> Option<&'a ProviderAnswer> {
+        let facts = &self.scene.case.facts;
+        let check = facts.reassigned_check?;
+        let mut answers = facts.provider_answers.iter();
+        answers.find(|answer| {
+            answer.kind == ProviderKind::Reassigned
+                && answer.answered_at.utc_date() == check.queried_on
+        })
+    }
+
     /// The day on which the relationship ended, if it did: either side ended it, or the person opted out.
     pub fn relationship_end(&self) -> Option<Date> {
         let known = self.scene.case.facts.relationship.as_ref();
@@ -421,6 +449,13 @@ impl Words {
 }
 
 impl Finding {
+    /// Adds who said so online, and when.
+    pub fn with_provider(self, said: Option<&ProviderAnswer>) -> Self {
+        self.with_some("provider", said.map(|said| &said.provider))
+            .with_some("answered", said.map(|said| said.answered_at))
+            .with_some("raw_code", said.map(|said| &said.raw_code))
+    }
+
     /// Adds an id or a value that was used, `name=value`; never a phone number.
     pub fn with(mut self, evidence: Arguments<'_>) -> Self {
         if let Some(words) = &mut self.words {

@@ -47,9 +47,14 @@ pub(super) fn postgres() -> Migrator {
             include_str!("../../migrations/postgres/0007_changes.sql"),
         ),
         (
-            10,
+            8,
+            "providers",
+            include_str!("../../migrations/postgres/0008_providers.sql"),
+        ),
+        (
+            9,
             "approvers",
-            include_str!("../../migrations/postgres/0010_approvers.sql"),
+            include_str!("../../migrations/postgres/0009_approvers.sql"),
         ),
     ])
 }
@@ -92,9 +97,14 @@ pub(super) fn sqlite() -> Migrator {
             include_str!("../../migrations/sqlite/0007_changes.sql"),
         ),
         (
-            10,
+            8,
+            "providers",
+            include_str!("../../migrations/sqlite/0008_providers.sql"),
+        ),
+        (
+            9,
             "approvers",
-            include_str!("../../migrations/sqlite/0010_approvers.sql"),
+            include_str!("../../migrations/sqlite/0009_approvers.sql"),
         ),
     ])
 }
@@ -148,6 +158,7 @@ mod tests {
     use crate::domain::import::ImportState;
     use crate::domain::party::LineType;
     use crate::domain::policy::PackOrigin;
+    use crate::domain::provider::{ProviderKind, ScrubOutcome};
     use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
 
     /// A word that Rust knows and a CHECK refuses would be found by a person being called.
@@ -192,6 +203,8 @@ mod tests {
             DispositionCode,
             LineType,
             PackOrigin,
+            ProviderKind,
+            ScrubOutcome,
             SuppressionChangeKind,
             SuppressionReason,
             SuppressionSource

@@ -38,6 +38,7 @@ mod raises;
 mod registers;
 mod requests;
 mod results;
+mod scrub_results;
 mod sql;
 mod suppressions;
 mod vault;

@@ -13,6 +13,7 @@ mod numbers;
 mod people;
 mod places;
 mod policy;
+mod providers;
 mod registers;
 mod scrub;
 mod stops;

@@ -39,6 +39,7 @@ mod policy;
 mod privacy;
 mod registers;
 mod schema;
+mod scrub_results;
 mod suppressions;
 
 use std::collections::{BTreeMap, BTreeSet};

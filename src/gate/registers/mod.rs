@@ -15,16 +15,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::ids::TenantId;
 use crate::domain::party::RegisterCheck;
 use crate::domain::phone::Phone;
 use crate::domain::register::RegisterSnapshot;
 use crate::domain::time::Mono;
 use crate::policy::facts::Facts;
 use crate::registry::{Change, Diff, Loaded, Registers, Snapshot};
-use crate::store::{FactsWanted, StoreError, Tx};
+use crate::store::{FactsWanted, StoreError};
 
-use super::Core;
 use super::error::GateError;
 
 pub use config::RegistryConfig;
@@ -59,6 +57,14 @@ impl Shelf {
         }
     }
 
+    /// Adds to the facts of these questions what the registers say of their numbers.
+    pub fn add_checks(&self, wanted: &[FactsWanted], facts: &mut [Facts]) {
+        let registers = self.load();
+        for (facts, wanted) in facts.iter_mut().zip(wanted) {
+            facts.registers.extend(checks(&registers, wanted.number));
+        }
+    }
+
     /// What is in force now, for one batch.
     fn load(&self) -> Arc<Loaded> {
         self.registers.load()
@@ -86,23 +92,6 @@ impl Shelf {
 
 /// What a snapshot's file name ends with.
 const FILE_ENDING: &str = "register";
-
-impl Core {
-    /// The facts of these questions, in their order: what the store knows, and what the registers say of the numbers.
-    pub(super) async fn load_facts(
-        &self,
-        tx: &mut Tx,
-        tenant: &TenantId,
-        wanted: &[FactsWanted],
-    ) -> Result<Vec<Facts>, StoreError> {
-        let mut facts = tx.load_facts(tenant, wanted).await?;
-        let registers = self.shelf.load();
-        for (facts, wanted) in facts.iter_mut().zip(wanted) {
-            facts.registers.extend(checks(&registers, wanted.number));
-        }
-        Ok(facts)
-    }
-}
 
 /// What these snapshots say of a number. One that does not cover it says nothing, so that what somebody else was told of the
 /// number stands.

@@ -109,6 +109,9 @@ impl RuleKind for GroundValidity {
 
     fn judge(&self, _: &Rule, moment: &Moment<'_>) -> Finding {
         match self.ground {
+            Subject::Consent if self.void_if_reassigned => self
+                .judge_consent(moment)
+                .with_provider(moment.provider_of_reassigned()),
             Subject::Consent => self.judge_consent(moment),
             Subject::LegitimateInterest => self.judge_interest(moment),
         }
@@ -435,6 +438,40 @@ mod tests {
                 ),
             ],
         );
+    }
+
+    #[test]
+    fn the_evidence_names_the_provider_whose_answer_counts() {
+        let mut case = case("US-GA", AT);
+        case.call.call_kind = crate::domain::call::CallKind::Autodialed;
+        let on = |day: &str| {
+            let check =
+                format!(r#"{{"queried_on":"{day}","for_date":"2026-05-01","answer":"no"}}"#);
+            serde_json::from_str(&check).unwrap()
+        };
+        let answer = r#"{"provider":"rnd","kind":"reassigned","result":"clear","raw_code":"false",
+            "answered_at":"2026-10-01T09:30:00Z"}"#;
+        case.facts.provider_answers = vec![serde_json::from_str(answer).unwrap()];
+        let mut evidence = |check| {
+            case.facts.reassigned_check = check;
+            said(&case, "US-rnd").unwrap().evidence
+        };
+        let said = [
+            "provider=rnd",
+            "answered=2026-10-01T09:30:00Z",
+            "raw_code=false",
+        ];
+        assert!(
+            said.iter()
+                .all(|part| evidence(on("2026-10-01")).iter().any(|each| each == part))
+        );
+        // Somebody told of a newer one.
+        assert!(
+            !evidence(on("2026-10-02"))
+                .iter()
+                .any(|each| each == said[0])
+        );
+        assert!(!evidence(None).iter().any(|each| each == said[0]));
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl RuleKind for Register {
         .with_some("listed", entry.listed)
         .with_some("listed_since", entry.listed_since)
         .with_some("snapshot", entry.snapshot.as_deref())
+        .with_provider(moment.provider_of(entry))
     }
 }
 

@@ -22,6 +22,7 @@ use dialgate::gate::{
     NewConsent, NewLift, NewSuppression, Placed, ReadClocks,
 };
 use dialgate::policy::{Pack, Permit};
+use dialgate::provider::Service;
 use dialgate::store::{Leased, Urgency};
 use tokio::task::JoinHandle;
 
@@ -131,6 +132,24 @@ impl Bench {
         let campaigns = vec![campaign("us", "US", "seller")];
         let clock = Clock::Manual(Arc::clone(&self.clock));
         Self::gate_of(&self.store, Arc::new(move || clock.read()), campaigns, pack)
+    }
+
+    /// Another node, whose configuration brings this pack and names these providers.
+    pub fn asking(&self, pack: Arc<Pack>, providers: Vec<Service>) -> Gate {
+        let clock = Clock::Manual(Arc::clone(&self.clock));
+        let config = GateConfig {
+            trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(),
+            registry: self.store.registry(),
+            providers,
+            ..GateConfig::default()
+        };
+        Gate::start(
+            self.store.store.clone(),
+            pack,
+            Campaigns::new(vec![campaign("us", "US", "seller")]),
+            config,
+            Arc::new(move || clock.read()),
+        )
     }
 
     /// Another node, whose time of day is so many seconds off.

@@ -197,7 +197,7 @@ fn fixture(name: &str) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn a_certificate_makes_the_connection_encrypted() {
+async fn p23_a_certificate_makes_the_connection_encrypted_and_an_unknown_one_breaks_it() {
     // As `main` does first thing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let tls = Some(TlsConfig {
@@ -224,6 +224,18 @@ async fn a_certificate_makes_the_connection_encrypted() {
     );
     let plain = health(&house, "").await;
     assert!(plain.is_err(), "plain text was answered on the TLS port");
+
+    // A provider that nobody vouches for is told nothing: the system does not know who signed this certificate.
+    let row = serde_json::json!({
+        "name": "rnd", "kind": "reassigned", "countries": ["US"], "url": format!("https://localhost:{port}/"),
+    });
+    let row: dialgate::provider::ProviderConfig = serde_json::from_value(row).unwrap();
+    let query = dialgate::provider::Query {
+        number: dialgate::domain::phone::Phone::parse("+12075550141").unwrap(),
+        since: None,
+    };
+    let said = row.service().unwrap().provider.ask(query).await;
+    assert_eq!(said, dialgate::provider::Said::error("unreachable"));
 }
 
 #[tokio::test]

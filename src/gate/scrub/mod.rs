@@ -3,12 +3,15 @@
 //! The judgement is the same: the same admission by the campaign, the same floor, facts, law in force and stops, the same
 //! case, the same rules. What differs is what is left behind. Nobody acts on a million answers, so they are no decisions:
 //! nothing is reserved, no person is recorded, no permit is made; the whole leaves one audit entry ([`Scrub::record`]).
-//! Whoever dials from the list asks again, and that question is recorded.
+//! Whoever dials from the list asks again, and that question is recorded. Providers are not asked for a list: what they said
+//! and counts is used, and of a number that they were not asked about nothing is known.
 //!
 //! A batch reads in a transaction of its own that holds up no writer, and is judged outside of it and of the runtime's own
 //! threads. There are bounds to how many are read and judged at once, over all lists: the gate goes first.
 
-use std::collections::{BTreeMap, HashMap};
+mod tally;
+
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
@@ -20,7 +23,7 @@ use tokio::sync::Semaphore;
 use crate::domain::Text;
 use crate::domain::call::CallKind;
 use crate::domain::campaign::{CallerId, Campaign};
-use crate::domain::decision::{PackVersion, RuleOutcome, Verdict};
+use crate::domain::decision::{PackVersion, RuleOutcome};
 use crate::domain::ids::{AuditEntryId, DecisionId, PartyId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::{Micros, Reading};
@@ -34,6 +37,8 @@ use super::case::{self, Question};
 use super::error::GateError;
 use super::law::{ATTEMPTS, InForce, Look};
 use super::{Core, Gate};
+
+pub use tally::ScrubTally;
 
 /// Numbers of one batch at most. More gain nothing, and make whoever waits for a core wait longer.
 pub const SCRUB_BATCH_MAX: usize = 1000;
@@ -106,23 +111,6 @@ pub struct Scrubbed {
     pub pack: PackVersion,
     /// One for each number, in their order.
     pub rows: Vec<ScrubRow>,
-}
-
-/// What the batches of a list come to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ScrubTally {
-    /// Numbers that were taken in.
-    pub asked: u64,
-    /// Numbers that may be called.
-    pub allowed: u64,
-    /// Numbers that may not.
-    pub denied: u64,
-    /// How many each rule denies.
-    pub rules: BTreeMap<String, u64>,
-    /// How many rows have no verdict, by why.
-    pub problems: BTreeMap<&'static str, u64>,
-    /// Every pack that decided, in their order.
-    pub packs: Vec<PackVersion>,
 }
 
 /// How many batches are under way at once, over all lists.
@@ -442,32 +430,6 @@ impl RowProblem {
             Self::NotDialable(why) => why.code(),
             Self::DestinationNotAllowed => "DESTINATION_NOT_ALLOWED",
             Self::PartyAmbiguous => "PARTY_AMBIGUOUS",
-        }
-    }
-}
-
-impl ScrubTally {
-    /// Adds a batch that was answered.
-    pub fn add(&mut self, batch: &Scrubbed) {
-        if !self.packs.contains(&batch.pack) {
-            self.packs.push(batch.pack.clone());
-        }
-        for row in &batch.rows {
-            match &row.said {
-                Err(problem) => *self.problems.entry(problem.code()).or_default() += 1,
-                Ok(said) => {
-                    match said.verdict {
-                        Verdict::Allow => self.allowed += 1,
-                        Verdict::Deny => self.denied += 1,
-                    }
-                    for rule in &said.denied_by {
-                        match self.rules.get_mut(rule.as_str()) {
-                            Some(count) => *count += 1,
-                            None => drop(self.rules.insert(rule.to_string(), 1)),
-                        }
-                    }
-                }
-            }
         }
     }
 }
