@@ -389,10 +389,10 @@ impl Tx {
     ) -> Result<Vec<Suppression>> {
         let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.0.to_vec()).collect();
         let parties: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
-        let rows: Vec<SuppressionRow> = on!(self, |conn| {
+        let mut rows: Vec<SuppressionRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
-            // Two halves, of which a suppression meets one: with OR SQLite would walk over all of the tenant's, whatever the
-            // indexes, and by identifiers found beforehand PostgreSQL would, where it has no statistics.
+            // Two halves, of which a suppression meets one: with OR, or with ORDER BY, SQLite would walk over all of the
+            // tenant's, whatever the indexes, and by identifiers found beforehand PostgreSQL would, where it has no statistics.
             query
                 .text(SuppressionRow::COLUMNS)
                 .text(" FROM suppressions WHERE tenant_id = ")
@@ -410,9 +410,10 @@ impl Tx {
                 .among_uuids(&parties)
                 .text(" AND lift_time IS NULL AND (expire_time IS NULL OR expire_time > ")
                 .bind_number(at.0)
-                .text(") ORDER BY create_time, suppression_id");
+                .text(")");
             query.build_query_as().fetch_all(conn).await
         })?;
+        rows.sort_by_key(|row| (row.create_time, row.suppression_id));
         rows.into_iter()
             .map(|row| self.read_suppression(row))
             .collect()
