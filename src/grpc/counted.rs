@@ -5,6 +5,7 @@ use http::Response;
 use tonic::{Code, Status};
 
 use super::auth::{METHODS, OPEN};
+use super::code;
 use crate::meter;
 
 /// Whatever is no method of ours: a path is the client's word and no label.
@@ -29,30 +30,7 @@ pub(super) fn rpc(path: &str) -> &'static str {
 pub(super) fn answered<B>(rpc: &'static str, answer: &Response<B>) {
     let status = Status::from_header_map(answer.headers());
     let code = status.map_or(Code::Ok, |status| status.code());
-    meter::requested(rpc, word(code));
-}
-
-/// The name of a code as the contract of gRPC writes it.
-fn word(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
+    meter::requested(rpc, code::word(code));
 }
 
 #[cfg(test)]
