@@ -21,7 +21,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("place", &["domain"]),
     ("registry", &["domain", "place"]),
     ("http_client", &["domain"]),
-    ("provider", &["domain", "http_client"]),
+    ("provider", &["domain", "http_client", "secret"]),
     ("policy", &["domain", "place"]),
     ("store", &["domain", "policy"]),
     ("sip", &["domain", "policy", "clock", "vital"]),

@@ -1,15 +1,15 @@
 //! A row `[[provider]]`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use super::{HttpProvider, Service};
 use crate::domain::provider::ProviderKind;
 use crate::http_client::{HttpClient, Target};
+use crate::secret;
 
 /// The register of the law as which reassigned numbers are filed, where the row names no other.
 const REASSIGNED_NUMBERS: &str = "us-rnd";
@@ -163,41 +163,14 @@ impl ProviderConfig {
         let Some(path) = &self.credential_file else {
             return Ok(target);
         };
-        let credential = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        let credential = Zeroizing::new(credential);
-        refuse_loose_mode(path)?;
-        let credential = credential.trim_end_matches(['\r', '\n']);
+        let credential = secret::read("credential_file", path)?;
         if credential.is_empty() {
             return Err(format!("credential_file: `{}` is empty", path.display()));
         }
         target
-            .with_credential(credential)
+            .with_credential(&credential)
             .map_err(|problem| format!("credential_file: `{}` {problem}", path.display()))
     }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> String {
-    format!("credential_file: cannot read `{}`: {error}", path.display())
-}
-
-#[cfg(unix)]
-fn refuse_loose_mode(path: &Path) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-    let mode = metadata.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let shown = path.display();
-    Err(format!(
-        "credential_file: `{shown}` may be read by others (mode {:04o}): run `chmod 600 {shown}`",
-        mode & 0o7777
-    ))
-}
-
-#[cfg(not(unix))]
-fn refuse_loose_mode(_path: &Path) -> Result<(), String> {
-    Ok(())
 }
 
 #[cfg(test)]
