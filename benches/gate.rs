@@ -174,7 +174,7 @@ pub async fn twin_people(home: &Home, twin: &Home) {
 }
 
 /// What one measurement told.
-struct Measured {
+pub struct Measured {
     rate: f64,
     latencies: Vec<Duration>,
     cpu: f64,
@@ -183,22 +183,22 @@ struct Measured {
 
 /// All measurements of one side.
 #[derive(Default)]
-struct Side {
-    rate: Sample,
+pub struct Side {
+    pub rate: Sample,
     latencies: Vec<Duration>,
     cpu: Sample,
     database: Sample,
 }
 
 impl Side {
-    fn add(&mut self, measured: Measured) {
+    pub fn add(&mut self, measured: Measured) {
         self.rate.0.push(measured.rate);
         self.cpu.0.push(measured.cpu);
         self.database.0.push(measured.database);
         self.latencies.extend(measured.latencies);
     }
 
-    fn latency(&mut self) -> String {
+    pub fn latency(&mut self) -> String {
         format!(
             "{:.2}/{:.2}",
             percentile(&mut self.latencies, 0.5),
@@ -208,7 +208,7 @@ impl Side {
 }
 
 /// So many callers, each asking as soon as it is answered, for so long.
-async fn load<F, A>(callers: usize, span: Duration, server: Option<u32>, ask: F) -> Measured
+pub async fn load<F, A>(callers: usize, span: Duration, server: Option<u32>, ask: F) -> Measured
 where
     F: Fn() -> A + Clone + Send + 'static,
     A: Future<Output = ()> + Send + 'static,

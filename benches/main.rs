@@ -19,6 +19,7 @@ mod dial;
 mod gate;
 mod imports;
 mod latency;
+mod opt_outs;
 mod registers;
 mod scrub;
 mod sip;
@@ -29,11 +30,12 @@ use support::{Size, machine};
 type Bench = fn(&Size);
 
 /// The benches, in the order of docs/PERFORMANCE.md.
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("gate", gate::run),
     ("latency", latency::run),
     ("checks", checks::run),
     ("scrub", scrub::run),
+    ("opt_outs", opt_outs::run),
     ("imports", imports::run),
     ("sip", sip::run),
     ("dial", dial::run),

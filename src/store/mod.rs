@@ -40,6 +40,7 @@ mod requests;
 mod results;
 mod scrub_results;
 mod sql;
+mod statistics;
 mod suppressions;
 mod vault;
 

@@ -12,6 +12,7 @@ mod content;
 mod portion;
 mod reader;
 mod rows;
+mod size;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,9 +36,7 @@ pub use content::{ImportPiece, Packing, lines_of_list};
 use reader::{Announced, Earlier, End, Portion};
 use rows::RowReader;
 pub use rows::{ListColumns, ListEncoding, ListForm, ListSettings, RowDefaults};
-
-/// Rows of a portion at most: so many are written in some milliseconds, during which nobody else writes to SQLite.
-const PORTION_ROWS: usize = 256;
+use size::PortionSize;
 
 /// Portions that were read and wait to be recorded.
 const PORTIONS_AHEAD: usize = 2;
@@ -50,6 +49,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Rejects of a trial that are told.
 const TRIAL_REJECTS_MAX: usize = 100;
+
+/// Rows that a sending records before the planner counts them the first time; from then on whenever they are twice as many.
+const COUNTED_FIRST: i64 = 512;
 
 /// Whose turn comes between two portions: others who write.
 const BREATHER: Duration = Duration::from_millis(1);
@@ -100,6 +102,9 @@ struct Sending<'a> {
     news: mpsc::Sender<ImportNews>,
     waiting: VecDeque<Waiting>,
     bytes: u64,
+    size: PortionSize,
+    /// Rows at which the planner counts again.
+    counted_next: i64,
 }
 
 /// A portion that is recorded and not acknowledged.
@@ -138,6 +143,8 @@ impl Gate {
             news,
             waiting: VecDeque::new(),
             bytes: 0,
+            size: PortionSize::default(),
+            counted_next: 0,
         };
         let end = sending.read(new, pieces).await?;
         sending.end(end).await
@@ -155,7 +162,8 @@ impl Gate {
         let tenant = &ask.principal.tenant;
         let mut import = fresh(ask, &new);
         import.import_id = ImportId(Uuid::nil());
-        let (reading, mut portions) = self.start_reading(tenant, new, pieces, &import);
+        let size = PortionSize::default();
+        let (reading, mut portions) = self.start_reading(tenant, new, pieces, &import, size);
         let mut told = 0;
         while let Some(portion) = portions.recv().await {
             let counts = self.tried(ask, &import, &portion).await?;
@@ -257,6 +265,7 @@ impl Gate {
         new: NewImport,
         pieces: mpsc::Receiver<ImportPiece>,
         import: &SuppressionImport,
+        size: PortionSize,
     ) -> (tokio::task::JoinHandle<End>, mpsc::Receiver<Portion>) {
         let reader = RowReader {
             settings: new.settings,
@@ -277,7 +286,7 @@ impl Gate {
         };
         let (out, portions) = mpsc::channel(PORTIONS_AHEAD);
         let reading = tokio::task::spawn_blocking(move || {
-            reader::read(reader, pieces, announced, earlier, out)
+            reader::read(reader, pieces, announced, earlier, size, out)
         });
         (reading, portions)
     }
@@ -291,21 +300,27 @@ impl Sending<'_> {
         pieces: mpsc::Receiver<ImportPiece>,
     ) -> Result<End, GateError> {
         let tenant = self.ask.principal.tenant.clone();
-        let (reading, mut portions) = self.gate.start_reading(&tenant, new, pieces, &self.import);
+        let size = self.size.clone();
+        let (reading, mut portions) =
+            self.gate
+                .start_reading(&tenant, new, pieces, &self.import, size);
         let mut more = true;
         while more || !self.waiting.is_empty() {
+            // Before more is recorded: a list that comes in faster than it is recorded always has a portion ready.
+            if self.due_in().is_some_and(|left| left.is_zero()) {
+                self.acknowledge().await?;
+                continue;
+            }
             let has_room = self
                 .waiting
                 .iter()
                 .map(|portion| portion.wishes.len())
                 .sum::<usize>()
                 < WAITING_ROWS_MAX;
-            let is_due = self.due_in();
+            let due_in = self.due_in();
             tokio::select! {
                 biased;
-                () = tokio::time::sleep(is_due.unwrap_or_default().min(LOOK_AGAIN)), if is_due.is_some() => {
-                    self.acknowledge().await?;
-                }
+                () = tokio::time::sleep(due_in.unwrap_or_default().min(LOOK_AGAIN)), if due_in.is_some() => {}
                 portion = portions.recv(), if more && has_room => match portion {
                     Some(portion) => {
                         self.record(portion).await?;

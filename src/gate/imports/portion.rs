@@ -19,13 +19,16 @@ use crate::store::{AuditEntry, ImportStep, Notice, StoreError, Tx, Urgency};
 
 use super::reader::Portion;
 use super::rows::{Row, UNKNOWN_PARTY};
-use super::{ImportNews, Sending, Waiting};
+use super::{COUNTED_FIRST, ImportNews, Sending, Waiting};
 
 /// Rejects of one import that are kept.
 const REJECTS_KEPT_MAX: i64 = 1_000_000;
 
 /// How often a portion is tried whose transaction met another's locks.
 const ATTEMPTS: usize = 5;
+
+/// Opt-outs that are held against new holders of their numbers in one transaction: nobody else writes to SQLite meanwhile.
+const HELD_AT_ONCE: usize = 16;
 
 /// Numbers of waiting rows that are looked up at once.
 const KEYS_A_LOOK: usize = 1024;
@@ -110,6 +113,12 @@ impl Sending<'_> {
             bytes: portion.bytes,
         });
         self.tell();
+        if self.import.counts.created >= self.counted_next {
+            self.counted_next = (self.import.counts.created * 2).max(COUNTED_FIRST);
+            if let Err(error) = self.gate.store().count_anew().await {
+                tracing::debug!(%error, "the planner does not count; the server does, in its time");
+            }
+        }
         Ok(())
     }
 
@@ -165,6 +174,7 @@ impl Sending<'_> {
         };
         let keys: Vec<NumberKey> = portion.rows.iter().filter_map(number).collect();
         let mut tx = self.gate.store().write(Urgency::Ordinary).await?;
+        let begun = self.gate.read().mono;
         let linked = tx.linked_numbers(tenant, &keys).await?;
         let strangers: Vec<NumberKey> = keys
             .into_iter()
@@ -221,6 +231,7 @@ impl Sending<'_> {
             return Err(GateError::ImportTaken);
         }
         tx.commit().await?;
+        self.size.took(self.gate.read().mono.since(begun));
         Ok(outcome)
     }
 
@@ -295,13 +306,17 @@ impl Sending<'_> {
                     .filter(|wish| key_of(wish).is_some_and(|key| linked.contains(&key))),
             );
         }
-        let mut tx = self.gate.store().write(Urgency::Ordinary).await?;
         // Once more, for who was given a number since: nobody may shake off what has been acknowledged.
-        for wish in given {
-            tx.raise_for_new_holders(tenant, wish).await?;
-            tx.bind_holders(tenant, wish, wish.spoken_by_holder_after())
-                .await?;
+        for some in given.chunks(HELD_AT_ONCE) {
+            let mut tx = self.gate.store().write(Urgency::Ordinary).await?;
+            for wish in some {
+                tx.raise_for_new_holders(tenant, wish).await?;
+                tx.bind_holders(tenant, wish, wish.spoken_by_holder_after())
+                    .await?;
+            }
+            tx.commit().await?;
         }
+        let mut tx = self.gate.store().write(Urgency::Ordinary).await?;
         if !tx
             .acknowledge_import(tenant, self.runner, lines, rows)
             .await?

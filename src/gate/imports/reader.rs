@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use super::ImportPiece;
 use super::cells::Cells;
 use super::content::{Fault, Line, Lines, Packing};
 use super::rows::{LINE_TOO_LONG, Layout, OPEN_QUOTE, Refusal, Row, RowReader};
-use super::{ImportPiece, PORTION_ROWS};
+use super::size::PortionSize;
 use crate::domain::import::ImportReject;
 
 /// Most lines of one row: each of them may have to be looked at again as a row of its own.
@@ -75,6 +76,7 @@ pub(super) fn read(
     pieces: mpsc::Receiver<ImportPiece>,
     announced: Announced,
     earlier: Earlier,
+    size: PortionSize,
     out: mpsc::Sender<Portion>,
 ) -> End {
     let packing: Packing = reader.settings.packing;
@@ -87,6 +89,7 @@ pub(super) fn read(
             earlier,
             announced,
             reader,
+            size,
             out,
             portion: None,
             handed: earlier.acknowledged,
@@ -110,6 +113,7 @@ struct Reading {
     earlier: Earlier,
     announced: Announced,
     reader: RowReader,
+    size: PortionSize,
     out: mpsc::Sender<Portion>,
     portion: Option<Portion>,
     /// Lines that are handed on, or were done before.
@@ -292,7 +296,7 @@ impl Reading {
     fn is_full(&self) -> bool {
         self.portion
             .as_ref()
-            .is_some_and(|portion| portion.rows.len() + portion.rejects.len() >= PORTION_ROWS)
+            .is_some_and(|portion| portion.rows.len() + portion.rejects.len() >= self.size.rows())
     }
 
     /// Hands the portion on; false if nobody wants it.

@@ -328,7 +328,9 @@ mod tests {
         while let Ok(news) = again.news.try_recv() {
             assert!(!matches!(news, ImportNews::Progress(told) if told.acknowledged_rows > 0));
         }
-        bench.clock.advance(BARRIER_WAIT);
+        while again.is_waiting().await {
+            bench.clock.advance(BARRIER_WAIT);
+        }
         let ended = again.end().await.unwrap();
         assert_eq!(
             (ended.counts, ended.acknowledged_rows),
@@ -343,7 +345,7 @@ mod tests {
         let pieces = sending.pieces.take().unwrap();
         let half = text.as_bytes()[..text.len() * 6 / 10].to_vec();
         pieces.send(ImportPiece::Bytes(half)).await.unwrap();
-        sending.recorded(512).await;
+        sending.recorded(256).await;
         drop(pieces);
         while sending.is_waiting().await {
             bench.clock.advance(BARRIER_WAIT);
@@ -354,7 +356,9 @@ mod tests {
         let ImportNews::Started(import) = again.next().await else {
             panic!("how it stands comes first")
         };
-        assert_eq!((import.counts.read, import.acknowledged_rows), (512, 512));
+        let before = import.counts.read;
+        assert_eq!(import.acknowledged_rows, before);
+        assert!((256..540).contains(&before), "{before} rows were whole");
         again.recorded(900).await;
         bench.clock.advance(BARRIER_WAIT);
         assert_eq!(again.end().await.unwrap().counts, counts(900, 900, 0, 0));
@@ -447,7 +451,7 @@ mod tests {
         let pieces = sending.pieces.take().unwrap();
         let most = other.as_bytes()[..other.len() - 100].to_vec();
         pieces.send(ImportPiece::Bytes(most)).await.unwrap();
-        sending.recorded(512).await;
+        sending.recorded(256).await;
         sending.task.abort();
         drop(pieces);
         let ended = import(&bench, &text, list(&text)).await.unwrap();
@@ -552,7 +556,7 @@ mod tests {
     }
 
     pub async fn who_does_not_listen_holds_up_nothing(bench: Bench) {
-        let text = "nonsense\n".repeat(3000) + ANNA;
+        let text = "nonsense\n".repeat(600) + ANNA;
         let (pieces, received) = mpsc::channel(1);
         let (tell, _news) = mpsc::channel(1);
         let (gate, ask, new) = (bench.gate.clone(), bench.ask("admin"), list(&text));
@@ -568,7 +572,7 @@ mod tests {
                 bench
                     .now()
                     .since(crate::gate::bench::at(crate::gate::bench::OPEN))
-                    < 120_000_000
+                    < 240_000_000
             );
             bench.clock.advance(BARRIER_WAIT);
         }

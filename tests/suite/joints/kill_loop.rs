@@ -123,7 +123,7 @@ pub fn tell_progress(done: usize, of: usize, what: &str, begun: At) {
 }
 
 /// Kills the next in turn, and starts it again.
-fn strike(world: &mut World, turn: usize) {
+pub fn strike(world: &mut World, turn: usize) {
     let targets = world.nodes.len() + usize::from(matches!(world.home, Home::Postgres(_)));
     let target = turn % targets;
     match (world.nodes.get_mut(target), &mut world.home) {

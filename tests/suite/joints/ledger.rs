@@ -99,6 +99,13 @@ impl Ledger {
             .collect()
     }
 
+    /// Opt-outs that lists brought.
+    pub async fn listed(&self) -> i64 {
+        const SQL: &str = "SELECT COUNT(*) FROM suppressions WHERE source = 'import'";
+        let rows: Vec<(i64,)> = rows!(self, SQL);
+        rows[0].0
+    }
+
     /// Everything that is left. `honest` says that every node's wall clock is the machine's.
     pub async fn read(&self, world: &World, honest: bool) -> Stored {
         let store = world.store().await;
@@ -113,6 +120,7 @@ impl Ledger {
         let numbers: HashMap<Vec<u8>, String> = world
             .people
             .iter()
+            .chain(&world.listed)
             .map(|(number, _)| (key(number), number.clone()))
             .collect();
         let number = |key: &Vec<u8>| numbers.get(key).cloned().unwrap_or_default();

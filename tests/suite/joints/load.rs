@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::rng::Rng;
 use super::sink::{Part, Sink, now};
 use super::world::{AGENT, CALLER_IDS, FIRST, SECOND, SELLER, World, consent, place};
-use crate::support::history::{End, Operation, Subject, Wish};
+use crate::support::history::{At, End, Operation, Subject, Wish};
 
 /// No answer comes later; what waits for a barrier takes two seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
@@ -39,6 +39,8 @@ pub struct Mix {
 pub struct Load {
     sink: Arc<Sink>,
     people: Vec<(String, String)>,
+    /// Everybody who is called: those, and whom a list opts out.
+    called: Vec<(String, String)>,
     /// One connection a key and node.
     clients: Vec<[Client; 3]>,
     mix: Mix,
@@ -77,6 +79,7 @@ impl Load {
         Arc::new(Self {
             sink: Arc::clone(&world.sink),
             people: world.people.clone(),
+            called: [world.people.clone(), world.listed.clone()].concat(),
             clients,
             mix,
             good_for,
@@ -104,6 +107,29 @@ impl Load {
             });
         }
         running
+    }
+
+    /// A client of this node, as an administrator.
+    pub fn administrator(&self, node: usize) -> Client {
+        self.clients[node % self.clients.len()][1].clone()
+    }
+
+    /// From now on nothing that arrives was sent before.
+    pub async fn mark(&self) -> At {
+        self.sink.mark().await
+    }
+
+    /// Writes down that a row of a list was acknowledged.
+    pub fn listed(&self, number: &str, invoked: At, at: At, id: String) {
+        self.operations.lock().unwrap().push(Operation {
+            actor: FIRST.to_owned(),
+            request_id: format!("a list's {number}"),
+            wish: Wish::Listed {
+                subject: Subject::Number(number.to_owned()),
+            },
+            invoked,
+            end: End::Ok { at, id, call: None },
+        });
     }
 
     pub fn stop(&self) {
@@ -356,7 +382,7 @@ impl Load {
     }
 
     async fn place(&self, rng: &mut Rng) {
-        let number = rng.pick(&self.people).0.clone();
+        let number = rng.pick(&self.called).0.clone();
         // None named, or one of the two.
         let caller_id = *rng.pick(&["", CALLER_IDS[0], CALLER_IDS[1]]);
         let request = place(&number, caller_id, rng.uuid(), self.good_for);

@@ -244,6 +244,8 @@ max_connections = 8
 listen = "127.0.0.1:{grpc_port}"
 [sip]
 listen = "127.0.0.1:{sip_port}"
+[registry]
+folder = "{folder}/{name}.registers"
 [dialer]
 node = "{name}"
 drain_seconds = 5
@@ -285,6 +287,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// Each with its person.
     pub people: Vec<(String, String)>,
+    /// Those whom only a list opts out.
+    pub listed: Vec<(String, String)>,
     keys: HashMap<String, String>,
     store_url: String,
 }
@@ -314,6 +318,7 @@ impl World {
             home,
             nodes,
             people: Vec::new(),
+            listed: Vec::new(),
             keys: HashMap::new(),
             store_url,
         };
@@ -339,6 +344,16 @@ impl World {
             let party = introduce(&client, number, &mut Rng::new(7, index as u64)).await;
             self.people.push((number.clone(), party));
         }
+    }
+
+    /// Leaves so many of them to a list.
+    pub fn leave_to_a_list(&mut self, count: usize) {
+        self.listed = self.people.split_off(self.people.len() - count);
+    }
+
+    /// A key as it was made.
+    pub fn key(&self, name: &str) -> String {
+        self.keys[name].clone()
     }
 
     /// Gives a node that does not run another way to the store.

@@ -308,6 +308,28 @@ async fn an_opt_out_needs_no_free_connection() {
     assert!(begun.elapsed() < Duration::from_millis(1500));
 }
 
+/// Plans are made by what the planner counted last.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_planner_counts_what_a_list_brought() {
+    let Some(store) = TestStore::postgres().await else {
+        return;
+    };
+    let many: Vec<Suppression> = (0..1000)
+        .map(|n| suppression(SuppressionSubject::Number(store.key(phone(n)))))
+        .collect();
+    let mut tx = store.write().await;
+    tx.insert_suppressions(&tenant(), &many).await.unwrap();
+    tx.commit().await.unwrap();
+    store.store.count_anew().await.unwrap();
+    let mut conn = PgConnection::connect(&store.config.url).await.unwrap();
+    let counted: f32 =
+        sqlx::query_scalar("SELECT reltuples FROM pg_class WHERE relname = 'suppressions'")
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+    assert_eq!(counted, 1000.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_may_start_at_once() {
     let Some(url) = tokio::task::spawn_blocking(crate::support::postgres::database)

@@ -54,6 +54,10 @@ pub enum Wish {
         subject: Subject,
         seller: Option<String>,
     },
+    /// A row of a list.
+    Listed {
+        subject: Subject,
+    },
     Lift {
         suppression: String,
     },
@@ -68,6 +72,17 @@ pub enum Wish {
         /// It is newer than what it may reopen.
         reopens: bool,
     },
+}
+
+impl Wish {
+    /// Whom it asks not to call any more, and for which seller.
+    fn opt_out(&self) -> Option<(&Subject, Option<&str>)> {
+        match self {
+            Self::OptOut { subject, seller } => Some((subject, seller.as_deref())),
+            Self::Listed { subject } => Some((subject, None)),
+            Self::Lift { .. } | Self::Place { .. } | Self::Consent { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,7 +306,7 @@ fn no_opt_out_is_lost(history: &History) -> Vec<String> {
     let lifts = Lifts::of(history);
     let mut wrong = Vec::new();
     for operation in &history.operations {
-        let (Wish::OptOut { .. }, End::Ok { id, .. }) = (&operation.wish, &operation.end) else {
+        let (Some(_), End::Ok { id, .. }) = (operation.wish.opt_out(), &operation.end) else {
             continue;
         };
         match rows.get(id.as_str()) {
@@ -374,12 +389,12 @@ impl<'a> Barriers<'a> {
             .collect();
         let mut barriers = Self::default();
         for operation in &history.operations {
-            let (Wish::OptOut { subject, seller }, End::Ok { at, id, .. }) =
-                (&operation.wish, &operation.end)
+            let (Some((subject, seller)), End::Ok { at, id, .. }) =
+                (operation.wish.opt_out(), &operation.end)
             else {
                 continue;
             };
-            let (invoked, seller) = (first[operation.request_id.as_str()], seller.as_deref());
+            let invoked = first[operation.request_id.as_str()];
             let lift = lifts.possible(id, Some(invoked));
             let consents = consents.iter();
             let reopened = consents
@@ -518,8 +533,8 @@ fn a_request_counts_once(history: &History) -> Vec<String> {
         if known != answer {
             wrong.push(format!("answered first with {known:?}, then {operation:?}"));
         }
-        // A lift of what is lifted already is no effect and leaves nothing.
-        let effect = !matches!(operation.wish, Wish::Lift { .. });
+        // A lift of what is lifted already is no effect and leaves nothing; a list is one request, whatever its rows.
+        let effect = !matches!(operation.wish, Wish::Lift { .. } | Wish::Listed { .. });
         match rows.get(operation.request_id.as_str()) {
             None if effect => wrong.push(format!("answered and not remembered: {operation:?}")),
             Some(row) if row.subject != *id => {
