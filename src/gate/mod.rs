@@ -31,6 +31,7 @@ mod room;
 mod scrub;
 mod stops;
 mod suppress;
+mod together;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,7 @@ use crate::domain::time::{Micros, Reading};
 use crate::policy::Pack;
 use crate::store::Store;
 use crate::vital::vital;
+use together::Together;
 
 pub use batch::BATCH_MAX;
 pub use campaigns::Campaigns;
@@ -116,6 +118,9 @@ struct Core {
     shelf: registers::Shelf,
     providers: providers::Providers,
     scrubs: scrub::Places,
+    /// Opt-outs to be recorded, and those whose wait is over.
+    recording: Together<suppress::Wish, Result<suppress::Recorded, GateError>>,
+    passing: Together<suppress::Wish, Result<(), GateError>>,
     /// No call is queued any more: the node is about to stop.
     closing: AtomicBool,
 }
@@ -142,6 +147,8 @@ impl Gate {
             read,
             rooms: room::Rooms::default(),
             scrubs: scrub::Places::default(),
+            recording: Together::default(),
+            passing: Together::default(),
             closing: AtomicBool::new(false),
         });
         tokio::spawn(vital("gate", batch::run(Arc::clone(&core), jobs)));

@@ -91,6 +91,23 @@ impl NewConsent {
     }
 }
 
+/// The memory of this very request if it was asked before.
+pub(super) async fn asked_before(
+    tx: &mut Tx,
+    ask: &Ask,
+) -> Result<Option<StoredRequest>, GateError> {
+    let stored = tx
+        .requests(&ask.principal.tenant, &[ask.request_id])
+        .await?
+        .pop();
+    match stored {
+        Some(stored) if stored.digest != ask.digest || stored.method != ask.method => {
+            Err(GateError::RequestIdReused)
+        }
+        stored => Ok(stored),
+    }
+}
+
 impl Gate {
     /// A transaction, and the memory of this very request if it was asked before.
     pub(super) async fn begin(
@@ -99,16 +116,8 @@ impl Gate {
         urgency: Urgency,
     ) -> Result<(Tx, Option<StoredRequest>), GateError> {
         let mut tx = self.store().write(urgency).await?;
-        let stored = tx
-            .requests(&ask.principal.tenant, &[ask.request_id])
-            .await?
-            .pop();
-        match stored {
-            Some(stored) if stored.digest != ask.digest || stored.method != ask.method => {
-                Err(GateError::RequestIdReused)
-            }
-            stored => Ok((tx, stored)),
-        }
+        let stored = asked_before(&mut tx, ask).await?;
+        Ok((tx, stored))
     }
 
     /// Does what is asked, and once more if the same request, sent twice at once, was done by the other meanwhile: this time

@@ -2,8 +2,10 @@
 //!
 //! The protocol is `docs/ARCHITECTURE.md`, "The barrier"; its steps bear the labels of `docs/models/README.md`. Waiting alone makes it
 //! safe: a permit lives 1.5 s from a reading before its transaction, so 2 s after our COMMIT returned no permit that did
-//! not see the suppression is alive. The lock only makes the early answer right.
+//! not see the suppression is alive. The lock only makes the early answer right. Those that come at once share their transactions,
+//! and wait each for itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
@@ -19,6 +21,7 @@ use crate::meter;
 use crate::store::{self, AuditEntry, Notice, StoreError, StoredRequest, Tx, Urgency};
 
 use super::error::GateError;
+use super::records::asked_before;
 use super::{Ask, Gate};
 
 /// How long an opt-out waits, from the return of its COMMIT, when it cannot know that every older claim was closed.
@@ -58,6 +61,26 @@ pub struct NewSuppression {
     pub note: Option<String>,
 }
 
+/// An opt-out that is about to be recorded.
+#[derive(Clone)]
+pub(super) struct Wish {
+    ask: Ask,
+    suppression: Suppression,
+}
+
+/// An opt-out that is on record.
+pub(super) struct Recorded {
+    suppression: Suppression,
+    /// What is to be waited for; nothing if that was done when the same was asked before.
+    pending: Option<Pending>,
+}
+
+/// What an acknowledgement waits for.
+struct Pending {
+    raised: Raised,
+    committed: Mono,
+}
+
 /// What an opt-out learned before its COMMIT.
 struct Raised {
     scope: Scope,
@@ -73,8 +96,20 @@ enum Scope {
     Wide,
 }
 
+impl Raised {
+    /// Of what enumerates nothing and locks nothing.
+    fn wide() -> Self {
+        Self {
+            scope: Scope::Wide,
+            locked: false,
+            followed: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+}
+
 impl Gate {
-    /// Records an opt-out and returns when no INVITE can follow it. Never batched behind other work.
+    /// Records an opt-out and returns when no INVITE can follow it. Never behind other work than opt-outs.
     pub async fn suppress(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
         let begun = self.read().mono;
         let suppression = self.draft(ask, new)?;
@@ -91,27 +126,89 @@ impl Gate {
         ask: &Ask,
         suppression: Suppression,
     ) -> Result<Suppression, GateError> {
-        let (mut tx, repeated) = self.begin(ask, Urgency::OptOut).await?;
-        let recorded = match &repeated {
-            Some(stored) => {
-                self.recorded(&mut tx, &ask.principal.tenant, stored)
-                    .await?
-            }
-            None => {
-                self.known(&mut tx, &ask.principal.tenant, &suppression)
-                    .await?;
-                let recorded = record(&mut tx, ask, suppression).await?;
-                let subject = recorded.suppression_id.to_string();
-                tx.insert_requests(&ask.principal.tenant, &[ask.stored(subject, false)])
-                    .await?;
-                recorded
-            }
+        let wish = Wish {
+            ask: ask.clone(),
+            suppression,
         };
-        if !repeated.is_some_and(|stored| stored.passed) {
-            // opt-out-6: already there, or asked again before it had passed: the wait is the same.
-            self.raise_and_wait(tx, ask, &recorded).await?;
+        let gate = self.clone();
+        let record = move |wishes| gate.clone().record_each(wishes);
+        let recorded = match self.core.recording.ask(wish.clone(), record).await {
+            Some(recorded) => recorded?,
+            // Who did it for several did not come to the end of it.
+            None => self.record_alone(&wish).await?,
+        };
+        if let Some(pending) = recorded.pending {
+            self.wait(&pending.raised, pending.committed).await;
+            self.pass(ask, &recorded.suppression).await?;
         }
-        Ok(recorded)
+        Ok(recorded.suppression)
+    }
+
+    /// Steps opt-out-1 to opt-out-4 for all who came meanwhile, in one transaction; each alone where it cannot be had for all, so
+    /// that everybody hears what becomes of their own.
+    async fn record_each(self, wishes: Vec<Wish>) -> Vec<Result<Recorded, GateError>> {
+        if wishes.len() > 1
+            && let Ok(recorded) = self.record_all(&wishes).await
+        {
+            return recorded;
+        }
+        let mut recorded = Vec::with_capacity(wishes.len());
+        for wish in &wishes {
+            recorded.push(self.record_alone(wish).await);
+        }
+        recorded
+    }
+
+    async fn record_alone(&self, wish: &Wish) -> Result<Recorded, GateError> {
+        let mut recorded = self.record_all(std::slice::from_ref(wish)).await?;
+        // INVARIANT: there is an answer to each wish.
+        recorded
+            .pop()
+            .unwrap_or(Err(StoreError::Damaged { what: "opt-out" }.into()))
+    }
+
+    /// What fails here fails for all of them; what one of them is refused for, that one is told.
+    async fn record_all(
+        &self,
+        wishes: &[Wish],
+    ) -> Result<Vec<Result<Recorded, GateError>>, GateError> {
+        let mut tx = self.store().write(Urgency::OptOut).await?;
+        let mut answers = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            answers.push(match self.record_in(&mut tx, wish).await {
+                Err(GateError::Store(error)) => return Err(GateError::Store(error)),
+                answer => answer,
+            });
+        }
+        let waits = answers.iter().zip(wishes);
+        let waits = waits.filter_map(|(answer, wish)| match answer {
+            Ok((recorded, false)) => Some((&wish.ask.principal.tenant, recorded)),
+            _ => None,
+        });
+        let waits: Vec<(&TenantId, &Suppression)> = waits.collect();
+        let mut pending = self.commit_raised(tx, &waits).await?.into_iter();
+        let recorded = answers.into_iter().map(|answer| {
+            answer.map(|(suppression, passed)| Recorded {
+                suppression,
+                pending: if passed { None } else { pending.next() },
+            })
+        });
+        Ok(recorded.collect())
+    }
+
+    /// opt-out-1 for one of them: what is on record, and whether it has been acknowledged already.
+    async fn record_in(&self, tx: &mut Tx, wish: &Wish) -> Result<(Suppression, bool), GateError> {
+        let (ask, tenant) = (&wish.ask, &wish.ask.principal.tenant);
+        // opt-out-6: already there, or asked again before it had passed: the wait is the same.
+        if let Some(stored) = asked_before(tx, ask).await? {
+            return Ok((self.recorded(tx, tenant, &stored).await?, stored.passed));
+        }
+        self.known(tx, tenant, &wish.suppression).await?;
+        let recorded = record(tx, ask, wish.suppression.clone()).await?;
+        let subject = recorded.suppression_id.to_string();
+        tx.insert_requests(tenant, &[ask.stored(subject, false)])
+            .await?;
+        Ok((recorded, false))
     }
 
     fn draft(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
@@ -203,45 +300,101 @@ impl Gate {
     /// Steps opt-out-2 to opt-out-5 for a suppression that this transaction holds or finds recorded.
     pub(super) async fn raise_and_wait(
         &self,
-        mut tx: Tx,
+        tx: Tx,
         ask: &Ask,
         suppression: &Suppression,
     ) -> Result<(), GateError> {
-        let tenant = &ask.principal.tenant;
-        let mut raised = raise(&mut tx, tenant, suppression).await?;
+        let wishes = [(&ask.principal.tenant, suppression)];
+        for pending in self.commit_raised(tx, &wishes).await? {
+            self.wait(&pending.raised, pending.committed).await;
+        }
+        self.pass(ask, suppression).await
+    }
+
+    /// Steps opt-out-2 to opt-out-4 for suppressions that this transaction holds or finds recorded: what each of them waits for.
+    async fn commit_raised(
+        &self,
+        mut tx: Tx,
+        wishes: &[(&TenantId, &Suppression)],
+    ) -> Result<Vec<Pending>, GateError> {
+        let mut raised = raise(&mut tx, wishes).await?;
         tx.commit().await?;
         // opt-out-4: the clock is read after COMMIT returned, never before.
         let committed = self.read().mono;
-        self.tell(&raised.scope).await;
-        raised.locked = raised.locked && self.as_locked(tenant, suppression, &raised).await;
-        self.wait(&raised, committed).await;
-        let mut tx = self.store().write(Urgency::OptOut).await?;
-        // Once more, for who was given the number since: nobody may shake off what has been acknowledged.
-        let spoken_after = suppression.spoken_by_holder_after();
-        tx.raise_for_new_holders(tenant, suppression).await?;
-        tx.bind_holders(tenant, suppression, spoken_after).await?;
-        tx.pass_request(tenant, ask.request_id).await?;
-        tx.commit().await?;
-        Ok(())
+        match &raised[..] {
+            [] => {}
+            [only] => self.tell(&only.scope).await,
+            _ => self.tell(&Scope::Wide).await,
+        }
+        self.look_again(wishes, &mut raised).await;
+        let pending = raised
+            .into_iter()
+            .map(|raised| Pending { raised, committed });
+        Ok(pending.collect())
     }
 
-    /// Whether it follows nobody whose lock it did not hold. Looked at after COMMIT: whoever was given the number before it
+    /// Whether each follows nobody whose lock it did not hold. Looked at after COMMIT: whoever was given the number before it
     /// and after the locks is seen here, and a claim for another number of theirs may have missed the opt-out.
-    async fn as_locked(
-        &self,
-        tenant: &TenantId,
-        suppression: &Suppression,
-        raised: &Raised,
-    ) -> bool {
+    async fn look_again(&self, wishes: &[(&TenantId, &Suppression)], raised: &mut [Raised]) {
+        if !raised.iter().any(|raised| raised.locked) {
+            return;
+        }
         let looked = async {
             // Not as a reader: those may all be taken, and an opt-out needs no connection that ordinary work holds.
             let mut tx = self.store().write(Urgency::OptOut).await?;
-            followed(&mut tx, tenant, suppression).await
+            let mut found = Vec::with_capacity(wishes.len());
+            for (tenant, suppression) in wishes {
+                found.push(followed(&mut tx, tenant, suppression).await?);
+            }
+            Ok::<_, StoreError>(found)
         };
         // A store that does not answer must not make the answer later than the full wait.
         let looked = tokio::time::timeout(BARRIER_WAIT, looked).await;
-        let now = looked.ok().and_then(Result::ok).flatten();
-        now.is_some_and(|now| now.iter().all(|id| raised.followed.contains(id)))
+        let found = looked.ok().and_then(Result::ok).unwrap_or_default();
+        for (index, raised) in raised.iter_mut().enumerate() {
+            let now = found.get(index).and_then(Option::as_ref);
+            let is_same = |now: &Vec<PartyId>| now.iter().all(|id| raised.followed.contains(id));
+            raised.locked = raised.locked && now.is_some_and(is_same);
+        }
+    }
+
+    /// The end of an opt-out's wait, together with all who have waited meanwhile.
+    async fn pass(&self, ask: &Ask, suppression: &Suppression) -> Result<(), GateError> {
+        let wish = Wish {
+            ask: ask.clone(),
+            suppression: suppression.clone(),
+        };
+        let gate = self.clone();
+        let pass = move |wishes| gate.clone().pass_each(wishes);
+        match self.core.passing.ask(wish.clone(), pass).await {
+            Some(passed) => passed,
+            None => self.pass_all(std::slice::from_ref(&wish)).await,
+        }
+    }
+
+    async fn pass_each(self, wishes: Vec<Wish>) -> Vec<Result<(), GateError>> {
+        if wishes.len() > 1 && self.pass_all(&wishes).await.is_ok() {
+            return wishes.iter().map(|_| Ok(())).collect();
+        }
+        let mut passed = Vec::with_capacity(wishes.len());
+        for wish in &wishes {
+            passed.push(self.pass_all(std::slice::from_ref(wish)).await);
+        }
+        passed
+    }
+
+    async fn pass_all(&self, wishes: &[Wish]) -> Result<(), GateError> {
+        let mut tx = self.store().write(Urgency::OptOut).await?;
+        for Wish { ask, suppression } in wishes {
+            let tenant = &ask.principal.tenant;
+            // Once more, for who was given the number since: nobody may shake off what has been acknowledged.
+            let spoken_after = suppression.spoken_by_holder_after();
+            tx.raise_for_new_holders(tenant, suppression).await?;
+            tx.bind_holders(tenant, suppression, spoken_after).await?;
+            tx.pass_request(tenant, ask.request_id).await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// A lost notice costs some ringing, never safety: owners look by themselves every 250 ms.
@@ -353,40 +506,53 @@ async fn followed(
 
 /// Steps opt-out-2 to opt-out-4 before COMMIT. A claim locks its number and its person; so does the opt-out of a number,
 /// with each person whom it follows to their other numbers. A wider scope enumerates nothing and locks nothing
-/// (opt-out-7).
+/// (opt-out-7). The locks of several are taken at once, in one order; a number that is busy does not make the others wait, for
+/// then each is recorded alone.
 async fn raise(
     tx: &mut Tx,
-    tenant: &TenantId,
-    suppression: &Suppression,
-) -> Result<Raised, StoreError> {
-    let SuppressionSubject::Number(key) = suppression.subject else {
-        return Ok(Raised {
-            scope: Scope::Wide,
-            locked: false,
-            followed: Vec::new(),
+    wishes: &[(&TenantId, &Suppression)],
+) -> Result<Vec<Raised>, StoreError> {
+    let mut raised = Vec::with_capacity(wishes.len());
+    let mut keys: BTreeMap<&TenantId, Vec<[u8; 32]>> = BTreeMap::new();
+    for (tenant, suppression) in wishes {
+        let SuppressionSubject::Number(key) = suppression.subject else {
+            raised.push(Raised::wide());
+            continue;
+        };
+        let people = followed(tx, tenant, suppression).await?;
+        let listed = people.is_some();
+        let people = people.unwrap_or_default();
+        if listed {
+            let keys = keys.entry(tenant).or_default();
+            keys.push(key.0);
+            keys.extend(people.iter().copied().map(store::party_lock_key));
+        }
+        raised.push(Raised {
+            scope: Scope::Number(key),
+            locked: listed,
+            followed: people,
             open: Vec::new(),
         });
-    };
-    let people = followed(tx, tenant, suppression).await?;
-    let listed = people.is_some();
-    let people = people.unwrap_or_default();
-    let mut keys = vec![key.0];
-    keys.extend(people.iter().copied().map(store::party_lock_key));
-    let locked = listed && tx.try_lock_numbers(tenant, &keys).await?;
-    let (seller, kinds) = (suppression.seller.as_deref(), suppression.kinds());
-    tx.request_cancel(tenant, &key, &people, seller, kinds)
-        .await?;
-    let open = if locked {
-        tx.open_permits(tenant, &key, &people).await?
-    } else {
-        Vec::new()
-    };
-    Ok(Raised {
-        scope: Scope::Number(key),
-        locked,
-        followed: people,
-        open,
-    })
+    }
+    for (tenant, keys) in keys {
+        let locked = tx.try_lock_numbers(tenant, &keys).await?;
+        if !locked && wishes.len() > 1 {
+            return Err(StoreError::LockTimeout);
+        }
+        raised.iter_mut().for_each(|raised| raised.locked &= locked);
+    }
+    for ((tenant, suppression), raised) in wishes.iter().zip(&mut raised) {
+        let Scope::Number(key) = &raised.scope else {
+            continue;
+        };
+        let (seller, kinds) = (suppression.seller.as_deref(), suppression.kinds());
+        tx.request_cancel(tenant, key, &raised.followed, seller, kinds)
+            .await?;
+        if raised.locked {
+            raised.open = tx.open_permits(tenant, key, &raised.followed).await?;
+        }
+    }
+    Ok(raised)
 }
 
 pub(super) fn entry(ask: &Ask, kind: &str, suppression: &Suppression) -> AuditEntry {
