@@ -8,8 +8,8 @@ use dialgate::domain::ids::{ApiKeyId, RequestId, TenantId};
 use dialgate::domain::import::ImportState;
 use dialgate::domain::suppression::{SuppressionReason, SuppressionSource};
 use dialgate::gate::{
-    Ask, Gate, ImportPiece, ListColumns, ListEncoding, ListForm, ListSettings, NewImport, Packing,
-    RowDefaults,
+    Ask, Gate, ImportPiece, ListEncoding, ListForm, ListRows, ListSettings, NewImport, Packing,
+    SuppressionColumns, SuppressionDefaults, SuppressionRows,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
@@ -116,6 +116,7 @@ async fn import(gate: Gate, text: String) -> Duration {
         size_bytes: text.len() as u64,
         settings_sha256: [2; 32],
         settings: settings(),
+        rows: rows(),
     };
     tokio::spawn(async move {
         for piece in text.as_bytes().chunks(256 * 1024) {
@@ -148,9 +149,14 @@ fn settings() -> ListSettings {
         encoding: ListEncoding::Detected,
         form: ListForm::Lines,
         has_header: false,
-        columns: ListColumns::default(),
         default_country: None,
-        defaults: RowDefaults {
+    }
+}
+
+fn rows() -> ListRows {
+    ListRows::Suppressions(Box::new(SuppressionRows {
+        columns: SuppressionColumns::default(),
+        defaults: SuppressionDefaults {
             seller: None,
             channels: Vec::new(),
             reason: SuppressionReason::PartyRequest,
@@ -159,5 +165,5 @@ fn settings() -> ListSettings {
             evidence_ref: None,
             note: None,
         },
-    }
+    }))
 }

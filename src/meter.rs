@@ -10,6 +10,7 @@ use metrics::{Unit, counter, gauge, histogram};
 
 use crate::domain::call::Outcome;
 use crate::domain::decision::Verdict;
+use crate::domain::import::ImportKind;
 
 const DECISIONS: &str = "dialgate_decisions_total";
 const OPT_OUT_WAIT: &str = "dialgate_opt_out_wait_seconds";
@@ -56,14 +57,14 @@ pub fn call_ended(outcome: Outcome) {
     counter!(CALLS_ENDED, "outcome" => outcome.as_str()).increment(1);
 }
 
-/// Rows of a list of opt-outs were recorded: new, on record already, and rejected ones.
-pub fn import_rows(created: u64, repeated: u64, rejected: u64) {
+/// Rows of a list were recorded: new, on record already, and rejected ones.
+pub fn import_rows(list: ImportKind, created: u64, repeated: u64, rejected: u64) {
     for (result, rows) in [
         ("created", created),
         ("repeated", repeated),
         ("rejected", rejected),
     ] {
-        counter!(IMPORT_ROWS, "result" => result).increment(rows);
+        counter!(IMPORT_ROWS, "list" => list.as_str(), "result" => result).increment(rows);
     }
 }
 

@@ -26,6 +26,7 @@ pub mod contact;
 pub mod demo;
 pub mod failure;
 pub mod lines;
+pub mod lists;
 pub mod locate;
 pub mod node;
 pub mod optout;
@@ -75,7 +76,7 @@ pub enum Command {
     /// Record, lift, list, import and export opt-outs: records that block calls
     #[command(subcommand)]
     Optout(optout::OptoutCommand),
-    /// Record, withdraw and list consents
+    /// Record, withdraw, import and look up consents
     #[command(subcommand)]
     Consent(consent::ConsentCommand),
     /// Set and show the facts about a person that rules need

@@ -2,7 +2,7 @@
 
 use super::call::CallKind;
 use super::ids::{ConsentEventId, PartyId};
-use super::phone::Phone;
+use super::phone::{NumberKey, Phone};
 use super::text::words;
 use super::time::{self, Micros};
 
@@ -103,4 +103,44 @@ pub struct ConsentEvent {
     pub wording_ref: Option<String>,
     /// Who recorded it.
     pub actor: String,
+}
+
+/// What makes an act of consent the same as another, however often and by whomever it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ConsentMark {
+    /// Whose consent.
+    pub party_id: PartyId,
+    /// For which number.
+    pub number_key: NumberKey,
+    /// Towards which seller.
+    pub seller: String,
+    /// Given or withdrawn.
+    pub action: ConsentAction,
+    /// When the person acted.
+    pub at: Micros,
+    /// Kinds of call it covers, in the order of the set; empty = all.
+    pub channels: Vec<CallKind>,
+    /// How it was expressed.
+    pub form: Option<ConsentForm>,
+    /// What proves it.
+    pub evidence_ref: Option<String>,
+}
+
+impl ConsentEvent {
+    /// What makes it the same as another, its number having this key.
+    #[must_use]
+    pub fn mark(&self, number_key: NumberKey) -> ConsentMark {
+        let mut channels = self.channels.clone();
+        channels.sort_unstable();
+        ConsentMark {
+            party_id: self.party_id,
+            number_key,
+            seller: self.seller.clone(),
+            action: self.action,
+            at: self.at,
+            channels,
+            form: self.form,
+            evidence_ref: self.evidence_ref.clone(),
+        }
+    }
 }

@@ -1,8 +1,18 @@
-//! Imports of opt-outs: lists that are recorded row by row, and what became of each.
+//! Imports: lists of opt-outs and of consents that are recorded row by row, and what became of each.
 
 use super::ids::ImportId;
 use super::text::words;
 use super::time::Micros;
+
+words! {
+    /// What the rows of a list are.
+    ImportKind, "kind of list" {
+        /// Opt-outs.
+        Suppressions = "suppressions",
+        /// Acts of consent.
+        Consents = "consents",
+    }
+}
 
 words! {
     /// How far an import is.
@@ -51,6 +61,26 @@ words! {
         TimeInFuture = "time_in_future",
         /// A text is too long or holds control characters.
         Text = "text",
+        /// Several people share the number, and the row names none of them.
+        PartyAmbiguous = "party_ambiguous",
+        /// Nobody can be consented to: neither the row nor the list names a seller.
+        SellerMissing = "seller_missing",
+        /// The number may not be dialed, so consent to be called there means nothing.
+        NotDialable = "not_dialable",
+        /// Neither given nor withdrawn.
+        Action = "action",
+        /// When consent was given is not said.
+        TimeMissing = "time_missing",
+        /// So soon after an opt-out or a withdrawal that nobody can tell which came first.
+        TimeInDoubt = "time_in_doubt",
+        /// How consent was given is not said, or in no known word.
+        Form = "form",
+        /// Neither yes nor no.
+        Flag = "flag",
+        /// Not how long a consent holds.
+        Period = "period",
+        /// Neither the person nor the seller.
+        InitiatedBy = "initiated_by",
     }
 }
 
@@ -70,9 +100,9 @@ pub struct ImportReject {
 pub struct ImportCounts {
     /// Rows that were read.
     pub read: i64,
-    /// Rows that made a new opt-out.
+    /// Rows that made a new record.
     pub created: i64,
-    /// Rows whose wish was on record already, by an opt-out as wide that binds from no earlier.
+    /// Rows that were on record already: a wish by an opt-out as wide that binds from no earlier, a consent by the same act.
     pub repeated: i64,
     /// Rows that were not recorded.
     pub rejected: i64,
@@ -93,9 +123,11 @@ impl ImportCounts {
 
 /// An import as it is on record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SuppressionImport {
+pub struct Import {
     /// Identifier.
     pub import_id: ImportId,
+    /// What its rows are.
+    pub kind: ImportKind,
     /// How far it is.
     pub state: ImportState,
     /// SHA-256 of the whole list as it was announced.
@@ -110,7 +142,7 @@ pub struct SuppressionImport {
     pub lines: i64,
     /// SHA-256 of those lines.
     pub lines_sha256: [u8; 32],
-    /// Lines among them that no call can overtake any more.
+    /// Lines among them that are done for good: what is an opt-out among them, no call can overtake any more.
     pub acknowledged_lines: i64,
     /// Rows among them.
     pub acknowledged_rows: i64,

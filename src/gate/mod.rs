@@ -57,8 +57,9 @@ pub use contacts::ContactDraft;
 pub use dispositions::NewDisposition;
 pub use error::GateError;
 pub use imports::{
-    ImportNews, ImportPiece, ImportProgress, ListColumns, ListEncoding, ListForm, ListSettings,
-    NewImport, Packing, RowDefaults, lines_of_list,
+    ConsentColumns, ConsentDefaults, ConsentRows, ImportNews, ImportPiece, ImportProgress,
+    ListEncoding, ListForm, ListRows, ListSettings, NewImport, Packing, SuppressionColumns,
+    SuppressionDefaults, SuppressionRows, lines_of_list,
 };
 pub use lifts::{LiftStep, NewLift};
 pub use policy::{Activated, PackSource};

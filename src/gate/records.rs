@@ -89,6 +89,30 @@ impl NewConsent {
             ConsentAction::Withdrawn => Urgency::OptOut,
         }
     }
+
+    /// The act as this person's; what states no time is told as it happens.
+    pub(super) fn by(self, party_id: PartyId, ask: &Ask) -> ConsentEvent {
+        ConsentEvent {
+            consent_event_id: ConsentEventId::new(ask.at),
+            party_id,
+            number: self.number,
+            seller: self.seller,
+            action: self.action,
+            at: self.at.unwrap_or(ask.at),
+            recorded_at: ask.at,
+            channels: self.channels,
+            form: self.form,
+            explicit: self.explicit,
+            documented: self.documented,
+            out_of_hours: self.out_of_hours,
+            period: self.period,
+            initiated_by: self.initiated_by,
+            source: self.source,
+            evidence_ref: self.evidence_ref,
+            wording_ref: self.wording_ref,
+            actor: ask.principal.actor(),
+        }
+    }
 }
 
 /// The memory of this very request if it was asked before.
@@ -192,40 +216,19 @@ impl Gate {
             .holder(&mut tx, tenant, new.number, new.party_id, ask.at)
             .await?;
         let stated = new.at.is_some();
-        let mut event = ConsentEvent {
-            consent_event_id: ConsentEventId::new(ask.at),
-            party_id,
-            number: new.number,
-            seller: new.seller,
-            action: new.action,
-            at: new.at.unwrap_or(ask.at),
-            recorded_at: ask.at,
-            channels: new.channels,
-            form: new.form,
-            explicit: new.explicit,
-            documented: new.documented,
-            out_of_hours: new.out_of_hours,
-            period: new.period,
-            initiated_by: new.initiated_by,
-            source: new.source,
-            evidence_ref: new.evidence_ref,
-            wording_ref: new.wording_ref,
-            actor: ask.principal.actor(),
-        };
-        event.at = acted_at(&mut tx, tenant, &event, stated).await?;
+        let mut event = new.by(party_id, ask);
+        let whose = SuppressionSubject::Party(party_id);
+        event.at = acted_at(&mut tx, tenant, &event, whose, stated)
+            .await?
+            .ok_or_else(|| {
+                GateError::invalid(
+                    "event_time",
+                    format!("{IN_DOUBT}; leave it out if the person consents now"),
+                )
+            })?;
         tx.insert_consent(tenant, &event).await?;
         let key = self.store().hasher().key(tenant, event.number);
-        let payload = json!({
-            "consent_event_id": event.consent_event_id,
-            "party_id": party_id,
-            "seller": event.seller,
-            "event_time": event.at,
-            "form": event.form,
-            "channels": event.channels,
-            "request_id": ask.request_id,
-        });
-        let kind = format!("consent.{}", event.action);
-        tx.insert_audit(tenant, &[ask.entry(&kind, Some(key), payload)])
+        tx.insert_audit(tenant, &[act_entry(ask, key, &event)])
             .await?;
         tx.insert_requests(
             tenant,
@@ -289,20 +292,41 @@ impl Gate {
             .into_iter()
             .map(|(_, id)| id)
             .collect();
-        match (named, holders.as_slice()) {
-            (Some(named), holders) if holders.contains(&named) => Ok(named),
-            (Some(_), _) => Err(GateError::invalid(
-                "party_id",
-                "names nobody who holds this number",
-            )),
-            (None, [only]) => Ok(*only),
-            (None, []) => {
+        match the_holder(named, &holders) {
+            Ok(Some(holder)) => Ok(holder),
+            Ok(None) => {
                 let party_id = PartyId::new(at);
                 tx.ensure_parties(tenant, &[(party_id, number)], at).await?;
                 Ok(party_id)
             }
-            (None, _) => Err(GateError::PartyAmbiguous),
+            Err(NotTheOne::Stranger) => Err(GateError::invalid("party_id", NOT_THE_HOLDER)),
+            Err(NotTheOne::Ambiguous) => Err(GateError::PartyAmbiguous),
         }
+    }
+}
+
+/// Why nobody is taken for the one who acted.
+pub(super) enum NotTheOne {
+    /// Who is named does not hold the number.
+    Stranger,
+    /// Several hold it, and none is named.
+    Ambiguous,
+}
+
+/// What is wrong with a `party_id` that is a stranger's.
+pub(super) const NOT_THE_HOLDER: &str = "names nobody who holds this number";
+
+/// Who of a number's holders acted; nobody if nobody holds it.
+pub(super) fn the_holder(
+    named: Option<PartyId>,
+    holders: &[PartyId],
+) -> Result<Option<PartyId>, NotTheOne> {
+    match (named, holders) {
+        (Some(named), holders) if holders.contains(&named) => Ok(Some(named)),
+        (Some(_), _) => Err(NotTheOne::Stranger),
+        (None, []) => Ok(None),
+        (None, [only]) => Ok(Some(*only)),
+        (None, _) => Err(NotTheOne::Ambiguous),
     }
 }
 
@@ -314,35 +338,49 @@ pub(super) fn made<T: std::str::FromStr>(stored: &StoredRequest) -> Result<T, St
         .map_err(|_| StoreError::Damaged { what: "request" })
 }
 
-/// When the person acted. What is taken back comes after every consent on file that is not certain to be newer, though the
-/// clock that recorded one was ahead of ours (as an opt-out does, in `suppress`). And what was given at a stated time does not
-/// come after an opt-out or a withdrawal on file whose recorder's clock may have been behind; nor does it if that time is
-/// now by our clock, which may be behind itself. Only what states no time is told as it happens.
-async fn acted_at(
+/// The entry of an act.
+pub(super) fn act_entry(ask: &Ask, key: NumberKey, act: &ConsentEvent) -> AuditEntry {
+    let payload = json!({
+        "consent_event_id": act.consent_event_id,
+        "party_id": act.party_id,
+        "seller": act.seller,
+        "event_time": act.at,
+        "form": act.form,
+        "channels": act.channels,
+        "request_id": ask.request_id,
+    });
+    ask.entry(&format!("consent.{}", act.action), Some(key), payload)
+}
+
+/// Why a consent is refused whose time is in doubt.
+pub(super) const IN_DOUBT: &str = "lies within ten minutes after an opt-out or a withdrawal on record, so nobody can tell which came first";
+
+/// When the person acted; nothing if nobody can tell that they consented after they had said stop. What is taken back comes
+/// after every consent on file that is not certain to be newer, though the clock that recorded one was ahead of ours (as an
+/// opt-out does, in `suppress`). And what was given at a stated time does not come after an opt-out or a withdrawal on file
+/// whose recorder's clock may have been behind; nor does it if that time is now by our clock, which may be behind itself.
+/// Only what states no time is told as it happens. `whose` is who acts, or their number while they are not on record.
+pub(super) async fn acted_at(
     tx: &mut Tx,
     tenant: &TenantId,
     act: &ConsentEvent,
+    whose: SuppressionSubject,
     stated: bool,
-) -> Result<Micros, GateError> {
-    let (party_id, at) = (act.party_id, act.at);
+) -> Result<Option<Micros>, StoreError> {
+    let at = act.at;
     match act.action {
         ConsentAction::Withdrawn => {
-            let of_whom = SuppressionSubject::Party(party_id);
+            let of_whom = SuppressionSubject::Party(act.party_id);
             let last = tx
                 .last_consent_given(tenant, of_whom, at, act.recorded_at)
                 .await?;
-            Ok(last.map_or(at, |last| last.max(at)))
+            Ok(Some(last.map_or(at, |last| last.max(at))))
         }
-        ConsentAction::Given if !stated => Ok(at),
-        ConsentAction::Given
-            if tx.opted_out_about(tenant, party_id, at).await?
-                || tx.withdrawn_about(tenant, act).await? =>
-        {
-            Err(GateError::invalid(
-                "event_time",
-                "lies within ten minutes after an opt-out or a withdrawal on record, so nobody can tell which came first; leave it out if the person consents now",
-            ))
+        ConsentAction::Given if !stated => Ok(Some(at)),
+        ConsentAction::Given => {
+            let in_doubt = tx.opted_out_about(tenant, whose, at).await?
+                || tx.withdrawn_about(tenant, act).await?;
+            Ok((!in_doubt).then_some(at))
         }
-        ConsentAction::Given => Ok(at),
     }
 }

@@ -93,6 +93,22 @@ pub const METHODS: &[Method] = &[
     ),
     // Lists are the administrator's business, and what became of them the auditor's too.
     method(
+        "/dialgate.v1.ConsentService/ImportConsents",
+        &[Administrator],
+    ),
+    method(
+        "/dialgate.v1.ConsentService/GetConsentImport",
+        &[Administrator, Auditor],
+    ),
+    method(
+        "/dialgate.v1.ConsentService/ListConsentImports",
+        &[Administrator, Auditor],
+    ),
+    method(
+        "/dialgate.v1.ConsentService/ListConsentImportRejects",
+        &[Administrator, Auditor],
+    ),
+    method(
         "/dialgate.v1.SuppressionService/ImportSuppressions",
         &[Administrator],
     ),

@@ -1,16 +1,19 @@
 //! `ConsentService`.
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::consent::ConsentEvent;
 use crate::domain::ids::{PartyId, RequestId};
+use crate::domain::import::ImportKind;
 use crate::gate::NewConsent;
 use crate::store::CONSENT_FIELDS;
 
+use super::convert::import::consents::Consents;
 use super::convert::{Fields, Noted};
+use super::imports::PageAsked;
 use super::paging::{self, Filterable, Listing};
 use super::pb::consent_service_server::ConsentService;
-use super::{Api, Asked, ask, convert, pb, status};
+use super::{Api, Asked, ask, convert, imports, pb, status};
 
 const FILTERABLE: Filterable = Filterable {
     fields: CONSENT_FIELDS,
@@ -85,6 +88,70 @@ impl ConsentService for Api {
         );
         Ok(Response::new(pb::ListConsentsResponse {
             consent_events,
+            next_page_token,
+        }))
+    }
+
+    type ImportConsentsStream = imports::ImportAnswers<Consents>;
+
+    async fn import_consents(
+        &self,
+        request: Request<Streaming<pb::ImportConsentsRequest>>,
+    ) -> Result<Response<Self::ImportConsentsStream>, Status> {
+        imports::import::<Consents>(self, request).await
+    }
+
+    async fn get_consent_import(
+        &self,
+        request: Request<pb::GetConsentImportRequest>,
+    ) -> Result<Response<pb::GetConsentImportResponse>, Status> {
+        let Asked { who, message, .. } = self.open(request)?;
+        let found = imports::get(self, &who, ImportKind::Consents, &message.import_id).await?;
+        Ok(Response::new(pb::GetConsentImportResponse {
+            consent_import: Some(convert::import::consents::import(found)),
+        }))
+    }
+
+    async fn list_consent_imports(
+        &self,
+        request: Request<pb::ListConsentImportsRequest>,
+    ) -> Result<Response<pb::ListConsentImportsResponse>, Status> {
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
+        let asked = PageAsked {
+            method: "ListConsentImports",
+            size: std::mem::take(&mut message.page_size),
+            token: &std::mem::take(&mut message.page_token),
+        };
+        let rest = (asked, &message, message.filter.as_str());
+        let show = convert::import::consents::import;
+        let page = imports::list(self, &who, ImportKind::Consents, rest, show).await?;
+        let (consent_imports, next_page_token) = page;
+        Ok(Response::new(pb::ListConsentImportsResponse {
+            consent_imports,
+            next_page_token,
+        }))
+    }
+
+    async fn list_consent_import_rejects(
+        &self,
+        request: Request<pb::ListConsentImportRejectsRequest>,
+    ) -> Result<Response<pb::ListConsentImportRejectsResponse>, Status> {
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
+        let asked = PageAsked {
+            method: "ListConsentImportRejects",
+            size: std::mem::take(&mut message.page_size),
+            token: &std::mem::take(&mut message.page_token),
+        };
+        let rest = (asked, &message, message.import_id.as_str());
+        let show = convert::import::consents::reject;
+        let page = imports::rejects(self, &who, ImportKind::Consents, rest, show).await?;
+        let (rejects, next_page_token) = page;
+        Ok(Response::new(pb::ListConsentImportRejectsResponse {
+            rejects,
             next_page_token,
         }))
     }

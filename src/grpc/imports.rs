@@ -1,5 +1,6 @@
-//! Lists of opt-outs, in and out: the streams of `SuppressionService`. A list that comes in is read by a task of its own, which
-//! goes on though its client goes away: what has come is recorded and waited for.
+//! Lists, in and out: those of opt-outs and of consents that come in, and the opt-outs that go out. A list that comes in is read
+//! by a task of its own, which goes on though its client goes away: what has come is recorded and waited for. The kinds of
+//! list differ in their messages alone ([`Messages`]).
 
 use std::time::Duration;
 
@@ -12,15 +13,14 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::access::Principal;
 use crate::domain::ids::{ImportId, PartyId};
-use crate::domain::import::{ImportReject, SuppressionImport};
+use crate::domain::import::{Import, ImportKind, ImportReject};
 use crate::domain::time::Micros;
 use crate::gate::{Ask, GateError, ImportNews, ImportPiece, NewImport};
 use crate::store::{IMPORT_FIELDS, PageKey};
 
 use super::convert::Fields;
+use super::convert::import::{Content, Messages};
 use super::paging::{self, Filterable, Listing};
-use super::pb::import_suppressions_request::Content as Sent;
-use super::pb::import_suppressions_response::Content;
 use super::suppressions::FILTERABLE as SUPPRESSIONS;
 use super::{Api, Asked, ask, auth, convert, pb, status};
 
@@ -59,19 +59,18 @@ const UNFILTERED: Filterable = Filterable {
     renamed: &[],
 };
 
-pub(super) type ImportAnswers = ReceiverStream<Result<pb::ImportSuppressionsResponse, Status>>;
+pub(super) type ImportAnswers<M> = ReceiverStream<Result<<M as Messages>::Answer, Status>>;
 pub(super) type ExportAnswers = ReceiverStream<Result<pb::ExportSuppressionsResponse, Status>>;
 
-/// `ImportSuppressions`.
-pub(super) async fn import(
+/// `ImportSuppressions`, `ImportConsents`.
+pub(super) async fn import<M: Messages>(
     api: &Api,
-    request: Request<Streaming<pb::ImportSuppressionsRequest>>,
-) -> Result<Response<ImportAnswers>, Status> {
+    request: Request<Streaming<M::Sent>>,
+) -> Result<Response<ImportAnswers<M>>, Status> {
     let who = auth::principal(&request)?;
     let mut sent = request.into_inner();
     let first = sent.message().await?.unwrap_or_default();
-    let is_trial = matches!(&first.content, Some(Sent::Header(header)) if header.validate_only);
-    let (ask, new) = announced(api, who, first)?;
+    let (ask, new, is_trial) = announced::<M>(api, who, first)?;
     let place = api.imports.clone().try_acquire_owned().map_err(|_| {
         status::busy(
             BUSY_RETRY_AFTER,
@@ -94,17 +93,17 @@ pub(super) async fn import(
         drop(place);
         ended.map_err(|error| status::from_gate(&error))
     });
-    tokio::spawn(pass_on(api.clone(), over, sent, pieces, out.clone()));
-    tokio::spawn(answer(news, reading, out));
+    tokio::spawn(pass_on::<M>(api.clone(), over, sent, pieces, out.clone()));
+    tokio::spawn(answer::<M>(news, reading, out));
     Ok(Response::new(ReceiverStream::new(answers)))
 }
 
-/// Reads the first message.
-fn announced(
+/// Reads the first message; whether the list is only to be tried.
+fn announced<M: Messages>(
     api: &Api,
     who: Principal,
-    first: pb::ImportSuppressionsRequest,
-) -> Result<(Ask, NewImport), Status> {
+    first: M::Sent,
+) -> Result<(Ask, NewImport, bool), Status> {
     let at = api.clock.read().wall;
     let digest = Sha256::new()
         .chain_update(who.mark())
@@ -112,31 +111,32 @@ fn announced(
         .finalize()
         .into();
     let mut fields = Fields::default();
-    let request_id = fields.request_id(&first.request_id);
-    let new = match first.content {
-        Some(Sent::Header(header)) => {
+    let (request_id, content) = M::content(first);
+    let request_id = fields.request_id(&request_id);
+    let mut is_trial = false;
+    let new = match content {
+        Some(Content::Header(header)) => {
+            is_trial = M::is_trial(&header);
             let pack = api.pack();
             fields.within("header", |fields| {
-                convert::import::header(fields, header, pack.tables(), at)
+                M::header(fields, header, pack.tables(), at)
             })
         }
         _ => fields.wrong("header", "is missing: the first message announces the list"),
     };
     fields.done()?;
-    Ok((
-        ask(who, request_id?, "ImportSuppressions", digest, at),
-        new?,
-    ))
+    let ask = ask(who, request_id?, M::METHOD, digest, at);
+    Ok((ask, new?, is_trial))
 }
 
 /// Passes the pieces on until the list has ended, its reader has all it wants, or the server goes down. A list that broke off
 /// has no end.
-async fn pass_on(
+async fn pass_on<M: Messages>(
     api: Api,
     over: CancellationToken,
-    mut sent: Streaming<pb::ImportSuppressionsRequest>,
+    mut sent: Streaming<M::Sent>,
     pieces: mpsc::Sender<ImportPiece>,
-    out: mpsc::Sender<Result<pb::ImportSuppressionsResponse, Status>>,
+    out: mpsc::Sender<Result<M::Answer, Status>>,
 ) {
     loop {
         let read = tokio::select! {
@@ -145,7 +145,7 @@ async fn pass_on(
             () = tokio::time::sleep(IDLE_MAX) => Err(status::from_gate(&GateError::ImportBrokenOff)),
             message = sent.message() => match message {
                 Ok(None) => Ok(ImportPiece::End),
-                Ok(Some(message)) => piece(message).map(ImportPiece::Bytes),
+                Ok(Some(message)) => piece::<M>(message).map(ImportPiece::Bytes),
                 // Nobody is there any more to be told.
                 Err(_) => return,
             },
@@ -170,11 +170,11 @@ async fn pass_on(
     }
 }
 
-fn piece(message: pb::ImportSuppressionsRequest) -> Result<Vec<u8>, Status> {
+fn piece<M: Messages>(message: M::Sent) -> Result<Vec<u8>, Status> {
     let mut fields = Fields::default();
-    let piece = match message.content {
-        Some(Sent::Piece(bytes)) if bytes.len() <= PIECE_BYTES_MAX => Ok(bytes),
-        Some(Sent::Piece(_)) => fields.wrong(
+    let piece = match M::content(message).1 {
+        Some(Content::Piece(bytes)) if bytes.len() <= PIECE_BYTES_MAX => Ok(bytes),
+        Some(Content::Piece(_)) => fields.wrong(
             "piece",
             "is larger than 1 MiB: send the list in smaller ones",
         ),
@@ -188,107 +188,101 @@ fn piece(message: pb::ImportSuppressionsRequest) -> Result<Vec<u8>, Status> {
 }
 
 /// Passes the news on as far as the client takes them, and then the end, which waits for the client.
-async fn answer(
+async fn answer<M: Messages>(
     mut news: mpsc::Receiver<ImportNews>,
-    reading: tokio::task::JoinHandle<Result<SuppressionImport, Status>>,
-    out: mpsc::Sender<Result<pb::ImportSuppressionsResponse, Status>>,
+    reading: tokio::task::JoinHandle<Result<Import, Status>>,
+    out: mpsc::Sender<Result<M::Answer, Status>>,
 ) {
-    let told = |content| {
-        Ok(pb::ImportSuppressionsResponse {
-            content: Some(content),
-        })
-    };
     while let Some(each) = news.recv().await {
-        drop(out.send(told(convert::import::news(each))).await);
+        drop(out.send(Ok(M::news(each))).await);
     }
     let last = match reading.await {
-        Ok(Ok(ended)) => told(Content::Ended(convert::import::import(ended))),
+        Ok(Ok(ended)) => Ok(M::ended(ended)),
         Ok(Err(status)) => Err(status),
         Err(_) => Err(status::internal("the task of an import ended early")),
     };
     drop(out.send(last).await);
 }
 
-/// `GetSuppressionImport`.
+/// One import of this kind, by its id as it was sent.
 pub(super) async fn get(
     api: &Api,
-    request: Request<pb::GetSuppressionImportRequest>,
-) -> Result<Response<pb::GetSuppressionImportResponse>, Status> {
-    let Asked { who, message, .. } = api.open(request)?;
+    who: &Principal,
+    kind: ImportKind,
+    import_id: &str,
+) -> Result<Import, Status> {
     let mut fields = Fields::default();
-    let id = fields.id::<ImportId>("import_id", &message.import_id);
+    let id = fields.id::<ImportId>("import_id", import_id);
     let id = fields.required("import_id", id);
     fields.done()?;
-    let found = found(api, &who, id?).await?;
-    Ok(Response::new(pb::GetSuppressionImportResponse {
-        suppression_import: Some(convert::import::import(found)),
-    }))
+    found(api, who, kind, id?).await
 }
 
-async fn found(api: &Api, who: &Principal, id: ImportId) -> Result<SuppressionImport, Status> {
-    let found = api.read().await?.import(&who.tenant, id).await;
+async fn found(
+    api: &Api,
+    who: &Principal,
+    kind: ImportKind,
+    id: ImportId,
+) -> Result<Import, Status> {
+    let found = api.read().await?.import(&who.tenant, kind, id).await;
     found
         .map_err(|error| status::from_store(&error))?
         .ok_or_else(|| status::not_found("import"))
 }
 
-/// `ListSuppressionImports`.
-pub(super) async fn list(
+/// What a page is asked by, beside the message without its page.
+pub(super) struct PageAsked<'a> {
+    /// The method, which keeps the tokens of two lists apart.
+    pub method: &'static str,
+    /// How many rows.
+    pub size: i32,
+    /// Where it begins.
+    pub token: &'a str,
+}
+
+/// A page of the imports of this kind.
+pub(super) async fn list<T>(
     api: &Api,
-    request: Request<pb::ListSuppressionImportsRequest>,
-) -> Result<Response<pb::ListSuppressionImportsResponse>, Status> {
-    let Asked {
-        who, mut message, ..
-    } = api.open(request)?;
+    who: &Principal,
+    kind: ImportKind,
+    (asked, rest, filter): (PageAsked<'_>, &impl prost::Message, &str),
+    show: fn(Import) -> T,
+) -> Result<(Vec<T>, String), Status>
+where
+    T: prost::Message,
+{
     let mut fields = Fields::default();
-    let size = paging::page_size(&mut fields, message.page_size);
+    let size = paging::page_size(&mut fields, asked.size);
     fields.done()?;
-    let token = std::mem::take(&mut message.page_token);
-    message.page_size = 0;
-    let listing = Listing::read(
-        "ListSuppressionImports",
-        &message,
-        &token,
-        &message.filter,
-        FILTERABLE,
-    )?;
+    let listing = Listing::read(asked.method, rest, asked.token, filter, FILTERABLE)?;
     let page = api
         .read()
         .await?
-        .list_imports(&who.tenant, &listing.query(size?))
+        .list_imports(&who.tenant, kind, &listing.query(size?))
         .await;
     let page = page.map_err(|error| status::from_store(&error))?;
-    let key = |each: &SuppressionImport| (each.began_at, each.import_id.0);
-    let (suppression_imports, next_page_token) = listing.answer(page, key, convert::import::import);
-    Ok(Response::new(pb::ListSuppressionImportsResponse {
-        suppression_imports,
-        next_page_token,
-    }))
+    let key = |each: &Import| (each.began_at, each.import_id.0);
+    Ok(listing.answer(page, key, show))
 }
 
-/// `ListSuppressionImportRejects`.
-pub(super) async fn rejects(
+/// A page of the rows that an import of this kind did not record.
+pub(super) async fn rejects<T>(
     api: &Api,
-    request: Request<pb::ListSuppressionImportRejectsRequest>,
-) -> Result<Response<pb::ListSuppressionImportRejectsResponse>, Status> {
-    let Asked {
-        who, mut message, ..
-    } = api.open(request)?;
+    who: &Principal,
+    kind: ImportKind,
+    (asked, rest, import_id): (PageAsked<'_>, &impl prost::Message, &str),
+    show: fn(ImportReject) -> T,
+) -> Result<(Vec<T>, String), Status>
+where
+    T: prost::Message,
+{
     let mut fields = Fields::default();
-    let size = paging::page_size(&mut fields, message.page_size);
-    let id = fields.id::<ImportId>("import_id", &message.import_id);
+    let size = paging::page_size(&mut fields, asked.size);
+    let id = fields.id::<ImportId>("import_id", import_id);
     let id = fields.required("import_id", id);
     fields.done()?;
-    let token = std::mem::take(&mut message.page_token);
-    message.page_size = 0;
-    let listing = Listing::read(
-        "ListSuppressionImportRejects",
-        &message,
-        &token,
-        "",
-        UNFILTERED,
-    )?;
-    let id = found(api, &who, id?).await?.import_id;
+    let listing = Listing::read(asked.method, rest, asked.token, "", UNFILTERED)?;
+    let id = found(api, who, kind, id?).await?.import_id;
     let page = api
         .read()
         .await?
@@ -297,11 +291,7 @@ pub(super) async fn rejects(
     let page = page.map_err(|error| status::from_store(&error))?;
     // Its place in the list is its line.
     let key = |each: &ImportReject| (Micros(each.line), id.0);
-    let (rejects, next_page_token) = listing.answer(page, key, convert::import::reject);
-    Ok(Response::new(pb::ListSuppressionImportRejectsResponse {
-        rejects,
-        next_page_token,
-    }))
+    Ok(listing.answer(page, key, show))
 }
 
 /// `ExportSuppressions`.

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::ids::PartyId;
+use crate::domain::import::ImportKind;
 use crate::domain::phone::NumberKey;
 use crate::store::{SUPPRESSION_FIELDS, Urgency};
 
 use super::convert::Fields;
+use super::convert::import::suppressions::Suppressions;
+use super::imports::PageAsked;
 use super::paging::{self, Filterable, Listing};
 use super::pb::suppression_service_server::SuppressionService;
 use super::watch_suppressions::{self, Changes};
@@ -201,34 +204,68 @@ impl SuppressionService for Api {
         }))
     }
 
-    type ImportSuppressionsStream = imports::ImportAnswers;
+    type ImportSuppressionsStream = imports::ImportAnswers<Suppressions>;
 
     async fn import_suppressions(
         &self,
         request: Request<Streaming<pb::ImportSuppressionsRequest>>,
     ) -> Result<Response<Self::ImportSuppressionsStream>, Status> {
-        imports::import(self, request).await
+        imports::import::<Suppressions>(self, request).await
     }
 
     async fn get_suppression_import(
         &self,
         request: Request<pb::GetSuppressionImportRequest>,
     ) -> Result<Response<pb::GetSuppressionImportResponse>, Status> {
-        imports::get(self, request).await
+        let Asked { who, message, .. } = self.open(request)?;
+        let found = imports::get(self, &who, ImportKind::Suppressions, &message.import_id).await?;
+        Ok(Response::new(pb::GetSuppressionImportResponse {
+            suppression_import: Some(convert::import::suppressions::import(found)),
+        }))
     }
 
     async fn list_suppression_imports(
         &self,
         request: Request<pb::ListSuppressionImportsRequest>,
     ) -> Result<Response<pb::ListSuppressionImportsResponse>, Status> {
-        imports::list(self, request).await
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
+        let asked = PageAsked {
+            method: "ListSuppressionImports",
+            size: std::mem::take(&mut message.page_size),
+            token: &std::mem::take(&mut message.page_token),
+        };
+        let rest = (asked, &message, message.filter.as_str());
+        let show = convert::import::suppressions::import;
+        let page = imports::list(self, &who, ImportKind::Suppressions, rest, show).await?;
+        let (suppression_imports, next_page_token) = page;
+        Ok(Response::new(pb::ListSuppressionImportsResponse {
+            suppression_imports,
+            next_page_token,
+        }))
     }
 
     async fn list_suppression_import_rejects(
         &self,
         request: Request<pb::ListSuppressionImportRejectsRequest>,
     ) -> Result<Response<pb::ListSuppressionImportRejectsResponse>, Status> {
-        imports::rejects(self, request).await
+        let Asked {
+            who, mut message, ..
+        } = self.open(request)?;
+        let asked = PageAsked {
+            method: "ListSuppressionImportRejects",
+            size: std::mem::take(&mut message.page_size),
+            token: &std::mem::take(&mut message.page_token),
+        };
+        let rest = (asked, &message, message.import_id.as_str());
+        let show = convert::import::suppressions::reject;
+        let page = imports::rejects(self, &who, ImportKind::Suppressions, rest, show).await?;
+        let (rejects, next_page_token) = page;
+        Ok(Response::new(pb::ListSuppressionImportRejectsResponse {
+            rejects,
+            next_page_token,
+        }))
     }
 
     type ExportSuppressionsStream = imports::ExportAnswers;

@@ -4,12 +4,12 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::paging::{CREATE_TIME, field, push_list};
-use super::parties::{parse_phone, word};
+use super::parties::{number_key, parse_phone, word};
 use super::sql::Text as _;
 use super::vault::Label;
-use super::{ListQuery, Page, Result, Tx, insert_rows, on, row};
+use super::{ListQuery, Page, Result, StoreError, Tx, insert_rows, on, row};
 use crate::domain::call::CallKind;
-use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm};
+use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm, ConsentMark};
 use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{ConsentEventId, PartyId, TenantId};
 use crate::domain::phone::NumberKey;
@@ -57,6 +57,17 @@ row!(ConsentRow {
     actor: String,
 });
 
+row!(MarkRow {
+    party_id: Uuid,
+    number_key: Vec<u8>,
+    seller: String,
+    action: String,
+    event_time: i64,
+    channels: String,
+    form: Option<String>,
+    evidence_ref: Option<String>,
+});
+
 /// Of a consent: whether nobody can tell that it was given after a wish, though it bears a time up to some minutes later
 /// (`$until`). It may have been given before, if one of the two times was read off a node's clock as it was recorded; two
 /// times that were both stated later are an order of events, and are kept.
@@ -80,23 +91,36 @@ pub(super) use in_doubt;
 impl Tx {
     /// Records an act. Its person must be recorded.
     pub async fn insert_consent(&mut self, tenant: &TenantId, event: &ConsentEvent) -> Result<()> {
-        self.load_keys(tenant, &[event.party_id]).await?;
-        let number = event.number.reveal();
-        let sealed = self.seal_for(event.party_id, Label::Number, Some(number.as_bytes()))?;
-        let key = self.vault.hasher().key(tenant, event.number);
-        let channels = join_channels(&event.channels);
-        let rows = [(event, sealed)];
+        self.insert_consents(tenant, std::slice::from_ref(event))
+            .await
+    }
+
+    /// Records many acts with one statement. Their people must be recorded.
+    pub async fn insert_consents(
+        &mut self,
+        tenant: &TenantId,
+        events: &[ConsentEvent],
+    ) -> Result<()> {
+        let parties: Vec<PartyId> = events.iter().map(|event| event.party_id).collect();
+        self.load_keys(tenant, &parties).await?;
+        let mut rows = Vec::with_capacity(events.len());
+        for event in events {
+            let number = event.number.reveal();
+            let sealed = self.seal_for(event.party_id, Label::Number, Some(number.as_bytes()))?;
+            let key = self.vault.hasher().key(tenant, event.number);
+            rows.push((event, sealed, key, join_channels(&event.channels)));
+        }
         insert_rows!(self, "consents", &rows, |row| {
             consent_event_id: "uuid" = row.0.consent_event_id.0,
             tenant_id: "text" = tenant.0.as_str(),
             party_id: "uuid" = row.0.party_id.0,
-            number_key: "bytea" = key.0.to_vec(),
+            number_key: "bytea" = row.2.0.to_vec(),
             sealed_number: "bytea" = row.1.clone(),
             seller: "text" = row.0.seller.as_str(),
             action: "text" = row.0.action.as_str(),
             event_time: "bigint" = row.0.at.0,
             create_time: "bigint" = row.0.recorded_at.0,
-            channels: "text" = channels.as_str(),
+            channels: "text" = row.3.as_str(),
             form: "text" = row.0.form.map(|form| form.as_str()),
             explicit: "boolean" = row.0.explicit,
             documented: "boolean" = row.0.documented,
@@ -109,6 +133,26 @@ impl Tx {
             actor: "text" = row.0.actor.as_str(),
         })?;
         Ok(())
+    }
+
+    /// What makes the acts of these people the acts they are, so that one told again is known.
+    pub async fn consent_marks(
+        &mut self,
+        tenant: &TenantId,
+        parties: &[PartyId],
+    ) -> Result<Vec<ConsentMark>> {
+        let parties: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
+        let rows: Vec<MarkRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("SELECT ");
+            query
+                .text(MarkRow::COLUMNS)
+                .text(" FROM consents WHERE party_id")
+                .among_uuids(&parties)
+                .text(" AND tenant_id = ")
+                .bind_text(&tenant.0);
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        rows.into_iter().map(ConsentMark::try_from).collect()
     }
 
     /// One act; none once the person was erased.
@@ -176,6 +220,53 @@ impl Tx {
                 .await),
         }?;
         Ok(last.map(Micros))
+    }
+
+    /// Whether an act of this time, by this person or by whoever holds this number, may have come before an unlifted opt-out
+    /// of theirs, though that bears an earlier time: the clock of the node that recorded it as it was said may have been
+    /// behind.
+    pub async fn opted_out_about(
+        &mut self,
+        tenant: &TenantId,
+        subject: SuppressionSubject,
+        at: Micros,
+    ) -> Result<bool> {
+        // SQLite walks a CROSS JOIN in the order written; begun at the opt-outs, it would look at all of the tenant's.
+        macro_rules! told {
+            ($which:literal) => {
+                concat!(
+                    "SELECT count(*) FROM suppressions WHERE suppression_id IN (",
+                    $which,
+                    ") AND lift_time IS NULL AND received_time >= create_time AND received_time < $3 AND received_time >= $4"
+                )
+            };
+        }
+        const OF_PARTY: &str = told!(
+            "SELECT suppression_id FROM suppressions WHERE tenant_id = $1 AND party_id = $2
+                UNION ALL SELECT s.suppression_id FROM party_numbers AS n CROSS JOIN suppressions AS s
+                    WHERE n.tenant_id = $1 AND n.party_id = $2
+                    AND s.tenant_id = n.tenant_id AND s.number_key = n.number_key"
+        );
+        const OF_NUMBER: &str = told!(
+            "SELECT suppression_id FROM suppressions WHERE tenant_id = $1 AND number_key = $2"
+        );
+        let found: i64 = match subject {
+            SuppressionSubject::Party(party) => on!(self, |conn| sqlx::query_scalar(OF_PARTY)
+                .bind(&tenant.0)
+                .bind(party.0)
+                .bind(at.0)
+                .bind(at.minus(CLOCKS_APART).0)
+                .fetch_one(conn)
+                .await),
+            SuppressionSubject::Number(key) => on!(self, |conn| sqlx::query_scalar(OF_NUMBER)
+                .bind(&tenant.0)
+                .bind(key.0.to_vec())
+                .bind(at.0)
+                .bind(at.minus(CLOCKS_APART).0)
+                .fetch_one(conn)
+                .await),
+        }?;
+        Ok(found > 0)
     }
 
     /// Whether this act may have come before a withdrawal of the same consent, or of part of it, though that bears an earlier
@@ -272,6 +363,28 @@ impl Tx {
             wording_ref: row.wording_ref,
             actor: row.actor,
         }))
+    }
+}
+
+impl TryFrom<MarkRow> for ConsentMark {
+    type Error = StoreError;
+
+    fn try_from(row: MarkRow) -> Result<Self> {
+        let mut channels = split_channels(&row.channels)?;
+        channels.sort_unstable();
+        Ok(Self {
+            party_id: PartyId(row.party_id),
+            number_key: number_key(&row.number_key)?,
+            seller: row.seller,
+            action: word(&row.action, "consent action")?,
+            at: Micros(row.event_time),
+            channels,
+            form: row
+                .form
+                .map(|form| word(&form, "consent form"))
+                .transpose()?,
+            evidence_ref: row.evidence_ref,
+        })
     }
 }
 

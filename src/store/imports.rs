@@ -1,4 +1,4 @@
-//! Imports of opt-outs: which list, how far, and the rows that were not recorded. What is recorded of a list and how far it
+//! Imports of opt-outs and of consents: which list, how far, and the rows that were not recorded. What is recorded of a list and how far it
 //! is are written in one transaction, by the one who goes on with it.
 
 use sqlx::QueryBuilder;
@@ -10,7 +10,7 @@ use super::sql::Text as _;
 use super::{ListQuery, Page, Result, StoreError, Tx, insert_rows, on, row};
 use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{ImportId, TenantId};
-use crate::domain::import::{ImportCounts, ImportReject, ImportState, SuppressionImport};
+use crate::domain::import::{Import, ImportCounts, ImportKind, ImportReject, ImportState};
 use crate::domain::time::Micros;
 
 /// What imports can be filtered by.
@@ -27,6 +27,7 @@ pub const IMPORT_FIELDS: &[Field] = &[
 
 row!(ImportRow {
     import_id: Uuid,
+    kind: String,
     state: String,
     content_sha256: Vec<u8>,
     size_bytes: i64,
@@ -78,13 +79,14 @@ impl Tx {
     pub async fn insert_import(
         &mut self,
         tenant: &TenantId,
-        new: &SuppressionImport,
+        new: &Import,
         runner: Uuid,
     ) -> Result<()> {
         let rows = [new];
         insert_rows!(self, "suppression_imports", &rows, |row| {
             import_id: "uuid" = row.import_id.0,
             tenant_id: "text" = tenant.0.as_str(),
+            kind: "text" = row.kind.as_str(),
             state: "text" = row.state.as_str(),
             content_sha256: "bytea" = row.content_sha256.to_vec(),
             size_bytes: "bigint" = row.size_bytes,
@@ -106,13 +108,13 @@ impl Tx {
         Ok(())
     }
 
-    /// The import of this list, read in this way, that has not failed.
+    /// The import of this list, read in this way, that has not failed. What is hashed of the settings tells the kind, too.
     pub async fn import_of(
         &mut self,
         tenant: &TenantId,
         content_sha256: &[u8; 32],
         settings_sha256: &[u8; 32],
-    ) -> Result<Option<SuppressionImport>> {
+    ) -> Result<Option<Import>> {
         let row: Option<ImportRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
@@ -126,43 +128,51 @@ impl Tx {
                 .bind_bytes(settings_sha256);
             query.build_query_as().fetch_optional(conn).await
         })?;
-        row.map(SuppressionImport::try_from).transpose()
+        row.map(Import::try_from).transpose()
     }
 
-    /// One import.
+    /// One import of this kind.
     pub async fn import(
         &mut self,
         tenant: &TenantId,
+        kind: ImportKind,
         id: ImportId,
-    ) -> Result<Option<SuppressionImport>> {
+    ) -> Result<Option<Import>> {
         let row: Option<ImportRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
                 .text(ImportRow::COLUMNS)
                 .text(" FROM suppression_imports WHERE tenant_id = ")
                 .bind_text(&tenant.0);
-            query.text(" AND import_id = ").bind_uuid(id.0);
+            query
+                .text(" AND import_id = ")
+                .bind_uuid(id.0)
+                .text(" AND kind = ")
+                .bind_text(kind.as_str());
             query.build_query_as().fetch_optional(conn).await
         })?;
-        row.map(SuppressionImport::try_from).transpose()
+        row.map(Import::try_from).transpose()
     }
 
-    /// Imports, newest first.
+    /// Imports of this kind, newest first.
     pub async fn list_imports(
         &mut self,
         tenant: &TenantId,
+        kind: ImportKind,
         q: &ListQuery,
-    ) -> Result<Page<SuppressionImport>> {
+    ) -> Result<Page<Import>> {
         let rows: Vec<ImportRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
                 .text(ImportRow::COLUMNS)
-                .text(" FROM suppression_imports WHERE tenant_id = ");
+                .text(" FROM suppression_imports WHERE kind = ")
+                .bind_text(kind.as_str())
+                .text(" AND tenant_id = ");
             push_list(&mut query, tenant, q, "import_id");
             query.build_query_as().fetch_all(conn).await
         })?;
         q.page(rows, |row| (row.create_time, row.import_id))
-            .try_map(SuppressionImport::try_from)
+            .try_map(Import::try_from)
     }
 
     /// Takes an open import over from whoever went on with it until now; false = it is not open. Taken before it is read, so
@@ -308,7 +318,7 @@ impl TryFrom<RejectRow> for ImportReject {
     }
 }
 
-impl TryFrom<ImportRow> for SuppressionImport {
+impl TryFrom<ImportRow> for Import {
     type Error = StoreError;
 
     fn try_from(row: ImportRow) -> Result<Self> {
@@ -319,6 +329,7 @@ impl TryFrom<ImportRow> for SuppressionImport {
         };
         Ok(Self {
             import_id: ImportId(row.import_id),
+            kind: word(&row.kind, "kind of list")?,
             state: word(&row.state, "import state")?,
             content_sha256: hash(row.content_sha256)?,
             size_bytes: row.size_bytes,

@@ -56,6 +56,11 @@ pub(super) fn postgres() -> Migrator {
             "approvers",
             include_str!("../../migrations/postgres/0009_approvers.sql"),
         ),
+        (
+            10,
+            "consent_imports",
+            include_str!("../../migrations/postgres/0010_consent_imports.sql"),
+        ),
     ])
 }
 
@@ -106,6 +111,11 @@ pub(super) fn sqlite() -> Migrator {
             "approvers",
             include_str!("../../migrations/sqlite/0009_approvers.sql"),
         ),
+        (
+            10,
+            "consent_imports",
+            include_str!("../../migrations/sqlite/0010_consent_imports.sql"),
+        ),
     ])
 }
 
@@ -155,7 +165,7 @@ mod tests {
     use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
     use crate::domain::decision::{Stage, Verdict};
     use crate::domain::disposition::{AttemptResult, DispositionCode};
-    use crate::domain::import::ImportState;
+    use crate::domain::import::{ImportKind, ImportState};
     use crate::domain::party::LineType;
     use crate::domain::policy::PackOrigin;
     use crate::domain::provider::{ProviderKind, ScrubOutcome};
@@ -195,6 +205,7 @@ mod tests {
             QueueState,
             ConsentAction,
             ConsentForm,
+            ImportKind,
             ImportState,
             InitiatedBy,
             Stage,

@@ -19,7 +19,7 @@ use crate::domain::phone::NumberKey;
 use crate::domain::suppression::{
     Lift, LiftRequest, Suppression, SuppressionReason, SuppressionSource, SuppressionSubject,
 };
-use crate::domain::time::{CLOCKS_APART, Micros};
+use crate::domain::time::Micros;
 
 /// What suppressions can be filtered by. One that stands has no `lift_time`: `NOT lift_time > "1970-01-01T00:00:00Z"`.
 pub const SUPPRESSION_FIELDS: &[Field] = &[
@@ -277,30 +277,6 @@ impl Tx {
             }
         }
         Ok(found)
-    }
-
-    /// Whether somebody's act of this time may have come before an unlifted opt-out of theirs, though that bears an earlier
-    /// time: the clock of the node that recorded it as it was said may have been behind.
-    pub async fn opted_out_about(
-        &mut self,
-        tenant: &TenantId,
-        party: PartyId,
-        at: Micros,
-    ) -> Result<bool> {
-        const SQL: &str = "SELECT count(*) FROM suppressions WHERE suppression_id IN (
-                SELECT suppression_id FROM suppressions WHERE tenant_id = $1 AND party_id = $2
-                UNION ALL SELECT s.suppression_id FROM suppressions AS s JOIN party_numbers AS n
-                    ON n.tenant_id = s.tenant_id AND n.number_key = s.number_key
-                    WHERE n.tenant_id = $1 AND n.party_id = $2)
-            AND lift_time IS NULL AND received_time >= create_time AND received_time < $3 AND received_time >= $4";
-        let found: i64 = on!(self, |conn| sqlx::query_scalar(SQL)
-            .bind(&tenant.0)
-            .bind(party.0)
-            .bind(at.0)
-            .bind(at.minus(CLOCKS_APART).0)
-            .fetch_one(conn)
-            .await)?;
-        Ok(found > 0)
     }
 
     /// Which numbers these people hold or held, and until when.

@@ -5,6 +5,7 @@ mod barrier;
 pub mod bench;
 mod caps;
 mod claims;
+mod consent_imports;
 mod dealings;
 mod follows;
 mod imports;

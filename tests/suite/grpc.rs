@@ -3,6 +3,7 @@
 
 mod access;
 mod calls;
+mod consent_imports;
 mod following;
 pub(crate) mod house;
 mod imports;

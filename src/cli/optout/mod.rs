@@ -6,8 +6,6 @@ mod export;
 mod import;
 mod lift;
 mod list;
-mod list_file;
-mod rejects;
 mod show;
 mod watch;
 
@@ -53,7 +51,7 @@ impl OptoutCommand {
             Self::Approve(args) => &args.remote,
             Self::List(args) => &args.remote,
             Self::Show(args) => &args.remote,
-            Self::Import(args) => &args.remote,
+            Self::Import(args) => &args.importing.remote,
             Self::Export(args) => &args.remote,
             Self::Watch(args) => &args.remote,
         }

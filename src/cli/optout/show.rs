@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 
 use super::{channels, either, state, subject};
 use crate::cli::client::Remote;
+use crate::cli::consent;
 use crate::cli::failure::Refused;
 use crate::cli::output::{Output, Paint, plain};
 use crate::cli::wire::{self, word};
 use crate::domain::phone::Phone;
 use crate::grpc::client::{Client, Code, ask, json as wire_json};
 use crate::grpc::pb::{
-    CheckNumbersRequest, ConsentEvent, Decision, GetContactRequest, ListConsentsRequest,
-    ListDecisionsRequest, ListRulesRequest, ListSuppressionsRequest, Suppression,
-    get_contact_request,
+    CheckNumbersRequest, ConsentEvent, Decision, GetContactRequest, ListDecisionsRequest,
+    ListRulesRequest, ListSuppressionsRequest, Suppression, get_contact_request,
 };
 
 /// Rows asked for at once.
@@ -79,7 +79,7 @@ async fn gathered(client: &Client, number: String) -> Result<History> {
         .into_iter()
         .next()
         .unwrap_or_default();
-    let consents = consents(client, &number).await?;
+    let consents = consent::acts(client, &number).await?;
     let mut people: BTreeSet<String> = consents.iter().map(|each| each.party_id.clone()).collect();
     let mut suppressions = suppressions(client, &number, "").await?;
     let mut numbers = BTreeSet::new();
@@ -149,24 +149,6 @@ async fn suppressions(client: &Client, number: &str, party_id: &str) -> Result<V
             .await;
         let page = answer.map_err(Refused::question)?.into_inner();
         found.extend(page.suppressions);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() {
-            return Ok(found);
-        }
-    }
-}
-
-async fn consents(client: &Client, number: &str) -> Result<Vec<ConsentEvent>> {
-    let mut request = ListConsentsRequest {
-        page_size: PAGE,
-        number: number.to_owned(),
-        ..ListConsentsRequest::default()
-    };
-    let mut found = Vec::new();
-    loop {
-        let answer = client.consents().list_consents(ask(request.clone())).await;
-        let page = answer.map_err(Refused::question)?.into_inner();
-        found.extend(page.consent_events);
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             return Ok(found);

@@ -1,18 +1,23 @@
-//! Imports: lists of opt-outs, recorded row by row as they come in. A wish takes effect with the commit of its portion, and is
-//! told as acknowledged once no call can overtake it: the barrier's wait after that commit, and one more look at who was given
-//! its number meanwhile (opt-out-7; `docs/ARCHITECTURE.md`, "The barrier"). Portions wait while later ones are recorded. What is
-//! recorded stays, whatever becomes of the list.
+//! Imports: lists of opt-outs and of consents, recorded row by row as they come in. A row takes effect with the commit of its
+//! portion. A wish to stop is told as acknowledged once no call can overtake it: the barrier's wait after that commit, and one
+//! more look at who was given its number meanwhile (opt-out-7; `docs/ARCHITECTURE.md`, "The barrier"). Portions wait while later
+//! ones are recorded. An act of consent binds every claim that begins after its commit, and nothing waits. What is recorded
+//! stays, whatever becomes of the list.
 //!
 //! A list is known by its hash and by how it is read. Sent again, it goes on where it was acknowledged: what was recorded by a
-//! sending that nobody heard the end of is waited for once more. `reader` is the thread that reads it, `content` and `rows` are
-//! what it reads with, `portion` is what is done with a portion.
+//! sending that nobody heard the end of is waited for once more. `reader` is the thread that reads it, `content`, `cells` and
+//! `written` are what it reads with, `portion` is what is done with a portion. What a row means and how it is recorded is of the
+//! kind of list ([`kind`]): `suppressions`, `consents`. A further kind is a further folder.
 
 mod cells;
+mod consents;
 mod content;
+mod kind;
 mod portion;
 mod reader;
-mod rows;
 mod size;
+mod suppressions;
+mod written;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,8 +28,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::ids::{ImportId, TenantId};
-use crate::domain::import::{ImportCounts, ImportReject, ImportState, SuppressionImport};
-use crate::domain::suppression::Suppression;
+use crate::domain::import::{Import, ImportCounts, ImportKind, ImportReject, ImportState};
 use crate::domain::time::Mono;
 use crate::store::{ImportRunner, StoreError, Urgency};
 
@@ -32,11 +36,14 @@ use super::error::GateError;
 use super::suppress::BARRIER_WAIT;
 use super::{Ask, Gate};
 
+pub use consents::{ConsentColumns, ConsentDefaults, ConsentRows};
 pub use content::{ImportPiece, Packing, lines_of_list};
+use kind::Kind;
 use reader::{Announced, Earlier, End, Portion};
-use rows::RowReader;
-pub use rows::{ListColumns, ListEncoding, ListForm, ListSettings, RowDefaults};
 use size::PortionSize;
+pub use suppressions::{SuppressionColumns, SuppressionDefaults, SuppressionRows};
+use written::RowReader;
+pub use written::{ListEncoding, ListForm, ListSettings};
 
 /// Portions that were read and wait to be recorded.
 const PORTIONS_AHEAD: usize = 2;
@@ -67,13 +74,24 @@ pub struct NewImport {
     pub settings_sha256: [u8; 32],
     /// How it is to be read.
     pub settings: ListSettings,
+    /// What its rows mean.
+    pub rows: ListRows,
+}
+
+/// What the rows of a list mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListRows {
+    /// Opt-outs.
+    Suppressions(Box<SuppressionRows>),
+    /// Acts of consent.
+    Consents(Box<ConsentRows>),
 }
 
 /// What is told while a list is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImportNews {
     /// As it stands before anything of this sending is recorded.
-    Started(SuppressionImport),
+    Started(Import),
     /// How far it is.
     Progress(ImportProgress),
     /// A row was not recorded.
@@ -85,7 +103,7 @@ pub enum ImportNews {
 pub struct ImportProgress {
     /// Its rows.
     pub counts: ImportCounts,
-    /// Rows that no call can overtake any more.
+    /// Rows that are done for good: no call can overtake what is an opt-out among them.
     pub acknowledged_rows: i64,
     /// Lines that they and what stands between them take.
     pub acknowledged_lines: i64,
@@ -94,13 +112,13 @@ pub struct ImportProgress {
 }
 
 /// One sending of a list.
-struct Sending<'a> {
+struct Sending<'a, K: Kind> {
     gate: &'a Gate,
     ask: &'a Ask,
     runner: ImportRunner,
-    import: SuppressionImport,
+    import: Import,
     news: mpsc::Sender<ImportNews>,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Waiting<K::Waiting>>,
     bytes: u64,
     size: PortionSize,
     /// Rows at which the planner counts again.
@@ -108,9 +126,9 @@ struct Sending<'a> {
 }
 
 /// A portion that is recorded and not acknowledged.
-struct Waiting {
+struct Waiting<W> {
     committed: Mono,
-    wishes: Vec<Suppression>,
+    left: Vec<W>,
     lines: i64,
     rows: i64,
     bytes: u64,
@@ -125,17 +143,31 @@ impl Gate {
         new: NewImport,
         pieces: mpsc::Receiver<ImportPiece>,
         news: mpsc::Sender<ImportNews>,
-    ) -> Result<SuppressionImport, GateError> {
-        self.may_be_read(&new.settings)?;
+    ) -> Result<Import, GateError> {
+        match new.rows.clone() {
+            ListRows::Suppressions(rows) => self.import_rows(ask, new, *rows, pieces, news).await,
+            ListRows::Consents(rows) => self.import_rows(ask, new, *rows, pieces, news).await,
+        }
+    }
+
+    async fn import_rows<K: Kind>(
+        &self,
+        ask: &Ask,
+        new: NewImport,
+        rows: K,
+        pieces: mpsc::Receiver<ImportPiece>,
+        news: mpsc::Sender<ImportNews>,
+    ) -> Result<Import, GateError> {
+        self.may_be_read(&rows)?;
         let runner = Uuid::new_v4();
-        let import = self.open_import(ask, &new, runner).await?;
+        let import = self.open_import(ask, &new, K::KIND, runner).await?;
         // Whoever is told how it stands has to be told; there is room for it.
         let _ = news.try_send(ImportNews::Started(import.clone()));
         if import.state == ImportState::Finished {
             return Ok(import);
         }
         let import_id = import.import_id;
-        let mut sending = Sending {
+        let mut sending = Sending::<K> {
             gate: self,
             ask,
             runner: ImportRunner { import_id, runner },
@@ -146,7 +178,7 @@ impl Gate {
             size: PortionSize::default(),
             counted_next: 0,
         };
-        let end = sending.read(new, pieces).await?;
+        let end = sending.read(new, rows, pieces).await?;
         sending.end(end).await
     }
 
@@ -157,18 +189,37 @@ impl Gate {
         new: NewImport,
         pieces: mpsc::Receiver<ImportPiece>,
         news: mpsc::Sender<ImportNews>,
-    ) -> Result<SuppressionImport, GateError> {
-        self.may_be_read(&new.settings)?;
+    ) -> Result<Import, GateError> {
+        match new.rows.clone() {
+            ListRows::Suppressions(rows) => self.try_rows(ask, new, *rows, pieces, news).await,
+            ListRows::Consents(rows) => self.try_rows(ask, new, *rows, pieces, news).await,
+        }
+    }
+
+    async fn try_rows<K: Kind>(
+        &self,
+        ask: &Ask,
+        new: NewImport,
+        rows: K,
+        pieces: mpsc::Receiver<ImportPiece>,
+        news: mpsc::Sender<ImportNews>,
+    ) -> Result<Import, GateError> {
+        self.may_be_read(&rows)?;
         let tenant = &ask.principal.tenant;
-        let mut import = fresh(ask, &new);
+        let mut import = fresh(ask, &new, K::KIND);
         import.import_id = ImportId(Uuid::nil());
         let size = PortionSize::default();
-        let (reading, mut portions) = self.start_reading(tenant, new, pieces, &import, size);
+        let (reading, mut portions) = self.start_reading(tenant, new, rows, pieces, &import, size);
         let mut told = 0;
         while let Some(portion) = portions.recv().await {
-            let counts = self.tried(ask, &import, &portion).await?;
-            import.counts = import.counts.plus(counts);
-            for reject in portion.rejects {
+            let ask = Ask {
+                at: self.read().wall,
+                ..ask.clone()
+            };
+            let outcome = K::tried(self, &ask, &import, &portion.rows).await?;
+            let outcome = portion.with(outcome);
+            import.counts = import.counts.plus(outcome.counts);
+            for reject in outcome.rejects {
                 if told < TRIAL_REJECTS_MAX {
                     told += 1;
                     drop(news.send(ImportNews::Rejected(reject)).await);
@@ -190,8 +241,8 @@ impl Gate {
         Ok(import)
     }
 
-    fn may_be_read(&self, settings: &ListSettings) -> Result<(), GateError> {
-        match &settings.defaults.seller {
+    fn may_be_read(&self, rows: &impl Kind) -> Result<(), GateError> {
+        match rows.seller() {
             Some(seller) => self.campaigns().knows_seller(seller),
             None => Ok(()),
         }
@@ -202,11 +253,12 @@ impl Gate {
         &self,
         ask: &Ask,
         new: &NewImport,
+        kind: ImportKind,
         runner: Uuid,
-    ) -> Result<SuppressionImport, GateError> {
+    ) -> Result<Import, GateError> {
         // Whoever comes second sees what came first, and takes it over. There is no third.
         for _ in 0..3 {
-            match self.open_import_once(ask, new, runner).await {
+            match self.open_import_once(ask, new, kind, runner).await {
                 Err(GateError::Store(error)) if matches!(*error, StoreError::Duplicate { .. }) => {}
                 answer => return answer,
             }
@@ -218,14 +270,15 @@ impl Gate {
         &self,
         ask: &Ask,
         new: &NewImport,
+        kind: ImportKind,
         runner: Uuid,
-    ) -> Result<SuppressionImport, GateError> {
+    ) -> Result<Import, GateError> {
         let tenant = &ask.principal.tenant;
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         let found = tx
             .import_of(tenant, &new.content_sha256, &new.settings_sha256)
             .await?;
-        let (kind, import) = match found {
+        let (what, import) = match found {
             Some(finished) if finished.state == ImportState::Finished => return Ok(finished),
             Some(open) => {
                 let import_id = open.import_id;
@@ -233,8 +286,8 @@ impl Gate {
                     .take_import(tenant, ImportRunner { import_id, runner })
                     .await?;
                 // Read once more, now that nobody else goes on with it.
-                match tx.import(tenant, import_id).await?.filter(|_| taken) {
-                    Some(import) => ("suppression.import_resumed", import),
+                match tx.import(tenant, kind, import_id).await?.filter(|_| taken) {
+                    Some(import) => ("resumed", import),
                     None => {
                         return Err(StoreError::Duplicate {
                             what: "import".to_owned(),
@@ -244,12 +297,12 @@ impl Gate {
                 }
             }
             None => {
-                let import = fresh(ask, new);
+                let import = fresh(ask, new, kind);
                 tx.insert_import(tenant, &import, runner).await?;
-                ("suppression.import_started", import)
+                ("started", import)
             }
         };
-        tx.insert_audit(tenant, &[entry(ask, kind, &import)])
+        tx.insert_audit(tenant, &[entry(ask, what, &import)])
             .await?;
         if repeated.is_none() {
             let stored = ask.stored(import.import_id.to_string(), false);
@@ -259,16 +312,18 @@ impl Gate {
         Ok(import)
     }
 
-    fn start_reading(
+    fn start_reading<K: Kind>(
         &self,
         tenant: &TenantId,
         new: NewImport,
+        rows: K,
         pieces: mpsc::Receiver<ImportPiece>,
-        import: &SuppressionImport,
+        import: &Import,
         size: PortionSize,
-    ) -> (tokio::task::JoinHandle<End>, mpsc::Receiver<Portion>) {
+    ) -> (tokio::task::JoinHandle<End>, mpsc::Receiver<Portion<K>>) {
         let reader = RowReader {
             settings: new.settings,
+            rows,
             tenant: tenant.clone(),
             hasher: self.store().hasher().clone(),
             pack: self.pack(),
@@ -292,18 +347,19 @@ impl Gate {
     }
 }
 
-impl Sending<'_> {
+impl<K: Kind> Sending<'_, K> {
     /// Records and acknowledges all that comes.
     async fn read(
         &mut self,
         new: NewImport,
+        rows: K,
         pieces: mpsc::Receiver<ImportPiece>,
     ) -> Result<End, GateError> {
         let tenant = self.ask.principal.tenant.clone();
         let size = self.size.clone();
         let (reading, mut portions) =
             self.gate
-                .start_reading(&tenant, new, pieces, &self.import, size);
+                .start_reading(&tenant, new, rows, pieces, &self.import, size);
         let mut more = true;
         while more || !self.waiting.is_empty() {
             // Before more is recorded: a list that comes in faster than it is recorded always has a portion ready.
@@ -314,7 +370,7 @@ impl Sending<'_> {
             let has_room = self
                 .waiting
                 .iter()
-                .map(|portion| portion.wishes.len())
+                .map(|portion| portion.left.len())
                 .sum::<usize>()
                 < WAITING_ROWS_MAX;
             let due_in = self.due_in();
@@ -352,7 +408,7 @@ impl Sending<'_> {
     }
 
     /// Ends the import as its list did.
-    async fn end(mut self, end: End) -> Result<SuppressionImport, GateError> {
+    async fn end(mut self, end: End) -> Result<Import, GateError> {
         let problem = match end {
             End::Whole => None,
             End::Failed(why) => Some(why),
@@ -367,21 +423,18 @@ impl Sending<'_> {
         {
             return Err(GateError::ImportTaken);
         }
-        let kind = match problem {
-            None => "suppression.import_finished",
-            Some(_) => "suppression.import_failed",
-        };
         self.import.state = if problem.is_none() {
             ImportState::Finished
         } else {
             ImportState::Failed
         };
+        let what = self.import.state.as_str();
         (self.import.problem, self.import.ended_at) = (problem, Some(at));
         let ask = Ask {
             at,
             ..self.ask.clone()
         };
-        tx.insert_audit(tenant, &[entry(&ask, kind, &self.import)])
+        tx.insert_audit(tenant, &[entry(&ask, what, &self.import)])
             .await?;
         tx.pass_request(tenant, ask.request_id).await?;
         tx.commit().await?;
@@ -401,9 +454,10 @@ async fn ended(reading: tokio::task::JoinHandle<End>) -> End {
 }
 
 /// An import of which nothing is read yet.
-fn fresh(ask: &Ask, new: &NewImport) -> SuppressionImport {
-    SuppressionImport {
+fn fresh(ask: &Ask, new: &NewImport, kind: ImportKind) -> Import {
+    Import {
         import_id: ImportId::new(ask.at),
+        kind,
         state: ImportState::Open,
         content_sha256: new.content_sha256,
         size_bytes: i64::try_from(new.size_bytes).unwrap_or(i64::MAX),
@@ -420,7 +474,7 @@ fn fresh(ask: &Ask, new: &NewImport) -> SuppressionImport {
     }
 }
 
-fn entry(ask: &Ask, kind: &str, import: &SuppressionImport) -> crate::store::AuditEntry {
+fn entry(ask: &Ask, what: &str, import: &Import) -> crate::store::AuditEntry {
     let payload = json!({
         "import_id": import.import_id,
         "state": import.state,
@@ -433,7 +487,11 @@ fn entry(ask: &Ask, kind: &str, import: &SuppressionImport) -> crate::store::Aud
         "problem": import.problem,
         "request_id": ask.request_id,
     });
-    ask.entry(kind, None, payload)
+    let whose = match import.kind {
+        ImportKind::Suppressions => "suppression",
+        ImportKind::Consents => "consent",
+    };
+    ask.entry(&format!("{whose}.import_{what}"), None, payload)
 }
 
 fn hex(hash: &[u8; 32]) -> String {

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use super::ImportPiece;
 use super::cells::Cells;
 use super::content::{Fault, Line, Lines, Packing};
-use super::rows::{LINE_TOO_LONG, Layout, OPEN_QUOTE, Refusal, Row, RowReader};
+use super::kind::Kind;
 use super::size::PortionSize;
+use super::written::{LINE_TOO_LONG, Layout, OPEN_QUOTE, Refusal, RowReader};
 use crate::domain::import::ImportReject;
 
 /// Most lines of one row: each of them may have to be looked at again as a row of its own.
@@ -41,10 +42,9 @@ pub(super) struct Earlier {
 }
 
 /// Some rows that stand together in the list.
-#[derive(Debug)]
-pub(super) struct Portion {
+pub(super) struct Portion<K: Kind> {
     /// Rows that mean something.
-    pub rows: Vec<Row>,
+    pub rows: Vec<K::Row>,
     /// Rows that do not.
     pub rejects: Vec<ImportReject>,
     /// Lines that were done before it.
@@ -71,13 +71,13 @@ pub(super) enum End {
 }
 
 /// Reads a list to its end, or until nobody wants its rows any more.
-pub(super) fn read(
-    reader: RowReader,
+pub(super) fn read<K: Kind>(
+    reader: RowReader<K>,
     pieces: mpsc::Receiver<ImportPiece>,
     announced: Announced,
     earlier: Earlier,
     size: PortionSize,
-    out: mpsc::Sender<Portion>,
+    out: mpsc::Sender<Portion<K>>,
 ) -> End {
     let packing: Packing = reader.settings.packing;
     let reading = Lines::of(pieces, packing, announced.bytes).and_then(|lines| {
@@ -103,7 +103,7 @@ pub(super) fn read(
     }
 }
 
-struct Reading {
+struct Reading<K: Kind> {
     lines: Lines,
     /// Lines that were read and are not done.
     ahead: VecDeque<Line>,
@@ -112,18 +112,18 @@ struct Reading {
     done: i64,
     earlier: Earlier,
     announced: Announced,
-    reader: RowReader,
+    reader: RowReader<K>,
     size: PortionSize,
-    out: mpsc::Sender<Portion>,
-    portion: Option<Portion>,
+    out: mpsc::Sender<Portion<K>>,
+    portion: Option<Portion<K>>,
     /// Lines that are handed on, or were done before.
     handed: i64,
 }
 
-impl Reading {
+impl<K: Kind> Reading<K> {
     fn run(mut self) -> Result<End, Fault> {
         let layout = match self.first_line()? {
-            None => Layout::default(),
+            None => RowReader::<K>::number_alone(),
             Some(first) => match self.reader.layout(&first.bytes) {
                 Ok(layout) => layout,
                 Err(why) => return Ok(End::Failed(why)),
@@ -229,7 +229,11 @@ impl Reading {
     }
 
     /// The row that begins with the next line, and of how many lines it is.
-    fn row(&mut self, layout: &Layout, first: &Line) -> Result<(usize, Outcome), Fault> {
+    fn row(
+        &mut self,
+        layout: &Layout<K::Places>,
+        first: &Line,
+    ) -> Result<(usize, Outcome<K>), Fault> {
         if first.is_cut {
             return Ok((1, Err(LINE_TOO_LONG)));
         }
@@ -270,7 +274,7 @@ impl Reading {
         Ok((1, Err(OPEN_QUOTE)))
     }
 
-    fn add(&mut self, lines: usize, line: i64, outcome: Outcome) {
+    fn add(&mut self, lines: usize, line: i64, outcome: Outcome<K>) {
         let again = self.done < self.earlier.recorded;
         let from_line = if again {
             self.handed
@@ -312,4 +316,4 @@ impl Reading {
     }
 }
 
-type Outcome = Result<Option<Row>, Refusal>;
+type Outcome<K> = Result<Option<<K as Kind>::Row>, Refusal>;

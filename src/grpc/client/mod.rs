@@ -30,7 +30,7 @@ use super::pb::suppression_service_client::SuppressionServiceClient;
 pub use follow::{Follower, Next};
 pub use prost_types::{FieldMask, Timestamp};
 pub use refusal::Refusal;
-pub use tonic::{Code, Status};
+pub use tonic::{Code, Status, Streaming};
 pub use upload::pieces;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -89,7 +89,7 @@ pub(in crate::grpc) fn withdrawn(
 }
 
 /// `indefinite`, `unspecified`, or a last day.
-fn period(fields: &mut Fields, value: String) -> Result<Option<String>, Noted> {
+pub(super) fn period(fields: &mut Fields, value: String) -> Result<Option<String>, Noted> {
     if value.is_empty() {
         return Ok(None);
     }

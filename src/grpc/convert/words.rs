@@ -81,7 +81,8 @@ mirror! {
     ImportState = SuppressionImportState { Open Finished Failed }
     RejectReason = ImportRejectReason {
         LineTooLong Encoding Nul ColumnCount OpenQuote NumberMissing Number CountryMissing TwoSubjects Party Seller Channel
-        Reason Time TimeInFuture Text
+        Reason Time TimeInFuture Text PartyAmbiguous SellerMissing NotDialable Action TimeMissing TimeInDoubt Form Flag Period
+        InitiatedBy
     }
     Audience = Audience { Consumer Business Unknown }
     LineType = LineType { Landline Mobile Voip Unknown }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use super::house::{ANSWERS, House};
+use super::house::{ANSWERS, BUSY, House};
 
 /// A list as somebody's CRM wrote it, on a bad day.
 const DIRTY: &[u8] = b"\xef\xbb\xbfName;Phone;Comment\r\n\
@@ -73,6 +73,103 @@ fn a_dirty_list_is_recorded_and_each_reject_is_told() {
         "{told}"
     );
     assert_eq!(told["rejects_file"], rejects.to_str().unwrap());
+}
+
+/// The same of consents: the columns bear their own names, and are found by them.
+const DIRTY_CONSENTS: &[u8] = b"\xef\xbb\xbfnumber;action;event_time;form;evidence_ref;Remark\r\n\
+    +61 2 5550 0041;given;2026-01-10;web_form;form-1;\"runs over\r\ntwo lines\"\r\n\
+    +61255500041;Given;2026-03-10T09:00:00+11:00;WRITTEN;form-2;caf\xe9\r\n\
+    (02) 5550 0042;given;;oral;;no time\r\n\
+    (02) 5550 0042;given;2026-03-10;;;no form\r\n\
+    (02) 5550 0042;withdrawn;;;mail-1;\r\n\
+    02 5550 0043;given;2026-03-10;nod;;\r\n\
+    ;;;;;\r\n\
+    n/a;given;2026-03-10;oral;;\r\n\
+    +61255500041;given;2026-01-10;web_form;form-1;again";
+
+#[test]
+fn a_dirty_list_of_consents_is_recorded_and_shown() {
+    let house = House::open();
+    let path = house.path("consents.csv");
+    std::fs::write(&path, DIRTY_CONSENTS).unwrap();
+    let line = format!(
+        "consent import {} --header --country AU --seller acme --source paper",
+        path.display()
+    );
+    let tried = house.run("administrator", &format!("{line} --dry-run"));
+    tried
+        .code(0)
+        .says("8 rows: 3 would be recorded, 1 are on record already, 4 would be rejected")
+        .says("line 5: time_missing: ")
+        .says("columns that are read: number, action, event_time, form, evidence_ref\n")
+        .says("nothing was recorded");
+    house.run("agent", &line).code(1).says("SCOPE_MISSING");
+    let done = house.run("administrator", &line).code(0);
+    done.says("the list is on record; 8 rows: 3 new acts, 1 on record already, 4 rejected, see ");
+    let written = std::fs::read_to_string(house.path("consents.csv.rejects.csv")).unwrap();
+    let lines: Vec<&str> = written.lines().collect();
+    for (line, (begin, end)) in lines.iter().zip([
+        ("line,reason,problem,original", ""),
+        ("5,time_missing,", ";no time"),
+        ("6,form,", ";no form"),
+        ("8,form,", ";nod;;"),
+        ("10,number,", ";oral;;"),
+    ]) {
+        assert!(line.starts_with(begin) && line.ends_with(end), "{line}");
+    }
+    assert_eq!(lines.len(), 5, "{written}");
+    let again = format!("{line} --yes --strict --json");
+    let told = house.run("administrator", &again).code(1).json();
+    assert_eq!(
+        (&told["rows_recorded"], &told["rows_rejected"]),
+        (&3.into(), &4.into())
+    );
+
+    let shown = house
+        .run("administrator", &format!("consent show {ANSWERS}"))
+        .code(0);
+    for part in [
+        "towards acme",
+        "stands now: given 2026-03-09T22:00:00Z, written, every kind of call, period not said",
+        "2026-01-09T10:00:00Z  given, web_form, every kind of call, period not said",
+        "renewed by the consent of 2026-03-09T22:00:00Z",
+        "evidence form-2",
+        "source paper",
+        "recorded ",
+        "`dialgate check +61255500041 --campaign NAME`",
+    ] {
+        assert!(
+            shown.out.contains(part),
+            "`{part}` is missing in\n{}",
+            shown.out
+        );
+    }
+    let rejects = house.path("piped.csv");
+    let line = format!(
+        "consent import - --seller acme --country AU --yes --rejects {}",
+        rejects.display()
+    );
+    let words: Vec<&str> = line.split_whitespace().collect();
+    house
+        .run_words("administrator", &words, "02 5550 0043")
+        .code(0)
+        .says("a number a line; every row is taken as given")
+        .says("1 rejected, see ");
+    assert!(
+        std::fs::read_to_string(rejects)
+            .unwrap()
+            .contains("time_missing")
+    );
+    let object = house
+        .run("administrator", &format!("consent show {BUSY} --json"))
+        .code(0)
+        .json();
+    assert_eq!(object["sellers"][0]["standing"], serde_json::json!([]));
+    assert_eq!(object["sellers"][0]["acts"][0]["action"], "withdrawn");
+    house
+        .run("administrator", "consent show +14045550149")
+        .code(0)
+        .says("no act of consent on record");
 }
 
 #[test]

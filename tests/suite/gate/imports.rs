@@ -28,12 +28,13 @@ mod tests {
     use dialgate::domain::filter::Filter;
     use dialgate::domain::ids::{ImportId, TenantId};
     use dialgate::domain::import::{
-        ImportCounts, ImportReject, ImportState, RejectReason, SuppressionImport,
+        Import, ImportCounts, ImportKind, ImportReject, ImportState, RejectReason,
     };
     use dialgate::domain::suppression::{Suppression, SuppressionReason, SuppressionSource};
     use dialgate::gate::{
-        Ask, BARRIER_WAIT, Gate, GateError, ImportNews, ImportPiece, ListColumns, ListEncoding,
-        ListForm, ListSettings, NewImport, Packing, RowDefaults,
+        Ask, BARRIER_WAIT, Gate, GateError, ImportNews, ImportPiece, ListEncoding, ListForm,
+        ListRows, ListSettings, NewImport, Packing, SuppressionColumns, SuppressionDefaults,
+        SuppressionRows,
     };
     use dialgate::store::ListQuery;
     use sha2::{Digest as _, Sha256};
@@ -53,9 +54,14 @@ mod tests {
             encoding: ListEncoding::Detected,
             form: ListForm::Lines,
             has_header: false,
-            columns: ListColumns::default(),
             default_country: Some("US".to_owned()),
-            defaults: RowDefaults {
+        }
+    }
+
+    fn rows() -> SuppressionRows {
+        SuppressionRows {
+            columns: SuppressionColumns::default(),
+            defaults: SuppressionDefaults {
                 seller: None,
                 channels: Vec::new(),
                 reason: SuppressionReason::PartyRequest,
@@ -73,6 +79,17 @@ mod tests {
             size_bytes: text.len() as u64,
             settings_sha256: [5; 32],
             settings: settings(),
+            rows: ListRows::Suppressions(Box::new(rows())),
+        }
+    }
+
+    /// The same list, whose rows mean something else.
+    fn meaning(new: NewImport, change: impl FnOnce(&mut SuppressionRows)) -> NewImport {
+        let mut rows = rows();
+        change(&mut rows);
+        NewImport {
+            rows: ListRows::Suppressions(Box::new(rows)),
+            ..new
         }
     }
 
@@ -83,7 +100,7 @@ mod tests {
             .collect()
     }
 
-    type Ended = Result<SuppressionImport, GateError>;
+    type Ended = Result<Import, GateError>;
 
     /// A list under way.
     struct Sending {
@@ -287,9 +304,9 @@ mod tests {
             .record_consent(&bench.ask("admin"), given)
             .await
             .unwrap();
-        let mut new = list(ANNA);
         let minute = Duration::from_secs(60);
-        new.settings.defaults.received_at = Some(given.at.minus(minute));
+        let said = |at| move |rows: &mut SuppressionRows| rows.defaults.received_at = Some(at);
+        let new = meaning(list(ANNA), said(given.at.minus(minute)));
         import(&bench, ANNA, new).await.unwrap();
         assert_eq!(
             standing(&bench, ANNA).await[0].received_at,
@@ -297,9 +314,8 @@ mod tests {
             "in doubt the wish wins"
         );
         // One that was said an hour before is older for certain, and what is on record says more.
-        let mut older = list(ANNA);
+        let mut older = meaning(list(ANNA), said(given.at.minus(60 * minute)));
         older.settings_sha256 = [6; 32];
-        older.settings.defaults.received_at = Some(given.at.minus(60 * minute));
         let ended = import(&bench, ANNA, older).await.unwrap();
         assert_eq!(ended.counts, counts(1, 0, 1, 0));
     }
@@ -476,8 +492,10 @@ mod tests {
             .await
             .unwrap();
         pieces.send(ImportPiece::End).await.unwrap();
-        let mut new = list(&text);
-        new.settings.defaults.received_at = Some(bench.now().minus(Duration::from_secs(86_400)));
+        let yesterday = bench.now().minus(Duration::from_secs(86_400));
+        let new = meaning(list(&text), |rows| {
+            rows.defaults.received_at = Some(yesterday);
+        });
         let tried = bench
             .gate
             .try_import(&bench.ask("admin"), new, received, tell)
@@ -506,7 +524,7 @@ mod tests {
         };
         let mut tx = bench.store.read().await;
         assert_eq!(
-            tx.list_imports(&TenantId::default(), &all)
+            tx.list_imports(&TenantId::default(), ImportKind::Suppressions, &all)
                 .await
                 .unwrap()
                 .rows
@@ -525,11 +543,12 @@ mod tests {
                     ;\r\n\
                     404 555 0145;caf\u{e9}\r\n\
                     n/a;x";
-        let mut new = list(text);
+        let mut new = meaning(list(text), |rows| {
+            rows.columns.number = Some("phone".to_owned());
+            rows.columns.note = Some("note".to_owned());
+        });
         new.settings.form = ListForm::Columns(None);
         new.settings.has_header = true;
-        new.settings.columns.number = Some("phone".to_owned());
-        new.settings.columns.note = Some("note".to_owned());
         let ended = import(&bench, text, new).await.unwrap();
         assert_eq!(ended.counts, counts(6, 3, 0, 3));
         let told: Vec<_> = rejects(&bench, ended.import_id)
@@ -583,9 +602,10 @@ mod tests {
         let party = bench.callable(ANNA).await;
         let nobody = "0190d5a5-0000-7000-8000-000000000001";
         let text = format!("{}\n{nobody}\n", party.party_id);
-        let mut new = list(&text);
+        let mut new = meaning(list(&text), |rows| {
+            rows.columns.party_id = Some("1".to_owned());
+        });
         new.settings.form = ListForm::Columns(None);
-        new.settings.columns.party_id = Some("1".to_owned());
         let ended = import(&bench, &text, new).await.unwrap();
         assert_eq!(ended.counts, counts(2, 1, 0, 1));
         assert_eq!(

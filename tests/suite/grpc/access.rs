@@ -27,6 +27,10 @@ const WANTED: &[(&str, &str)] = &[
     ("ConsentService/RecordConsent", "AD"),
     ("ConsentService/WithdrawConsent", "AD"),
     ("ConsentService/ListConsents", "ADPU"),
+    ("ConsentService/ImportConsents", "D"),
+    ("ConsentService/GetConsentImport", "DU"),
+    ("ConsentService/ListConsentImports", "DU"),
+    ("ConsentService/ListConsentImportRejects", "DU"),
     ("SuppressionService/CreateSuppression", "AD"),
     ("SuppressionService/LiftSuppression", "DP"),
     ("SuppressionService/GetSuppression", "ADPU"),
@@ -243,7 +247,7 @@ fn every_method_that_changes_something_takes_a_request_id() {
             changing += 1;
         }
     }
-    assert_eq!(changing, 18);
+    assert_eq!(changing, 19);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-//! Imports of opt-outs: many rows at once, how far a list is, and who goes on with it.
+//! Imports of lists: many rows at once, how far a list is, and who goes on with it.
 
 use dialgate::domain::ids::ImportId;
 use dialgate::domain::import::{
-    ImportCounts, ImportReject, ImportState, RejectReason, SuppressionImport,
+    Import, ImportCounts, ImportKind, ImportReject, ImportState, RejectReason,
 };
 use dialgate::store::{IMPORT_FIELDS, ImportRunner, ImportStep};
 
@@ -52,9 +52,10 @@ async fn many_suppressions_are_kept_and_found(store: TestStore) {
     tx.commit().await.unwrap();
 }
 
-fn fresh(content: u8) -> SuppressionImport {
-    SuppressionImport {
+fn fresh(content: u8) -> Import {
+    Import {
         import_id: ImportId::new(NOON),
+        kind: ImportKind::Suppressions,
         state: ImportState::Open,
         content_sha256: [content; 32],
         size_bytes: 1000,
@@ -134,7 +135,9 @@ async fn one_goes_on_with_an_import(store: TestStore) {
     (import.lines, import.lines_sha256) = (20, [3; 32]);
     (import.acknowledged_lines, import.acknowledged_rows) = (12, 10);
     assert_eq!(
-        tx.import(&t, import_id).await.unwrap(),
+        tx.import(&t, ImportKind::Suppressions, import_id)
+            .await
+            .unwrap(),
         Some(import.clone())
     );
     let found = tx.import_of(&t, &[1; 32], &[2; 32]).await.unwrap();
@@ -155,16 +158,34 @@ async fn one_goes_on_with_an_import(store: TestStore) {
     let again = fresh(1);
     tx.insert_import(&t, &again, first.runner).await.unwrap();
     let failed = list("state = \"failed\"", IMPORT_FIELDS);
-    let page = tx.list_imports(&t, &failed).await.unwrap();
+    let page = tx
+        .list_imports(&t, ImportKind::Suppressions, &failed)
+        .await
+        .unwrap();
     assert_eq!(page.rows.len(), 1);
     assert_eq!(
         (page.rows[0].problem.as_deref(), page.rows[0].ended_at),
         (Some("cut off"), Some(after(5)))
     );
     assert_eq!(
-        tx.list_imports(&t, &everything()).await.unwrap().rows.len(),
+        tx.list_imports(&t, ImportKind::Suppressions, &everything())
+            .await
+            .unwrap()
+            .rows
+            .len(),
         2
     );
+    let mut consents = fresh(2);
+    consents.kind = ImportKind::Consents;
+    tx.insert_import(&t, &consents, first.runner).await.unwrap();
+    let found = tx
+        .import(&t, ImportKind::Suppressions, consents.import_id)
+        .await;
+    assert_eq!(found.unwrap(), None, "it is of another kind");
+    let page = tx
+        .list_imports(&t, ImportKind::Consents, &everything())
+        .await;
+    assert_eq!(page.unwrap().rows, [consents]);
     tx.commit().await.unwrap();
 }
 

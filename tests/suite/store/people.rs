@@ -67,7 +67,14 @@ async fn consents_and_opt_outs_are_told_apart(store: TestStore) {
         (2001, true),
         (4001, false),
     ] {
-        for (who, about) in [(party, doubtful), (stranger, false)] {
+        let number = |n| SuppressionSubject::Number(store.key(phone(n)));
+        for (who, about) in [
+            (SuppressionSubject::Party(party), doubtful),
+            (SuppressionSubject::Party(stranger), false),
+            // The second and the third are about the person alone.
+            (number(1), doubtful && at < 2000),
+            (number(2), false),
+        ] {
             let found = tx.opted_out_about(&tenant(), who, after(at)).await;
             assert_eq!(found.unwrap(), about, "{at}");
         }
@@ -588,11 +595,20 @@ async fn consents_are_kept(store: TestStore) {
     withdrawn.channels = Vec::new();
     let elsewhere = consent(store.party(phone(2)).await, phone(2));
     let mut tx = store.write().await;
-    for event in [&given, &withdrawn, &elsewhere] {
-        tx.insert_consent(&tenant(), event).await.unwrap();
-    }
+    tx.insert_consent(&tenant(), &given).await.unwrap();
+    let both = [withdrawn.clone(), elsewhere.clone()];
+    tx.insert_consents(&tenant(), &both).await.unwrap();
+    tx.insert_consents(&tenant(), &[]).await.unwrap();
     tx.commit().await.unwrap();
     let mut tx = store.read().await;
+    let marks = tx.consent_marks(&tenant(), &[party]).await.unwrap();
+    let wanted = [&given, &withdrawn].map(|event| event.mark(store.key(phone(1))));
+    assert_eq!(marks.len(), 2, "of this person alone");
+    assert!(wanted.iter().all(|mark| marks.contains(mark)), "{marks:?}");
+    let mut same = given.clone();
+    same.channels.reverse();
+    assert_eq!(same.mark(store.key(phone(1))), wanted[0]);
+    assert!(tx.consent_marks(&tenant(), &[]).await.unwrap().is_empty());
     assert_eq!(
         tx.consent(&tenant(), given.consent_event_id).await.unwrap(),
         Some(given.clone())

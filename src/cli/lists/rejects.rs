@@ -7,20 +7,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::list_file::ListFile;
+use super::file::ListFile;
+use super::{Kind, Reject};
 use crate::cli::failure::Refused;
 use crate::cli::wire::word;
 use crate::gate::lines_of_list;
-use crate::grpc::client::{Client, ask};
-use crate::grpc::pb::{ListSuppressionImportRejectsRequest, SuppressionImportReject};
-
-/// Rejects that are asked for at once.
-const PAGE: i32 = 1000;
+use crate::grpc::client::Client;
 
 /// Where the rejects of a list go if nobody says.
-pub fn beside(list: &Path) -> PathBuf {
+pub fn beside<K: Kind>(list: &Path) -> PathBuf {
     if list.as_os_str() == "-" {
-        return PathBuf::from("optout.rejects.csv");
+        return PathBuf::from(format!("{}.rejects.csv", K::COMMAND));
     }
     let mut name = list.as_os_str().to_owned();
     name.push(".rejects.csv");
@@ -28,7 +25,12 @@ pub fn beside(list: &Path) -> PathBuf {
 }
 
 /// Writes the file, readable by its owner alone, page by page: a list of nothing but rejects takes no memory.
-pub async fn write(client: &Client, import_id: &str, list: &ListFile, path: &Path) -> Result<()> {
+pub async fn write<K: Kind>(
+    client: &Client,
+    import_id: &str,
+    list: &ListFile,
+    path: &Path,
+) -> Result<()> {
     let place = || format!("cannot write the rejects to `{}`", path.display());
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -37,20 +39,13 @@ pub async fn write(client: &Client, import_id: &str, list: &ListFile, path: &Pat
     let mut file = csv::Writer::from_writer(options.open(path).with_context(place)?);
     file.write_record(["line", "reason", "problem", "original"])
         .with_context(place)?;
-    let mut request = ListSuppressionImportRejectsRequest {
-        import_id: import_id.to_owned(),
-        page_size: PAGE,
-        page_token: String::new(),
-    };
+    let mut page_token = String::new();
     let mut originals = Originals::of(list)?;
     loop {
-        let answer = client
-            .suppressions()
-            .list_suppression_import_rejects(ask(request.clone()))
-            .await;
-        let page = answer.map_err(Refused::question)?.into_inner();
-        let texts = originals.of_these(&page.rejects);
-        for reject in &page.rejects {
+        let page = K::rejects(client, import_id.to_owned(), page_token).await;
+        let (rejects, next) = page.map_err(Refused::question)?;
+        let texts = originals.of_these(&rejects);
+        for reject in &rejects {
             let (line, reason) = (
                 reject.line.to_string(),
                 word!(ImportRejectReason, reject.reason),
@@ -67,8 +62,8 @@ pub async fn write(client: &Client, import_id: &str, list: &ListFile, path: &Pat
             ];
             file.write_record(cells).with_context(place)?;
         }
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() {
+        page_token = next;
+        if page_token.is_empty() {
             break;
         }
     }
@@ -93,7 +88,7 @@ impl Originals {
         Ok(Self { lines })
     }
 
-    fn of_these(&mut self, rejects: &[SuppressionImportReject]) -> BTreeMap<i64, Vec<u8>> {
+    fn of_these(&mut self, rejects: &[Reject]) -> BTreeMap<i64, Vec<u8>> {
         let mut texts = BTreeMap::new();
         for reject in rejects {
             while let Ok((number, bytes)) = self.lines.recv() {

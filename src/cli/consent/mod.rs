@@ -1,6 +1,9 @@
 //! `dialgate consent`: acts of permission. Given and withdrawn alike are recorded as they happened; whether consent holds
 //! is for the rules to say.
 
+mod import;
+mod show;
+
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -8,19 +11,22 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::arguments::{Change, Paging, instant, period, words};
-use super::client::Remote;
-use super::failure::Refused;
-use super::optout::channels;
-use super::output::{Output, plain};
-use super::wire::{self, value, word};
+use crate::cli::arguments::{Change, Paging, instant, period, words};
+use crate::cli::client::Remote;
+use crate::cli::failure::Refused;
+use crate::cli::optout::channels;
+use crate::cli::output::{Output, plain};
+use crate::cli::wire::{self, value, word};
 use crate::domain::call::CallKind;
 use crate::domain::consent::{ConsentForm, InitiatedBy};
 use crate::domain::phone::Phone;
-use crate::grpc::client::{ask, json};
+use crate::grpc::client::{Client, ask, json};
 use crate::grpc::pb::{
     ConsentEvent, ListConsentsRequest, RecordConsentRequest, WithdrawConsentRequest,
 };
+
+/// Rows asked for at once.
+const PAGE: i32 = 1000;
 
 /// The subcommands of `consent`.
 #[derive(Debug, Subcommand)]
@@ -31,6 +37,10 @@ pub enum ConsentCommand {
     Withdraw(WithdrawArgs),
     /// List acts of consent, newest first
     List(ListArgs),
+    /// Tell what stands of the consents for one number, towards each seller, and by which acts
+    Show(show::ShowArgs),
+    /// Record a whole list of consents and withdrawals; the same command goes on after a break
+    Import(Box<import::ImportArgs>),
 }
 
 /// Whose consent, and towards whom.
@@ -148,6 +158,8 @@ impl ConsentCommand {
             Self::Record(args) => &args.remote,
             Self::Withdraw(args) => &args.remote,
             Self::List(args) => &args.remote,
+            Self::Show(args) => &args.remote,
+            Self::Import(args) => &args.importing.remote,
         }
     }
 }
@@ -158,6 +170,8 @@ pub async fn run(command: ConsentCommand) -> Result<ExitCode> {
         ConsentCommand::Record(args) => record(args).await,
         ConsentCommand::Withdraw(args) => withdraw(args).await,
         ConsentCommand::List(args) => list(args).await,
+        ConsentCommand::Show(args) => show::run(args).await,
+        ConsentCommand::Import(args) => return import::run(*args).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -245,6 +259,25 @@ async fn list(args: ListArgs) -> Result<()> {
         }
     }
     output.end_of_list(count, "record", !request.page_token.is_empty())
+}
+
+/// All acts about this number, newest recorded first.
+pub async fn acts(client: &Client, number: &str) -> Result<Vec<ConsentEvent>> {
+    let mut request = ListConsentsRequest {
+        page_size: PAGE,
+        number: number.to_owned(),
+        ..ListConsentsRequest::default()
+    };
+    let mut found = Vec::new();
+    loop {
+        let answer = client.consents().list_consents(ask(request.clone())).await;
+        let page = answer.map_err(Refused::question)?.into_inner();
+        found.extend(page.consent_events);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            return Ok(found);
+        }
+    }
 }
 
 fn kinds(channels: &[CallKind]) -> Vec<i32> {

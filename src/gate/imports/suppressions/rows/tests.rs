@@ -1,7 +1,13 @@
-use super::super::Packing;
+use std::sync::Arc;
+
 use super::*;
-use crate::domain::phone::Phone;
+use crate::domain::ids::TenantId;
+use crate::domain::phone::{NumberHasher, Phone};
 use crate::domain::time::{Mono, Reading};
+use crate::gate::Campaigns;
+use crate::gate::imports::cells::Cells;
+use crate::gate::imports::{ListEncoding, ListForm, ListSettings, Packing};
+use crate::policy::Pack;
 
 fn settings() -> ListSettings {
     ListSettings {
@@ -9,12 +15,17 @@ fn settings() -> ListSettings {
         encoding: ListEncoding::Detected,
         form: ListForm::Columns(None),
         has_header: true,
-        columns: ListColumns {
-            number: Some("phone".to_owned()),
-            ..ListColumns::default()
-        },
         default_country: Some("US".to_owned()),
-        defaults: RowDefaults {
+    }
+}
+
+fn rows() -> SuppressionRows {
+    SuppressionRows {
+        columns: SuppressionColumns {
+            number: Some("phone".to_owned()),
+            ..SuppressionColumns::default()
+        },
+        defaults: SuppressionDefaults {
             seller: None,
             channels: Vec::new(),
             reason: SuppressionReason::PartyRequest,
@@ -26,13 +37,14 @@ fn settings() -> ListSettings {
     }
 }
 
-fn reader(settings: ListSettings) -> RowReader {
+fn reader(settings: ListSettings, rows: SuppressionRows) -> RowReader<SuppressionRows> {
     let wall = "2026-11-18T15:00:00Z"
         .parse::<jiff::Timestamp>()
         .unwrap()
         .into();
     RowReader {
         settings,
+        rows,
         tenant: TenantId::default(),
         hasher: NumberHasher::new([7; 32]),
         pack: Arc::new(Pack::embedded().unwrap()),
@@ -45,7 +57,11 @@ fn reader(settings: ListSettings) -> RowReader {
 }
 
 /// What a row comes to under a header line.
-fn row(reader: &RowReader, header: &str, text: &str) -> Result<Option<Row>, RejectReason> {
+fn row(
+    reader: &RowReader<SuppressionRows>,
+    header: &str,
+    text: &str,
+) -> Result<Option<Row>, RejectReason> {
     let layout = reader.layout(header.as_bytes()).unwrap();
     let Cells::Whole(cells) = reader.cells(&layout, text) else {
         panic!("open: {text}")
@@ -55,16 +71,16 @@ fn row(reader: &RowReader, header: &str, text: &str) -> Result<Option<Row>, Reje
         .map_err(|refusal| refusal.reason)
 }
 
-fn subject(reader: &RowReader) -> SuppressionSubject {
+fn subject(reader: &RowReader<SuppressionRows>) -> SuppressionSubject {
     let number = Phone::parse("+14045550141").unwrap();
     SuppressionSubject::Number(reader.hasher.key(&reader.tenant, number))
 }
 
 #[test]
 fn columns_are_found_by_name_or_by_place() {
-    let mut wanted = settings();
-    wanted.columns.note = Some(" Comment ".to_owned());
-    let named = reader(wanted.clone());
+    let (mut wanted, mut named_so) = (settings(), rows());
+    named_so.columns.note = Some(" Comment ".to_owned());
+    let named = reader(wanted.clone(), named_so.clone());
     for (header, text) in [
         ("id,Phone,comment", "1,404 555 0141,no more"),
         ("comment;x;phone", "no more;;\"404 555 0141\""),
@@ -86,20 +102,20 @@ fn columns_are_found_by_name_or_by_place() {
     );
     wanted.has_header = false;
     assert!(
-        reader(wanted.clone())
+        reader(wanted.clone(), named_so.clone())
             .layout(b"phone,comment")
             .unwrap_err()
             .contains("by their place")
     );
-    wanted.columns.number = Some("3".to_owned());
-    wanted.columns.note = None;
+    named_so.columns.number = Some("3".to_owned());
+    named_so.columns.note = None;
     assert!(
-        reader(wanted.clone())
+        reader(wanted.clone(), named_so.clone())
             .layout(b"a,b")
             .unwrap_err()
             .contains("the first line has 2")
     );
-    let placed = reader(wanted);
+    let placed = reader(wanted, named_so);
     assert_eq!(
         row(&placed, "a,b,c", "1,2,4045550141")
             .unwrap()
@@ -111,7 +127,7 @@ fn columns_are_found_by_name_or_by_place() {
 
 #[test]
 fn each_row_is_taken_as_what_it_is_or_rejected_with_its_reason() {
-    let mut wanted = settings();
+    let mut wanted = rows();
     let columns = &mut wanted.columns;
     for (column, name) in [
         (&mut columns.party_id, "party"),
@@ -123,7 +139,7 @@ fn each_row_is_taken_as_what_it_is_or_rejected_with_its_reason() {
     ] {
         *column = Some(name.to_owned());
     }
-    let reader = reader(wanted);
+    let reader = reader(settings(), wanted);
     let header = "phone,party,seller,kinds,why,when,note";
     for (text, reason) in [
         (",,,,,,", None),
@@ -185,7 +201,9 @@ fn a_line_is_read_in_its_encoding() {
             encoding,
             ..settings()
         };
-        reader(wanted).text(latin).map_err(|refusal| refusal.reason)
+        reader(wanted, rows())
+            .text(latin)
+            .map_err(|refusal| refusal.reason)
     };
     assert_eq!(
         with(ListEncoding::Detected).as_deref(),
@@ -196,7 +214,7 @@ fn a_line_is_read_in_its_encoding() {
         Ok("404 555 0141,café\u{a0}")
     );
     assert_eq!(with(ListEncoding::Utf8), Err(RejectReason::Encoding));
-    let refused = reader(settings())
+    let refused = reader(settings(), rows())
         .text(b"40\0")
         .map_err(|refusal| refusal.reason);
     assert_eq!(refused, Err(RejectReason::Nul));
@@ -209,7 +227,7 @@ fn a_number_a_line_may_be_quoted_or_have_empty_cells_behind_it() {
         has_header: false,
         ..settings()
     };
-    let reader = reader(lines);
+    let reader = reader(lines, rows());
     for text in [
         "4045550141",
         "\"(404) 555-0141\"",

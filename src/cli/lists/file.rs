@@ -10,8 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::cli::failure::Usage;
-use crate::grpc::pb::ImportSuppressionsRequest;
-use crate::grpc::pb::import_suppressions_request::Content;
+use crate::gate::lines_of_list;
 
 /// Bytes of a message.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -66,12 +65,26 @@ impl ListFile {
         Ok(file)
     }
 
-    /// The messages of one sending: `first`, then the list. They are read on a thread of their own, and no further than the
-    /// server takes them; a list that cannot be read on ends early, and the server says so.
-    pub fn messages(
+    /// The cells of its first line, as far as they are told apart by what usually stands between columns.
+    pub fn first_cells(&self) -> io::Result<Vec<String>> {
+        let (line, mut first) = (self.again()?, Vec::new());
+        lines_of_list(line, |_, bytes| {
+            first = bytes.to_vec();
+            first.trim_ascii().is_empty()
+        });
+        let is_between = |each: char| matches!(each, ',' | ';' | '\t' | '|');
+        let bare = |cell: &str| cell.trim().trim_matches('"').trim().to_ascii_lowercase();
+        let first = String::from_utf8_lossy(&first);
+        Ok(first.split(is_between).map(bare).collect())
+    }
+
+    /// The messages of one sending: `first`, then the list, each as `piece` makes it. They are read on a thread of their own, and
+    /// no further than the server takes them; a list that cannot be read on ends early, and the server says so.
+    pub fn messages<M: Send + 'static>(
         &self,
-        first: ImportSuppressionsRequest,
-    ) -> io::Result<mpsc::Receiver<ImportSuppressionsRequest>> {
+        first: M,
+        piece: fn(Vec<u8>) -> M,
+    ) -> io::Result<mpsc::Receiver<M>> {
         let mut file = self.again()?;
         let (out, messages) = mpsc::channel(PIECES_AHEAD);
         tokio::task::spawn_blocking(move || {
@@ -80,12 +93,9 @@ impl ListFile {
                 if out.blocking_send(message).is_err() {
                     return;
                 }
-                let mut piece = Vec::with_capacity(PIECE_BYTES);
-                let read = (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut piece);
-                next = (read.is_ok() && !piece.is_empty()).then(|| ImportSuppressionsRequest {
-                    request_id: String::new(),
-                    content: Some(Content::Piece(piece)),
-                });
+                let mut bytes = Vec::with_capacity(PIECE_BYTES);
+                let read = (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut bytes);
+                next = (read.is_ok() && !bytes.is_empty()).then(|| piece(bytes));
             }
         });
         Ok(messages)

@@ -1,0 +1,407 @@
+//! `dialgate consent import`: a whole list of consents and withdrawals ([`crate::cli::lists`]).
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::kinds;
+use crate::cli::arguments::{instant, period, words};
+use crate::cli::lists::{
+    self, Import, Importing, Kind, ListFile, Progress, REJECTS_A_PAGE, Reject, Rows, Told, Written,
+    form,
+};
+use crate::cli::wire::{self, value};
+use crate::domain::call::CallKind;
+use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
+use crate::grpc::client::json::{self, JsonProblem};
+use crate::grpc::client::{Client, Status, Streaming, ask};
+use crate::grpc::pb::import_consents_request::Content as Sent;
+use crate::grpc::pb::import_consents_response::Content as Answered;
+use crate::grpc::pb::{
+    ConsentImport, ConsentImportHeader, ConsentImportReject, ConsentImportState,
+    ConsentListColumns, ImportConsentsRequest, ImportConsentsResponse,
+    ListConsentImportRejectsRequest,
+};
+
+/// Arguments of `consent import`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The list is CSV, or a number a line if no column is named. With --header, columns of these names are taken \
+                        without being named here:\n  \
+                        number, party_id, seller, channels, action, event_time, form, explicit, documented, out_of_hours, period, \
+                        initiated_by, source, evidence_ref, wording_ref\n\n\
+                        An example, of which every column but number may be left out if it is said for the whole list:\n  \
+                        number,seller,action,event_time,form,explicit,period,evidence_ref\n  \
+                        +14045550141,acme,given,2026-11-02T09:15:00Z,web_form,yes,2027-12-31,certificate-4711\n  \
+                        +14045550142,acme,withdrawn,2026-11-05,,,,mail-0815\n\n\
+                        What each may hold: action given or withdrawn. event_time with its offset, or a day: consent counts from \
+                        its first moment anywhere on Earth, a withdrawal from its last. form as --form below. explicit, \
+                        documented and out_of_hours yes, no, or nothing if that is not known. period indefinite, unspecified, or \
+                        the last day. initiated_by person or seller. channels live_manual, autodialed, prerecorded, several with a \
+                        blank between them, or all. Of a withdrawal only number, party_id, seller, channels, action, event_time, \
+                        source and evidence_ref are read.\n\n\
+                        Each row is recorded on its own, as `consent record` and `consent withdraw` record one. Rejected, and \
+                        written to the reject file with line and reason, is a row that says no number, no seller, or of consent \
+                        given no time (a list tells of what was, so now is never taken for it) or no form; that has a word or \
+                        a time that is none; whose number several people share and that names none of them (party_id); whose \
+                        number may not be dialed; or whose consent lies within ten minutes after an opt-out or a withdrawal on \
+                        record, for nobody can tell which came first.\n\n\
+                        Nothing on record is changed. An act that is on record already (same person, number, seller, action, \
+                        time, form, channels and evidence) is not recorded twice. A list that was broken off (Ctrl-C, a lost \
+                        connection) goes on where it was. Numbers may be written in any common way; the list may be packed with \
+                        gzip or zstd. Whether a consent suffices for a call is for the rules: `dialgate check NUMBER`.\n\n\
+                        Exit codes: 0 the list is done, even if rows were rejected (--strict: 1 then), 1 failed or broken off, \
+                        2 usage.\n\n\
+                        Examples:\n  \
+                        dialgate consent import consents.csv --header --dry-run\n  \
+                        dialgate consent import crm.csv.gz --header --number-column Phone --time-column \"Signed on\" \\\n    \
+                        --seller acme --form written --documented --country GB"
+)]
+pub struct ImportArgs {
+    #[command(flatten)]
+    pub importing: Importing,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub meaning: Meaning,
+}
+
+/// How the list is written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How the list is written")]
+pub struct Reading {
+    #[command(flatten)]
+    pub written: Written,
+    /// Column of the number: its name in the header line, or its place from 1
+    #[arg(long, value_name = "COLUMN")]
+    pub number_column: Option<String>,
+    /// Column of whose consent it is, where several people share the number
+    #[arg(long, value_name = "COLUMN")]
+    pub party_column: Option<String>,
+    /// Column of the seller
+    #[arg(long, value_name = "COLUMN")]
+    pub seller_column: Option<String>,
+    /// Column of the kinds of call, such as `live_manual autodialed`
+    #[arg(long, value_name = "COLUMN")]
+    pub channels_column: Option<String>,
+    /// Column of given or withdrawn
+    #[arg(long, value_name = "COLUMN")]
+    pub action_column: Option<String>,
+    /// Column of the time or day at which the person acted
+    #[arg(long, value_name = "COLUMN")]
+    pub time_column: Option<String>,
+    /// Column of how consent was expressed
+    #[arg(long, value_name = "COLUMN")]
+    pub form_column: Option<String>,
+    /// Column of whether it was given expressly, by a separate act
+    #[arg(long, value_name = "COLUMN")]
+    pub explicit_column: Option<String>,
+    /// Column of whether a record of the act exists
+    #[arg(long, value_name = "COLUMN")]
+    pub documented_column: Option<String>,
+    /// Column of whether it names calls outside the legal hours
+    #[arg(long, value_name = "COLUMN")]
+    pub out_of_hours_column: Option<String>,
+    /// Column of how long it holds
+    #[arg(long, value_name = "COLUMN")]
+    pub period_column: Option<String>,
+    /// Column of who started the exchange
+    #[arg(long, value_name = "COLUMN")]
+    pub initiated_by_column: Option<String>,
+    /// Column of where it came from
+    #[arg(long, value_name = "COLUMN")]
+    pub source_column: Option<String>,
+    /// Column of what proves it
+    #[arg(long, value_name = "COLUMN")]
+    pub evidence_column: Option<String>,
+    /// Column of the wording shown
+    #[arg(long, value_name = "COLUMN")]
+    pub wording_column: Option<String>,
+}
+
+/// What rows mean that do not say it themselves.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What rows mean that do not say it themselves")]
+pub struct Meaning {
+    /// Seller they are given to, as campaigns name it; rows that name none are rejected if left out
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub seller: String,
+    /// Kind of call they cover, may be repeated; every kind if left out
+    #[arg(long = "channel", value_name = "KIND", value_parser = words!(CallKind))]
+    pub channels: Vec<CallKind>,
+    /// What the people did
+    #[arg(long, default_value = "given", value_parser = words!(ConsentAction))]
+    pub action: ConsentAction,
+    /// When they acted; if left out, rows that give consent and say no time are rejected, and rows that withdraw it do so now
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// How consent was expressed; rows of consent given that do not say it are rejected if left out
+    #[arg(long, value_parser = words!(ConsentForm))]
+    pub form: Option<ConsentForm>,
+    /// It was given expressly, by a separate act
+    #[arg(long)]
+    pub explicit: bool,
+    /// A record of the act exists
+    #[arg(long)]
+    pub documented: bool,
+    /// It names calls outside the legal hours
+    #[arg(long)]
+    pub out_of_hours: bool,
+    /// indefinite, unspecified, or the last day it holds, as in 2027-12-31
+    #[arg(long, value_name = "PERIOD", value_parser = period)]
+    pub period: Option<String>,
+    /// Who started the exchange
+    #[arg(long, value_name = "WHO", value_parser = words!(InitiatedBy))]
+    pub initiated_by: Option<InitiatedBy>,
+    /// Where they came from, such as web, agent, paper
+    #[arg(
+        long,
+        value_name = "WORD",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub source: String,
+    /// What proves them
+    #[arg(
+        long,
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub evidence: String,
+    /// SHA-256 of the wording shown, or its version
+    #[arg(
+        long,
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub wording: String,
+}
+
+/// Runs it.
+pub async fn run(args: ImportArgs) -> Result<ExitCode> {
+    let ImportArgs {
+        importing,
+        reading,
+        meaning,
+    } = args;
+    let output = importing.remote.output();
+    lists::import::<Consents>(importing, |list| {
+        let named = match reading.written.header {
+            true => list.first_cells().context("cannot read the list again")?,
+            false => Vec::new(),
+        };
+        let columns = columns(&reading, &named);
+        output.remark(&understood(&columns, &meaning))?;
+        Ok(header(&meaning, columns, &reading, list))
+    })
+    .await
+}
+
+/// The columns, as they are named here or, if they are not, as the list itself names them.
+fn columns(reading: &Reading, named: &[String]) -> ConsentListColumns {
+    let column = |column: &Option<String>, own: &str| match column {
+        Some(column) => column.clone(),
+        None if named.iter().any(|cell| cell == own) => own.to_owned(),
+        None => String::new(),
+    };
+    ConsentListColumns {
+        number: column(&reading.number_column, "number"),
+        party_id: column(&reading.party_column, "party_id"),
+        seller: column(&reading.seller_column, "seller"),
+        channels: column(&reading.channels_column, "channels"),
+        action: column(&reading.action_column, "action"),
+        event_time: column(&reading.time_column, "event_time"),
+        form: column(&reading.form_column, "form"),
+        explicit: column(&reading.explicit_column, "explicit"),
+        documented: column(&reading.documented_column, "documented"),
+        out_of_hours: column(&reading.out_of_hours_column, "out_of_hours"),
+        period: column(&reading.period_column, "period"),
+        initiated_by: column(&reading.initiated_by_column, "initiated_by"),
+        source: column(&reading.source_column, "source"),
+        evidence_ref: column(&reading.evidence_column, "evidence_ref"),
+        wording_ref: column(&reading.wording_column, "wording_ref"),
+    }
+}
+
+/// What is read of a row, and what it is taken for: a column that was not found must not turn withdrawals into consents unseen.
+fn understood(columns: &ConsentListColumns, meaning: &Meaning) -> String {
+    let all = [
+        ("number", &columns.number),
+        ("party_id", &columns.party_id),
+        ("seller", &columns.seller),
+        ("channels", &columns.channels),
+        ("action", &columns.action),
+        ("event_time", &columns.event_time),
+        ("form", &columns.form),
+        ("explicit", &columns.explicit),
+        ("documented", &columns.documented),
+        ("out_of_hours", &columns.out_of_hours),
+        ("period", &columns.period),
+        ("initiated_by", &columns.initiated_by),
+        ("source", &columns.source),
+        ("evidence_ref", &columns.evidence_ref),
+        ("wording_ref", &columns.wording_ref),
+    ];
+    let read: Vec<&str> = all
+        .iter()
+        .filter(|(_, column)| !column.is_empty())
+        .map(|(what, _)| *what)
+        .collect();
+    let read = match read.as_slice() {
+        [] => "a number a line".to_owned(),
+        read => format!("columns that are read: {}", read.join(", ")),
+    };
+    match columns.action.is_empty() {
+        true => format!("{read}; every row is taken as {}", meaning.action),
+        false => read,
+    }
+}
+
+fn header(
+    meaning: &Meaning,
+    columns: ConsentListColumns,
+    reading: &Reading,
+    list: &ListFile,
+) -> ConsentImportHeader {
+    let written = &reading.written;
+    let has_columns = written.has_columns(columns != ConsentListColumns::default());
+    ConsentImportHeader {
+        content_sha256: list.sha256.to_vec(),
+        size_bytes: i64::try_from(list.bytes).unwrap_or(i64::MAX),
+        encoding: written.encoding(),
+        form: form(has_columns),
+        has_header: written.header,
+        delimiter: written.delimiter(),
+        columns: has_columns.then_some(columns),
+        default_country: written.country.clone(),
+        seller: meaning.seller.clone(),
+        channels: kinds(&meaning.channels),
+        action: value!(ConsentAction, meaning.action),
+        event_time: meaning.at.map(wire::to_wire),
+        consent_form: meaning
+            .form
+            .map(|form| value!(ConsentForm, form))
+            .unwrap_or_default(),
+        // A flag that is not given says nothing: not known, rather than no.
+        explicit: meaning.explicit.then_some(true),
+        documented: meaning.documented.then_some(true),
+        out_of_hours: meaning.out_of_hours.then_some(true),
+        period: meaning.period.clone().unwrap_or_default(),
+        initiated_by: meaning
+            .initiated_by
+            .map(|who| value!(InitiatedBy, who))
+            .unwrap_or_default(),
+        source: meaning.source.clone(),
+        evidence_ref: meaning.evidence.clone(),
+        wording_ref: meaning.wording.clone(),
+        ..ConsentImportHeader::default()
+    }
+}
+
+/// Lists of consents.
+struct Consents;
+
+impl Kind for Consents {
+    type Sent = ImportConsentsRequest;
+    type Answer = ImportConsentsResponse;
+    type Header = ConsentImportHeader;
+
+    const COMMAND: &'static str = "consent";
+    const NEW: &'static str = "new acts";
+    const THERE: &'static str = "on record already";
+    const UNDER_WAY: &'static str = "done";
+    const DONE: &'static str = "the list is on record";
+    const KEPT: &'static str = "stays";
+
+    fn first(header: Self::Header, is_trial: bool) -> Self::Sent {
+        ImportConsentsRequest {
+            request_id: Uuid::new_v4().to_string(),
+            content: Some(Sent::Header(ConsentImportHeader {
+                validate_only: is_trial,
+                ..header
+            })),
+        }
+    }
+
+    fn piece(bytes: Vec<u8>) -> Self::Sent {
+        ImportConsentsRequest {
+            request_id: String::new(),
+            content: Some(Sent::Piece(bytes)),
+        }
+    }
+
+    async fn send(
+        client: &Client,
+        messages: impl tokio_stream::Stream<Item = Self::Sent> + Send + 'static,
+    ) -> Result<Streaming<Self::Answer>, Status> {
+        let answers = client.consents().import_consents(messages).await?;
+        Ok(answers.into_inner())
+    }
+
+    fn told(answer: Self::Answer) -> Result<Option<Told>, JsonProblem> {
+        Ok(match answer.content {
+            Some(Answered::Started(started)) => Some(Told::Started(import(&started)?)),
+            Some(Answered::Progress(told)) => Some(Told::Progress(Progress {
+                rows: Rows {
+                    read: told.rows_read,
+                    created: told.rows_recorded,
+                    repeated: told.rows_already_on_record,
+                    rejected: told.rows_rejected,
+                },
+                done: told.rows_read,
+                bytes: told.bytes_read,
+            })),
+            Some(Answered::Reject(told)) => Some(Told::Reject(reject(told))),
+            Some(Answered::Ended(ended)) => Some(Told::Ended(import(&ended)?)),
+            None => None,
+        })
+    }
+
+    async fn rejects(
+        client: &Client,
+        import_id: String,
+        page_token: String,
+    ) -> Result<(Vec<Reject>, String), Status> {
+        let request = ListConsentImportRejectsRequest {
+            import_id,
+            page_size: REJECTS_A_PAGE,
+            page_token,
+        };
+        let answer = client
+            .consents()
+            .list_consent_import_rejects(ask(request))
+            .await?;
+        let page = answer.into_inner();
+        let rejects = page.rejects.into_iter().map(reject);
+        Ok((rejects.collect(), page.next_page_token))
+    }
+}
+
+fn import(told: &ConsentImport) -> Result<Import, JsonProblem> {
+    Ok(Import {
+        import_id: told.import_id.clone(),
+        is_finished: told.state() == ConsentImportState::Finished,
+        has_ended: told.end_time.is_some(),
+        rows: Rows {
+            read: told.rows_read,
+            created: told.rows_recorded,
+            repeated: told.rows_already_on_record,
+            rejected: told.rows_rejected,
+        },
+        problem: told.problem.clone(),
+        object: json::object("ConsentImport", told)?,
+    })
+}
+
+fn reject(told: ConsentImportReject) -> Reject {
+    Reject {
+        line: told.line,
+        reason: told.reason,
+        problem: told.problem,
+    }
+}
