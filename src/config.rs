@@ -21,6 +21,7 @@ use crate::provider::{ProviderConfig, Service};
 use crate::sip::SipConfig;
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
+use crate::webhook::{Webhook, WebhookConfig};
 
 /// Everything that a node is told.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub lanes: Vec<Lane>,
     /// Campaigns.
     pub campaigns: Vec<Campaign>,
+    /// Who is told of changes of opt-outs.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Where the law is.
@@ -145,6 +148,7 @@ impl Sections {
         let campaigns = self.campaigns(&trunks, pack.as_deref());
         let console = self.console(&campaigns);
         let providers = self.providers(pack.as_deref());
+        let webhooks = self.webhooks();
         for unknown in self.sections.keys() {
             self.problems
                 .push(format!("[{unknown}]: there is no such section"));
@@ -165,6 +169,7 @@ impl Sections {
         let gate = gate.map(|gate| GateConfig {
             trunk_queue_max: queues(&lanes),
             providers,
+            webhooks: webhooks.iter().map(|each| each.name.clone()).collect(),
             ..gate
         });
         match (
@@ -197,6 +202,7 @@ impl Sections {
                 log,
                 lanes,
                 campaigns,
+                webhooks,
             }),
             _ => Err(ConfigProblems(self.problems)),
         }
@@ -309,16 +315,9 @@ impl Sections {
 
     /// The rows `[[provider]]`, each told by its place among them.
     fn providers(&mut self, pack: Option<&Pack>) -> Vec<Service> {
-        let rows = match self.sections.remove("provider") {
-            Some(rows) => self.read::<Vec<Value>>(rows, "[[provider]]"),
-            None => None,
-        };
         let (mut read, mut services) = (Vec::new(), Vec::new());
-        for (row, number) in rows.into_iter().flatten().zip(1..) {
+        for (number, row) in self.take_rows::<ProviderConfig>("provider") {
             let place = format!("[[provider]] number {number}:");
-            let Some(row) = self.read::<ProviderConfig>(row, &place) else {
-                continue;
-            };
             match row.service() {
                 Ok(service) => services.push(service),
                 Err(problems) => self.at(&place, problems),
@@ -330,6 +329,37 @@ impl Sections {
             self.at(&format!("[[provider]] number {number}:"), vec![problem]);
         }
         services
+    }
+
+    /// The rows `[[webhook]]`, each told by its place among them.
+    fn webhooks(&mut self) -> Vec<Webhook> {
+        let mut webhooks: Vec<Webhook> = Vec::new();
+        for (number, row) in self.take_rows::<WebhookConfig>("webhook") {
+            let place = format!("[[webhook]] number {number}:");
+            match row.webhook() {
+                Ok(webhook) if webhooks.iter().any(|each| each.name == webhook.name) => {
+                    let problem = format!("name: `{}` is taken by another one", webhook.name);
+                    self.at(&place, vec![problem]);
+                }
+                Ok(webhook) => webhooks.push(webhook),
+                Err(problems) => self.at(&place, problems),
+            }
+        }
+        webhooks
+    }
+
+    /// Every row of this kind that can be read, with its place among them, counted from one.
+    fn take_rows<T: DeserializeOwned>(&mut self, kind: &str) -> Vec<(usize, T)> {
+        let rows = match self.sections.remove(kind) {
+            Some(rows) => self.read::<Vec<Value>>(rows, &format!("[[{kind}]]")),
+            None => None,
+        };
+        let mut read = Vec::new();
+        for (row, number) in rows.into_iter().flatten().zip(1..) {
+            let row = self.read::<T>(row, &format!("[[{kind}]] number {number}:"));
+            read.extend(row.map(|row| (number, row)));
+        }
+        read
     }
 
     fn campaigns(&mut self, trunks: &[String], pack: Option<&Pack>) -> Vec<Campaign> {

@@ -31,6 +31,7 @@ mod room;
 mod scrub;
 mod stops;
 mod suppress;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,6 +71,7 @@ pub use replay::{ReplayOutcome, ReplayProblem, Replayed, Said};
 pub use scrub::{RowProblem, SCRUB_BATCH_MAX, Scrub, ScrubRow, ScrubTally, ScrubTerms, Scrubbed};
 pub use stops::NewRegionStop;
 pub use suppress::{BARRIER_WAIT, NewSuppression};
+pub use webhooks::WebhookStatus;
 
 /// Reads both clocks together.
 pub type ReadClocks = Arc<dyn Fn() -> Reading + Send + Sync>;

@@ -56,6 +56,11 @@ pub(super) fn postgres() -> Migrator {
             "approvers",
             include_str!("../../migrations/postgres/0009_approvers.sql"),
         ),
+        (
+            11,
+            "webhooks",
+            include_str!("../../migrations/postgres/0011_webhooks.sql"),
+        ),
     ])
 }
 
@@ -105,6 +110,11 @@ pub(super) fn sqlite() -> Migrator {
             9,
             "approvers",
             include_str!("../../migrations/sqlite/0009_approvers.sql"),
+        ),
+        (
+            11,
+            "webhooks",
+            include_str!("../../migrations/sqlite/0011_webhooks.sql"),
         ),
     ])
 }
@@ -160,6 +170,7 @@ mod tests {
     use crate::domain::policy::PackOrigin;
     use crate::domain::provider::{ProviderKind, ScrubOutcome};
     use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
+    use crate::domain::webhook::WebhookState;
 
     /// A word that Rust knows and a CHECK refuses would be found by a person being called.
     #[test]
@@ -207,7 +218,8 @@ mod tests {
             ScrubOutcome,
             SuppressionChangeKind,
             SuppressionReason,
-            SuppressionSource
+            SuppressionSource,
+            WebhookState
         );
     }
 }
