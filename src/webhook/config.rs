@@ -112,7 +112,7 @@ fn read(key: &str, path: &Path) -> Result<Secret, String> {
     Secret::parse(&text).map_err(|problem| format!("{key}: `{}` {problem}", path.display()))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 

@@ -226,20 +226,19 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_ten_minutes_and_are_drawn() {
-        for (tries, chance, seconds) in [
-            (0, u32::MAX, 1),
-            (1, u32::MAX, 2),
-            (2, u32::MAX, 4),
-            (2, 0, 1),
-            (9, u32::MAX, 512),
-            (10, u32::MAX, 600),
-            (1_000_000, u32::MAX, 600),
-            (1_000_000, 0, 1),
+        for (tries, chance, millis) in [
+            (0, u32::MAX, 1_000),
+            (1, u32::MAX, 2_000),
+            (2, u32::MAX, 4_000),
+            (2, 0, 1_000),
+            (9, u32::MAX, 512_000),
+            (10, u32::MAX, 600_000),
+            (1_000_000, u32::MAX, 600_000),
+            (1_000_000, 0, 1_000),
         ] {
-            let span = pause(tries, chance);
             assert_eq!(
-                span.as_secs_f64().round() as u64,
-                seconds,
+                pause(tries, chance),
+                Duration::from_millis(millis),
                 "{tries} {chance}"
             );
         }

@@ -14,3 +14,4 @@ mod registers;
 mod replay;
 mod scrub;
 mod surface;
+mod webhooks;
