@@ -601,12 +601,50 @@ timeout = 5
         }
     }
 
+    /// Every line of the example can be taken as it stands, and what is wrong is told by the place of its row.
+    #[test]
+    fn webhooks_are_rows_with_names_of_their_own() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_, section) = EXAMPLE.split_once("# [[webhook]]").unwrap();
+        let (section, _) = section.split_once("[rules]").unwrap();
+        let settings = section.lines().filter_map(|line| line.strip_prefix("# "));
+        let settings = settings.filter(|line| {
+            line.split_once(" = ")
+                .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        });
+        let row: Vec<&str> = std::iter::once("[[webhook]]").chain(settings).collect();
+        assert_eq!(row.len(), 8, "{row:?}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, format!("whsec_{}", "QUJD".repeat(8))).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let file = file.display().to_string();
+        let row = row.join("\n").replace("crm.secret.old", &file);
+        let row = format!("\n{}\n", row.replace("crm.secret", &file));
+        let config = parse(&format!("{EXAMPLE}{row}")).unwrap();
+        assert_eq!(config.webhooks[0].name, "crm");
+        assert_eq!(config.gate.webhooks, ["crm"]);
+        let hours = row.replace("retry_hours = 72", "retry_hours = 2");
+        let unknown = row.replace("retry_hours", "retries");
+        let told = parse(&format!("{EXAMPLE}{row}{row}{hours}{unknown}"));
+        let ConfigProblems(problems) = told.unwrap_err();
+        for wanted in [
+            "[[webhook]] number 4: unknown field `retries`",
+            "[[webhook]] number 2: name: `crm` is taken by another one",
+            "[[webhook]] number 3: retry_hours: is 2, set 24 to 720",
+        ] {
+            let found = problems.iter().any(|each| each.starts_with(wanted));
+            assert!(found, "{wanted} in {problems:#?}");
+        }
+        assert_eq!(problems.len(), 3, "{problems:#?}");
+    }
+
     #[test]
     fn forms_need_a_console_and_a_seller_that_somebody_calls_for() {
         let uncommented = |from: &str, text: &str| text.replace(&format!("# {from}"), from);
         let lines = [
             "[consent_source.website]",
-            "secret_file =",
+            "secret_file = \"website.secret\"",
             "seller = \"example-us\"\n# form",
             "[console]",
         ];
