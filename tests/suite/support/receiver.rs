@@ -115,7 +115,7 @@ impl Receiver {
             .collect()
     }
 
-    /// What it answered with 2xx, in full.
+    /// What it answers with 2xx, in full.
     pub fn taken(&self) -> Vec<Message> {
         let messages = self.messages.lock().unwrap();
         let taken = messages.iter().filter(|(_, taken)| *taken);
@@ -164,31 +164,34 @@ impl Receiver {
             messages.len() - 1
         };
         self.arrived.notify_one();
-        let said = if is_elsewhere {
-            whole(&mut socket, 200, "", "ok").await
-        } else {
-            self.speak(&mut socket, &manner).await
-        };
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        if let Manner::SaysLater(_) = manner {
+            self.go.notified().await;
+        }
+        // Long enough for whoever would send another one meanwhile.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
         let is_taken = match manner {
             _ if is_elsewhere => true,
             Manner::Says(status, ..) | Manner::SaysLater(status) => (200..300).contains(&status),
             Manner::Large => true,
             _ => false,
         };
+        // Before it is said: whoever hears it may look here at once.
         if is_taken {
             self.messages.lock().unwrap()[index].1 = true;
         }
-        said
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        if is_elsewhere {
+            return whole(&mut socket, 200, "", "ok").await;
+        }
+        self.speak(&mut socket, &manner).await
     }
 
     async fn speak(&self, socket: &mut TcpStream, manner: &Manner) -> std::io::Result<()> {
         match manner {
             Manner::Says(status, headers, body) => whole(socket, *status, headers, body).await,
-            Manner::SaysLater(status) => {
-                self.go.notified().await;
-                whole(socket, *status, "", "").await
-            }
+            Manner::SaysLater(status) => whole(socket, *status, "", "").await,
             Manner::Redirects(status) => {
                 let to = format!("Location: http://{}/elsewhere\r\n", self.address);
                 whole(socket, *status, &to, "").await
