@@ -4,6 +4,7 @@ mod check_lists;
 mod documents;
 mod house;
 mod lists;
+mod webhooks;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command as Process, Output};
