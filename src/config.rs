@@ -21,6 +21,7 @@ use crate::provider::{ProviderConfig, Service};
 use crate::sip::SipConfig;
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
+use crate::webhook::{Webhook, WebhookConfig};
 
 /// Everything that a node is told.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub lanes: Vec<Lane>,
     /// Campaigns.
     pub campaigns: Vec<Campaign>,
+    /// Who is told of changes of opt-outs.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Where the law is.
@@ -145,6 +148,7 @@ impl Sections {
         let campaigns = self.campaigns(&trunks, pack.as_deref());
         let console = self.console(&campaigns);
         let providers = self.providers(pack.as_deref());
+        let webhooks = self.webhooks();
         for unknown in self.sections.keys() {
             self.problems
                 .push(format!("[{unknown}]: there is no such section"));
@@ -165,6 +169,7 @@ impl Sections {
         let gate = gate.map(|gate| GateConfig {
             trunk_queue_max: queues(&lanes),
             providers,
+            webhooks: webhooks.iter().map(|each| each.name.clone()).collect(),
             ..gate
         });
         match (
@@ -197,6 +202,7 @@ impl Sections {
                 log,
                 lanes,
                 campaigns,
+                webhooks,
             }),
             _ => Err(ConfigProblems(self.problems)),
         }
@@ -309,16 +315,9 @@ impl Sections {
 
     /// The rows `[[provider]]`, each told by its place among them.
     fn providers(&mut self, pack: Option<&Pack>) -> Vec<Service> {
-        let rows = match self.sections.remove("provider") {
-            Some(rows) => self.read::<Vec<Value>>(rows, "[[provider]]"),
-            None => None,
-        };
         let (mut read, mut services) = (Vec::new(), Vec::new());
-        for (row, number) in rows.into_iter().flatten().zip(1..) {
+        for (number, row) in self.take_rows::<ProviderConfig>("provider") {
             let place = format!("[[provider]] number {number}:");
-            let Some(row) = self.read::<ProviderConfig>(row, &place) else {
-                continue;
-            };
             match row.service() {
                 Ok(service) => services.push(service),
                 Err(problems) => self.at(&place, problems),
@@ -330,6 +329,37 @@ impl Sections {
             self.at(&format!("[[provider]] number {number}:"), vec![problem]);
         }
         services
+    }
+
+    /// The rows `[[webhook]]`, each told by its place among them.
+    fn webhooks(&mut self) -> Vec<Webhook> {
+        let mut webhooks: Vec<Webhook> = Vec::new();
+        for (number, row) in self.take_rows::<WebhookConfig>("webhook") {
+            let place = format!("[[webhook]] number {number}:");
+            match row.webhook() {
+                Ok(webhook) if webhooks.iter().any(|each| each.name == webhook.name) => {
+                    let problem = format!("name: `{}` is taken by another one", webhook.name);
+                    self.at(&place, vec![problem]);
+                }
+                Ok(webhook) => webhooks.push(webhook),
+                Err(problems) => self.at(&place, problems),
+            }
+        }
+        webhooks
+    }
+
+    /// Every row of this kind that can be read, with its place among them, counted from one.
+    fn take_rows<T: DeserializeOwned>(&mut self, kind: &str) -> Vec<(usize, T)> {
+        let rows = match self.sections.remove(kind) {
+            Some(rows) => self.read::<Vec<Value>>(rows, &format!("[[{kind}]]")),
+            None => None,
+        };
+        let mut read = Vec::new();
+        for (row, number) in rows.into_iter().flatten().zip(1..) {
+            let row = self.read::<T>(row, &format!("[[{kind}]] number {number}:"));
+            read.extend(row.map(|row| (number, row)));
+        }
+        read
     }
 
     fn campaigns(&mut self, trunks: &[String], pack: Option<&Pack>) -> Vec<Campaign> {
@@ -571,12 +601,50 @@ timeout = 5
         }
     }
 
+    /// Every line of the example can be taken as it stands, and what is wrong is told by the place of its row.
+    #[test]
+    fn webhooks_are_rows_with_names_of_their_own() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_, section) = EXAMPLE.split_once("# [[webhook]]").unwrap();
+        let (section, _) = section.split_once("[rules]").unwrap();
+        let settings = section.lines().filter_map(|line| line.strip_prefix("# "));
+        let settings = settings.filter(|line| {
+            line.split_once(" = ")
+                .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        });
+        let row: Vec<&str> = std::iter::once("[[webhook]]").chain(settings).collect();
+        assert_eq!(row.len(), 8, "{row:?}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, format!("whsec_{}", "QUJD".repeat(8))).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let file = file.display().to_string();
+        let row = row.join("\n").replace("crm.secret.old", &file);
+        let row = format!("\n{}\n", row.replace("crm.secret", &file));
+        let config = parse(&format!("{EXAMPLE}{row}")).unwrap();
+        assert_eq!(config.webhooks[0].name, "crm");
+        assert_eq!(config.gate.webhooks, ["crm"]);
+        let hours = row.replace("retry_hours = 72", "retry_hours = 2");
+        let unknown = row.replace("retry_hours", "retries");
+        let told = parse(&format!("{EXAMPLE}{row}{row}{hours}{unknown}"));
+        let ConfigProblems(problems) = told.unwrap_err();
+        for wanted in [
+            "[[webhook]] number 4: unknown field `retries`",
+            "[[webhook]] number 2: name: `crm` is taken by another one",
+            "[[webhook]] number 3: retry_hours: is 2, set 24 to 720",
+        ] {
+            let found = problems.iter().any(|each| each.starts_with(wanted));
+            assert!(found, "{wanted} in {problems:#?}");
+        }
+        assert_eq!(problems.len(), 3, "{problems:#?}");
+    }
+
     #[test]
     fn forms_need_a_console_and_a_seller_that_somebody_calls_for() {
         let uncommented = |from: &str, text: &str| text.replace(&format!("# {from}"), from);
         let lines = [
             "[consent_source.website]",
-            "secret_file =",
+            "secret_file = \"website.secret\"",
             "seller = \"example-us\"\n# form",
             "[console]",
         ];

@@ -10,7 +10,7 @@
 //! domain <- place <- policy <- store <- gate <- grpc, console \
 //!             ^        ^                  ^                    > cli <- main
 //!          registry    sip  <-----------  dialer              /
-//!          provider (uses http_client; used by gate)
+//!          provider (uses http_client; used by gate)      webhook (uses store, http_client; used by cli)
 //! ```
 
 pub mod cli;
@@ -32,6 +32,7 @@ pub mod sip;
 pub mod store;
 pub mod telemetry;
 pub mod vital;
+pub mod webhook;
 
 /// A judgement is some hundred short texts that are made on one thread and let go on another: with the system's allocator
 /// that was a fifth of its time (docs/PERFORMANCE.md).

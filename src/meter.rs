@@ -1,8 +1,8 @@
 //! What a node counts of itself, by name: one function a figure, called where the thing has happened. The names are public
 //! and stand in docs/METRICS.md; `console` shows them.
 //!
-//! No label may carry a number, a name of a person, or an id that somebody made up: labels are words of closed sets and the
-//! registers of the rules. Nothing is counted, and it costs next to nothing, while nobody shows it.
+//! No label may carry a number, a name of a person, or an id that somebody made up: labels are words of closed sets, the
+//! registers of the rules and the webhooks of the configuration. Nothing is counted, and it costs next to nothing, while nobody shows it.
 
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ const CALLS_ENDED: &str = "dialgate_calls_ended_total";
 const IMPORT_ROWS: &str = "dialgate_import_rows_total";
 const REQUESTS: &str = "dialgate_requests_total";
 const FORM_REQUESTS: &str = "dialgate_form_requests_total";
+const WEBHOOK_TRIES: &str = "dialgate_webhook_tries_total";
+const WEBHOOK_CHANGES: &str = "dialgate_webhook_changes_total";
 const STORE_UP: &str = "dialgate_store_up";
 const CALLS_QUEUED: &str = "dialgate_calls_queued";
 const ATTEMPTS_OPEN: &str = "dialgate_attempts_open";
@@ -26,6 +28,9 @@ const REGISTER_AGE: &str = "dialgate_register_age_days";
 const REGISTER_AGE_MAX: &str = "dialgate_register_age_max_days";
 const REGISTER_STALE: &str = "dialgate_register_stale";
 const REGISTER_LOADED: &str = "dialgate_register_loaded";
+const WEBHOOK_PENDING: &str = "dialgate_webhook_pending_changes";
+const WEBHOOK_OLDEST: &str = "dialgate_webhook_oldest_seconds";
+const WEBHOOK_PARKED: &str = "dialgate_webhook_parked";
 
 /// Every histogram with the bounds of its buckets, in its unit. An opt-out with nothing open is answered right after its
 /// commit, any other at the latest when the barrier of two seconds has passed.
@@ -78,6 +83,14 @@ pub fn form_requested(code: u16) {
     counter!(FORM_REQUESTS, "code" => code.to_string()).increment(1);
 }
 
+/// A message was sent to a webhook's receiver, who took it with so many changes, or did not.
+pub fn webhook_tried(webhook: &str, is_taken: bool, changes: usize) {
+    let result = if is_taken { "taken" } else { "failed" };
+    counter!(WEBHOOK_TRIES, "webhook" => webhook.to_owned(), "result" => result).increment(1);
+    let changes = u64::try_from(changes).unwrap_or(u64::MAX);
+    counter!(WEBHOOK_CHANGES, "webhook" => webhook.to_owned()).increment(changes);
+}
+
 /// How things stand, as the store tells it when somebody looks.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Standing {
@@ -87,6 +100,21 @@ pub struct Standing {
     pub attempts: i64,
     /// Registers that have a list.
     pub registers: Vec<RegisterStanding>,
+    /// Webhooks of this node's configuration.
+    pub webhooks: Vec<WebhookStanding>,
+}
+
+/// How a webhook stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebhookStanding {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Changes that were not delivered.
+    pub pending: i64,
+    /// For how long the oldest of them has been waiting.
+    pub oldest: Duration,
+    /// Whether it was given up.
+    pub parked: bool,
 }
 
 /// How the list of one register stands.
@@ -121,6 +149,12 @@ pub fn show(recorder: &dyn metrics::Recorder, standing: Option<&Standing>) {
             of(REGISTER_STALE).set(f64::from(u8::from(each.stale)));
             of(REGISTER_LOADED).set(f64::from(u8::from(each.loaded)));
         }
+        for each in &standing.webhooks {
+            let of = |name: &'static str| gauge!(name, "webhook" => each.name.clone());
+            of(WEBHOOK_PENDING).set(count(each.pending));
+            of(WEBHOOK_OLDEST).set(each.oldest.as_secs_f64());
+            of(WEBHOOK_PARKED).set(f64::from(u8::from(each.parked)));
+        }
     });
 }
 
@@ -137,6 +171,11 @@ pub fn describe() {
     metrics::describe_counter!(IMPORT_ROWS, "Rows of lists of opt-outs, by result.");
     metrics::describe_counter!(REQUESTS, "Requests over gRPC, by RPC and code.");
     metrics::describe_counter!(FORM_REQUESTS, "Posted web forms, by HTTP status.");
+    metrics::describe_counter!(WEBHOOK_TRIES, "Messages sent to webhooks, by result.");
+    metrics::describe_counter!(
+        WEBHOOK_CHANGES,
+        "Changes of opt-outs that webhooks' receivers took."
+    );
 }
 
 fn describe_standing() {
@@ -150,6 +189,16 @@ fn describe_standing() {
         "1 if rules deny for the list's age, else 0."
     );
     metrics::describe_gauge!(REGISTER_LOADED, "1 if this node holds the list, else 0.");
+    metrics::describe_gauge!(WEBHOOK_PENDING, "Changes that a webhook has to deliver.");
+    metrics::describe_gauge!(
+        WEBHOOK_OLDEST,
+        Unit::Seconds,
+        "For how long the oldest of them has been waiting."
+    );
+    metrics::describe_gauge!(
+        WEBHOOK_PARKED,
+        "1 if the webhook delivers nothing until it is resumed, else 0."
+    );
 }
 
 /// Figures are floating point; counts beyond 2^53 do not occur.

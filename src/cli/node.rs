@@ -14,6 +14,7 @@ use crate::gate::{Campaigns, Gate};
 use crate::grpc::{self, Server};
 use crate::sip::{self, Endpoint};
 use crate::store::Store;
+use crate::webhook::Webhooks;
 
 /// A running node.
 pub struct Node {
@@ -22,6 +23,7 @@ pub struct Node {
     console: Option<Console>,
     gate: Gate,
     dialer: Dialer,
+    webhooks: Webhooks,
     sip_addr: SocketAddr,
 }
 
@@ -58,6 +60,7 @@ impl Node {
             Some(console) => Some(console::serve(console, gate.clone(), clock.clone()).await?),
             None => None,
         };
+        let webhooks = Webhooks::start(&store, config.webhooks, &clock);
         let dialer = Dialer::start(gate.clone(), endpoint, config.lanes, &config.dialer, clock);
         Ok(Self {
             store,
@@ -65,6 +68,7 @@ impl Node {
             console,
             gate,
             dialer,
+            webhooks,
             sip_addr,
         })
     }
@@ -103,5 +107,6 @@ impl Node {
             }
         };
         tokio::join!(self.server.stop(), console);
+        self.webhooks.stop().await;
     }
 }

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::Desk;
 use crate::domain::ids::TenantId;
+use crate::domain::webhook::WebhookState;
 use crate::gate::GateError;
-use crate::meter::{self, RegisterStanding, Standing};
+use crate::meter::{self, RegisterStanding, Standing, WebhookStanding};
 
 /// A store that takes longer counts as away: whoever scrapes does not wait for ever.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -91,9 +92,19 @@ async fn standing(desk: &Desk) -> Result<Standing, GateError> {
             loaded: each.loaded,
         })
     });
+    let webhooks = desk.gate.webhooks(&TenantId::default()).await?;
+    let webhooks = webhooks.into_iter().filter(|each| each.configured);
     Ok(Standing {
         queued: at_hand.queued,
         attempts: at_hand.attempts,
         registers: registers.collect(),
+        webhooks: webhooks
+            .map(|each| WebhookStanding {
+                oldest: each.lag.age(now),
+                pending: each.lag.changes,
+                parked: each.progress.state == WebhookState::Parked,
+                name: each.progress.name,
+            })
+            .collect(),
     })
 }

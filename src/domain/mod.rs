@@ -25,5 +25,6 @@ pub mod register;
 pub mod suppression;
 mod text;
 pub mod time;
+pub mod webhook;
 
 pub use text::{Text, UnknownWord, not_plain};

@@ -252,3 +252,19 @@ pub struct SuppressionChange {
     /// The suppression as it is now.
     pub suppression: Suppression,
 }
+
+impl SuppressionChange {
+    /// When it happened.
+    #[must_use]
+    pub fn happened_at(&self) -> Micros {
+        let said = &self.suppression;
+        let at = match self.kind {
+            SuppressionChangeKind::Recorded => None,
+            SuppressionChangeKind::LiftRequested => {
+                said.lift_request.as_ref().map(|asked| asked.at)
+            }
+            SuppressionChangeKind::Lifted => said.lift.as_ref().map(|lift| lift.at),
+        };
+        at.unwrap_or(said.recorded_at)
+    }
+}

@@ -30,6 +30,9 @@ pub struct GateConfig {
     /// The rows `[[provider]]`.
     #[serde(skip)]
     pub providers: Vec<Service>,
+    /// The names of the rows `[[webhook]]`.
+    #[serde(skip)]
+    pub webhooks: Vec<String>,
 }
 
 impl Default for GateConfig {
@@ -40,6 +43,7 @@ impl Default for GateConfig {
             trunk_queue_max: BTreeMap::new(),
             registry: RegistryConfig::default(),
             providers: Vec::new(),
+            webhooks: Vec::new(),
         }
     }
 }

@@ -32,6 +32,7 @@ mod scrub;
 mod stops;
 mod suppress;
 mod together;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,6 +74,7 @@ pub use replay::{ReplayOutcome, ReplayProblem, Replayed, Said};
 pub use scrub::{RowProblem, SCRUB_BATCH_MAX, Scrub, ScrubRow, ScrubTally, ScrubTerms, Scrubbed};
 pub use stops::NewRegionStop;
 pub use suppress::{BARRIER_WAIT, NewSuppression};
+pub use webhooks::WebhookStatus;
 
 /// Reads both clocks together.
 pub type ReadClocks = Arc<dyn Fn() -> Reading + Send + Sync>;

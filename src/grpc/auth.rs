@@ -160,6 +160,15 @@ pub const METHODS: &[Method] = &[
         "/dialgate.v1.RegisterService/DiffRegister",
         &[Administrator, Auditor],
     ),
+    // Who is told of opt-outs is the administrator's business, and whether they are the auditor's too.
+    method(
+        "/dialgate.v1.WebhookService/ListWebhooks",
+        &[Administrator, Auditor],
+    ),
+    method(
+        "/dialgate.v1.WebhookService/ResumeWebhook",
+        &[Administrator],
+    ),
     // The law is no secret.
     method("/dialgate.v1.PolicyService/ListRules", EVERYBODY),
     method("/dialgate.v1.PolicyService/GetRule", EVERYBODY),

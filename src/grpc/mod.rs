@@ -29,6 +29,7 @@ mod status;
 mod suppressions;
 mod watch;
 mod watch_suppressions;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -28,6 +28,7 @@ use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::policy_service_server::PolicyServiceServer;
 use super::pb::register_service_server::RegisterServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
+use super::pb::webhook_service_server::WebhookServiceServer;
 use super::scrub::SCRUBS_MAX;
 use super::{Api, CheckOffer, health, pb};
 
@@ -193,6 +194,7 @@ async fn router(
         .add_service(ContactServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(PolicyServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(RegisterServiceServer::new(api.clone()).max_decoding_message_size(bytes))
+        .add_service(WebhookServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(AuditServiceServer::new(api).max_decoding_message_size(bytes)))
 }
 

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::domain::access::Principal;
 use crate::domain::suppression::SuppressionChange;
-use crate::store::{Notice, StoreError, Urgency};
+use crate::store::{Notice, StoreError};
 
 use super::pb::watch_suppressions_response::Content;
 use super::{Api, convert, pb, status};
@@ -139,19 +139,12 @@ impl Watch {
             .await
     }
 
-    /// Gives their places to changes that have none; writes nothing where there are none.
+    /// Gives their places to changes that have none.
     async fn place(&self) -> Result<u64, StoreError> {
-        let mut tx = self.api.gate.store().read().await?;
-        if !tx.has_untold_suppressions(&self.who.tenant).await? {
-            return Ok(0);
-        }
-        drop(tx);
-        let mut tx = self.api.gate.store().write(Urgency::Ordinary).await?;
-        let placed = tx
-            .place_suppression_changes(&self.who.tenant, PLACED_AT_ONCE)
-            .await?;
-        tx.commit().await?;
-        Ok(placed)
+        let store = self.api.gate.store();
+        store
+            .place_untold_suppressions(&self.who.tenant, PLACED_AT_ONCE)
+            .await
     }
 
     /// The last of all changes so far.

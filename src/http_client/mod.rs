@@ -3,7 +3,11 @@
 //! It goes where the configuration says and nowhere else: redirects are an answer and not followed, the environment's
 //! proxies are not asked, nothing is sent twice. Every exchange has an end, and every answer a size. Addresses are https,
 //! or http on this machine; the credential is sent in a header that no debug output shows. What it sends and receives is
-//! never logged here: it may be about a person.
+//! never logged here: it may be about a person. Where the configuration names a party that is not of the house, a [`Courier`]
+//! goes there, which also looks at the addresses that the name stands for ([`Guard`]).
+
+mod address;
+mod courier;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,6 +15,9 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
+
+pub use address::{Guard, Network};
+pub use courier::{Courier, DeliveryError, Found, Lookup, Receipt, system_lookup};
 
 /// The client. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
@@ -61,13 +68,7 @@ pub enum HttpError {
 impl HttpClient {
     /// A client by the system's trusted certificates; or why there can be none.
     pub fn new() -> Result<Self, String> {
-        let builder = Client::builder()
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .user_agent(concat!("dialgate/", env!("CARGO_PKG_VERSION")));
-        let client = builder
+        let client = plain_client()
             .build()
             .map_err(|error| format!("no HTTPS client can be made: {error}"))?;
         Ok(Self(client))
@@ -117,6 +118,16 @@ impl HttpClient {
     }
 }
 
+/// What every client of the house is: it follows nobody, asks no proxy and sends nothing twice.
+fn plain_client() -> reqwest::ClientBuilder {
+    Client::builder()
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        .user_agent(concat!("dialgate/", env!("CARGO_PKG_VERSION")))
+}
+
 fn explain(error: &reqwest::Error) -> HttpError {
     if error.is_connect() {
         HttpError::Unreachable
@@ -150,6 +161,11 @@ impl Target {
         })
     }
 
+    /// The address that the URL holds in the place of a name. Every spelling of one was read as what it stands for.
+    fn address(&self) -> Option<IpAddr> {
+        address_in(&self.url)
+    }
+
     /// The same with this credential, sent as a bearer token; or what is wrong with the credential.
     pub fn with_credential(mut self, credential: &str) -> Result<Self, String> {
         let mut value = HeaderValue::from_str(&format!("Bearer {credential}")).map_err(|_| {
@@ -163,9 +179,13 @@ impl Target {
 
 /// By the address itself: what a name stands for is somebody else's word.
 fn is_this_machine(url: &Url) -> bool {
+    address_in(url).is_some_and(|address| address.is_loopback())
+}
+
+fn address_in(url: &Url) -> Option<IpAddr> {
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host.parse().ok()
 }
 
 impl std::fmt::Debug for Target {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::parties::word;
 use super::sql::Text as _;
 use super::suppressions::SuppressionRow;
-use super::{Result, Tx, insert_rows, on, row};
+use super::{Result, Store, Tx, Urgency, insert_rows, on, row};
 use crate::domain::ids::TenantId;
 use crate::domain::suppression::{SuppressionChange, SuppressionChangeKind};
 
@@ -26,6 +26,22 @@ row!(PlacedRow {
 
 /// The first half of the key of PostgreSQL's advisory lock; the second is the tenant's.
 const LOCK: i32 = 0x6469_6163;
+
+impl Store {
+    /// Gives their positions to changes that have none, at most so many suppressions at once; writes nothing where there are
+    /// none. Tells how many changes those were.
+    pub async fn place_untold_suppressions(&self, tenant: &TenantId, limit: i64) -> Result<u64> {
+        let mut tx = self.read().await?;
+        if !tx.has_untold_suppressions(tenant).await? {
+            return Ok(0);
+        }
+        drop(tx);
+        let mut tx = self.write(Urgency::Ordinary).await?;
+        let placed = tx.place_suppression_changes(tenant, limit).await?;
+        tx.commit().await?;
+        Ok(placed)
+    }
+}
 
 impl Tx {
     /// Gives their positions to changes that have none, at most so many suppressions at once; tells how many changes those

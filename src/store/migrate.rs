@@ -61,6 +61,11 @@ pub(super) fn postgres() -> Migrator {
             "consent_imports",
             include_str!("../../migrations/postgres/0010_consent_imports.sql"),
         ),
+        (
+            11,
+            "webhooks",
+            include_str!("../../migrations/postgres/0011_webhooks.sql"),
+        ),
     ])
 }
 
@@ -116,6 +121,11 @@ pub(super) fn sqlite() -> Migrator {
             "consent_imports",
             include_str!("../../migrations/sqlite/0010_consent_imports.sql"),
         ),
+        (
+            11,
+            "webhooks",
+            include_str!("../../migrations/sqlite/0011_webhooks.sql"),
+        ),
     ])
 }
 
@@ -170,6 +180,7 @@ mod tests {
     use crate::domain::policy::PackOrigin;
     use crate::domain::provider::{ProviderKind, ScrubOutcome};
     use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
+    use crate::domain::webhook::WebhookState;
 
     /// A word that Rust knows and a CHECK refuses would be found by a person being called.
     #[test]
@@ -218,7 +229,8 @@ mod tests {
             ScrubOutcome,
             SuppressionChangeKind,
             SuppressionReason,
-            SuppressionSource
+            SuppressionSource,
+            WebhookState
         );
     }
 }

@@ -43,6 +43,7 @@ mod sql;
 mod statistics;
 mod suppressions;
 mod vault;
+mod webhooks;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -80,6 +81,7 @@ pub use policy::{ACTIVATION_FIELDS, NewPack, PolicyInForce, REGION_STOP_FIELDS};
 pub use registers::REGISTER_SNAPSHOT_FIELDS;
 pub use requests::StoredRequest;
 pub use suppressions::SUPPRESSION_FIELDS;
+pub use webhooks::{WebhookRow, WebhookTurn};
 
 /// Where the store is and what unlocks it.
 #[derive(Debug, Clone, serde::Deserialize)]

@@ -35,6 +35,7 @@ make_stubs()
 from dialgate.v1 import (  # noqa: E402
     audit_pb2, audit_pb2_grpc, call_pb2, call_pb2_grpc, call_types_pb2, consent_pb2, consent_pb2_grpc, contact_pb2,
     contact_pb2_grpc, date_pb2, decision_pb2, suppression_pb2, suppression_pb2_grpc,
+    webhook_pb2, webhook_pb2_grpc,
 )
 
 LIVE_MANUAL = call_types_pb2.CALL_KIND_LIVE_MANUAL
@@ -69,6 +70,7 @@ class Client:
         self.consents = consent_pb2_grpc.ConsentServiceStub(self.channel)
         self.contacts = contact_pb2_grpc.ContactServiceStub(self.channel)
         self.suppressions = suppression_pb2_grpc.SuppressionServiceStub(self.channel)
+        self.webhooks = webhook_pb2_grpc.WebhookServiceStub(self.channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self.channel)
 
     def ask(self, method, request, seconds_max: float = DEADLINE):

@@ -18,6 +18,7 @@ MD5_CHALLENGE = 'WWW-Authenticate: Digest realm="carrier.example", nonce="a1b2c3
 SHA_CHALLENGE = 'Proxy-Authenticate: Digest realm="carrier.example", nonce="d4c3b2a1", algorithm=SHA-256, qop="auth"'
 USERNAME, PASSWORD = "trunk-user", "a-trunk-secret-7f3e"
 FORM_SOURCE, FORM_SECRET = "website", "5d41402abc4b2a76b9719d911017c592"
+WEBHOOK, WEBHOOK_SECRET = "crm", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 CALLER_IDS = {"us": "+14045550199", "de": "+493023125900"}
 
 
@@ -47,13 +48,14 @@ def basic(decision: decision_pb2.Decision) -> decision_pb2.Decision:
 
 
 class Stage:
-    def __init__(self, engine: str):
+    def __init__(self, engine: str, receiver):
         self.engine, self.clock, self.folder = engine, Clock(), Folder()
+        self.receiver = receiver(self.clock)
         self.database = Postgres(self.folder.path / "postgres") if engine == "postgres" else None
         self.url = self.database.url if self.database else f"sqlite://{self.folder.path}/dialgate.db"
         self.serials = {"us": itertools.count(100), "de": itertools.count(100)}
         self.numbers: list[str] = list(CALLER_IDS.values())
-        self.secrets: list[str] = [PASSWORD, FORM_SECRET]
+        self.secrets: list[str] = [PASSWORD, FORM_SECRET, WEBHOOK_SECRET]
         self.said: list[str] = []
         self.trunks: dict[str, Traffic] = {}
         self.server: Server | None = None
@@ -77,18 +79,25 @@ class Stage:
         sipp("doomed", "answer_waits")
         self.trunks["mute"] = Mute()
         self.trunks["lossy"] = Lossy(Sipp(self.folder.path, "behind_lossy", "answer_waits"), {"INVITE", "200"})
-        secret_file = self.folder.path / "website.secret"
-        secret_file.write_text(FORM_SECRET + "\n")
-        secret_file.chmod(0o600)
+        secret_file = self.secret_file("website.secret", FORM_SECRET)
+        webhook_file = self.secret_file("webhook.secret", WEBHOOK_SECRET)
         self.console = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
         config = self.write_config("dialgate.toml", self.url, "number.key", console=f'listen = "{self.console}"', **{
-            f"consent_source.{FORM_SOURCE}": f'secret_file = "{secret_file}"\nseller = "{SELLER}"'})
+            f"consent_source.{FORM_SOURCE}": f'secret_file = "{secret_file}"\nseller = "{SELLER}"',
+            "[webhook]": f'name = "{WEBHOOK}"\nurl = "{self.receiver.url}"\nsecret_file = "{webhook_file}"\ntimeout_ms = 2000\n'
+                         'allowed_networks = ["127.0.0.1/32", "::1/128"]'})
         self.server = Server(self.clock, config, self.address)
         self.keys = keys = {name: self.create_key(config, name, role) for name, role in [
             ("agent", "agent"), ("administrator", "administrator"), ("approver", "approver"), ("auditor", "auditor")]}
         self.server.start()
         self.agent, self.administrator, self.approver, self.auditor = (rpc.Client(self.address, keys[name]) for name in keys)
         self.nobody = rpc.Client(self.address, None)
+
+    def secret_file(self, name: str, secret: str):
+        path = self.folder.path / name
+        path.write_text(secret + "\n")
+        path.chmod(0o600)
+        return path
 
     def write_config(self, name: str, url: str, key_file: str, **changes: str):
         """A whole configuration; `changes` replace its top-level sections' lines, by section name."""
@@ -263,6 +272,7 @@ class Stage:
                 self.server.kill()
             for trunk in self.trunks.values():
                 trunk.kill()
+            self.receiver.close()
             if self.database:
                 self.database.stop()
         finally:

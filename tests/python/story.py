@@ -12,9 +12,11 @@ import denials  # noqa: F401
 import forms  # noqa: F401
 import starts  # noqa: F401
 import trouble  # noqa: F401
+import webhooks  # noqa: F401
 import wrong_input  # noqa: F401
 from checks import CHECKS
 from stage import Stage
+from webhooks import Receiver
 from world import BINARY
 
 
@@ -41,7 +43,7 @@ def main() -> int:
     # Asked to stop, the story still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     results = []
-    stage = Stage(arguments.engine)
+    stage = Stage(arguments.engine, Receiver)
     try:
         results += [run(*one, stage) for one in chosen["starts"]]
         stage.raise_curtain()

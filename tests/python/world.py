@@ -119,7 +119,9 @@ def run_binary(clock: Clock, *arguments: str, seconds: float = 20, file_mask: in
 
 def environment(clock: Clock) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "RUST_BACKTRACE")}
-    return kept | clock.environment() | {"DIALGATE_LOG": "debug"}
+    # Whom the server trusts beyond itself: the receiver of its webhook.
+    trusted = {"SSL_CERT_FILE": str(ROOT / "tests" / "fixtures" / "tls" / "ca.pem")}
+    return kept | clock.environment() | trusted | {"DIALGATE_LOG": "debug"}
 
 
 class Server:

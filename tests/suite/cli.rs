@@ -4,6 +4,7 @@ mod check_lists;
 mod documents;
 mod house;
 mod lists;
+mod webhooks;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command as Process, Output};
@@ -130,6 +131,8 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "contact set +14045550141 --audience consumer --zip 30303 --register us-dnc=clear@2026-11-20 --seller acme --notice v1",
         "contact show +14045550141",
         &format!("contact show {id}"),
+        "webhook list --json",
+        "webhook resume crm --from-start",
         "audit query --full --all",
         &format!("audit query --decision {id}"),
         "audit replay",

@@ -15,3 +15,4 @@ mod registers;
 mod replay;
 mod scrub;
 mod surface;
+mod webhooks;

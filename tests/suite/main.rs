@@ -21,3 +21,4 @@ mod simulation;
 mod sip;
 mod store;
 mod support;
+mod webhook;

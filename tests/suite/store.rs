@@ -41,6 +41,7 @@ mod registers;
 mod schema;
 mod scrub_results;
 mod suppressions;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

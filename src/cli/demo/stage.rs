@@ -142,6 +142,7 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
         log: LogConfig::default(),
         lanes: vec![Lane::new(trunk, trunk_config)],
         campaigns: vec![campaign],
+        webhooks: Vec::new(),
     })
 }
 

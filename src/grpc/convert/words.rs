@@ -9,6 +9,7 @@ use crate::domain::import::{ImportState, RejectReason};
 use crate::domain::party::{Audience, LineType, ReassignedAnswer};
 use crate::domain::policy::PackOrigin;
 use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
+use crate::domain::webhook::WebhookState;
 use crate::grpc::pb;
 
 /// A word of the domain with its twin on the wire.
@@ -87,6 +88,7 @@ mirror! {
     Audience = Audience { Consumer Business Unknown }
     LineType = LineType { Landline Mobile Voip Unknown }
     ReassignedAnswer = ReassignedAnswer { Yes No NoData }
+    WebhookState = WebhookState { Delivering Parked }
 }
 
 /// A word as the wire carries it.
@@ -137,7 +139,7 @@ mod tests {
             ConsentAction ConsentAction ConsentForm ConsentForm InitiatedBy InitiatedBy
             SuppressionReason SuppressionReason SuppressionSource SuppressionSource
             ImportState SuppressionImportState RejectReason ImportRejectReason
-            Audience Audience LineType LineType ReassignedAnswer ReassignedAnswer
+            Audience Audience LineType LineType ReassignedAnswer ReassignedAnswer WebhookState WebhookState
         }
     }
 }

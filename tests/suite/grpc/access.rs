@@ -46,6 +46,8 @@ const WANTED: &[(&str, &str)] = &[
     ("RegisterService/ListRegisters", "ADPU"),
     ("RegisterService/ListRegisterSnapshots", "ADPU"),
     ("RegisterService/DiffRegister", "DU"),
+    ("WebhookService/ListWebhooks", "DU"),
+    ("WebhookService/ResumeWebhook", "D"),
     ("ContactService/UpsertContact", "D"),
     ("ContactService/GetContact", "AD"),
     ("AuditService/ListDecisions", "DU"),
@@ -247,7 +249,7 @@ fn every_method_that_changes_something_takes_a_request_id() {
             changing += 1;
         }
     }
-    assert_eq!(changing, 19);
+    assert_eq!(changing, 20);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use dialgate::grpc::pb::contact_service_client::ContactServiceClient;
 use dialgate::grpc::pb::policy_service_client::PolicyServiceClient;
 use dialgate::grpc::pb::register_service_client::RegisterServiceClient;
 use dialgate::grpc::pb::suppression_service_client::SuppressionServiceClient;
+use dialgate::grpc::pb::webhook_service_client::WebhookServiceClient;
 use dialgate::grpc::{Credential, GrpcConfig, Server, pb, serve};
 use dialgate::policy::Pack;
 use dialgate::store::{Store, Urgency};
@@ -311,6 +312,10 @@ impl Client {
 
     pub fn registers(&self) -> RegisterServiceClient<Wire> {
         RegisterServiceClient::new(self.wire())
+    }
+
+    pub fn webhooks(&self) -> WebhookServiceClient<Wire> {
+        WebhookServiceClient::new(self.wire())
     }
 
     pub fn audit(&self) -> AuditServiceClient<Wire> {

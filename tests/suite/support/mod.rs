@@ -4,3 +4,4 @@ pub mod builders;
 pub mod history;
 pub mod postgres;
 pub mod provider;
+pub mod receiver;
