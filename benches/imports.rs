@@ -153,6 +153,7 @@ fn settings() -> ListSettings {
         defaults: RowDefaults {
             seller: None,
             channels: Vec::new(),
+            purposes: Vec::new(),
             reason: SuppressionReason::PartyRequest,
             source: SuppressionSource::Import,
             received_at: None,

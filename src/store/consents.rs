@@ -8,7 +8,7 @@ use super::parties::{parse_phone, word};
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{ListQuery, Page, Result, Tx, insert_rows, on, row};
-use crate::domain::call::CallKind;
+use crate::domain::call::{CallKind, Purpose};
 use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm};
 use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{ConsentEventId, PartyId, TenantId};
@@ -131,7 +131,7 @@ impl Tx {
         self.read_consent(row)
     }
 
-    /// The latest time of a consent by this person, or by anyone who ever held this number, that a wish said then and
+    /// The latest time of a consent by this person, or by anyone who ever held this number or belonged to this account, that a wish said then and
     /// recorded now takes back, being on record: one that no clock can tell to have been given after the wish.
     pub async fn last_consent_given(
         &mut self,
@@ -153,6 +153,9 @@ impl Tx {
             };
         }
         const OF_PARTY: &str = last!("= $2");
+        const OF_ACCOUNT: &str = last!(
+            "IN (SELECT party_id FROM party_accounts WHERE tenant_id = $1 AND account_key = $2)"
+        );
         const OF_NUMBER: &str = last!(
             "IN (SELECT party_id FROM party_numbers WHERE tenant_id = $1 AND number_key = $2)"
         );
@@ -161,6 +164,14 @@ impl Tx {
             SuppressionSubject::Party(party) => on!(self, |conn| sqlx::query_scalar(OF_PARTY)
                 .bind(&tenant.0)
                 .bind(party.0)
+                .bind(until.0)
+                .bind(now.0)
+                .bind(apart.0)
+                .fetch_one(conn)
+                .await),
+            SuppressionSubject::Account(key) => on!(self, |conn| sqlx::query_scalar(OF_ACCOUNT)
+                .bind(&tenant.0)
+                .bind(key.0.to_vec())
                 .bind(until.0)
                 .bind(now.0)
                 .bind(apart.0)
@@ -273,6 +284,18 @@ impl Tx {
             actor: row.actor,
         }))
     }
+}
+
+/// Purposes as one text, a blank between them; nothing = all.
+pub(super) fn join_purposes(purposes: &[Purpose]) -> String {
+    let words: Vec<&str> = purposes.iter().map(|each| each.as_str()).collect();
+    words.join(" ")
+}
+
+pub(super) fn split_purposes(text: &str) -> Result<Vec<Purpose>> {
+    text.split_whitespace()
+        .map(|purpose| word(purpose, "purpose"))
+        .collect()
 }
 
 /// Kinds of call as one text, a blank between them; nothing = all.

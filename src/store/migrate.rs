@@ -56,6 +56,11 @@ pub(super) fn postgres() -> Migrator {
             "approvers",
             include_str!("../../migrations/postgres/0009_approvers.sql"),
         ),
+        (
+            12,
+            "scopes",
+            include_str!("../../migrations/postgres/0012_scopes.sql"),
+        ),
     ])
 }
 
@@ -106,6 +111,11 @@ pub(super) fn sqlite() -> Migrator {
             "approvers",
             include_str!("../../migrations/sqlite/0009_approvers.sql"),
         ),
+        (
+            12,
+            "scopes",
+            include_str!("../../migrations/sqlite/0012_scopes.sql"),
+        ),
     ])
 }
 
@@ -151,7 +161,7 @@ fn explain(error: MigrateError) -> StoreError {
 #[cfg(test)]
 mod tests {
     use crate::domain::access::Role;
-    use crate::domain::call::{CallKind, CallState, EventKind, Outcome, QueueState};
+    use crate::domain::call::{CallKind, CallState, EventKind, Outcome, Purpose, QueueState};
     use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
     use crate::domain::decision::{Stage, Verdict};
     use crate::domain::disposition::{AttemptResult, DispositionCode};
@@ -203,6 +213,7 @@ mod tests {
             DispositionCode,
             LineType,
             PackOrigin,
+            Purpose,
             ProviderKind,
             ScrubOutcome,
             SuppressionChangeKind,

@@ -12,5 +12,6 @@ mod people;
 mod policy;
 mod registers;
 mod replay;
+mod scopes;
 mod scrub;
 mod surface;

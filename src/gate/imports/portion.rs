@@ -1,5 +1,5 @@
 //! A portion of a list: recorded in one transaction with the note of how far the list is, and acknowledged after its wait.
-//! Rows about a number that somebody holds or held, and about a person, take the way of a single opt-out, each; those about
+//! Rows about a number that somebody holds or held, about a person or an account, take the way of a single opt-out, each; those about
 //! strangers, nearly all of a list, are recorded with one statement a table.
 
 use std::collections::HashMap;
@@ -61,16 +61,8 @@ impl Gate {
                     counts.rejected += 1;
                     continue;
                 }
-                SuppressionSubject::Party(_) => {
-                    let seller = wish.seller.as_deref();
-                    let same = tx
-                        .same_suppression(
-                            &ask.principal.tenant,
-                            wish.subject,
-                            seller,
-                            &wish.channels,
-                        )
-                        .await?;
+                SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => {
+                    let same = tx.same_suppression(&ask.principal.tenant, &wish).await?;
                     same.is_some_and(|found| found.says_all_of(wish.reason, said_at))
                 }
             };
@@ -119,11 +111,24 @@ impl Sending<'_> {
         let mut tx = self.gate.store().read().await?;
         let active = Active::load(&mut tx, self.ask, &keys).await?;
         let at = self.gate.read().wall;
-        let found = portion.rows.iter().filter_map(|row| {
+        let mut found = Vec::with_capacity(portion.rows.len());
+        for row in &portion.rows {
             let (wish, _) = wish(self.ask, &self.import, row, at);
-            active.find(number(row)?, &wish, Micros(i64::MIN)).cloned()
-        });
-        Ok(found.collect())
+            match wish.subject {
+                SuppressionSubject::Number(key) => {
+                    found.extend(active.find(key, &wish, Micros(i64::MIN)).cloned());
+                }
+                SuppressionSubject::Account(_) => {
+                    found.extend(
+                        tx.same_suppression(&self.ask.principal.tenant, &wish)
+                            .await?,
+                    );
+                }
+                // Nothing is left to be done for the people of one.
+                SuppressionSubject::Party(_) => {}
+            }
+        }
+        Ok(found)
     }
 
     async fn record_new(&mut self, portion: &Portion) -> Result<Vec<Suppression>, GateError> {
@@ -290,13 +295,14 @@ impl Sending<'_> {
                 .await?
                 .linked_numbers(tenant, &keys)
                 .await?;
-            given.extend(
-                some.iter()
-                    .filter(|wish| key_of(wish).is_some_and(|key| linked.contains(&key))),
-            );
+            given.extend(some.iter().filter(|wish| match wish.subject {
+                SuppressionSubject::Number(key) => linked.contains(&key),
+                SuppressionSubject::Party(_) => false,
+                SuppressionSubject::Account(_) => true,
+            }));
         }
         let mut tx = self.gate.store().write(Urgency::Ordinary).await?;
-        // Once more, for who was given a number since: nobody may shake off what has been acknowledged.
+        // Once more, for who was given a number or joined an account since: nobody may shake off what has been acknowledged.
         for wish in given {
             tx.raise_for_new_holders(tenant, wish).await?;
             tx.bind_holders(tenant, wish, wish.spoken_by_holder_after())
@@ -334,8 +340,7 @@ impl Active {
 
     /// What says all of this wish already; as for a single one.
     fn find(&self, key: NumberKey, wish: &Suppression, said_at: Micros) -> Option<&Suppression> {
-        let as_wide =
-            |old: &&Suppression| old.is_as_wide_as(wish.seller.as_deref(), &wish.channels);
+        let as_wide = |old: &&Suppression| old.is_as_wide_as(wish);
         let latest = self
             .0
             .get(&key)?
@@ -354,11 +359,12 @@ fn wish(ask: &Ask, import: &SuppressionImport, row: &Row, at: Micros) -> (Suppre
     let said_at = said
         .received_at
         .map_or(import.began_at.min(at), |said| said.min(at));
-    let mut wish = Suppression {
+    let wish = Suppression {
         suppression_id: SuppressionId::new(at),
         subject: row.subject,
         seller: said.seller.clone(),
         channels: said.channels.clone(),
+        purposes: said.purposes.clone(),
         reason: said.reason,
         source: said.source,
         received_at,
@@ -370,8 +376,7 @@ fn wish(ask: &Ask, import: &SuppressionImport, row: &Row, at: Micros) -> (Suppre
         lift_request: None,
         lift: None,
     };
-    wish.channels = wish.kinds().to_vec();
-    (wish, said_at)
+    (wish.in_full(), said_at)
 }
 
 fn counted(portion: &Portion) -> ImportCounts {
@@ -386,13 +391,13 @@ fn counted(portion: &Portion) -> ImportCounts {
 fn number(row: &Row) -> Option<NumberKey> {
     match row.subject {
         SuppressionSubject::Number(key) => Some(key),
-        SuppressionSubject::Party(_) => None,
+        SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => None,
     }
 }
 
 fn key_of(wish: &Suppression) -> Option<NumberKey> {
     match wish.subject {
         SuppressionSubject::Number(key) => Some(key),
-        SuppressionSubject::Party(_) => None,
+        SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => None,
     }
 }

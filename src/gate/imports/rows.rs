@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::domain::call::CallKind;
+use crate::domain::account::{Account, AccountHasher};
+use crate::domain::call::{CallKind, Purpose};
 use crate::domain::ids::{PartyId, TenantId};
 use crate::domain::import::{ImportReject, RejectReason};
 use crate::domain::phone::NumberHasher;
@@ -51,10 +52,14 @@ pub struct ListColumns {
     pub number: Option<String>,
     /// The person, in place of a number.
     pub party_id: Option<String>,
+    /// The account, in place of a number.
+    pub account: Option<String>,
     /// The seller it binds.
     pub seller: Option<String>,
     /// The kinds of call it covers.
     pub channels: Option<String>,
+    /// The purposes it covers.
+    pub purposes: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// When it was said.
@@ -72,6 +77,8 @@ pub struct RowDefaults {
     pub seller: Option<String>,
     /// The kinds of call; empty = all.
     pub channels: Vec<CallKind>,
+    /// The purposes; empty = all.
+    pub purposes: Vec<Purpose>,
     /// Why.
     pub reason: SuppressionReason,
     /// How it reached us.
@@ -161,6 +168,7 @@ pub(super) struct RowReader {
     pub settings: ListSettings,
     pub tenant: TenantId,
     pub hasher: NumberHasher,
+    pub account_hasher: AccountHasher,
     pub pack: Arc<Pack>,
     pub campaigns: Campaigns,
     pub read: ReadClocks,
@@ -173,8 +181,10 @@ pub(super) struct Layout {
     count: usize,
     number: Option<usize>,
     party_id: Option<usize>,
+    account: Option<usize>,
     seller: Option<usize>,
     channels: Option<usize>,
+    purposes: Option<usize>,
     reason: Option<usize>,
     received_time: Option<usize>,
     evidence_ref: Option<usize>,
@@ -208,8 +218,10 @@ impl RowReader {
             count: cells.len(),
             number: place(&columns.number)?,
             party_id: place(&columns.party_id)?,
+            account: place(&columns.account)?,
             seller: place(&columns.seller)?,
             channels: place(&columns.channels)?,
+            purposes: place(&columns.purposes)?,
             reason: place(&columns.reason)?,
             received_time: place(&columns.received_time)?,
             evidence_ref: place(&columns.evidence_ref)?,
@@ -282,10 +294,18 @@ impl RowReader {
             (!text.is_empty()).then_some(text)
         };
         let defaults = &self.settings.defaults;
-        let subject = self.subject(cell(layout.number), cell(layout.party_id))?;
+        let subject = self.subject(
+            cell(layout.number),
+            cell(layout.party_id),
+            cell(layout.account),
+        )?;
         let channels = match cell(layout.channels) {
-            Some(words) => channels(words)?,
+            Some(text) => words(text, CHANNEL)?,
             None => defaults.channels.clone(),
+        };
+        let purposes = match cell(layout.purposes) {
+            Some(text) => words(text, PURPOSE)?,
+            None => defaults.purposes.clone(),
         };
         let reason = match cell(layout.reason) {
             Some(word) => word.to_ascii_lowercase().parse().map_err(|_| {
@@ -300,6 +320,7 @@ impl RowReader {
         let said = RowDefaults {
             seller: self.seller(cell(layout.seller))?,
             channels,
+            purposes,
             reason,
             source: defaults.source,
             received_at: match cell(layout.received_time) {
@@ -321,9 +342,10 @@ impl RowReader {
         &self,
         number: Option<&str>,
         party: Option<&str>,
+        account: Option<&str>,
     ) -> Result<SuppressionSubject, Refusal> {
-        match (number, party) {
-            (Some(text), None) => {
+        match (number, party, account) {
+            (Some(text), None, None) => {
                 let country = self.settings.default_country.as_deref();
                 let number = spelled(self.pack.tables(), text, country).map_err(|why| match why {
                     Unreadable::NotANumber => refuse(
@@ -339,17 +361,26 @@ impl RowReader {
                     self.hasher.key(&self.tenant, number),
                 ))
             }
-            (None, Some(id)) => match id.parse::<PartyId>() {
+            (None, Some(id), None) => match id.parse::<PartyId>() {
                 Ok(id) => Ok(SuppressionSubject::Party(id)),
                 Err(_) => Err(refuse(RejectReason::Party, "the party_id is not a UUID")),
             },
-            (None, None) => Err(refuse(
+            (None, None, Some(name)) => match Account::parse(name) {
+                Ok(account) => Ok(SuppressionSubject::Account(
+                    self.account_hasher.key(&self.tenant, &account),
+                )),
+                Err(_) => Err(refuse(
+                    RejectReason::Account,
+                    "the account is none: at most 128 characters, without control characters",
+                )),
+            },
+            (None, None, None) => Err(refuse(
                 RejectReason::NumberMissing,
                 "the row names no number",
             )),
-            (Some(_), Some(_)) => Err(refuse(
+            (_, _, _) => Err(refuse(
                 RejectReason::TwoSubjects,
-                "the row names a number and a party_id: an opt-out is about one of them",
+                "the row names two of a number, a party_id and an account: an opt-out is about one of them",
             )),
         }
     }
@@ -402,25 +433,36 @@ fn end_of_day(day: jiff::civil::Date) -> Option<(Micros, Micros)> {
     ))
 }
 
-fn channels(words: &str) -> Result<Vec<CallKind>, Refusal> {
-    let mut channels = Vec::new();
+const CHANNEL: Refusal = refuse(
+    RejectReason::Channel,
+    "there is no such kind of call: live_manual, autodialed, prerecorded, or all",
+);
+const PURPOSE: Refusal = refuse(
+    RejectReason::Purpose,
+    "there is no such purpose: sales, informational, service, or all",
+);
+
+/// The words of a set in a cell, each once; none = all.
+fn words<T: std::str::FromStr + PartialEq>(
+    text: &str,
+    unknown: Refusal,
+) -> Result<Vec<T>, Refusal> {
+    let mut found = Vec::new();
     let is_between = |each: char| each.is_whitespace() || matches!(each, ',' | ';' | '|' | '+');
-    for word in words.split(is_between).filter(|word| !word.is_empty()) {
+    for word in text.split(is_between).filter(|word| !word.is_empty()) {
         let word = word.to_ascii_lowercase();
         if word == "all" {
             return Ok(Vec::new());
         }
-        let kind = word.parse().map_err(|_| {
-            refuse(
-                RejectReason::Channel,
-                "there is no such kind of call: live_manual, autodialed, prerecorded, or all",
-            )
-        })?;
-        if !channels.contains(&kind) {
-            channels.push(kind);
+        let word = match word.parse() {
+            Ok(word) => word,
+            Err(_) => return Err(unknown),
+        };
+        if !found.contains(&word) {
+            found.push(word);
         }
     }
-    Ok(channels)
+    Ok(found)
 }
 
 fn text(cell: Option<&str>, chars_max: usize) -> Result<Option<String>, Refusal> {

@@ -58,6 +58,7 @@ pub(in crate::grpc) fn header(
     };
     let seller = fields.text("seller", header.seller, NAME_CHARS_MAX);
     let channels = fields.words("channels", &header.channels);
+    let purposes = fields.words("purposes", &header.purposes);
     let reason = fields.word::<SuppressionReason>("reason", header.reason);
     let source = fields.word::<SuppressionSource>("source", header.source);
     let received_at = fields.past("received_time", header.received_time, now);
@@ -77,6 +78,7 @@ pub(in crate::grpc) fn header(
             defaults: RowDefaults {
                 seller: seller?,
                 channels: channels?,
+                purposes: purposes?,
                 reason: reason?.unwrap_or(SuppressionReason::PartyRequest),
                 source: source?.unwrap_or(SuppressionSource::Import),
                 received_at: received_at?,
@@ -157,8 +159,10 @@ fn columns(
     let mut column = |name: &str, value: String| fields.text(name, value, NAME_CHARS_MAX);
     let number = column("number", columns.number);
     let party_id = column("party_id", columns.party_id);
+    let account = column("account", columns.account);
     let seller = column("seller", columns.seller);
     let channels = column("channels", columns.channels);
+    let purposes = column("purposes", columns.purposes);
     let reason = column("reason", columns.reason);
     let received_time = column("received_time", columns.received_time);
     let evidence_ref = column("evidence_ref", columns.evidence_ref);
@@ -166,15 +170,21 @@ fn columns(
     let columns = ListColumns {
         number: number?,
         party_id: party_id?,
+        account: account?,
         seller: seller?,
         channels: channels?,
+        purposes: purposes?,
         reason: reason?,
         received_time: received_time?,
         evidence_ref: evidence_ref?,
         note: note?,
     };
     match pb::ListForm::try_from(form) {
-        Ok(pb::ListForm::Columns) if columns.number.is_none() && columns.party_id.is_none() => {
+        Ok(pb::ListForm::Columns)
+            if columns.number.is_none()
+                && columns.party_id.is_none()
+                && columns.account.is_none() =>
+        {
             fields.wrong(
                 "number",
                 "is missing: name the column that holds the number, or its place, from 1",
