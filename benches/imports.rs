@@ -159,6 +159,7 @@ fn rows() -> ListRows {
         defaults: SuppressionDefaults {
             seller: None,
             channels: Vec::new(),
+            purposes: Vec::new(),
             reason: SuppressionReason::PartyRequest,
             source: SuppressionSource::Import,
             received_at: None,

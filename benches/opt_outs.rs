@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dialgate::domain::access::{Principal, Role};
-use dialgate::domain::ids::{ApiKeyId, RequestId, TenantId};
+use dialgate::domain::ids::{ApiKeyId, RequestId, SuppressionId, TenantId};
 use dialgate::domain::phone::Phone;
 use dialgate::domain::suppression::{SuppressionReason, SuppressionSource};
 use dialgate::gate::{Ask, NewSuppression};
@@ -93,12 +93,14 @@ async fn ceiling(twin: &Home) -> Bare {
 async fn insert(bare: &Bare) {
     const SQL: &str = "INSERT INTO suppressions (suppression_id, tenant_id, number_key, channels, reason, source, received_time,
         create_time, actor) VALUES ($1, 'default', $2, '', 'party_request', 'agent', 1, 1, 'bench')";
+    // As ours are: by the time, so that the end of the index is warm.
+    let id = SuppressionId::new(scene::wall());
     let key: Vec<u8> = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()]
         .iter()
         .flat_map(|half| half.into_bytes())
         .collect();
     on!(bare, |pool| {
-        let insert = sqlx::query(SQL).bind(uuid::Uuid::now_v7()).bind(key);
+        let insert = sqlx::query(SQL).bind(id.0).bind(key);
         insert.execute(pool).await.map(drop).unwrap()
     });
 }
@@ -123,8 +125,10 @@ fn wish(index: u32) -> NewSuppression {
     NewSuppression {
         number: Some(Phone::parse(&format!("+1404{:07}", 2_000_000 + index)).unwrap()),
         party_id: None,
+        account: None,
         seller: None,
         channels: Vec::new(),
+        purposes: Vec::new(),
         reason: SuppressionReason::PartyRequest,
         source: SuppressionSource::Agent,
         received_at: None,

@@ -58,6 +58,9 @@ pub struct SetArgs {
     /// Name to show to the agent
     #[arg(long)]
     pub name: Option<String>,
+    /// Organisation that the person belongs to, by your own name for it; "" = none
+    #[arg(long)]
+    pub account: Option<String>,
     /// Language to speak, as a BCP 47 tag such as de
     #[arg(long, value_name = "TAG")]
     pub language: Option<String>,
@@ -318,6 +321,10 @@ fn apply_facts(args: &SetArgs, contact: &mut Contact, mask: &mut Mask) {
     if let Some(text) = &args.name {
         contact.display_name.clone_from(text);
         mask.add("display_name");
+    }
+    if let Some(account) = &args.account {
+        contact.account.clone_from(account);
+        mask.add("account");
     }
     if let Some(tag) = &args.language {
         contact.language_tag.clone_from(tag);

@@ -10,6 +10,7 @@ use crate::grpc::pb::{self, Contact, ContactNumber};
 pub fn text(contact: &Contact, paint: Paint) -> String {
     let mut rows: Vec<(&str, String)> = vec![
         ("name", contact.display_name.clone()),
+        ("account", contact.account.clone()),
         ("language", contact.language_tag.clone()),
         ("audience", word!(Audience, contact.audience)),
     ];

@@ -77,7 +77,7 @@ pub fn date_text(date: Option<&pb::Date>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::call::CallKind;
+    use crate::domain::call::{CallKind, Purpose};
     use crate::domain::consent::{ConsentForm, InitiatedBy};
     use crate::domain::party::{Audience, LineType};
     use crate::domain::suppression::{SuppressionReason, SuppressionSource};
@@ -96,6 +96,7 @@ mod tests {
         }
         all!(
             CallKind,
+            Purpose,
             ConsentForm,
             InitiatedBy,
             Audience,

@@ -39,13 +39,13 @@ words! {
         ColumnCount = "column_count",
         /// The row opens quotes and does not close them.
         OpenQuote = "open_quote",
-        /// The row says neither a number nor a person.
+        /// The row says neither a number nor a person nor an account.
         NumberMissing = "number_missing",
         /// The number is no telephone number.
         Number = "number",
         /// The number is written without its country, and no default country was given.
         CountryMissing = "country_missing",
-        /// The row names a number and a person.
+        /// The row names two of a number, a person and an account.
         TwoSubjects = "two_subjects",
         /// The person's id is none, or nobody of that id is known.
         Party = "party",
@@ -81,6 +81,10 @@ words! {
         Period = "period",
         /// Neither the person nor the seller.
         InitiatedBy = "initiated_by",
+        /// The name of the account is none.
+        Account = "account",
+        /// A purpose that does not exist.
+        Purpose = "purpose",
     }
 }
 

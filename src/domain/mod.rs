@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 pub mod access;
+pub mod account;
 pub mod call;
 pub mod campaign;
 pub mod consent;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::account::Account;
 use super::ids::PartyId;
 use super::object::objects_only;
 use super::phone::Phone;
@@ -276,6 +277,10 @@ impl Dealings {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
+    /// The organisation that they belong to. Kept beside the rest, for it is looked up by its key, and a release that does
+    /// not know it is to leave it as it is.
+    #[serde(skip)]
+    pub account: Option<Account>,
     /// Name to show to the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,

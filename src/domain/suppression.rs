@@ -1,6 +1,7 @@
 //! Records that block calls: opt-outs, objections and what else an operator must respect.
 
-use super::call::CallKind;
+use super::account::AccountKey;
+use super::call::{CallKind, Purpose};
 use super::ids::{PartyId, SuppressionId};
 use super::phone::NumberKey;
 use super::text::words;
@@ -77,6 +78,9 @@ pub enum SuppressionSubject {
     Number(NumberKey),
     /// One person, all numbers.
     Party(PartyId),
+    /// One organisation: everybody who belongs to it, all numbers, also who joins it later; and, if it is of the person, who
+    /// left it since ([`Suppression::follows_member`]).
+    Account(AccountKey),
 }
 
 /// A record that blocks.
@@ -90,6 +94,8 @@ pub struct Suppression {
     pub seller: Option<String>,
     /// The kinds of call that were named; empty = all. What they mean for a call, [`Suppression::kinds`] says.
     pub channels: Vec<CallKind>,
+    /// The purposes that were named; empty = all. What they mean for a call, [`Suppression::purposes`] says.
+    pub purposes: Vec<Purpose>,
     /// Why it exists.
     pub reason: SuppressionReason,
     /// How it reached us.
@@ -139,6 +145,51 @@ impl Suppression {
         kinds.is_empty() || kinds.contains(&kind)
     }
 
+    /// Whether it covers calls of this purpose.
+    ///
+    /// "No offers, but do tell me of my delivery" is a wish that the person limited in so many words, and it is kept as it was
+    /// said; where nothing is named it covers all (47 CFR 64.1200(a)(10): to stop one kind of robocall is to stop all, unless
+    /// the person says otherwise). A person's wish always covers sales, whatever else it names: an objection is to direct
+    /// marketing as such (GDPR Art. 21(2)), and who asks even for no more information asks for no offers either (so FCC
+    /// 24-24 of exempted informational calls). And nobody limited what a court ordered, what a complaint was about,
+    /// that a person is a minor, or dead: these cover every purpose. What is said of a number keeps to the purposes it names.
+    #[must_use]
+    pub fn covers_purpose(&self, purpose: Purpose) -> bool {
+        let named = self.purposes.is_empty() || self.purposes.contains(&purpose);
+        match self.reason {
+            SuppressionReason::PartyRequest | SuppressionReason::Objection => {
+                named || purpose == Purpose::Sales
+            }
+            SuppressionReason::Court
+            | SuppressionReason::Minor
+            | SuppressionReason::Deceased
+            | SuppressionReason::Complaint => true,
+            SuppressionReason::Registry
+            | SuppressionReason::Internal
+            | SuppressionReason::Litigator => named,
+        }
+    }
+
+    /// The purposes it covers; empty = all, also those that there may be one day.
+    #[must_use]
+    pub fn purposes(&self) -> Vec<Purpose> {
+        let all = Purpose::ALL.iter().copied();
+        let covered: Vec<Purpose> = all.filter(|each| self.covers_purpose(*each)).collect();
+        if covered.len() == Purpose::ALL.len() {
+            Vec::new()
+        } else {
+            covered
+        }
+    }
+
+    /// The same, written as what it does: on record it must not look narrower than it is.
+    #[must_use]
+    pub fn in_full(mut self) -> Self {
+        self.channels = self.kinds().to_vec();
+        self.purposes = self.purposes();
+        self
+    }
+
     /// By when it had been told, also where it binds from later.
     #[must_use]
     pub fn told_by(&self) -> Micros {
@@ -156,13 +207,16 @@ impl Suppression {
         }
     }
 
-    /// Whether nothing that these words would cover is outside of it.
+    /// Whether nothing that this one, of the same subject, covers is outside of it.
     #[must_use]
-    pub fn is_as_wide_as(&self, seller: Option<&str>, channels: &[CallKind]) -> bool {
-        let sellers = self.seller.is_none() || self.seller.as_deref() == seller;
-        let kinds = self.kinds().is_empty()
-            || (!channels.is_empty() && channels.iter().all(|kind| self.covers_kind(*kind)));
-        sellers && kinds
+    pub fn is_as_wide_as(&self, other: &Self) -> bool {
+        let sellers = self.seller.is_none() || self.seller == other.seller;
+        let (kinds, purposes) = (other.kinds(), other.purposes());
+        let all_kinds = self.kinds().is_empty()
+            || (!kinds.is_empty() && kinds.iter().all(|kind| self.covers_kind(*kind)));
+        let all_purposes = self.purposes().is_empty()
+            || (!purposes.is_empty() && purposes.iter().all(|each| self.covers_purpose(*each)));
+        sellers && all_kinds && all_purposes
     }
 
     /// Whether it, being as wide, says all that a newer one would, whose wish was said at this time. An objection is more
@@ -182,6 +236,17 @@ impl Suppression {
     #[must_use]
     pub fn follows_holder(&self, held_until: Option<Micros>) -> bool {
         self.reason.is_of_person() && held_until.is_none_or(|until| until > self.told_by())
+    }
+
+    /// Whether it follows a person who belongs to the account that it is about (absent), or left it then. Who leaves after the
+    /// wish is still bound by it, or a change of record would undo a wish: they may be the very one who spoke. In doubt they
+    /// left later, for the two times are of two clocks. What the operator or a list says of an account ends with the link.
+    #[must_use]
+    pub fn follows_member(&self, left_at: Option<Micros>) -> bool {
+        match left_at {
+            None => true,
+            Some(at) => self.reason.is_of_person() && at.plus(CLOCKS_APART) > self.told_by(),
+        }
     }
 }
 
@@ -266,5 +331,122 @@ impl SuppressionChange {
             SuppressionChangeKind::Lifted => said.lift.as_ref().map(|lift| lift.at),
         };
         at.unwrap_or(said.recorded_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::account::AccountKey;
+
+    fn told(reason: SuppressionReason, purposes: &[Purpose]) -> Suppression {
+        Suppression {
+            suppression_id: SuppressionId::new(Micros(0)),
+            subject: SuppressionSubject::Account(AccountKey([1; 32])),
+            seller: None,
+            channels: Vec::new(),
+            purposes: purposes.to_vec(),
+            reason,
+            source: SuppressionSource::Api,
+            received_at: Micros(0),
+            recorded_at: Micros(0),
+            expires_at: None,
+            evidence_ref: None,
+            note: None,
+            actor: "test".to_owned(),
+            lift_request: None,
+            lift: None,
+        }
+    }
+
+    #[test]
+    fn a_purpose_narrows_only_what_somebody_limited_and_never_lets_sales_through_to_a_person() {
+        use Purpose::{Informational, Sales, Service};
+        for reason in SuppressionReason::ALL {
+            assert!(told(*reason, &[]).purposes().is_empty(), "{reason}");
+            assert!(told(*reason, Purpose::ALL).purposes().is_empty());
+        }
+        for (reason, named, covered) in [
+            (SuppressionReason::PartyRequest, &[Sales][..], &[Sales][..]),
+            (
+                SuppressionReason::PartyRequest,
+                &[Service],
+                &[Sales, Service],
+            ),
+            (
+                SuppressionReason::PartyRequest,
+                &[Service, Informational],
+                &[],
+            ),
+            (SuppressionReason::Objection, &[Sales], &[Sales]),
+            (
+                SuppressionReason::Objection,
+                &[Informational],
+                &[Sales, Informational],
+            ),
+            (SuppressionReason::Court, &[Service], &[]),
+            (SuppressionReason::Minor, &[Sales], &[]),
+            (SuppressionReason::Deceased, &[Sales], &[]),
+            (SuppressionReason::Complaint, &[Sales], &[]),
+            (SuppressionReason::Registry, &[Sales], &[Sales]),
+            (SuppressionReason::Internal, &[Service], &[Service]),
+            (
+                SuppressionReason::Litigator,
+                &[Informational],
+                &[Informational],
+            ),
+        ] {
+            let told = told(reason, named);
+            assert_eq!(told.purposes(), covered, "{reason} {named:?}");
+            assert_eq!(told.clone().in_full().purposes(), covered, "{reason} again");
+            for purpose in Purpose::ALL {
+                let is_covered = covered.is_empty() || covered.contains(purpose);
+                assert_eq!(
+                    told.covers_purpose(*purpose),
+                    is_covered,
+                    "{reason} {purpose}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn width_is_compared_by_purpose_too() {
+        use Purpose::{Informational, Sales, Service};
+        let wish = |purposes: &[Purpose]| told(SuppressionReason::PartyRequest, purposes);
+        for (old, new, is_as_wide) in [
+            (&[][..], &[Sales][..], true),
+            (&[Sales], &[Sales], true),
+            (&[Sales, Service], &[Sales], true),
+            // A wish about service covers sales as well.
+            (&[Service], &[Sales], true),
+            (&[Sales], &[Service], false),
+            (&[Sales], &[], false),
+            (&[Informational, Service], &[], true),
+        ] {
+            assert_eq!(
+                wish(old).is_as_wide_as(&wish(new)),
+                is_as_wide,
+                "{old:?} {new:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_left_an_account_after_the_wish_is_bound_by_it() {
+        let minute = 60_000_000;
+        let mut wish = told(SuppressionReason::PartyRequest, &[]);
+        (wish.received_at, wish.recorded_at) = (Micros(60 * minute), Micros(90 * minute));
+        for (left, is_bound) in [
+            (None, true),
+            (Some(61), true),
+            (Some(51), true),
+            (Some(50), false),
+        ] {
+            let left = left.map(|left| Micros(left * minute));
+            assert_eq!(wish.follows_member(left), is_bound, "{left:?}");
+        }
+        wish.reason = SuppressionReason::Internal;
+        assert!(wish.follows_member(None) && !wish.follows_member(Some(Micros(99 * minute))));
     }
 }

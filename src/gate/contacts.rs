@@ -49,7 +49,12 @@ impl Gate {
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
         if let Some(stored) = repeated {
             let party = tx.party(tenant, made(&stored)?).await?;
-            return party.ok_or(GateError::NotFound { what: "party" });
+            let party = party.ok_or(GateError::NotFound { what: "party" })?;
+            drop(tx);
+            if !stored.passed {
+                self.joined(ask, &party).await?;
+            }
+            return Ok(party);
         }
         let known = self.known_contact(&mut tx, tenant, &new).await?;
         if let (Some(etag), Some(found)) = (&new.etag, &known)
@@ -62,7 +67,11 @@ impl Gate {
         }
         self.knows_sellers(known.as_ref(), &new)?;
         no_list_of_the_future(known.as_ref(), &new, ask.at)?;
+        let account = known
+            .as_ref()
+            .and_then(|party| party.profile.account.clone());
         let draft = merged(known, new, ask.at)?;
+        let joins = draft.profile.account.is_some() && draft.profile.account != account;
         if draft.numbers.is_empty() {
             return Err(GateError::invalid(
                 "contact.numbers",
@@ -80,10 +89,26 @@ impl Gate {
             json!({ "party_id": party.party_id, "etag": party.etag, "request_id": ask.request_id });
         tx.insert_audit(tenant, &[ask.entry("contact.upserted", None, payload)])
             .await?;
-        tx.insert_requests(tenant, &[ask.stored(party.party_id.to_string(), true)])
+        tx.insert_requests(tenant, &[ask.stored(party.party_id.to_string(), !joins)])
             .await?;
         tx.commit().await?;
+        if joins {
+            self.joined(ask, &party).await?;
+        }
         Ok(party)
+    }
+
+    /// Somebody has joined an account, and nobody is told so before no call can overtake an opt-out of it.
+    async fn joined(&self, ask: &Ask, party: &Party) -> Result<(), GateError> {
+        let committed = self.read().mono;
+        let tenant = &ask.principal.tenant;
+        if let Some(account) = &party.profile.account {
+            self.wait_for_member(tenant, account, committed).await?;
+        }
+        let mut tx = self.store().write(Urgency::Ordinary).await?;
+        tx.pass_request(tenant, ask.request_id).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Every seller that the draft writes dealings with is one whom a campaign calls for. What is on record may be said
@@ -212,6 +237,7 @@ fn merged(known: Option<Party>, new: ContactDraft, at: Micros) -> Result<PartyDr
 /// Every fact that is set replaces the recorded one.
 fn overlay(known: Profile, new: Profile) -> Profile {
     Profile {
+        account: new.account.or(known.account),
         display_name: new.display_name.or(known.display_name),
         language_tag: new.language_tag.or(known.language_tag),
         audience: new.audience.or(known.audience),
@@ -255,6 +281,7 @@ fn masked(
     let mut numbers = Some(numbers);
     for field in mask {
         match field.as_str() {
+            "account" => profile.account.clone_from(&new.account),
             "display_name" => profile.display_name.clone_from(&new.display_name),
             "language_tag" => profile.language_tag.clone_from(&new.language_tag),
             "audience" => profile.audience = new.audience,

@@ -149,6 +149,7 @@ fn opt_out(ask: &Ask, call: &Call, scope: OptOutScope, reason: SuppressionReason
         subject: SuppressionSubject::Number(call.number_key),
         seller: (scope == OptOutScope::ThisSeller).then(|| call.seller.clone()),
         channels: Vec::new(),
+        purposes: Vec::new(),
         reason,
         source: SuppressionSource::Agent,
         received_at: ask.at,

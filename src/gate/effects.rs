@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 
-use crate::domain::call::{Call, CallRequest, CallState};
+use crate::domain::call::{Call, CallRequest, CallState, Purpose};
 use crate::domain::decision::{Decision, Verdict};
 use crate::domain::ids::{AttemptId, AuditEntryId, CallId, RequestId, TenantId};
 use crate::domain::time::Reading;
@@ -58,7 +58,14 @@ pub(super) async fn record<'a>(
                     request_id,
                     ..
                 } => rows.place(&asked, request, *request_id, *decision, &mut room),
-                Job::Claim { claim, .. } => rows.claim(&mut fences, claim, *decision, permit, read),
+                Job::Claim { claim, .. } => {
+                    let purpose = asked
+                        .about
+                        .as_ref()
+                        .ok()
+                        .map(|about| about.campaign.purpose);
+                    rows.claim(&mut fences, (claim, purpose), *decision, permit, read)
+                }
             },
         });
     }
@@ -218,7 +225,7 @@ impl Rows {
     fn claim(
         &mut self,
         fences: &mut Fences,
-        claim: &ClaimRequest,
+        (claim, purpose): (&ClaimRequest, Option<Purpose>),
         decision: Decision,
         permit: Option<Permit>,
         read: Reading,
@@ -241,6 +248,7 @@ impl Rows {
             number_key: call.number_key,
             seller: call.seller.clone(),
             subject: claim.subject.clone(),
+            purpose,
             from: permit.from(),
             decision_id: decision.decision_id,
             trunk: call.trunk.clone(),

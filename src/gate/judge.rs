@@ -406,6 +406,7 @@ fn facts_wanted(plan: &Plan<'_>, read: Reading) -> Option<FactsWanted> {
         party_id: Some(asked.party_id),
         seller: about.campaign.seller.clone(),
         call_kind: asked.call_kind(),
+        purpose: about.campaign.purpose,
         call_id: asked.call().map(|call| call.call_id),
         at: read.wall,
     })

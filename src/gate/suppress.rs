@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::domain::call::CallKind;
+use crate::domain::account::Account;
+use crate::domain::call::{CallKind, Purpose};
 use crate::domain::ids::{AttemptId, AuditEntryId, PartyId, SuppressionId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::suppression::{
@@ -41,12 +42,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub struct NewSuppression {
     /// The number; or
     pub number: Option<Phone>,
-    /// the person.
+    /// the person; or
     pub party_id: Option<PartyId>,
+    /// the account.
+    pub account: Option<Account>,
     /// The seller it binds; absent = every seller.
     pub seller: Option<String>,
     /// The kinds of call it is about; empty = all. A person's wish covers all of them, whatever stands here.
     pub channels: Vec<CallKind>,
+    /// The purposes it is about; empty = all. What they mean, [`Suppression::covers_purpose`] says.
+    pub purposes: Vec<Purpose>,
     /// Why it exists.
     pub reason: SuppressionReason,
     /// How it reached us.
@@ -119,6 +124,20 @@ impl Gate {
         let recorded = recorded.await?;
         meter::opt_out_acknowledged(self.read().mono.since(begun));
         Ok(recorded)
+    }
+
+    /// What would be recorded, or is on record already, and how many people on record it would cover; nothing is recorded.
+    pub async fn try_suppress(
+        &self,
+        ask: &Ask,
+        new: NewSuppression,
+    ) -> Result<(Suppression, i64), GateError> {
+        let suppression = self.draft(ask, new)?;
+        let tenant = &ask.principal.tenant;
+        let mut tx = self.store().read().await?;
+        self.known(&mut tx, tenant, &suppression).await?;
+        let people = tx.people_covered(tenant, &suppression).await?;
+        Ok((suppression, people))
     }
 
     async fn suppress_once(
@@ -212,15 +231,19 @@ impl Gate {
     }
 
     fn draft(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {
-        let subject = match (new.number, new.party_id) {
-            (Some(number), None) => {
-                SuppressionSubject::Number(self.store().hasher().key(&ask.principal.tenant, number))
+        let tenant = &ask.principal.tenant;
+        let subject = match (new.number, new.party_id, new.account) {
+            (Some(number), None, None) => {
+                SuppressionSubject::Number(self.store().hasher().key(tenant, number))
             }
-            (None, Some(party_id)) => SuppressionSubject::Party(party_id),
-            (_, _) => {
+            (None, Some(party_id), None) => SuppressionSubject::Party(party_id),
+            (None, None, Some(account)) => {
+                SuppressionSubject::Account(self.store().account_hasher().key(tenant, &account))
+            }
+            (_, _, _) => {
                 return Err(GateError::invalid(
                     "number",
-                    "name either a number or a party_id, and only one of them",
+                    "name a number, a party_id or an account, and only one of them",
                 ));
             }
         };
@@ -243,11 +266,12 @@ impl Gate {
                 "lies in the future; say when the wish was expressed",
             ));
         }
-        let mut draft = Suppression {
+        let draft = Suppression {
             suppression_id: SuppressionId::new(ask.at),
             subject,
             seller: new.seller,
             channels: new.channels,
+            purposes: new.purposes,
             reason: new.reason,
             source: new.source,
             received_at: new.received_at.unwrap_or(ask.at),
@@ -260,8 +284,7 @@ impl Gate {
             lift: None,
         };
         // On record is what it does, for nobody is to take a wish for narrower than it is.
-        draft.channels = draft.kinds().to_vec();
-        Ok(draft)
+        Ok(draft.in_full())
     }
 
     /// A wish about a person whom nobody knows would be acknowledged and stop nothing: a mistyped id must be told.
@@ -273,6 +296,8 @@ impl Gate {
     ) -> Result<(), GateError> {
         match suppression.subject {
             SuppressionSubject::Number(_) => Ok(()),
+            // It binds whoever joins the account later, too; how many belong to it now, a trial tells beforehand.
+            SuppressionSubject::Account(_) => Ok(()),
             // Looked at, not held: nobody who holds the person's row may hold up their opt-out.
             SuppressionSubject::Party(id) => match tx.knows_party(tenant, id).await? {
                 true => Ok(()),
@@ -387,7 +412,7 @@ impl Gate {
         let mut tx = self.store().write(Urgency::OptOut).await?;
         for Wish { ask, suppression } in wishes {
             let tenant = &ask.principal.tenant;
-            // Once more, for who was given the number since: nobody may shake off what has been acknowledged.
+            // Once more, for who was given the number, or joined the account, since: nobody may shake off what has been acknowledged.
             let spoken_after = suppression.spoken_by_holder_after();
             tx.raise_for_new_holders(tenant, suppression).await?;
             tx.bind_holders(tenant, suppression, spoken_after).await?;
@@ -406,6 +431,29 @@ impl Gate {
         if let Err(error) = self.store().notify(&notice).await {
             tracing::debug!(%error, "workers were not told of an opt-out; they find it by themselves");
         }
+    }
+
+    /// After a person has joined an account, and before that is answered: of an account that has opted out, the time is waited
+    /// after which no claim is alive that did not see them in it. The look comes after COMMIT, so that of a person who joins
+    /// and an opt-out that is recorded at once, one sees the other.
+    pub(super) async fn wait_for_member(
+        &self,
+        tenant: &TenantId,
+        account: &Account,
+        committed: Mono,
+    ) -> Result<(), GateError> {
+        let account = self.store().account_hasher().key(tenant, account);
+        let at = self.read().wall;
+        let opted_out = {
+            let mut tx = self.store().read().await?;
+            tx.account_opted_out(tenant, &account, at).await?
+        };
+        if opted_out {
+            let raised = Raised::wide();
+            self.tell(&raised.scope).await;
+            self.wait(&raised, committed).await;
+        }
+        Ok(())
     }
 
     /// opt-out-5: until every attempt seen open was closed by its owner, or the full wait is over on this node's own
@@ -474,10 +522,7 @@ pub(super) async fn insert_or_find(
     let said_at = after(said_at);
     new.received_at = after(new.received_at);
     let same = match new.expires_at {
-        None => {
-            tx.same_suppression(tenant, new.subject, new.seller.as_deref(), new.kinds())
-                .await?
-        }
+        None => tx.same_suppression(tenant, &new).await?,
         Some(_) => None,
     };
     let (created, recorded) = match same.filter(|found| found.says_all_of(new.reason, said_at)) {
@@ -545,8 +590,7 @@ async fn raise(
         let Scope::Number(key) = &raised.scope else {
             continue;
         };
-        let (seller, kinds) = (suppression.seller.as_deref(), suppression.kinds());
-        tx.request_cancel(tenant, key, &raised.followed, seller, kinds)
+        tx.request_cancel(tenant, key, &raised.followed, suppression)
             .await?;
         if raised.locked {
             raised.open = tx.open_permits(tenant, key, &raised.followed).await?;
@@ -556,10 +600,12 @@ async fn raise(
 }
 
 pub(super) fn entry(ask: &Ask, kind: &str, suppression: &Suppression) -> AuditEntry {
-    let (subject_key, party_id) = match suppression.subject {
-        SuppressionSubject::Number(key) => (Some(key.0), None),
-        SuppressionSubject::Party(party_id) => (None, Some(party_id)),
-    };
+    let (mut subject_key, mut party_id, mut account_key) = (None, None, None);
+    match suppression.subject {
+        SuppressionSubject::Number(key) => subject_key = Some(key.0),
+        SuppressionSubject::Party(party) => party_id = Some(party),
+        SuppressionSubject::Account(key) => account_key = Some(key.hex()),
+    }
     AuditEntry {
         entry_id: AuditEntryId::new(ask.at),
         kind: kind.to_owned(),
@@ -568,8 +614,10 @@ pub(super) fn entry(ask: &Ask, kind: &str, suppression: &Suppression) -> AuditEn
         payload: json!({
             "suppression_id": suppression.suppression_id,
             "party_id": party_id,
+            "account_key": account_key,
             "seller": suppression.seller,
             "channels": suppression.channels,
+            "purposes": suppression.purposes,
             "reason": suppression.reason,
             "source": suppression.source,
             "request_id": ask.request_id,

@@ -303,6 +303,7 @@ pub(super) async fn export(
     let mut fields = Fields::default();
     let number = fields.any_number(api.pack().tables(), "number", &message.number);
     let party_id = fields.id::<PartyId>("party_id", &message.party_id);
+    let account = fields.account("account", &message.account);
     fields.done()?;
     let listing = Listing::read(
         "ExportSuppressions",
@@ -312,7 +313,8 @@ pub(super) async fn export(
         SUPPRESSIONS,
     )?
     .of_number(number?.map(|number| api.key(&who, number)))
-    .of_party(party_id?.map(|id| id.0));
+    .of_party(party_id?.map(|id| id.0))
+    .of_account(account?.map(|account| api.account_key(&who, &account)));
     let (out, answers) = mpsc::channel(EXPORT_WAITING);
     tokio::spawn(send_all(api.clone(), who, listing, out));
     Ok(Response::new(ReceiverStream::new(answers)))

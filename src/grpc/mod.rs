@@ -41,6 +41,7 @@ use tonic::{Request, Status};
 
 use crate::clock::Clock;
 use crate::domain::access::Principal;
+use crate::domain::account::{Account, AccountKey};
 use crate::domain::ids::RequestId;
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::Micros;
@@ -127,6 +128,10 @@ impl Api {
 
     fn key(&self, who: &Principal, number: Phone) -> NumberKey {
         self.gate.store().hasher().key(&who.tenant, number)
+    }
+
+    fn account_key(&self, who: &Principal, account: &Account) -> AccountKey {
+        self.gate.store().account_hasher().key(&who.tenant, account)
     }
 
     async fn carry_through<T: Send + 'static>(

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::domain::account::AccountKey;
 use crate::domain::filter::{Field, Filter, FilterError, Literal, Operator};
 use crate::domain::phone::NumberKey;
 use crate::domain::time::Micros;
@@ -134,6 +135,14 @@ impl Listing {
     pub fn of_party(self, party_id: Option<Uuid>) -> Self {
         match party_id {
             Some(id) => self.narrowed("party_id", Literal::Uuid(id)),
+            None => self,
+        }
+    }
+
+    /// Narrows the list to rows of this account.
+    pub fn of_account(self, key: Option<AccountKey>) -> Self {
+        match key {
+            Some(key) => self.narrowed("account_key", Literal::Key(key.0)),
             None => self,
         }
     }

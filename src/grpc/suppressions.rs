@@ -40,12 +40,21 @@ impl SuppressionService for Api {
         } = self.open(request)?;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&message.request_id);
+        let validate_only = message.validate_only;
         let new = convert::suppression::new(&mut fields, message, self.pack().tables(), at);
         fields.done()?;
         let new = new?;
         let role = who.role;
         let ask = ask(who, request_id?, "CreateSuppression", digest, at);
         let gate = self.gate.clone();
+        if validate_only {
+            let tried = gate.try_suppress(&ask, new).await;
+            let (tried, people_covered) = tried.map_err(|error| status::from_gate(&error))?;
+            return Ok(Response::new(pb::CreateSuppressionResponse {
+                suppression: Some(convert::suppression::tried(tried, role)),
+                people_covered,
+            }));
+        }
         let made = self
             .carry_through(
                 Urgency::OptOut,
@@ -54,6 +63,7 @@ impl SuppressionService for Api {
             .await?;
         Ok(Response::new(pb::CreateSuppressionResponse {
             suppression: Some(convert::suppression::suppression(made, role)),
+            people_covered: 0,
         }))
     }
 
@@ -117,6 +127,7 @@ impl SuppressionService for Api {
         let size = paging::page_size(&mut fields, message.page_size);
         let number = fields.any_number(self.pack().tables(), "number", &message.number);
         let party_id = fields.id::<PartyId>("party_id", &message.party_id);
+        let account = fields.account("account", &message.account);
         fields.done()?;
         let token = std::mem::take(&mut message.page_token);
         message.page_size = 0;
@@ -128,7 +139,8 @@ impl SuppressionService for Api {
             FILTERABLE,
         )?
         .of_number(number?.map(|number| self.key(&who, number)))
-        .of_party(party_id?.map(|id| id.0));
+        .of_party(party_id?.map(|id| id.0))
+        .of_account(account?.map(|account| self.account_key(&who, &account)));
         let mut tx = self.read().await?;
         let page = tx
             .list_suppressions(&who.tenant, &listing.query(size?))

@@ -6,17 +6,17 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::consents::join_channels;
+use super::consents::{join_channels, join_purposes};
 use super::events::EventRow;
 use super::holders::links;
 use super::sql::Text as _;
 use super::{Result, StoreError, Tx, insert_rows, on, row};
-use crate::domain::call::{CallKind, CallState, EventDetail, EventKind, Outcome};
+use crate::domain::call::{CallState, EventDetail, EventKind, Outcome, Purpose};
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{AttemptId, CallId, DecisionId, Incarnation, PartyId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
-use crate::domain::suppression::SuppressionSubject;
-use crate::domain::time::Micros;
+use crate::domain::suppression::{Suppression, SuppressionSubject};
+use crate::domain::time::{CLOCKS_APART, Micros};
 
 /// An attempt about to be made.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct NewAttempt {
     pub seller: String,
     /// What it is about.
     pub subject: Option<String>,
+    /// Why the person is called, as the claim was judged; absent = nobody knows, and every opt-out covers it.
+    pub purpose: Option<Purpose>,
     /// Number shown.
     pub from: Option<Phone>,
     /// The decision that allowed it.
@@ -151,6 +153,7 @@ impl Tx {
             number_key: "bytea" = row.0.number_key.0.to_vec(),
             seller: "text" = row.0.seller.as_str(),
             subject: "text" = row.0.subject.as_deref(),
+            purpose: "text" = row.0.purpose.map(Purpose::as_str),
             sealed_from: "bytea" = row.1.clone(),
             decision_id: "uuid" = row.0.decision_id.0,
             trunk: "text" = row.0.trunk.as_str(),
@@ -307,19 +310,20 @@ impl Tx {
         Ok(ids.into_iter().map(AttemptId).collect())
     }
 
-    /// Asks the owners of unended attempts to this number, or to any number of these people, for this seller (absent = any)
-    /// and of these kinds (empty = all), to cancel them (opt-out-3); how many were asked. A lock not had in 250 ms is no
-    /// error: 0, and the owners' poll finds them.
+    /// Asks the owners of unended attempts to this number, or to any number of these people, to cancel those that this opt-out
+    /// covers by seller, kind of call and purpose (opt-out-3); how many were asked. A lock not had in 250 ms is no error: 0,
+    /// and the owners' poll finds them.
     pub async fn request_cancel(
         &mut self,
         tenant: &TenantId,
         key: &NumberKey,
         parties: &[PartyId],
-        seller: Option<&str>,
-        channels: &[CallKind],
+        suppression: &Suppression,
     ) -> Result<u64> {
         let parties: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
-        let channels = join_channels(channels);
+        let seller = suppression.seller.as_deref();
+        let channels = join_channels(suppression.kinds());
+        let purposes = join_purposes(&suppression.purposes());
         let saved = self.savepoint().await?;
         let asked = on!(self, |conn| {
             // Not with OR: SQLite would walk over all of the tenant's attempts, whatever the indexes.
@@ -347,6 +351,12 @@ impl Tx {
                     .bind_text(&channels)
                     .text(" || ' ') LIKE ('% ' || c.call_kind || ' %'))");
             }
+            if !purposes.is_empty() {
+                query
+                    .text(" AND (purpose IS NULL OR (' ' || ")
+                    .bind_text(&purposes)
+                    .text(" || ' ') LIKE ('% ' || purpose || ' %'))");
+            }
             query
                 .build()
                 .execute(conn)
@@ -373,7 +383,8 @@ impl Tx {
         // hang-up would find it any more, and nobody can follow it.
         // An opt-out that the claim itself saw was reopened by a newer permission, or there would be no attempt. Any other
         // came later, whatever time of day the node that recorded it believed it was.
-        // And it may have been told of another number of the person's ([`Suppression::follows_holder`]).
+        // And it may have been told of another number of the person's ([`Suppression::follows_holder`]), or of the account they
+        // belong to ([`Suppression::follows_member`]).
         // Each question is a subquery of its own, the last one a CROSS JOIN that SQLite walks in the order written: an OR over
         // columns, or a join begun at the opt-outs, would look at all of the tenant's, four times a second. For the same
         // reason what was ended on record is a query of its own: each half has its partial index.
@@ -384,14 +395,15 @@ impl Tx {
             };
         }
         macro_rules! unseen {
-            // `Suppression::covers_kind` last.
+            // `Suppression::covers_kind` and `covers_purpose` last; purposes are on record as what they cover.
             () => {
                 concat!(" AND s.lift_time IS NULL AND (s.expire_time IS NULL OR s.expire_time > $2)
                     AND NOT EXISTS (SELECT 1 FROM attempt_opt_outs AS o
                         WHERE o.attempt_id = a.attempt_id AND o.suppression_id = s.suppression_id)
                     AND (s.seller IS NULL OR s.seller = a.seller)
                     AND (s.channels = '' OR ", of_person!(),
-                    " OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))")
+                    " OR (' ' || s.channels || ' ') LIKE ('% ' || c.call_kind || ' %'))
+                    AND (s.purposes = '' OR a.purpose IS NULL OR (' ' || s.purposes || ' ') LIKE ('% ' || a.purpose || ' %'))")
             };
         }
         const SQL: &str = concat!(
@@ -412,6 +424,14 @@ impl Tx {
                     AND ",
             of_person!(),
             unseen!(),
+            ") OR EXISTS (SELECT 1 FROM party_accounts AS m CROSS JOIN suppressions AS s
+                    WHERE m.tenant_id = a.tenant_id AND m.party_id = a.party_id
+                    AND s.tenant_id = m.tenant_id AND s.account_key = m.account_key
+                    AND (m.end_time IS NULL OR (m.end_time + $3 > s.received_time OR m.end_time + $3 > s.create_time)
+                        AND ",
+            of_person!(),
+            ")",
+            unseen!(),
             ")))
             UNION ALL SELECT a.attempt_id, a.call_id, c.hang_up_requested, TRUE
             FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id
@@ -421,6 +441,7 @@ impl Tx {
         let rows: Vec<CancelRow> = on!(self, |conn| sqlx::query_as(SQL)
             .bind(owner.0)
             .bind(at.0)
+            .bind(Micros(0).plus(CLOCKS_APART).0)
             .fetch_all(conn)
             .await)?;
         let cancel = |row: CancelRow| {

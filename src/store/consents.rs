@@ -8,7 +8,7 @@ use super::parties::{number_key, parse_phone, word};
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{ListQuery, Page, Result, StoreError, Tx, insert_rows, on, row};
-use crate::domain::call::CallKind;
+use crate::domain::call::{CallKind, Purpose};
 use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm, ConsentMark};
 use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{ConsentEventId, PartyId, TenantId};
@@ -175,7 +175,7 @@ impl Tx {
         self.read_consent(row)
     }
 
-    /// The latest time of a consent by this person, or by anyone who ever held this number, that a wish said then and
+    /// The latest time of a consent by this person, or by anyone who ever held this number or belonged to this account, that a wish said then and
     /// recorded now takes back, being on record: one that no clock can tell to have been given after the wish.
     pub async fn last_consent_given(
         &mut self,
@@ -197,6 +197,9 @@ impl Tx {
             };
         }
         const OF_PARTY: &str = last!("= $2");
+        const OF_ACCOUNT: &str = last!(
+            "IN (SELECT party_id FROM party_accounts WHERE tenant_id = $1 AND account_key = $2)"
+        );
         const OF_NUMBER: &str = last!(
             "IN (SELECT party_id FROM party_numbers WHERE tenant_id = $1 AND number_key = $2)"
         );
@@ -205,6 +208,14 @@ impl Tx {
             SuppressionSubject::Party(party) => on!(self, |conn| sqlx::query_scalar(OF_PARTY)
                 .bind(&tenant.0)
                 .bind(party.0)
+                .bind(until.0)
+                .bind(now.0)
+                .bind(apart.0)
+                .fetch_one(conn)
+                .await),
+            SuppressionSubject::Account(key) => on!(self, |conn| sqlx::query_scalar(OF_ACCOUNT)
+                .bind(&tenant.0)
+                .bind(key.0.to_vec())
                 .bind(until.0)
                 .bind(now.0)
                 .bind(apart.0)
@@ -245,7 +256,9 @@ impl Tx {
             "SELECT suppression_id FROM suppressions WHERE tenant_id = $1 AND party_id = $2
                 UNION ALL SELECT s.suppression_id FROM party_numbers AS n CROSS JOIN suppressions AS s
                     WHERE n.tenant_id = $1 AND n.party_id = $2
-                    AND s.tenant_id = n.tenant_id AND s.number_key = n.number_key"
+                    AND s.tenant_id = n.tenant_id AND s.number_key = n.number_key
+                UNION ALL SELECT s.suppression_id FROM party_accounts AS m CROSS JOIN suppressions AS s
+                    WHERE m.tenant_id = $1 AND m.party_id = $2 AND s.tenant_id = m.tenant_id AND s.account_key = m.account_key"
         );
         const OF_NUMBER: &str = told!(
             "SELECT suppression_id FROM suppressions WHERE tenant_id = $1 AND number_key = $2"
@@ -265,6 +278,8 @@ impl Tx {
                 .bind(at.minus(CLOCKS_APART).0)
                 .fetch_one(conn)
                 .await),
+            // No act of consent is an account's.
+            SuppressionSubject::Account(_) => Ok(0),
         }?;
         Ok(found > 0)
     }
@@ -386,6 +401,18 @@ impl TryFrom<MarkRow> for ConsentMark {
             evidence_ref: row.evidence_ref,
         })
     }
+}
+
+/// Purposes as one text, a blank between them; nothing = all.
+pub(super) fn join_purposes(purposes: &[Purpose]) -> String {
+    let words: Vec<&str> = purposes.iter().map(|each| each.as_str()).collect();
+    words.join(" ")
+}
+
+pub(super) fn split_purposes(text: &str) -> Result<Vec<Purpose>> {
+    text.split_whitespace()
+        .map(|purpose| word(purpose, "purpose"))
+        .collect()
 }
 
 /// Kinds of call as one text, a blank between them; nothing = all.

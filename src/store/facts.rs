@@ -11,11 +11,13 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::consents::split_channels;
+use super::covering::About;
 use super::known::{Known, Past};
 use super::parties::{number_key, open_profile, word};
 use super::sql::Text as _;
 use super::{Result, Tx, on, row};
-use crate::domain::call::{CallKind, Outcome};
+use crate::domain::account::AccountKey;
+use crate::domain::call::{CallKind, Outcome, Purpose};
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{CallId, PartyId, TenantId};
 use crate::domain::party::Profile;
@@ -43,13 +45,20 @@ pub struct FactsWanted {
     pub seller: String,
     /// The kind of call.
     pub call_kind: CallKind,
+    /// Why the person would be called.
+    pub purpose: Purpose,
     /// The call itself, if there is one yet: what it tried before is the same attempt, not an earlier one.
     pub call_id: Option<CallId>,
     /// The instant judged.
     pub at: Micros,
 }
 
-row!(PersonRow { party_id: Uuid, wrapped_key: Option<Vec<u8>>, sealed_profile: Option<Vec<u8>> });
+row!(PersonRow {
+    party_id: Uuid,
+    wrapped_key: Option<Vec<u8>>,
+    sealed_profile: Option<Vec<u8>>,
+    in_accounts: bool,
+});
 
 row!(ConsentRow {
     party_id: Uuid,
@@ -99,7 +108,8 @@ impl Tx {
             .min()
             .unwrap_or_default();
         let ids: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
-        let profiles = self.load_profiles(tenant, &ids).await?;
+        let (profiles, in_accounts) = self.load_profiles(tenant, &ids).await?;
+        let memberships = self.memberships(tenant, &in_accounts).await?;
         let numbers = self.load_numbers(tenant, &ids, &keys).await?;
         // A wish told of one number is the person's, and binds for all of them.
         let theirs = numbers
@@ -108,17 +118,22 @@ impl Tx {
             .map(|(_, key)| *key)
             .chain(keys.iter().copied());
         let theirs: Vec<NumberKey> = theirs.collect::<BTreeSet<_>>().into_iter().collect();
+        let accounts = memberships.iter().map(|each| each.account);
+        let accounts: Vec<AccountKey> = accounts.collect::<BTreeSet<_>>().into_iter().collect();
+        let about = About {
+            numbers: &theirs,
+            people: &parties,
+            accounts: &accounts,
+        };
         // What expires later than that is sorted out one by one below.
-        let suppressions = self
-            .active_suppressions(tenant, &theirs, &parties, earliest)
-            .await?;
+        let suppressions = self.active_suppressions(tenant, &about, earliest).await?;
         let raises = self.raises(tenant, &ids, &suppressions).await?;
         let consents = self.load_consents(tenant, &ids).await?;
         let since = earliest.minus(ATTEMPTS_LOOK_BACK);
         let attempts = self.load_attempts(tenant, &ids, &keys, since).await?;
         let known = Known::of(
             profiles,
-            numbers,
+            (numbers, memberships),
             (suppressions, raises),
             consents,
             attempts,
@@ -127,26 +142,34 @@ impl Tx {
         Ok(wanted.iter().map(|wanted| known.facts(wanted)).collect())
     }
 
+    /// The profiles, and which of these people belong to an account or did: most belong to none, and of them nothing more is
+    /// asked.
     async fn load_profiles(
         &mut self,
         tenant: &TenantId,
         ids: &[Uuid],
-    ) -> Result<HashMap<PartyId, Profile>> {
+    ) -> Result<(HashMap<PartyId, Profile>, Vec<PartyId>)> {
         if ids.is_empty() {
-            return Ok(HashMap::new());
+            return Ok((HashMap::new(), Vec::new()));
         }
         let rows: Vec<PersonRow> = on!(self, |conn| {
-            let mut query = QueryBuilder::<Db>::new("SELECT ");
-            query
-                .text(PersonRow::COLUMNS)
-                .text(" FROM parties WHERE tenant_id = ")
-                .bind_text(&tenant.0);
+            // Not EXISTS: PostgreSQL may read all of the table for that, once.
+            let mut query = QueryBuilder::<Db>::new(
+                "SELECT party_id, wrapped_key, sealed_profile,
+                    (SELECT 1 FROM party_accounts AS m
+                        WHERE m.tenant_id = parties.tenant_id AND m.party_id = parties.party_id LIMIT 1) IS NOT NULL AS in_accounts
+                 FROM parties WHERE tenant_id = ",
+            );
+            query.bind_text(&tenant.0);
             query.text(" AND party_id").among_uuids(ids);
             query.build_query_as().fetch_all(conn).await
         })?;
-        let mut profiles = HashMap::new();
+        let (mut profiles, mut in_accounts) = (HashMap::new(), Vec::new());
         for row in rows {
             let party = PartyId(row.party_id);
+            if row.in_accounts {
+                in_accounts.push(party);
+            }
             let key = row
                 .wrapped_key
                 .map(|wrapped| self.vault.unwrap(party, &wrapped))
@@ -156,7 +179,7 @@ impl Tx {
             }
             self.keys.insert(party, key);
         }
-        Ok(profiles)
+        Ok((profiles, in_accounts))
     }
 
     async fn load_consents(

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::accounts::Membership;
 use super::facts::{ATTEMPTS_LOOK_BACK, ATTEMPTS_MAX, FactsWanted};
 use super::number_facts::Numbers;
 use super::raises::Raises;
@@ -32,6 +33,8 @@ pub(super) struct Known {
     numbers: Numbers,
     /// The numbers that a person holds or held.
     held: HashMap<PartyId, Vec<NumberKey>>,
+    /// The accounts that a person belongs to or left.
+    accounts: HashMap<PartyId, Vec<Membership>>,
     suppressions: Vec<Suppression>,
     suppressed: Places<SuppressionSubject>,
     raises: Raises,
@@ -45,7 +48,7 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn of(
         profiles: HashMap<PartyId, Profile>,
-        numbers: Numbers,
+        (numbers, memberships): (Numbers, Vec<Membership>),
         (suppressions, raises): (Vec<Suppression>, Raises),
         consents: Vec<(PartyId, NumberKey, String, Consent)>,
         attempts: Vec<Past>,
@@ -53,6 +56,13 @@ impl Known {
         let mut held: HashMap<PartyId, Vec<NumberKey>> = HashMap::new();
         for (party, key) in numbers.links.keys() {
             held.entry(*party).or_default().push(*key);
+        }
+        let mut accounts: HashMap<PartyId, Vec<Membership>> = HashMap::new();
+        for membership in memberships {
+            accounts
+                .entry(membership.party_id)
+                .or_default()
+                .push(membership);
         }
         let mut by_number: HashMap<_, Vec<_>> = HashMap::new();
         for (party, key, seller, consent) in consents {
@@ -63,6 +73,7 @@ impl Known {
             profiles,
             numbers,
             held,
+            accounts,
             suppressed: places(suppressions.iter().map(|each| each.subject)),
             suppressions,
             raises,
@@ -73,7 +84,7 @@ impl Known {
         }
     }
 
-    /// Each suppression with its subject, and with each person whom it follows to their other numbers.
+    /// Each suppression with its subject, and with each person whom it follows to their other numbers, or in their account.
     pub(super) fn seen(&self) -> impl Iterator<Item = (SuppressionId, SuppressionSubject)> {
         let own = (self.suppressions.iter()).map(|each| (each.suppression_id, each.subject));
         let followed = self.numbers.links.iter().flat_map(|((party, key), link)| {
@@ -82,7 +93,18 @@ impl Known {
                 .filter(|(_, each)| each.follows_holder(link.held_until))
                 .map(|(_, each)| (each.suppression_id, SuppressionSubject::Party(*party)))
         });
-        own.chain(followed)
+        let members = self.accounts.iter().flat_map(|(party, memberships)| {
+            let theirs = memberships.iter().flat_map(|each| self.of_member(each));
+            theirs.map(|(_, each)| (each.suppression_id, SuppressionSubject::Party(*party)))
+        });
+        own.chain(followed).chain(members)
+    }
+
+    /// The suppressions that follow this person as one of their account, with their places.
+    fn of_member(&self, member: &Membership) -> impl Iterator<Item = (usize, &Suppression)> {
+        let left_at = member.left_at;
+        self.about(SuppressionSubject::Account(member.account))
+            .filter(move |(_, each)| each.follows_member(left_at))
     }
 
     /// The suppressions of this subject, with their places.
@@ -151,6 +173,9 @@ impl Known {
                 let follows = told.filter(|(_, each)| each.follows_holder(held_until));
                 found.extend(follows.map(|(place, _)| place));
             }
+            let accounts = self.accounts.get(&party).into_iter().flatten();
+            let theirs = accounts.flat_map(|each| self.of_member(each));
+            found.extend(theirs.map(|(place, _)| place));
         }
         let covers = |suppression: &&Suppression| {
             let seller = suppression
@@ -159,6 +184,7 @@ impl Known {
                 .is_none_or(|seller| *seller == wanted.seller);
             seller
                 && suppression.covers_kind(wanted.call_kind)
+                && suppression.covers_purpose(wanted.purpose)
                 && suppression.expires_at.is_none_or(|at| at > wanted.at)
         };
         let binds_from = |each: &Suppression| match wanted.party_id {

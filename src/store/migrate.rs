@@ -66,6 +66,11 @@ pub(super) fn postgres() -> Migrator {
             "webhooks",
             include_str!("../../migrations/postgres/0011_webhooks.sql"),
         ),
+        (
+            12,
+            "scopes",
+            include_str!("../../migrations/postgres/0012_scopes.sql"),
+        ),
     ])
 }
 
@@ -126,6 +131,11 @@ pub(super) fn sqlite() -> Migrator {
             "webhooks",
             include_str!("../../migrations/sqlite/0011_webhooks.sql"),
         ),
+        (
+            12,
+            "scopes",
+            include_str!("../../migrations/sqlite/0012_scopes.sql"),
+        ),
     ])
 }
 
@@ -171,7 +181,7 @@ fn explain(error: MigrateError) -> StoreError {
 #[cfg(test)]
 mod tests {
     use crate::domain::access::Role;
-    use crate::domain::call::{CallKind, CallState, EventKind, Outcome, QueueState};
+    use crate::domain::call::{CallKind, CallState, EventKind, Outcome, Purpose, QueueState};
     use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
     use crate::domain::decision::{Stage, Verdict};
     use crate::domain::disposition::{AttemptResult, DispositionCode};
@@ -225,6 +235,7 @@ mod tests {
             DispositionCode,
             LineType,
             PackOrigin,
+            Purpose,
             ProviderKind,
             ScrubOutcome,
             SuppressionChangeKind,

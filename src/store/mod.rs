@@ -8,6 +8,7 @@
 
 #![deny(missing_docs)]
 
+mod accounts;
 mod api_keys;
 mod attempts;
 mod audit;
@@ -16,6 +17,7 @@ mod calls;
 mod changes;
 mod connect;
 mod consents;
+mod covering;
 mod decisions;
 mod dispositions;
 mod door;
@@ -54,6 +56,7 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
 
+use crate::domain::account::AccountHasher;
 use crate::domain::ids::{PartyId, SuppressionId};
 use crate::domain::phone::NumberHasher;
 use crate::domain::suppression::SuppressionSubject;
@@ -231,6 +234,12 @@ impl Store {
     #[must_use]
     pub fn hasher(&self) -> &NumberHasher {
         self.shared.vault.hasher()
+    }
+
+    /// Makes the keys by which accounts are looked up.
+    #[must_use]
+    pub fn account_hasher(&self) -> &AccountHasher {
+        self.shared.vault.account_hasher()
     }
 
     /// Which database this is.

@@ -194,6 +194,8 @@ impl Tx {
             .map(|_| ()))?;
         self.insert_numbers(tenant, party, &numbers, &key, at)
             .await?;
+        self.tell_account(tenant, party, draft.profile.account.as_ref(), &key, at)
+            .await?;
         self.raise_for_holder(tenant, party, &new).await?;
         self.keys.insert(party, Some(key));
         Ok(Party {
@@ -285,9 +287,11 @@ impl Tx {
             .bind(id.0)
             .fetch_all(conn)
             .await)?;
+        let account = self.account_at_present(id, &key).await?;
+        let profile = open_profile(&key, stored.sealed_profile.as_deref())?;
         Ok(Some(Party {
             party_id: id,
-            profile: open_profile(&key, stored.sealed_profile.as_deref())?,
+            profile: Profile { account, ..profile },
             numbers: numbers
                 .iter()
                 .map(|row| open_number_row(&key, row))

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::consents::in_doubt;
 use super::sql::Text as _;
 use super::{Result, Tx, on, row};
+use crate::domain::account::AccountKey;
 use crate::domain::ids::{PartyId, SuppressionId, TenantId};
 use crate::domain::phone::NumberKey;
 use crate::domain::suppression::{Suppression, SuppressionSubject};
@@ -59,6 +60,25 @@ macro_rules! raise {
     };
 }
 
+/// The same of an account, whose key takes the place of the number's. CROSS JOIN, which SQLite walks in the order written: from
+/// the account to its people to their consents, and not over all consents there are.
+macro_rules! raise_members {
+    ($which:literal) => {
+        concat!(
+            "INSERT INTO suppression_raises (tenant_id, party_id, number_key, suppression_id, binds_from)
+            SELECT s.tenant_id, m.party_id, s.account_key, s.suppression_id, MAX(c.event_time)
+            FROM suppressions AS s CROSS JOIN party_accounts AS m CROSS JOIN consents AS c
+            WHERE m.tenant_id = s.tenant_id AND m.account_key = s.account_key AND m.end_time IS NULL
+            AND c.tenant_id = m.tenant_id AND c.party_id = m.party_id AND c.action = 'given' AND s.tenant_id = $1 AND s.account_key = $2 AND s.lift_time IS NULL AND c.event_time > s.received_time AND ",
+            in_doubt!(until "s.received_time + $4", recorded "s.create_time", apart "$4"),
+            " AND ",
+            $which,
+            " GROUP BY s.tenant_id, m.party_id, s.account_key, s.suppression_id
+            ON CONFLICT (tenant_id, party_id, suppression_id, number_key, binds_from) DO NOTHING"
+        )
+    };
+}
+
 impl Tx {
     /// Lets the unlifted opt-outs of these numbers, which this person did not hold until now, come after those of their
     /// consents that are not certain to be newer.
@@ -70,13 +90,27 @@ impl Tx {
     ) -> Result<()> {
         const SQL: &str = raise!("n.party_id = $3");
         for key in keys {
-            self.raise(SQL, tenant, *key, party.0).await?;
+            self.raise(SQL, tenant, key.0, party.0).await?;
         }
         Ok(())
     }
 
-    /// The same of one opt-out, and of who was given its number while it was being recorded. To be asked before they are
-    /// bound ([`Tx::bind_holders`]): with those who are bound already it was settled.
+    /// Lets the unlifted opt-outs of this account come after those of this person's consents that are not certain to be
+    /// newer.
+    pub(super) async fn raise_for_member(
+        &mut self,
+        tenant: &TenantId,
+        party: PartyId,
+        account: AccountKey,
+    ) -> Result<()> {
+        const SQL: &str = raise_members!("m.party_id = $3");
+        self.raise(SQL, tenant, account.0, party.0).await
+    }
+
+    /// The same of one opt-out, and of who was given its number, or joined its account, while it was being recorded. To be
+    /// asked before they are bound ([`Tx::bind_holders`]): with those who are bound already it was settled. Who belongs to an
+    /// account is not written down with its opt-out, so all of them are asked again: a consent that was told in the two
+    /// seconds before the answer is in doubt.
     pub async fn raise_for_new_holders(
         &mut self,
         tenant: &TenantId,
@@ -86,10 +120,14 @@ impl Tx {
             "s.suppression_id = $3 AND NOT EXISTS (SELECT 1 FROM suppression_holders AS h WHERE h.tenant_id = n.tenant_id
                 AND h.party_id = n.party_id AND h.number_key = n.number_key AND h.suppression_id = s.suppression_id)"
         );
+        const MEMBERS: &str = raise_members!("s.suppression_id = $3");
+        let id = suppression.suppression_id.0;
         match suppression.subject {
             SuppressionSubject::Number(key) if suppression.reason.is_of_person() => {
-                self.raise(SQL, tenant, key, suppression.suppression_id.0)
-                    .await
+                self.raise(SQL, tenant, key.0, id).await
+            }
+            SuppressionSubject::Account(account) => {
+                self.raise(MEMBERS, tenant, account.0, id).await
             }
             _ => Ok(()),
         }
@@ -99,12 +137,12 @@ impl Tx {
         &mut self,
         sql: &'static str,
         tenant: &TenantId,
-        key: NumberKey,
+        key: [u8; 32],
         which: Uuid,
     ) -> Result<()> {
         on!(self, |conn| sqlx::query(sql)
             .bind(&tenant.0)
-            .bind(key.0.to_vec())
+            .bind(key.to_vec())
             .bind(which)
             .bind(Micros(0).plus(CLOCKS_APART).0)
             .execute(conn)

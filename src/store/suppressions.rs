@@ -1,18 +1,18 @@
 //! Opt-outs and what else blocks. A suppression keeps only the key of its number, so it outlives the erasure of a person.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::consents::{join_channels, split_channels};
+use super::accounts::account_key;
+use super::consents::{join_channels, join_purposes, split_channels, split_purposes};
 use super::holders::links;
 use super::paging::{CREATE_TIME, field, push_list};
 use super::parties::{number_key, word};
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{ListQuery, Page, Result, StoreError, Tx, insert_rows, on, row};
-use crate::domain::call::CallKind;
 use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{PartyId, SuppressionId, TenantId};
 use crate::domain::phone::NumberKey;
@@ -30,6 +30,7 @@ pub const SUPPRESSION_FIELDS: &[Field] = &[
     field("suppression_id", FieldKind::Uuid),
     field("number_key", FieldKind::Key),
     field("party_id", FieldKind::Uuid),
+    field("account_key", FieldKind::Key),
     field("seller", FieldKind::Text),
     field(
         "reason",
@@ -46,8 +47,10 @@ row!(SuppressionRow {
     suppression_id: Uuid,
     number_key: Option<Vec<u8>>,
     party_id: Option<Uuid>,
+    account_key: Option<Vec<u8>>,
     seller: Option<String>,
     channels: String,
+    purposes: String,
     reason: String,
     source: String,
     received_time: i64,
@@ -63,12 +66,6 @@ row!(SuppressionRow {
     lift_reason: Option<String>,
     lift_evidence_ref: Option<String>,
     lift_evidence_time: Option<i64>,
-});
-
-row!(HeldRow {
-    party_id: Uuid,
-    number_key: Vec<u8>,
-    end_time: Option<i64>,
 });
 
 impl Tx {
@@ -92,15 +89,21 @@ impl Tx {
         };
         let rows = new
             .iter()
-            .map(|new| Ok((new, sealed(new)?, join_channels(&new.channels))))
+            .map(|new| {
+                // Purposes as what they do: statements that ask for one look at nothing else.
+                let words = (join_channels(&new.channels), join_purposes(&new.purposes()));
+                Ok((new, sealed(new)?, words))
+            })
             .collect::<Result<Vec<_>>>()?;
         insert_rows!(self, "suppressions", &rows, |row| {
             suppression_id: "uuid" = row.0.suppression_id.0,
             tenant_id: "text" = tenant.0.as_str(),
             number_key: "bytea" = number_of(row.0),
             party_id: "uuid" = party_of(row.0),
+            account_key: "bytea" = account_of(row.0),
             seller: "text" = row.0.seller.as_deref(),
-            channels: "text" = row.2.as_str(),
+            channels: "text" = row.2.0.as_str(),
+            purposes: "text" = row.2.1.as_str(),
             reason: "text" = row.0.reason.as_str(),
             source: "text" = row.0.source.as_str(),
             received_time: "bigint" = row.0.received_at.0,
@@ -227,104 +230,6 @@ impl Tx {
         Ok(people.into_iter().map(PartyId).collect())
     }
 
-    /// Unlifted, unexpired suppressions of these numbers, of the people who hold them, and of their other numbers where it
-    /// follows them from there; those that bind this seller, or all.
-    pub async fn covering(
-        &mut self,
-        tenant: &TenantId,
-        keys: &[NumberKey],
-        seller: Option<&str>,
-        at: Micros,
-    ) -> Result<Vec<(NumberKey, Suppression)>> {
-        let holders = self.parties_by_number(tenant, keys).await?;
-        let mut numbers_of: BTreeMap<PartyId, Vec<NumberKey>> = BTreeMap::new();
-        for (key, party) in holders {
-            numbers_of.entry(party).or_default().push(key);
-        }
-        let parties: Vec<PartyId> = numbers_of.keys().copied().collect();
-        let mut links: BTreeMap<NumberKey, Vec<(PartyId, Option<Micros>)>> =
-            keys.iter().map(|key| (*key, Vec::new())).collect();
-        for (party, key, held_until) in self.links_of(tenant, &parties).await? {
-            links.entry(key).or_default().push((party, held_until));
-        }
-        let theirs: Vec<NumberKey> = links.keys().copied().collect();
-        let mut found = Vec::new();
-        for suppression in self
-            .active_suppressions(tenant, &theirs, &parties, at)
-            .await?
-        {
-            let binds = match (&suppression.seller, seller) {
-                (Some(bound), Some(seller)) => bound == seller,
-                _ => true,
-            };
-            match suppression.subject {
-                _ if !binds => {}
-                SuppressionSubject::Number(told) => {
-                    let people = links.get(&told).into_iter().flatten();
-                    let numbers = people
-                        .filter(|(_, held_until)| suppression.follows_holder(*held_until))
-                        .filter_map(|(party, _)| numbers_of.get(party))
-                        .flatten()
-                        .chain(keys.iter().filter(|key| **key == told));
-                    // Once for each number, though several people share it.
-                    let numbers: BTreeSet<NumberKey> = numbers.copied().collect();
-                    found.extend(numbers.into_iter().map(|key| (key, suppression.clone())));
-                }
-                SuppressionSubject::Party(party) => {
-                    let numbers = numbers_of.get(&party).into_iter().flatten();
-                    found.extend(numbers.map(|key| (*key, suppression.clone())));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Which numbers these people hold or held, and until when.
-    async fn links_of(
-        &mut self,
-        tenant: &TenantId,
-        parties: &[PartyId],
-    ) -> Result<Vec<(PartyId, NumberKey, Option<Micros>)>> {
-        let parties: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
-        let rows: Vec<HeldRow> = on!(self, |conn| {
-            let mut query = QueryBuilder::<Db>::new("SELECT ");
-            query
-                .text(HeldRow::COLUMNS)
-                .text(concat!(" FROM ", links!(), " AS n WHERE tenant_id = "))
-                .bind_text(&tenant.0);
-            query.text(" AND party_id").among_uuids(&parties);
-            query.build_query_as().fetch_all(conn).await
-        })?;
-        let held = |row: HeldRow| {
-            let key = number_key(&row.number_key)?;
-            Ok((PartyId(row.party_id), key, row.end_time.map(Micros)))
-        };
-        rows.into_iter().map(held).collect()
-    }
-
-    /// An unlifted, never expiring suppression of the same subject and of equal or wider scope; the one that
-    /// binds from the latest time.
-    pub async fn same_suppression(
-        &mut self,
-        tenant: &TenantId,
-        subject: SuppressionSubject,
-        seller: Option<&str>,
-        channels: &[CallKind],
-    ) -> Result<Option<Suppression>> {
-        let (keys, parties) = match subject {
-            SuppressionSubject::Number(key) => (vec![key], Vec::new()),
-            SuppressionSubject::Party(party) => (Vec::new(), vec![party]),
-        };
-        // The end of time: what could expire is not as wide as what cannot.
-        let active = self
-            .active_suppressions(tenant, &keys, &parties, Micros(i64::MAX))
-            .await?;
-        Ok(active
-            .into_iter()
-            .filter(|old| old.is_as_wide_as(seller, channels))
-            .max_by_key(Suppression::binds_from))
-    }
-
     /// Those of these numbers of which somebody holds or held one.
     pub async fn linked_numbers(
         &mut self,
@@ -345,60 +250,11 @@ impl Tx {
         rows.iter().map(|key| number_key(key)).collect()
     }
 
-    /// Unlifted, never expiring suppressions of these numbers, oldest first.
-    pub async fn lasting_suppressions(
-        &mut self,
-        tenant: &TenantId,
-        keys: &[NumberKey],
-    ) -> Result<Vec<Suppression>> {
-        self.active_suppressions(tenant, keys, &[], Micros(i64::MAX))
-            .await
-    }
-
-    /// Unlifted suppressions of these numbers and people that have not expired by then, oldest first.
-    pub(super) async fn active_suppressions(
-        &mut self,
-        tenant: &TenantId,
-        keys: &[NumberKey],
-        parties: &[PartyId],
-        at: Micros,
-    ) -> Result<Vec<Suppression>> {
-        let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.0.to_vec()).collect();
-        let parties: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
-        let mut rows: Vec<SuppressionRow> = on!(self, |conn| {
-            let mut query = QueryBuilder::<Db>::new("SELECT ");
-            // Two halves, of which a suppression meets one: with OR, or with ORDER BY, SQLite would walk over all of the
-            // tenant's, whatever the indexes, and by identifiers found beforehand PostgreSQL would, where it has no statistics.
-            query
-                .text(SuppressionRow::COLUMNS)
-                .text(" FROM suppressions WHERE tenant_id = ")
-                .bind_text(&tenant.0)
-                .text(" AND number_key")
-                .among_keys(&keys)
-                .text(" AND lift_time IS NULL AND (expire_time IS NULL OR expire_time > ")
-                .bind_number(at.0)
-                .text(") UNION ALL SELECT ");
-            query
-                .text(SuppressionRow::COLUMNS)
-                .text(" FROM suppressions WHERE tenant_id = ")
-                .bind_text(&tenant.0)
-                .text(" AND party_id")
-                .among_uuids(&parties)
-                .text(" AND lift_time IS NULL AND (expire_time IS NULL OR expire_time > ")
-                .bind_number(at.0)
-                .text(")");
-            query.build_query_as().fetch_all(conn).await
-        })?;
-        rows.sort_by_key(|row| (row.create_time, row.suppression_id));
-        rows.into_iter()
-            .map(|row| self.read_suppression(row))
-            .collect()
-    }
-
     pub(super) fn read_suppression(&self, row: SuppressionRow) -> Result<Suppression> {
-        let subject = match (row.number_key, row.party_id) {
-            (Some(key), None) => SuppressionSubject::Number(number_key(&key)?),
-            (None, Some(party)) => SuppressionSubject::Party(PartyId(party)),
+        let subject = match (row.number_key, row.party_id, row.account_key) {
+            (Some(key), None, None) => SuppressionSubject::Number(number_key(&key)?),
+            (None, Some(party), None) => SuppressionSubject::Party(PartyId(party)),
+            (None, None, Some(key)) => SuppressionSubject::Account(account_key(&key)?),
             _ => {
                 return Err(StoreError::Damaged {
                     what: "suppression subject",
@@ -435,6 +291,7 @@ impl Tx {
             subject,
             seller: row.seller,
             channels: split_channels(&row.channels)?,
+            purposes: split_purposes(&row.purposes)?,
             reason: word(&row.reason, "suppression reason")?,
             source: word(&row.source, "suppression source")?,
             received_at: Micros(row.received_time),
@@ -452,13 +309,20 @@ impl Tx {
 fn number_of(suppression: &Suppression) -> Option<Vec<u8>> {
     match suppression.subject {
         SuppressionSubject::Number(key) => Some(key.0.to_vec()),
-        SuppressionSubject::Party(_) => None,
+        SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => None,
     }
 }
 
 fn party_of(suppression: &Suppression) -> Option<Uuid> {
     match suppression.subject {
-        SuppressionSubject::Number(_) => None,
         SuppressionSubject::Party(party) => Some(party.0),
+        SuppressionSubject::Number(_) | SuppressionSubject::Account(_) => None,
+    }
+}
+
+fn account_of(suppression: &Suppression) -> Option<Vec<u8>> {
+    match suppression.subject {
+        SuppressionSubject::Account(key) => Some(key.0.to_vec()),
+        SuppressionSubject::Number(_) | SuppressionSubject::Party(_) => None,
     }
 }

@@ -15,6 +15,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{Result, StoreError};
+use crate::domain::account::AccountHasher;
 use crate::domain::ids::PartyId;
 use crate::domain::phone::NumberHasher;
 
@@ -30,6 +31,7 @@ pub(super) enum Label {
     AgentNote,
     CallerId,
     SuppressionNote,
+    Account,
 }
 
 impl Label {
@@ -42,6 +44,7 @@ impl Label {
             Self::AgentNote => "agent note",
             Self::CallerId => "caller id",
             Self::SuppressionNote => "suppression note",
+            Self::Account => "account",
         }
     }
 }
@@ -77,6 +80,7 @@ pub(super) struct Vault {
     wrap: Zeroizing<[u8; 32]>,
     own: DataKey,
     hasher: NumberHasher,
+    account_hasher: AccountHasher,
     check: [u8; 32],
 }
 
@@ -89,6 +93,7 @@ impl Vault {
                 bytes: Zeroizing::new(derive(secret, "dialgate own key 1")),
             },
             hasher: NumberHasher::new(derive(secret, "dialgate number key 1")),
+            account_hasher: AccountHasher::new(derive(secret, "dialgate account key 1")),
             check: derive(secret, "dialgate check value 1"),
         }
     }
@@ -96,6 +101,11 @@ impl Vault {
     /// Makes the keys by which numbers are looked up.
     pub(super) fn hasher(&self) -> &NumberHasher {
         &self.hasher
+    }
+
+    /// Makes the keys by which accounts are looked up.
+    pub(super) fn account_hasher(&self) -> &AccountHasher {
+        &self.account_hasher
     }
 
     /// What the database keeps to know its key file again. Tells nothing of the keys.

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::domain::call::CallKind;
+use crate::domain::call::{CallKind, Purpose};
 use crate::domain::ids::{PartyId, SuppressionId};
 use crate::domain::suppression::{
     Suppression, SuppressionChange, SuppressionChangeKind, SuppressionReason, SuppressionSource,
@@ -33,8 +33,11 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     party_id: Option<PartyId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    account_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     seller: Option<&'a str>,
     channels: &'a [CallKind],
+    purposes: Vec<Purpose>,
     reason: SuppressionReason,
     source: SuppressionSource,
     received_time: Micros,
@@ -63,16 +66,20 @@ pub(super) fn body(webhook: &str, changes: &[SuppressionChange]) -> Option<Vec<u
 }
 
 fn shown(suppression: &Suppression) -> Shown<'_> {
-    let (number_key, party_id) = match suppression.subject {
-        SuppressionSubject::Number(key) => (Some(key.hex()), None),
-        SuppressionSubject::Party(party_id) => (None, Some(party_id)),
-    };
+    let (mut number_key, mut party_id, mut account_key) = (None, None, None);
+    match suppression.subject {
+        SuppressionSubject::Number(key) => number_key = Some(key.hex()),
+        SuppressionSubject::Party(party) => party_id = Some(party),
+        SuppressionSubject::Account(key) => account_key = Some(key.hex()),
+    }
     Shown {
         suppression_id: suppression.suppression_id,
         number_key,
         party_id,
+        account_key,
         seller: suppression.seller.as_deref(),
         channels: suppression.kinds(),
+        purposes: suppression.purposes(),
         reason: suppression.reason,
         source: suppression.source,
         received_time: suppression.received_at,
@@ -103,6 +110,7 @@ mod tests {
             subject: SuppressionSubject::Number(NumberKey([7; 32])),
             seller: Some("acme".to_owned()),
             channels: vec![CallKind::Autodialed],
+            purposes: vec![Purpose::Sales],
             reason: SuppressionReason::Internal,
             source: SuppressionSource::Agent,
             received_at: at(0),
@@ -137,7 +145,7 @@ mod tests {
         assert_eq!(
             body,
             format!(
-                r#"{{"webhook":"crm","changes":[{{"position":9,"kind":"lift_requested","time":"2026-11-21T12:00:02Z","suppression":{{"suppression_id":"00000000-0000-0000-0000-000000000000","number_key":"{key}","seller":"acme","channels":["autodialed"],"reason":"internal","source":"agent","received_time":"2026-11-21T12:00:00Z","record_time":"2026-11-21T12:00:01Z","expire_time":"2026-11-21T12:01:40Z","lift_request_time":"2026-11-21T12:00:02Z","lift_time":"2026-11-21T12:00:03Z"}}}}]}}"#
+                r#"{{"webhook":"crm","changes":[{{"position":9,"kind":"lift_requested","time":"2026-11-21T12:00:02Z","suppression":{{"suppression_id":"00000000-0000-0000-0000-000000000000","number_key":"{key}","seller":"acme","channels":["autodialed"],"purposes":["sales"],"reason":"internal","source":"agent","received_time":"2026-11-21T12:00:00Z","record_time":"2026-11-21T12:00:01Z","expire_time":"2026-11-21T12:01:40Z","lift_request_time":"2026-11-21T12:00:02Z","lift_time":"2026-11-21T12:00:03Z"}}}}]}}"#
             )
         );
     }

@@ -108,6 +108,11 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "optout add +14045550141",
         "optout add +14045550141 --seller acme --channel autodialed --channel prerecorded --reason objection --source ivr",
         &format!("optout add --party {id} --evidence e --note n"),
+        "optout add --account ACME --purpose sales --purpose service --yes",
+        "optout list --account ACME",
+        "optout export - --account ACME",
+        "optout import a.csv --account-column Account --purposes-column 2 --purpose informational -y",
+        "contact set +14045550141 --account ACME",
         &format!(
             "optout lift {id} --reason asked --evidence form-1 --evidence-time 2026-11-20T09:00:00Z"
         ),
@@ -189,7 +194,9 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
             "call +14045550141 --campaign spring --request-id 7",
             "--request-id",
         ),
-        ("optout add", "<NUMBER|--party <UUID>>"),
+        ("optout add", "<NUMBER|--party <UUID>|--account <ACCOUNT>>"),
+        ("optout add +14045550141 --account ACME", "--account"),
+        ("optout add +14045550141 --purpose fun", "informational"),
         ("optout add +14045550141 --reason whim", "party_request"),
         ("optout add +14045550141 --channel sms", "live_manual"),
         ("optout lift 7 --reason r --evidence e", "<ID>"),

@@ -1,6 +1,7 @@
 //! The gate over a real store: what it lets through, what it refuses, and the joint between claims and opt-outs. Each
 //! test runs on both databases.
 
+mod accounts;
 mod barrier;
 pub mod bench;
 mod caps;

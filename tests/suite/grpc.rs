@@ -13,6 +13,7 @@ mod people;
 mod policy;
 mod registers;
 mod replay;
+mod scopes;
 mod scrub;
 mod surface;
 mod webhooks;

@@ -26,6 +26,7 @@ macro_rules! contract {
     };
 }
 
+mod accounts;
 mod attempts;
 mod calls;
 mod changes;
@@ -47,7 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dialgate::domain::access::{ApiKey, Role};
-use dialgate::domain::call::{Call, CallKind, CallState, EventDetail, EventKind, Outcome};
+use dialgate::domain::call::{Call, CallKind, CallState, EventDetail, EventKind, Outcome, Purpose};
 use dialgate::domain::consent::ConsentAction;
 use dialgate::domain::disposition::{AttemptResult, Disposition, DispositionCode};
 use dialgate::domain::filter::{Field, Filter};
@@ -125,6 +126,7 @@ fn wanted(store: &TestStore, number: u32, party_id: PartyId) -> FactsWanted {
         number_key: store.key(phone(number)),
         party_id: Some(party_id),
         seller: "acme".to_owned(),
+        purpose: Purpose::Sales,
         call_kind: CallKind::LiveManual,
         at: after(100),
     }

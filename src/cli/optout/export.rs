@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
-use super::channels;
+use super::{channels, purposes};
 use crate::cli::client::Remote;
 use crate::cli::failure::Refused;
 use crate::cli::output::{Progress, plain, thousands};
@@ -17,7 +17,7 @@ use crate::grpc::client::{Client, json};
 use crate::grpc::pb::{ExportSuppressionsRequest, Suppression, suppression};
 
 /// The columns of an export.
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 23] = [
     "suppression_id",
     "number_key",
     "party_id",
@@ -39,6 +39,8 @@ const COLUMNS: [&str; 21] = [
     "lift_evidence_ref",
     "lift_evidence_time",
     "state",
+    "account_key",
+    "purposes",
 ];
 
 /// How a file is written.
@@ -79,6 +81,9 @@ pub struct ExportArgs {
     /// Only those about this person
     #[arg(long, value_name = "UUID")]
     pub party: Option<Uuid>,
+    /// Only those about this account
+    #[arg(long)]
+    pub account: Option<String>,
     /// How it is written
     #[arg(long, value_enum, default_value = "csv")]
     pub format: Format,
@@ -132,6 +137,7 @@ async fn write_all(
         filter: args.filter.clone(),
         number: args.number.map(Phone::reveal).unwrap_or_default(),
         party_id: args.party.map(|id| id.to_string()).unwrap_or_default(),
+        account: args.account.clone().unwrap_or_default(),
     };
     let mut suppressions = client.suppressions();
     let answers = suppressions.export_suppressions(request).await;
@@ -231,11 +237,13 @@ impl Rows {
 }
 
 fn cells(each: &Suppression) -> Vec<String> {
-    let (number_key, party_id) = match &each.subject {
-        Some(suppression::Subject::NumberKey(key)) => (key.clone(), String::new()),
-        Some(suppression::Subject::PartyId(id)) => (String::new(), id.clone()),
-        None => Default::default(),
-    };
+    let (mut number_key, mut party_id, mut account_key) = Default::default();
+    match &each.subject {
+        Some(suppression::Subject::NumberKey(key)) => number_key = key.clone(),
+        Some(suppression::Subject::PartyId(id)) => party_id = id.clone(),
+        Some(suppression::Subject::AccountKey(key)) => account_key = key.clone(),
+        None => {}
+    }
     let asked = each.lift_request.clone().unwrap_or_default();
     let lift = each.lift.clone().unwrap_or_default();
     let time = |at: Option<&_>| wire::from_wire(at).map_or_else(String::new, |at| at.to_string());
@@ -266,5 +274,7 @@ fn cells(each: &Suppression) -> Vec<String> {
             "in force"
         }
         .to_owned(),
+        account_key,
+        purposes(&each.purposes).replace(", ", " "),
     ]
 }

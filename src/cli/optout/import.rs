@@ -13,7 +13,7 @@ use crate::cli::lists::{
     form,
 };
 use crate::cli::wire::{self, value};
-use crate::domain::call::CallKind;
+use crate::domain::call::{CallKind, Purpose};
 use crate::domain::suppression::{SuppressionReason, SuppressionSource};
 use crate::grpc::client::json::{self, JsonProblem};
 use crate::grpc::client::{Client, Status, Streaming, ask};
@@ -62,12 +62,18 @@ pub struct Reading {
     /// Column of the person's id, in place of a number
     #[arg(long, value_name = "COLUMN")]
     pub party_column: Option<String>,
+    /// Column of the account, in place of a number
+    #[arg(long, value_name = "COLUMN")]
+    pub account_column: Option<String>,
     /// Column of the seller
     #[arg(long, value_name = "COLUMN")]
     pub seller_column: Option<String>,
     /// Column of the kinds of call, such as `live_manual autodialed`
     #[arg(long, value_name = "COLUMN")]
     pub channels_column: Option<String>,
+    /// Column of the purposes, such as `sales service`
+    #[arg(long, value_name = "COLUMN")]
+    pub purposes_column: Option<String>,
     /// Column of the reason, such as `objection`
     #[arg(long, value_name = "COLUMN")]
     pub reason_column: Option<String>,
@@ -92,6 +98,9 @@ pub struct Meaning {
     /// Kind of call they cover, may be repeated; every kind if left out
     #[arg(long = "channel", value_name = "KIND", value_parser = words!(CallKind))]
     pub channels: Vec<CallKind>,
+    /// Purpose of calls they cover, may be repeated; every purpose if left out
+    #[arg(long = "purpose", value_name = "PURPOSE", value_parser = words!(Purpose))]
+    pub purposes: Vec<Purpose>,
     /// Why
     #[arg(long, default_value = "party_request", value_parser = words!(SuppressionReason))]
     pub reason: SuppressionReason,
@@ -135,8 +144,10 @@ fn header(reading: &Reading, meaning: &Meaning, list: &ListFile) -> SuppressionI
     let columns = ListColumns {
         number: column(&reading.number_column),
         party_id: column(&reading.party_column),
+        account: column(&reading.account_column),
         seller: column(&reading.seller_column),
         channels: column(&reading.channels_column),
+        purposes: column(&reading.purposes_column),
         reason: column(&reading.reason_column),
         received_time: column(&reading.time_column),
         evidence_ref: column(&reading.evidence_column),
@@ -157,6 +168,11 @@ fn header(reading: &Reading, meaning: &Meaning, list: &ListFile) -> SuppressionI
             .channels
             .iter()
             .map(|kind| value!(CallKind, kind))
+            .collect(),
+        purposes: meaning
+            .purposes
+            .iter()
+            .map(|purpose| value!(Purpose, purpose))
             .collect(),
         reason: value!(SuppressionReason, meaning.reason),
         source: value!(SuppressionSource, meaning.source),

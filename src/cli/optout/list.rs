@@ -24,6 +24,9 @@ pub struct ListArgs {
     /// Only those about this person
     #[arg(long, value_name = "UUID")]
     pub party: Option<Uuid>,
+    /// Only those about this account
+    #[arg(long)]
+    pub account: Option<String>,
     #[command(flatten)]
     pub paging: Paging,
     #[command(flatten)]
@@ -40,6 +43,7 @@ pub async fn run(args: ListArgs) -> Result<()> {
         filter: args.paging.filter,
         number: args.number.map(Phone::reveal).unwrap_or_default(),
         party_id: args.party.map(|id| id.to_string()).unwrap_or_default(),
+        account: args.account.unwrap_or_default(),
     };
     let mut count = 0;
     loop {

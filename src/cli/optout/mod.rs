@@ -78,11 +78,10 @@ fn one(output: Output, suppression: &Suppression, state: &str) -> Result<()> {
         || json::object("Suppression", suppression),
         || {
             format!(
-                "opt-out {} is {state}: {}, {}, {}",
+                "opt-out {} is {state}: {}, {}",
                 plain(&suppression.suppression_id),
                 subject(suppression),
-                either(&suppression.seller, "every seller", "seller "),
-                either(&channels(&suppression.channels), "every kind of call", ""),
+                scope(suppression),
             )
         },
     )
@@ -93,7 +92,8 @@ fn rows(output: Output, suppressions: &[Suppression]) -> Result<()> {
         suppressions,
         |suppression| json::object("Suppression", suppression),
         &[
-            "id", "about", "seller", "channels", "reason", "source", "received", "state",
+            "id", "about", "seller", "channels", "purposes", "reason", "source", "received",
+            "state",
         ],
         |suppression| {
             vec![
@@ -101,6 +101,7 @@ fn rows(output: Output, suppressions: &[Suppression]) -> Result<()> {
                 subject(suppression),
                 either(&suppression.seller, "all", ""),
                 either(&channels(&suppression.channels), "all", ""),
+                either(&purposes(&suppression.purposes), "all", ""),
                 word!(SuppressionReason, suppression.reason),
                 word!(SuppressionSource, suppression.source),
                 wire::seconds(suppression.received_time.as_ref()),
@@ -112,15 +113,26 @@ fn rows(output: Output, suppressions: &[Suppression]) -> Result<()> {
 
 fn subject(suppression: &Suppression) -> String {
     match &suppression.subject {
-        Some(suppression::Subject::NumberKey(key)) => {
-            format!(
-                "number key {}…",
-                plain(key).chars().take(12).collect::<String>()
-            )
-        }
+        Some(suppression::Subject::NumberKey(key)) => format!("number key {}", beginning(key)),
+        Some(suppression::Subject::AccountKey(key)) => format!("account key {}", beginning(key)),
         Some(suppression::Subject::PartyId(id)) => format!("person {}", plain(id)),
         None => String::new(),
     }
+}
+
+/// Enough of a key to tell it from others.
+fn beginning(key: &str) -> String {
+    format!("{}…", plain(key).chars().take(12).collect::<String>())
+}
+
+/// What it covers, in words.
+fn scope(suppression: &Suppression) -> String {
+    format!(
+        "{}, {}, {}",
+        either(&suppression.seller, "every seller", "seller "),
+        either(&channels(&suppression.channels), "every kind of call", ""),
+        either(&purposes(&suppression.purposes), "every purpose", "for "),
+    )
 }
 
 fn state(suppression: &Suppression) -> String {
@@ -141,6 +153,13 @@ fn state(suppression: &Suppression) -> String {
 pub fn channels(kinds: &[i32]) -> String {
     let words: Vec<String> = kinds.iter().map(|&kind| word!(CallKind, kind)).collect();
     words.join(", ")
+}
+
+/// The purposes of a record, as one text; empty = all.
+#[must_use]
+pub fn purposes(purposes: &[i32]) -> String {
+    let words = purposes.iter().map(|&purpose| word!(Purpose, purpose));
+    words.collect::<Vec<String>>().join(", ")
 }
 
 /// A text with its lead, or what its absence means.

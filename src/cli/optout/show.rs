@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{channels, either, state, subject};
+use super::{either, scope, state, subject};
 use crate::cli::client::Remote;
 use crate::cli::consent;
 use crate::cli::failure::Refused;
@@ -17,7 +17,7 @@ use crate::cli::wire::{self, word};
 use crate::domain::phone::Phone;
 use crate::grpc::client::{Client, Code, ask, json as wire_json};
 use crate::grpc::pb::{
-    CheckNumbersRequest, ConsentEvent, Decision, GetContactRequest, ListDecisionsRequest,
+    CheckNumbersRequest, ConsentEvent, Contact, Decision, GetContactRequest, ListDecisionsRequest,
     ListRulesRequest, ListSuppressionsRequest, Suppression, get_contact_request,
 };
 
@@ -81,19 +81,23 @@ async fn gathered(client: &Client, number: String) -> Result<History> {
         .unwrap_or_default();
     let consents = consent::acts(client, &number).await?;
     let mut people: BTreeSet<String> = consents.iter().map(|each| each.party_id.clone()).collect();
-    let mut suppressions = suppressions(client, &number, "").await?;
+    let mut suppressions = suppressions(client, About::Number(&number)).await?;
     let mut numbers = BTreeSet::new();
-    if let Some((party_id, others)) = holder(client, &number).await? {
-        people.insert(party_id);
-        numbers = others;
+    if let Some(contact) = holder(client, &number).await? {
+        people.insert(contact.party_id);
+        numbers.extend(contact.numbers.into_iter().map(|each| each.number));
+        if !contact.account.is_empty() {
+            let theirs = About::Account(&contact.account);
+            suppressions.extend(self::suppressions(client, theirs).await?);
+        }
     }
     for party_id in &people {
-        suppressions.extend(self::suppressions(client, "", party_id).await?);
+        suppressions.extend(self::suppressions(client, About::Person(party_id)).await?);
     }
     for other in numbers.iter().filter(|other| **other != number) {
-        suppressions.extend(self::suppressions(client, other, "").await?);
+        suppressions.extend(self::suppressions(client, About::Number(other)).await?);
     }
-    // What binds from elsewhere, through somebody who shares the number.
+    // What binds from elsewhere, through somebody who shares the number or an account that was left.
     suppressions.extend(check.suppressions.iter().cloned());
     let mut seen = BTreeSet::new();
     suppressions.retain(|each| seen.insert(each.suppression_id.clone()));
@@ -111,21 +115,13 @@ async fn gathered(client: &Client, number: String) -> Result<History> {
     })
 }
 
-/// Who holds the number, and their numbers; nobody if it is shared or unknown.
-async fn holder(client: &Client, number: &str) -> Result<Option<(String, BTreeSet<String>)>> {
+/// Who holds the number; nobody if it is shared or unknown.
+async fn holder(client: &Client, number: &str) -> Result<Option<Contact>> {
     let request = GetContactRequest {
         key: Some(get_contact_request::Key::Number(number.to_owned())),
     };
     match client.contacts().get_contact(ask(request)).await {
-        Ok(answer) => {
-            let contact = answer.into_inner().contact.unwrap_or_default();
-            let numbers = contact
-                .numbers
-                .into_iter()
-                .map(|each| each.number)
-                .collect();
-            Ok(Some((contact.party_id, numbers)))
-        }
+        Ok(answer) => Ok(answer.into_inner().contact),
         Err(status) if matches!(status.code(), Code::NotFound | Code::FailedPrecondition) => {
             Ok(None)
         }
@@ -133,14 +129,23 @@ async fn holder(client: &Client, number: &str) -> Result<Option<(String, BTreeSe
     }
 }
 
-async fn suppressions(client: &Client, number: &str, party_id: &str) -> Result<Vec<Suppression>> {
+/// What opt-outs are asked for by.
+enum About<'a> {
+    Number(&'a str),
+    Person(&'a str),
+    Account(&'a str),
+}
+
+async fn suppressions(client: &Client, about: About<'_>) -> Result<Vec<Suppression>> {
     let mut request = ListSuppressionsRequest {
         page_size: PAGE,
-        page_token: String::new(),
-        filter: String::new(),
-        number: number.to_owned(),
-        party_id: party_id.to_owned(),
+        ..ListSuppressionsRequest::default()
     };
+    match about {
+        About::Number(number) => request.number = number.to_owned(),
+        About::Person(party_id) => request.party_id = party_id.to_owned(),
+        About::Account(account) => request.account = account.to_owned(),
+    }
     let mut found = Vec::new();
     loop {
         let answer = client
@@ -291,11 +296,10 @@ fn suppression_lines(each: &Suppression, number_key: &str) -> Vec<String> {
         _ => subject(each),
     };
     let mut lines = vec![format!(
-        "  {}  {}, about {about}, {}, {}: {}",
+        "  {}  {}, about {about}, {}: {}",
         wire::seconds(each.received_time.as_ref()),
         word!(SuppressionReason, each.reason),
-        either(&each.seller, "every seller", "seller "),
-        either(&channels(&each.channels), "every kind of call", ""),
+        scope(each),
         state(each),
     )];
     let mut told = |label: &str, value: &str| {

@@ -326,6 +326,7 @@ impl Gate {
             rows,
             tenant: tenant.clone(),
             hasher: self.store().hasher().clone(),
+            account_hasher: self.store().account_hasher().clone(),
             pack: self.pack(),
             campaigns: self.campaigns().clone(),
             read: Arc::clone(&self.core.read),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::call::CallKind;
+use crate::domain::account::AccountHasher;
 use crate::domain::ids::{PartyId, TenantId};
 use crate::domain::import::{ImportReject, RejectReason};
 use crate::domain::phone::{NumberHasher, Phone};
@@ -108,6 +108,7 @@ pub(super) struct RowReader<K> {
     pub rows: K,
     pub tenant: TenantId,
     pub hasher: NumberHasher,
+    pub account_hasher: AccountHasher,
     pub pack: Arc<Pack>,
     pub campaigns: Campaigns,
     pub read: ReadClocks,
@@ -289,26 +290,36 @@ pub(super) fn party(text: &str) -> Result<PartyId, Refusal> {
         .map_err(|_| refuse(RejectReason::Party, "the party_id is not a UUID"))
 }
 
-/// Kinds of call; empty = all.
-pub(super) fn channels(words: &str) -> Result<Vec<CallKind>, Refusal> {
-    let mut channels = Vec::new();
+pub(super) const CHANNEL: Refusal = refuse(
+    RejectReason::Channel,
+    "there is no such kind of call: live_manual, autodialed, prerecorded, or all",
+);
+pub(super) const PURPOSE: Refusal = refuse(
+    RejectReason::Purpose,
+    "there is no such purpose: sales, informational, service, or all",
+);
+
+/// The words of a set in a cell, each once; none = all.
+pub(super) fn words<T: std::str::FromStr + PartialEq>(
+    text: &str,
+    unknown: Refusal,
+) -> Result<Vec<T>, Refusal> {
+    let mut found = Vec::new();
     let is_between = |each: char| each.is_whitespace() || matches!(each, ',' | ';' | '|' | '+');
-    for word in words.split(is_between).filter(|word| !word.is_empty()) {
+    for word in text.split(is_between).filter(|word| !word.is_empty()) {
         let word = word.to_ascii_lowercase();
         if word == "all" {
             return Ok(Vec::new());
         }
-        let kind = word.parse().map_err(|_| {
-            refuse(
-                RejectReason::Channel,
-                "there is no such kind of call: live_manual, autodialed, prerecorded, or all",
-            )
-        })?;
-        if !channels.contains(&kind) {
-            channels.push(kind);
+        let word = match word.parse() {
+            Ok(word) => word,
+            Err(_) => return Err(unknown),
+        };
+        if !found.contains(&word) {
+            found.push(word);
         }
     }
-    Ok(channels)
+    Ok(found)
 }
 
 /// Text of so many characters at most.

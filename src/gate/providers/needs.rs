@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::domain::call::CallRequest;
+use crate::domain::campaign::Campaign;
 use crate::domain::decision::Verdict;
 use crate::domain::ids::{DecisionId, PartyId};
 use crate::domain::party::{LineType, ReassignedAnswer, ReassignedCheck, RegisterCheck};
@@ -56,10 +57,7 @@ impl Core {
         }
         let read = (self.read)();
         let number_key = self.store.hasher().key(&request.tenant, request.to);
-        let Some(known) = self
-            .known(request, &campaign.seller, number_key, read)
-            .await?
-        else {
+        let Some(known) = self.known(request, campaign, number_key, read).await? else {
             return Ok(Vec::new());
         };
         let since = relied_on_since(&known.facts, read.wall);
@@ -96,7 +94,7 @@ impl Core {
     async fn known(
         &self,
         request: &CallRequest,
-        seller: &str,
+        campaign: &Campaign,
         number_key: NumberKey,
         read: Reading,
     ) -> Result<Option<Known>, GateError> {
@@ -124,8 +122,9 @@ impl Core {
                 number: request.to,
                 number_key,
                 party_id,
-                seller: seller.to_owned(),
+                seller: campaign.seller.clone(),
                 call_kind: request.call_kind,
+                purpose: campaign.purpose,
                 call_id: None,
                 at: read.wall,
             }];

@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::domain::Text;
-use crate::domain::call::CallKind;
+use crate::domain::call::{CallKind, Purpose};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{PackVersion, RuleOutcome};
 use crate::domain::ids::{AuditEntryId, DecisionId, PartyId, TenantId};
@@ -243,8 +243,10 @@ impl Scrub {
         for (key, party) in tx.parties_by_number(tenant, &keys).await? {
             holders.entry(key).or_default().push(party);
         }
-        let seller = self.core.campaigns.get(&self.terms.campaign_id);
-        let seller = seller.map_or_else(String::new, |campaign| campaign.seller.clone());
+        let campaign = self.core.campaigns.get(&self.terms.campaign_id);
+        let (seller, purpose) = campaign.map_or((String::new(), Purpose::Sales), |campaign| {
+            (campaign.seller.clone(), campaign.purpose)
+        });
         let mut wanted = Vec::with_capacity(keys.len());
         for sight in sights {
             let Sight::Open(open) = sight else {
@@ -269,6 +271,7 @@ impl Scrub {
                 party_id,
                 seller: seller.clone(),
                 call_kind: self.terms.call_kind,
+                purpose,
                 call_id: None,
                 at,
             });

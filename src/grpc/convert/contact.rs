@@ -60,6 +60,7 @@ fn etag(fields: &mut Fields, text: &str) -> Result<Option<String>, Noted> {
 }
 
 fn profile(fields: &mut Fields, contact: pb::Contact, pack: &Pack) -> Result<Profile, Noted> {
+    let account = fields.account("account", &contact.account);
     let display_name = fields.text("display_name", contact.display_name, DISPLAY_NAME_CHARS_MAX);
     let language_tag = fields.text("language_tag", contact.language_tag, 35);
     let audience = fields.word::<Audience>("audience", contact.audience);
@@ -69,6 +70,7 @@ fn profile(fields: &mut Fields, contact: pb::Contact, pack: &Pack) -> Result<Pro
     let restriction = inner(fields, "restriction", contact.restriction, restriction);
     let dealings = dealings::by_seller(fields, contact.dealings);
     Ok(Profile {
+        account: account?,
         display_name: display_name?,
         language_tag: language_tag?,
         audience: audience?,
@@ -270,6 +272,9 @@ pub(in crate::grpc) fn contact(party: Party) -> pb::Contact {
     pb::Contact {
         party_id: party.party_id.to_string(),
         display_name: text(profile.display_name),
+        account: profile
+            .account
+            .map_or_else(String::new, |account| account.reveal().to_owned()),
         language_tag: text(profile.language_tag),
         audience: wire_option(profile.audience),
         location: profile.location.map(|location| pb::Location {

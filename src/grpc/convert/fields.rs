@@ -6,6 +6,7 @@ use std::time::Duration;
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::domain::account::Account;
 use crate::domain::ids::RequestId;
 use crate::domain::not_plain;
 use crate::domain::phone::Phone;
@@ -130,6 +131,17 @@ impl Fields {
             return self.wrong(field, problem);
         }
         Ok(Some(value))
+    }
+
+    /// The name of an account; empty = none.
+    pub fn account(&mut self, field: &str, value: &str) -> Read<Option<Account>> {
+        if value.is_empty() {
+            return Ok(None);
+        }
+        match Account::parse(value) {
+            Ok(account) => Ok(Some(account)),
+            Err(problem) => self.wrong(field, problem),
+        }
     }
 
     /// A name of something in the configuration; empty = none.

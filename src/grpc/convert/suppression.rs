@@ -25,22 +25,25 @@ pub(in crate::grpc) fn new(
     tables: &Tables,
     now: Micros,
 ) -> Result<NewSuppression, Noted> {
-    let (number, party_id) = match message.subject {
-        Some(Wanted::Number(number)) => {
-            let number = fields.any_number(tables, "number", &number);
-            (fields.required("number", number).map(Some), Ok(None))
+    let (mut number, mut party_id, mut account) = (Ok(None), Ok(None), Ok(None));
+    match message.subject {
+        Some(Wanted::Number(text)) => {
+            let read = fields.any_number(tables, "number", &text);
+            number = fields.required("number", read).map(Some);
         }
         Some(Wanted::PartyId(id)) => {
-            let id = fields.id("party_id", &id);
-            (Ok(None), fields.required("party_id", id).map(Some))
+            let read = fields.id("party_id", &id);
+            party_id = fields.required("party_id", read).map(Some);
         }
-        None => (
-            fields.wrong("number", "is missing; set number or party_id"),
-            Ok(None),
-        ),
-    };
+        Some(Wanted::Account(name)) => {
+            let read = fields.account("account", &name);
+            account = fields.required("account", read).map(Some);
+        }
+        None => number = fields.wrong("number", "is missing; set number, party_id or account"),
+    }
     let seller = fields.text("seller", message.seller, NAME_CHARS_MAX);
     let channels = fields.words("channels", &message.channels);
+    let purposes = fields.words("purposes", &message.purposes);
     let reason = fields.word::<SuppressionReason>("reason", message.reason);
     let source = fields.word::<SuppressionSource>("source", message.source);
     let received_at = fields.past("received_time", message.received_time, now);
@@ -59,8 +62,10 @@ pub(in crate::grpc) fn new(
     Ok(NewSuppression {
         number: number?,
         party_id: party_id?,
+        account: account?,
         seller: seller?,
         channels: channels?,
+        purposes: purposes?,
         reason,
         source: source?.unwrap_or(SuppressionSource::Api),
         received_at: received_at?,
@@ -101,6 +106,14 @@ pub(in crate::grpc) fn lift_step(
     }))
 }
 
+/// The suppression that would be recorded. Nothing has its identifier.
+pub(in crate::grpc) fn tried(tried: Suppression, role: Role) -> pb::Suppression {
+    pb::Suppression {
+        suppression_id: String::new(),
+        ..suppression(tried, role)
+    }
+}
+
 /// What happened to a suppression, for this role.
 pub(in crate::grpc) fn change(change: SuppressionChange, role: Role) -> pb::SuppressionChange {
     pb::SuppressionChange {
@@ -113,15 +126,18 @@ pub(in crate::grpc) fn change(change: SuppressionChange, role: Role) -> pb::Supp
 /// A suppression, for this role. It holds no readable number; what people wrote about the person is another matter.
 pub(in crate::grpc) fn suppression(suppression: Suppression, role: Role) -> pb::Suppression {
     let channels = wire_all(suppression.kinds());
+    let purposes = wire_all(&suppression.purposes());
     let note = suppression.note.filter(|_| reads_personal_data(role));
     pb::Suppression {
         suppression_id: suppression.suppression_id.to_string(),
         subject: Some(match suppression.subject {
             SuppressionSubject::Number(key) => Subject::NumberKey(key.hex()),
             SuppressionSubject::Party(party_id) => Subject::PartyId(party_id.to_string()),
+            SuppressionSubject::Account(key) => Subject::AccountKey(key.hex()),
         }),
         seller: text(suppression.seller),
         channels,
+        purposes,
         reason: wire(suppression.reason),
         source: wire(suppression.source),
         received_time: Some(time(suppression.received_at)),

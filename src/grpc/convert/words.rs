@@ -1,7 +1,7 @@
 //! The closed sets of words, on the wire and in the domain. The compiler holds the two together: a word that one side lacks
 //! does not compile.
 
-use crate::domain::call::{CallKind, CallState, EventKind, Outcome, Retry};
+use crate::domain::call::{CallKind, CallState, EventKind, Outcome, Purpose, Retry};
 use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use crate::domain::decision::{RuleOutcome, Stage, Verdict};
 use crate::domain::disposition::DispositionCode;
@@ -55,6 +55,7 @@ mirror! {
         NumberChanged NoRoute Congestion CarrierError Redirected Canceled TrunkAuthFailed TrunkRefused IdentityRejected
         MediaIncompatible FeatureRefused TooLarge PermitExpired InterruptedUnknown
     }
+    Purpose = Purpose { Sales Informational Service }
     Retry = RetryClass { Never Fix Later Soon Trunk None }
     EventKind = CallEventKind {
         Queued Claimed Inviting Progress Ringing EarlyMedia Answered MediaOffer HangUpRequested OptOut LateSend Note
@@ -83,7 +84,7 @@ mirror! {
     RejectReason = ImportRejectReason {
         LineTooLong Encoding Nul ColumnCount OpenQuote NumberMissing Number CountryMissing TwoSubjects Party Seller Channel
         Reason Time TimeInFuture Text PartyAmbiguous SellerMissing NotDialable Action TimeMissing TimeInDoubt Form Flag Period
-        InitiatedBy
+        InitiatedBy Account Purpose
     }
     Audience = Audience { Consumer Business Unknown }
     LineType = LineType { Landline Mobile Voip Unknown }
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn every_word_goes_both_ways_under_the_same_name() {
         check! {
-            CallKind CallKind CallState CallState Outcome Outcome Retry RetryClass EventKind CallEventKind
+            CallKind CallKind CallState CallState Outcome Outcome Purpose Purpose Retry RetryClass EventKind CallEventKind
             DispositionCode DispositionCode PackOrigin PackOrigin Verdict Verdict RuleOutcome RuleOutcome Stage DecisionStage
             ConsentAction ConsentAction ConsentForm ConsentForm InitiatedBy InitiatedBy
             SuppressionReason SuppressionReason SuppressionSource SuppressionSource

@@ -370,7 +370,7 @@ fn the_history_of_a_number_is_told_whole() {
     for part in [
         "an opt-out is in force",
         "2 opt-outs on record",
-        "party_request, about this number, every seller, every kind of call: lifted ",
+        "party_request, about this number, every seller, every kind of call, every purpose: lifted ",
         "evidence ticket-7",
         "note asked",
         "lift reason wrote-to-us",
@@ -404,4 +404,87 @@ fn the_history_of_a_number_is_told_whole() {
     unknown
         .says("no opt-out is in force")
         .says("no opt-out on record");
+}
+
+/// The carrier's number as one of an organisation's, on the command line from the first word to the export.
+#[test]
+fn an_account_opts_out_and_a_purpose_is_told() {
+    let house = House::open();
+    house.introduce(ANSWERS);
+    let told = house.run(
+        "administrator",
+        &format!("contact set {ANSWERS} --account ACME"),
+    );
+    told.code(0).says("ACME");
+    let add = "optout add --account ACME --purpose service --evidence letter-3";
+    // Nobody is at a terminal: whom it would cover is told with the refusal.
+    let asked = house.run("administrator", add).code(2);
+    asked
+        .says("Account `ACME`: 1 person, and who joins it later; every seller, every kind of call, for sales, service.")
+        .says("--yes");
+    let unknown = house
+        .run("administrator", "optout add --account Acme")
+        .code(2);
+    unknown.says("nobody who is on record, only who joins it later");
+    house
+        .run("agent", &format!("check {ANSWERS} --campaign sydney"))
+        .code(0);
+    let made = house.run("administrator", &format!("{add} --yes")).code(0);
+    made.says("in force on every node: account key ")
+        .says("for sales, service");
+    house
+        .run("agent", &format!("check {ANSWERS} --campaign sydney"))
+        .code(3)
+        .says("AU-objection");
+    let listed = house
+        .run("administrator", "optout list --account ACME --json")
+        .code(0)
+        .json();
+    assert_eq!(listed["purposes"], serde_json::json!(["sales", "service"]));
+    let key = listed["account_key"].as_str().unwrap().to_owned();
+    house
+        .run("administrator", "optout list --account Umbrella")
+        .code(0)
+        .says("no opt-out");
+    let shown = house
+        .run("administrator", &format!("optout show {ANSWERS}"))
+        .code(0);
+    shown
+        .says("an opt-out is in force")
+        .says("about account key ")
+        .says("evidence letter-3");
+    let exported = house
+        .run("auditor", "optout export - --account ACME")
+        .code(0);
+    let line = exported.out.lines().nth(1).unwrap();
+    assert!(
+        line.ends_with(&format!(",in force,{key},sales service")),
+        "{line}"
+    );
+    assert!(
+        !exported.out.contains("ACME"),
+        "only the key of an account is kept"
+    );
+
+    let path = house.path("accounts.csv");
+    std::fs::write(
+        &path,
+        "Account,For\nACME,sales\nUmbrella,all\nInitech,fun\n\"a\tb\",\n",
+    )
+    .unwrap();
+    let line = format!(
+        "optout import {} --header --account-column account --purposes-column for --yes --json",
+        path.display()
+    );
+    let told = house.run("administrator", &line).code(0).json();
+    assert_eq!(
+        (&told["rows_created"], &told["rows_rejected"]),
+        (&2.into(), &2.into()),
+        "{told}"
+    );
+    let rejects = std::fs::read_to_string(house.path("accounts.csv.rejects.csv")).unwrap();
+    assert!(
+        rejects.contains("4,purpose,") && rejects.contains("5,account,"),
+        "{rejects}"
+    );
 }

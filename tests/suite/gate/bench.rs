@@ -429,8 +429,10 @@ impl Bench {
         NewSuppression {
             number: Some(phone(number)),
             party_id: None,
+            account: None,
             seller: None,
             channels: Vec::new(),
+            purposes: Vec::new(),
             reason: SuppressionReason::PartyRequest,
             source: SuppressionSource::Web,
             received_at: None,

@@ -7,6 +7,7 @@ on_both! {
     p03_an_import_is_acknowledged_after_its_full_wait,
     p03_a_row_follows_whoever_holds_its_number,
     p03_a_row_follows_whoever_is_given_its_number_during_the_wait,
+    p03_a_row_about_an_account_binds_who_joins_meanwhile,
     p03_a_row_comes_after_a_consent_that_clocks_cannot_tell_to_be_newer,
     p03_a_sending_that_died_before_its_acknowledgement_is_waited_for_anew,
     p03_a_list_sent_again_goes_on_where_it_broke_off,
@@ -24,6 +25,8 @@ on_both! {
 mod tests {
     use std::time::Duration;
 
+    use dialgate::domain::account::Account;
+    use dialgate::domain::call::Purpose;
     use dialgate::domain::consent::ConsentAction;
     use dialgate::domain::filter::Filter;
     use dialgate::domain::ids::{ImportId, TenantId};
@@ -36,12 +39,13 @@ mod tests {
         ListRows, ListSettings, NewImport, Packing, SuppressionColumns, SuppressionDefaults,
         SuppressionRows,
     };
-    use dialgate::store::ListQuery;
+    use dialgate::store::{ListQuery, PartyDraft};
     use sha2::{Digest as _, Sha256};
     use tokio::sync::mpsc;
     use tokio::task::JoinHandle;
 
     use crate::gate::bench::{Bench, campaign, phone};
+    use crate::support::builders::tenant;
 
     const ANNA: &str = "+14045550141";
     const BETH: &str = "+14045550142";
@@ -64,6 +68,7 @@ mod tests {
             defaults: SuppressionDefaults {
                 seller: None,
                 channels: Vec::new(),
+                purposes: Vec::new(),
                 reason: SuppressionReason::PartyRequest,
                 source: SuppressionSource::Import,
                 received_at: None,
@@ -294,6 +299,45 @@ mod tests {
             bench.place(BETH).await.decision.judgement.denied_by,
             ["US-internal-dnc"]
         );
+    }
+
+    /// As for a single opt-out: whoever joins while the row waits is bound by it, and their doubtful consent too.
+    pub async fn p03_a_row_about_an_account_binds_who_joins_meanwhile(bench: Bench) {
+        let anna = bench.callable(ANNA).await;
+        let text = "company,for\nACME,sales\n";
+        let mut new = list(text);
+        new.settings.form = ListForm::Columns(None);
+        new.settings.has_header = true;
+        new.settings.columns.account = Some("company".to_owned());
+        new.settings.columns.purposes = Some("for".to_owned());
+        let mut sending = Sending::begin(&bench.gate, bench.ask("admin"), new.clone());
+        sending.feed(text);
+        sending.recorded(1).await;
+        let mut draft = PartyDraft {
+            party_id: anna.party_id,
+            profile: anna.profile,
+            numbers: anna.numbers,
+        };
+        draft.profile.account = Some(Account::parse("ACME").unwrap());
+        let mut tx = bench.store.write().await;
+        tx.upsert_party(&tenant(), &draft, bench.now())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        bench.clock.advance(BARRIER_WAIT);
+        assert_eq!(sending.end().await.unwrap().counts, counts(1, 1, 0, 0));
+        let standing = standing(&bench, ANNA).await;
+        assert_eq!(standing[0].purposes, [Purpose::Sales]);
+        assert_eq!(
+            bench.place(ANNA).await.decision.judgement.denied_by,
+            ["US-internal-dnc"]
+        );
+        // Tried under other settings: the wish of the time at which it was said is there.
+        let mut tried = new;
+        tried.settings_sha256 = [9; 32];
+        tried.settings.defaults.received_at = Some(standing[0].received_at);
+        let ended = import(&bench, text, tried).await.unwrap();
+        assert_eq!(ended.counts, counts(1, 0, 1, 0));
     }
 
     pub async fn p03_a_row_comes_after_a_consent_that_clocks_cannot_tell_to_be_newer(bench: Bench) {

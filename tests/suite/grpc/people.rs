@@ -36,6 +36,7 @@ async fn every_fact_of_a_contact_comes_back_as_it_was_written() {
     };
     let whole = pb::Contact {
         display_name: "A. Person".to_owned(),
+        account: "ACME".to_owned(),
         language_tag: "en-US".to_owned(),
         audience: pb::Audience::Business.into(),
         location: Some(pb::Location {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialgate::domain::access::{Principal, Role};
+use dialgate::domain::account::Account;
 use dialgate::domain::call::{CallKind, CallRequest};
 use dialgate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use dialgate::domain::ids::{ApiKeyId, CallId, PartyId, RequestId, SuppressionId, TenantId};
@@ -35,6 +36,8 @@ const ACTORS: [&str; 3] = ["agent", "first", "second"];
 pub struct Person {
     pub number: Phone,
     pub party: PartyId,
+    /// An account of their own, of which what is told of them as a person is told instead; some have none.
+    pub account: Option<Account>,
 }
 
 /// A request; asked again it is the same.
@@ -516,9 +519,11 @@ async fn perform(gate: &Gate, request: &Request) -> Result<(String, Option<Strin
         Demand::OptOut { of, wide, seller } => {
             let new = NewSuppression {
                 number: (!wide).then_some(of.number),
-                party_id: wide.then_some(of.party),
+                party_id: (*wide && of.account.is_none()).then_some(of.party),
+                account: of.account.clone().filter(|_| *wide),
                 seller: seller.map(str::to_owned),
                 channels: Vec::new(),
+                purposes: Vec::new(),
                 reason: SuppressionReason::PartyRequest,
                 source: SuppressionSource::Agent,
                 received_at: None,
@@ -581,6 +586,8 @@ pub async fn introduce(gate: &Gate, count: usize) -> Vec<Person> {
     let mut people = Vec::new();
     for index in 0..count {
         let number = Phone::parse(&format!("+612555{index:05}")).unwrap();
+        let account =
+            (index % 2 == 0).then(|| Account::parse(&format!("account {index}")).unwrap());
         let at = gate.read().wall;
         let washed = at
             .minus(Duration::from_secs(24 * 3600))
@@ -617,6 +624,7 @@ pub async fn introduce(gate: &Gate, count: usize) -> Vec<Person> {
                     },
                 )]
                 .into(),
+                account: account.clone(),
                 ..Profile::default()
             },
             numbers: vec![PartyNumber {
@@ -641,6 +649,7 @@ pub async fn introduce(gate: &Gate, count: usize) -> Vec<Person> {
         let person = Person {
             number,
             party: party.party_id,
+            account,
         };
         let long_ago = at.minus(Duration::from_secs(10 * 24 * 3600));
         gate.record_consent(

@@ -333,15 +333,25 @@ async fn cancels_are_found_by_their_owner(store: TestStore) {
     assert!(tx.cancels_for(owner, NOON).await.unwrap().is_empty());
     // 1: asked for by number. 2: by an opt-out nobody asked for. 3: of the person. 4: this seller, this kind of call.
     assert_eq!(
-        tx.request_cancel(&tenant(), &made[&1].0.number_key, &[], None, &[])
-            .await
-            .unwrap(),
+        tx.request_cancel(
+            &tenant(),
+            &made[&1].0.number_key,
+            &[],
+            &suppression(subject(1)),
+        )
+        .await
+        .unwrap(),
         1
     );
     assert_eq!(
-        tx.request_cancel(&tenant(), &made[&1].0.number_key, &[], None, &[])
-            .await
-            .unwrap(),
+        tx.request_cancel(
+            &tenant(),
+            &made[&1].0.number_key,
+            &[],
+            &suppression(subject(1)),
+        )
+        .await
+        .unwrap(),
         0
     );
     let mut add = async |subject, change: &dyn Fn(&mut Suppression)| {
@@ -433,6 +443,7 @@ pub(super) async fn claimed_in_spite_of_an_opt_out(
         party_id: Some(call.party_id),
         seller: call.seller.clone(),
         call_kind: call.call_kind,
+        purpose: Purpose::Sales,
         call_id: Some(call.call_id),
         at: NOON,
     };

@@ -196,12 +196,12 @@ async fn a_lock_that_is_held_is_not_waited_for_long() {
         .lock_numbers(&tenant(), &[call.number_key.0])
         .await
         .unwrap();
+    let stopped = suppression(SuppressionSubject::Number(call.number_key));
     holder
-        .request_cancel(&tenant(), &call.number_key, &[], None, &[])
+        .request_cancel(&tenant(), &call.number_key, &[], &stopped)
         .await
         .unwrap();
     let mut tx = store.store.write(Urgency::OptOut).await.unwrap();
-    let stopped = suppression(SuppressionSubject::Number(call.number_key));
     tx.insert_suppression(&tenant(), &stopped).await.unwrap();
     let begun = tokio::time::Instant::now();
     assert!(
@@ -210,7 +210,7 @@ async fn a_lock_that_is_held_is_not_waited_for_long() {
             .unwrap()
     );
     assert_eq!(
-        tx.request_cancel(&tenant(), &call.number_key, &[], None, &[])
+        tx.request_cancel(&tenant(), &call.number_key, &[], &stopped)
             .await
             .unwrap(),
         0,

@@ -161,7 +161,10 @@ async fn calls_to_other_numbers_of_the_person_are_found(store: TestStore) {
         (vec![other.party_id], None, vec![], 1),
     ] {
         let t = tenant();
-        let found = tx.request_cancel(&t, &key, &people, seller, &channels);
+        let mut wish = suppression(SuppressionSubject::Number(key));
+        (wish.reason, wish.channels) = (SuppressionReason::Litigator, channels.clone());
+        wish.seller = seller.map(str::to_owned);
+        let found = tx.request_cancel(&t, &key, &people, &wish);
         assert_eq!(
             found.await.unwrap(),
             asked,

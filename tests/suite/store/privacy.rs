@@ -143,9 +143,13 @@ async fn no_readable_number_is_stored(store: TestStore) {
     let number = phone(4242);
     let (call, made) = store.claimed(number, Incarnation::new(NOON)).await;
     let mut tx = store.write().await;
-    tx.upsert_party(&tenant(), &draft(call.party_id, &[number]), NOON)
-        .await
-        .unwrap();
+    let account = dialgate::domain::account::Account::parse("Secret Holdings").unwrap();
+    let mut person = draft(call.party_id, &[number]);
+    person.profile.account = Some(account.clone());
+    tx.upsert_party(&tenant(), &person, NOON).await.unwrap();
+    let account = store.store.account_hasher().key(&tenant(), &account);
+    let of_account = suppression(SuppressionSubject::Account(account));
+    tx.insert_suppression(&tenant(), &of_account).await.unwrap();
     tx.insert_decisions(
         &tenant(),
         &[decision(call.party_id, number, call.number_key, NOON)],
@@ -184,14 +188,14 @@ async fn no_readable_number_is_stored(store: TestStore) {
         .unwrap()
     );
     tx.commit().await.unwrap();
-    // Without the country code, and as the name, which is as personal.
-    let (digits, name) = ("4045554242", "Example Person");
+    // Without the country code, and as the name, which is as personal; so is whom they work for.
+    let secrets = ["4045554242", "Example Person", "Secret Holdings"];
     if store.store.engine() == Engine::Sqlite {
         let mut searched = 0;
         for file in std::fs::read_dir(store.folder.path()).unwrap().flatten() {
             let bytes = std::fs::read(file.path()).unwrap();
             searched += bytes.len();
-            for secret in [digits, name] {
+            for secret in secrets {
                 let found = bytes
                     .windows(secret.len())
                     .any(|window| window == secret.as_bytes());
@@ -211,7 +215,7 @@ async fn no_readable_number_is_stored(store: TestStore) {
                 .fetch_all(&mut conn)
                 .await
                 .unwrap();
-        for secret in [digits, name] {
+        for secret in secrets {
             let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
             assert!(
                 !rows

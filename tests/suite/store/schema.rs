@@ -144,3 +144,140 @@ async fn both_schemas_are_alike() {
     }
     assert_eq!(lite, theirs);
 }
+
+/// The migrations up to this one, as a release of that time ran them.
+fn migrations_until(folder: &str, last: i64) -> sqlx::migrate::Migrator {
+    use sqlx::SqlSafeStr as _;
+    let mut texts: Vec<(i64, String, String)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let (version, name) = name.split_once('_').unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            (version.parse().unwrap(), name.to_owned(), text)
+        })
+        .filter(|(version, _, _)| *version <= last)
+        .collect();
+    texts.sort();
+    let migration = |(version, name, text): (i64, String, String)| {
+        sqlx::migrate::Migration::new(
+            version,
+            name.into(),
+            sqlx::migrate::MigrationType::Simple,
+            AssertSqlSafe(text).into_sql_str(),
+            false,
+        )
+    };
+    sqlx::migrate::Migrator::with_migrations(texts.into_iter().map(migration).collect())
+}
+
+/// An opt-out, a lifted one that was told of, and an attempt, as release 0009 recorded them; `{id}` and `{key}` as the engine
+/// writes them.
+const OF_RELEASE_9: [&str; 4] = [
+    "INSERT INTO parties (party_id, tenant_id, version, create_time, update_time) VALUES ({id:7}, 'default', 1, 1, 1)",
+    "INSERT INTO suppressions (suppression_id, tenant_id, number_key, channels, reason, source, received_time, create_time,
+        actor) VALUES ({id:1}, 'default', {key}, 'autodialed', 'litigator', 'api', 5, 6, 'key:a')",
+    "INSERT INTO suppressions (suppression_id, tenant_id, party_id, seller, channels, reason, source, received_time,
+        create_time, actor, lift_request_time, lift_requested_by, lift_time, lift_approved_by, lift_reason,
+        lift_evidence_ref, lift_evidence_time, told)
+        VALUES ({id:2}, 'default', {id:7}, 'acme', '', 'objection', 'web', 7, 8, 'key:b', 9, 'key:c', 10, 'key:d', 'why',
+        'letter', 11, 3)",
+    "INSERT INTO suppression_changes (tenant_id, position, suppression_id, kind) VALUES ('default', 1, {id:2}, 'recorded')",
+];
+
+async fn opens_with_what_release_9_left(config: &StoreConfig) {
+    let store = Store::open(config).await.unwrap();
+    let mut tx = store.write(Urgency::Ordinary).await.unwrap();
+    let id = |id| SuppressionId(Uuid::from_u128(id));
+    let first = tx.suppression(&tenant(), id(1)).await.unwrap().unwrap();
+    assert_eq!(
+        first.subject,
+        SuppressionSubject::Number(NumberKey([7; 32]))
+    );
+    assert_eq!(first.channels, [CallKind::Autodialed]);
+    assert!(first.purposes.is_empty(), "it covers every purpose");
+    let second = tx.suppression(&tenant(), id(2)).await.unwrap().unwrap();
+    let party = PartyId(Uuid::from_u128(7));
+    assert_eq!(second.subject, SuppressionSubject::Party(party));
+    let lift = second.lift.unwrap();
+    assert_eq!((lift.at, lift.evidence_at), (Micros(10), Some(Micros(11))));
+    let told = tx
+        .suppression_changes_after(&tenant(), 0, 10)
+        .await
+        .unwrap();
+    assert_eq!(told.len(), 1);
+    // The one that nobody was told of yet.
+    assert_eq!(
+        tx.place_suppression_changes(&tenant(), 10).await.unwrap(),
+        1
+    );
+    // And what only this release knows can be recorded.
+    let account = dialgate::domain::account::AccountKey([9; 32]);
+    let mut new = suppression(SuppressionSubject::Account(account));
+    new.purposes = vec![Purpose::Sales];
+    tx.insert_suppression(&tenant(), &new).await.unwrap();
+    assert_eq!(
+        tx.suppression(&tenant(), new.suppression_id).await.unwrap(),
+        Some(new)
+    );
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_the_release_before_keeps_its_opt_outs() {
+    let text = |text: &str, id: &dyn Fn(u8) -> String, key: &str| {
+        let filled = (0..10).fold(text.to_owned(), |text, digit| {
+            text.replace(&format!("{{id:{digit}}}"), &id(digit))
+        });
+        filled.replace("{key}", key)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let config = |url: String| StoreConfig {
+        url,
+        key_file: folder.path().join("numbers.key"),
+        max_connections: 2,
+    };
+    let path = folder.path().join("dialgate.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+    let before = migrations_until("migrations/sqlite", 9);
+    before.run(&mut conn).await.unwrap();
+    let key = format!("x'{}'", "07".repeat(32));
+    for each in OF_RELEASE_9 {
+        let filled = text(each, &|digit| format!("x'{:032x}'", digit), &key);
+        sqlx::query(AssertSqlSafe(filled))
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
+    conn.close().await.unwrap();
+    opens_with_what_release_9_left(&config(format!("sqlite://{}", path.display()))).await;
+
+    let Some(url) = tokio::task::spawn_blocking(crate::support::postgres::database)
+        .await
+        .unwrap()
+    else {
+        return;
+    };
+    std::fs::remove_file(folder.path().join("numbers.key")).unwrap();
+    let mut conn = PgConnection::connect(&url).await.unwrap();
+    let before = migrations_until("migrations/postgres", 9);
+    before.run(&mut conn).await.unwrap();
+    let key = format!("'\\x{}'::bytea", "07".repeat(32));
+    for each in OF_RELEASE_9 {
+        let filled = text(
+            each,
+            &|digit| format!("'{}'::uuid", Uuid::from_u128(digit.into())),
+            &key,
+        );
+        sqlx::query(AssertSqlSafe(filled))
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
+    conn.close().await.unwrap();
+    opens_with_what_release_9_left(&config(url)).await;
+}

@@ -75,13 +75,20 @@ async fn suppressions_are_kept_and_lifted(store: TestStore) {
         (None, vec![CallKind::Autodialed], false),
     ] {
         let same = tx
-            .same_suppression(&tenant(), subject, seller, &channels)
+            .same_suppression(
+                &tenant(),
+                &Suppression {
+                    seller: seller.map(str::to_owned),
+                    channels: channels.clone(),
+                    ..of_number.clone()
+                },
+            )
             .await
             .unwrap();
         assert_eq!(same.is_some(), there, "{seller:?} {channels:?}");
     }
     let same = tx
-        .same_suppression(&tenant(), of_party.subject, None, &[])
+        .same_suppression(&tenant(), &suppression(of_party.subject))
         .await
         .unwrap();
     assert_eq!(
@@ -99,8 +106,7 @@ async fn suppressions_are_kept_and_lifted(store: TestStore) {
     let t = tenant();
     let found = tx.covering(&t, &[key], Some("acme"), after(100)).await;
     assert!(found.unwrap().is_empty());
-    let kinds = [CallKind::Autodialed];
-    let same = tx.same_suppression(&t, subject, Some("acme"), &kinds).await;
+    let same = tx.same_suppression(&t, &of_number).await;
     assert_eq!(same.unwrap(), None);
     let standing = list(
         "NOT lift_time > \"1970-01-01T00:00:00Z\"",
@@ -140,11 +146,14 @@ async fn a_wish_of_the_person_covers_every_kind_of_call(store: TestStore) {
             let facts = tx.load_facts(&tenant(), &[asked]).await.unwrap();
             assert_eq!(facts[0].opt_outs.len() == 1, covered, "{reason} {kind}");
             let t = tenant();
-            let same = tx.same_suppression(&t, narrow.subject, None, &[kind]).await;
+            // A wish, whatever its reason, that names this kind alone.
+            let mut wish = suppression(narrow.subject);
+            (wish.reason, wish.channels) = (SuppressionReason::Litigator, vec![kind]);
+            let same = tx.same_suppression(&t, &wish).await;
             assert_eq!(same.unwrap().is_some(), covered, "{reason} {kind}");
         }
         let same = tx
-            .same_suppression(&tenant(), narrow.subject, None, &[])
+            .same_suppression(&tenant(), &suppression(narrow.subject))
             .await;
         assert_eq!(same.unwrap().is_some(), of_person, "{reason}");
         // The call under way is a live one.

@@ -1,6 +1,6 @@
 //! Rows for tests, each with something in every column, and stores to put them in.
 
-use dialgate::domain::call::{Call, CallKind, CallState};
+use dialgate::domain::call::{Call, CallKind, CallState, Purpose};
 use dialgate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm, InitiatedBy};
 use dialgate::domain::decision::{
     Decision, Judgement, PackVersion, RuleOutcome, RuleResult, Stage, Verdict,
@@ -314,6 +314,7 @@ pub fn attempt(call: &Call, owner: Incarnation) -> NewAttempt {
         number_key: call.number_key,
         seller: call.seller.clone(),
         subject: Some("solar".to_owned()),
+        purpose: Some(Purpose::Sales),
         from: call.from,
         decision_id: DecisionId::new(NOON),
         trunk: call.trunk.clone(),
@@ -331,6 +332,7 @@ pub fn suppression(subject: SuppressionSubject) -> Suppression {
         subject,
         seller: None,
         channels: Vec::new(),
+        purposes: Vec::new(),
         reason: SuppressionReason::PartyRequest,
         source: SuppressionSource::Agent,
         received_at: NOON,

@@ -9,7 +9,7 @@ use crate::domain::import::RejectReason;
 use crate::domain::time::Micros;
 use crate::gate::imports::kind::Found;
 use crate::gate::imports::written::{
-    NUMBER_MISSING, Parts, Refusal, RowReader, channels, party, refuse, text,
+    CHANNEL, NUMBER_MISSING, Parts, Refusal, RowReader, party, refuse, text, words,
 };
 use crate::gate::records::NewConsent;
 use crate::place;
@@ -180,7 +180,7 @@ pub(super) fn row(
         action,
         at: acted(reader, action, parts.at(places.event_time))?,
         channels: match parts.at(places.channels) {
-            Some(words) => channels(words)?,
+            Some(text) => words(text, CHANNEL)?,
             None => defaults.channels.clone(),
         },
         form: None,

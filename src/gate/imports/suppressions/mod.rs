@@ -1,4 +1,4 @@
-//! Lists of opt-outs. Rows about a number that somebody holds or held, and about a person, take the way of a single opt-out,
+//! Lists of opt-outs. Rows about a number that somebody holds or held, about a person or an account, take the way of a single opt-out,
 //! each; those about strangers, nearly all of a list, are recorded with one statement a table. All of them wait (opt-out-7).
 
 mod rows;
@@ -75,11 +75,8 @@ impl Kind for SuppressionRows {
                     outcome.reject(UNKNOWN_PARTY, row.line);
                     continue;
                 }
-                SuppressionSubject::Party(_) => {
-                    let seller = wish.seller.as_deref();
-                    let same = tx
-                        .same_suppression(tenant, wish.subject, seller, &wish.channels)
-                        .await?;
+                SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => {
+                    let same = tx.same_suppression(tenant, &wish).await?;
                     same.is_some_and(|found| found.says_all_of(wish.reason, said_at))
                 }
             };
@@ -158,11 +155,21 @@ impl Kind for SuppressionRows {
         let keys: Vec<NumberKey> = rows.iter().filter_map(number).collect();
         let mut tx = gate.store().read().await?;
         let active = Active::load(&mut tx, ask, &keys).await?;
-        let found = rows.iter().filter_map(|row| {
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
             let (wish, _) = wish(ask, import, row);
-            active.find(number(row)?, &wish, Micros(i64::MIN)).cloned()
-        });
-        Ok(found.collect())
+            match wish.subject {
+                SuppressionSubject::Number(key) => {
+                    found.extend(active.find(key, &wish, Micros(i64::MIN)).cloned());
+                }
+                SuppressionSubject::Account(_) => {
+                    found.extend(tx.same_suppression(&ask.principal.tenant, &wish).await?);
+                }
+                // Nothing is left to be done for the people of one.
+                SuppressionSubject::Party(_) => {}
+            }
+        }
+        Ok(found)
     }
 
     /// Of numbers that nobody holds nothing is left to be done, and nearly all of a list are: no writer is kept waiting.
@@ -176,14 +183,17 @@ impl Kind for SuppressionRows {
             let keys: Vec<NumberKey> = some.iter().filter_map(key_of).collect();
             let mut tx = gate.store().read().await?;
             let linked = tx.linked_numbers(&ask.principal.tenant, &keys).await?;
-            let of_somebody =
-                |wish: &&Suppression| key_of(wish).is_some_and(|key| linked.contains(&key));
+            let of_somebody = |wish: &&Suppression| match wish.subject {
+                SuppressionSubject::Number(key) => linked.contains(&key),
+                SuppressionSubject::Party(_) => false,
+                SuppressionSubject::Account(_) => true,
+            };
             given.extend(some.iter().filter(of_somebody).cloned());
         }
         Ok(given)
     }
 
-    /// Once more, for who was given a number since: nobody may shake off what has been acknowledged.
+    /// Once more, for who was given a number or joined an account since: nobody may shake off what has been acknowledged.
     async fn settle(tx: &mut Tx, ask: &Ask, unsettled: &[Suppression]) -> Result<(), GateError> {
         let tenant = &ask.principal.tenant;
         for wish in unsettled {
@@ -224,8 +234,7 @@ impl Active {
 
     /// What says all of this wish already; as for a single one.
     fn find(&self, key: NumberKey, wish: &Suppression, said_at: Micros) -> Option<&Suppression> {
-        let as_wide =
-            |old: &&Suppression| old.is_as_wide_as(wish.seller.as_deref(), &wish.channels);
+        let as_wide = |old: &&Suppression| old.is_as_wide_as(wish);
         let latest = self
             .0
             .get(&key)?
@@ -244,11 +253,12 @@ fn wish(ask: &Ask, import: &Import, row: &Row) -> (Suppression, Micros) {
     let said_at = said
         .received_at
         .map_or(import.began_at.min(at), |said| said.min(at));
-    let mut wish = Suppression {
+    let wish = Suppression {
         suppression_id: SuppressionId::new(at),
         subject: row.subject,
         seller: said.seller.clone(),
         channels: said.channels.clone(),
+        purposes: said.purposes.clone(),
         reason: said.reason,
         source: said.source,
         received_at,
@@ -260,20 +270,19 @@ fn wish(ask: &Ask, import: &Import, row: &Row) -> (Suppression, Micros) {
         lift_request: None,
         lift: None,
     };
-    wish.channels = wish.kinds().to_vec();
-    (wish, said_at)
+    (wish.in_full(), said_at)
 }
 
 fn number(row: &Row) -> Option<NumberKey> {
     match row.subject {
         SuppressionSubject::Number(key) => Some(key),
-        SuppressionSubject::Party(_) => None,
+        SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => None,
     }
 }
 
 fn key_of(wish: &Suppression) -> Option<NumberKey> {
     match wish.subject {
         SuppressionSubject::Number(key) => Some(key),
-        SuppressionSubject::Party(_) => None,
+        SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => None,
     }
 }

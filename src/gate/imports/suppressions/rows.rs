@@ -1,12 +1,13 @@
 //! Rows of a list of opt-outs: what each means, or why it means nothing.
 
-use crate::domain::call::CallKind;
+use crate::domain::account::Account;
+use crate::domain::call::{CallKind, Purpose};
 use crate::domain::import::RejectReason;
 use crate::domain::suppression::{SuppressionReason, SuppressionSource, SuppressionSubject};
 use crate::domain::time::Micros;
 use crate::gate::imports::kind::Found;
 use crate::gate::imports::written::{
-    NUMBER_MISSING, Parts, Refusal, RowReader, channels, party, refuse, text,
+    CHANNEL, NUMBER_MISSING, PURPOSE, Parts, Refusal, RowReader, party, refuse, text, words,
 };
 
 /// Longest reference to evidence, in characters; as one opt-out alone may have.
@@ -20,10 +21,14 @@ pub struct SuppressionColumns<P = String> {
     pub number: Option<P>,
     /// The person, in place of a number.
     pub party_id: Option<P>,
+    /// The account, in place of a number.
+    pub account: Option<P>,
     /// The seller it binds.
     pub seller: Option<P>,
     /// The kinds of call it covers.
     pub channels: Option<P>,
+    /// The purposes it covers.
+    pub purposes: Option<P>,
     /// Why.
     pub reason: Option<P>,
     /// When it was said.
@@ -41,6 +46,8 @@ pub struct SuppressionDefaults {
     pub seller: Option<String>,
     /// The kinds of call; empty = all.
     pub channels: Vec<CallKind>,
+    /// The purposes; empty = all.
+    pub purposes: Vec<Purpose>,
     /// Why.
     pub reason: SuppressionReason,
     /// How it reached us.
@@ -89,8 +96,10 @@ pub(super) fn places(
     Ok(SuppressionColumns {
         number: find(&columns.number)?,
         party_id: find(&columns.party_id)?,
+        account: find(&columns.account)?,
         seller: find(&columns.seller)?,
         channels: find(&columns.channels)?,
+        purposes: find(&columns.purposes)?,
         reason: find(&columns.reason)?,
         received_time: find(&columns.received_time)?,
         evidence_ref: find(&columns.evidence_ref)?,
@@ -106,10 +115,19 @@ pub(super) fn row(
     parts: &Parts<'_>,
 ) -> Result<Row, Refusal> {
     let defaults = &reader.rows.defaults;
-    let subject = subject(reader, parts.at(places.number), parts.at(places.party_id))?;
+    let subject = subject(
+        reader,
+        parts.at(places.number),
+        parts.at(places.party_id),
+        parts.at(places.account),
+    )?;
     let channels = match parts.at(places.channels) {
-        Some(words) => channels(words)?,
+        Some(text) => words(text, CHANNEL)?,
         None => defaults.channels.clone(),
+    };
+    let purposes = match parts.at(places.purposes) {
+        Some(text) => words(text, PURPOSE)?,
+        None => defaults.purposes.clone(),
     };
     let reason = match parts.at(places.reason) {
         Some(word) => word
@@ -121,6 +139,7 @@ pub(super) fn row(
     let said = SuppressionDefaults {
         seller: reader.seller(parts.at(places.seller))?,
         channels,
+        purposes,
         reason,
         source: defaults.source,
         received_at: match parts.at(places.received_time) {
@@ -143,19 +162,29 @@ fn subject(
     reader: &RowReader<SuppressionRows>,
     number: Option<&str>,
     party_id: Option<&str>,
+    account: Option<&str>,
 ) -> Result<SuppressionSubject, Refusal> {
-    match (number, party_id) {
-        (Some(text), None) => {
+    match (number, party_id, account) {
+        (Some(text), None, None) => {
             let number = reader.number(text)?;
             Ok(SuppressionSubject::Number(
                 reader.hasher.key(&reader.tenant, number),
             ))
         }
-        (None, Some(id)) => party(id).map(SuppressionSubject::Party),
-        (None, None) => Err(NUMBER_MISSING),
-        (Some(_), Some(_)) => Err(refuse(
+        (None, Some(id), None) => party(id).map(SuppressionSubject::Party),
+        (None, None, Some(name)) => match Account::parse(name) {
+            Ok(account) => Ok(SuppressionSubject::Account(
+                reader.account_hasher.key(&reader.tenant, &account),
+            )),
+            Err(_) => Err(refuse(
+                RejectReason::Account,
+                "the account is none: at most 128 characters, without control characters",
+            )),
+        },
+        (None, None, None) => Err(NUMBER_MISSING),
+        (_, _, _) => Err(refuse(
             RejectReason::TwoSubjects,
-            "the row names a number and a party_id: an opt-out is about one of them",
+            "the row names two of a number, a party_id and an account: an opt-out is about one of them",
         )),
     }
 }

@@ -96,6 +96,7 @@ fn header(
     });
     let seller = fields.text("seller", header.seller, NAME_CHARS_MAX);
     let channels = fields.words("channels", &header.channels);
+    let purposes = fields.words("purposes", &header.purposes);
     let reason = fields.word::<SuppressionReason>("reason", header.reason);
     let source = fields.word::<SuppressionSource>("source", header.source);
     let received_at = fields.past("received_time", header.received_time, now);
@@ -113,6 +114,7 @@ fn header(
             defaults: SuppressionDefaults {
                 seller: seller?,
                 channels: channels?,
+                purposes: purposes?,
                 reason: reason?.unwrap_or(SuppressionReason::PartyRequest),
                 source: source?.unwrap_or(SuppressionSource::Import),
                 received_at: received_at?,
@@ -132,8 +134,10 @@ fn columns(
     let mut column = |name: &str, value: String| fields.text(name, value, NAME_CHARS_MAX);
     let number = column("number", columns.number);
     let party_id = column("party_id", columns.party_id);
+    let account = column("account", columns.account);
     let seller = column("seller", columns.seller);
     let channels = column("channels", columns.channels);
+    let purposes = column("purposes", columns.purposes);
     let reason = column("reason", columns.reason);
     let received_time = column("received_time", columns.received_time);
     let evidence_ref = column("evidence_ref", columns.evidence_ref);
@@ -141,14 +145,17 @@ fn columns(
     let columns = SuppressionColumns {
         number: number?,
         party_id: party_id?,
+        account: account?,
         seller: seller?,
         channels: channels?,
+        purposes: purposes?,
         reason: reason?,
         received_time: received_time?,
         evidence_ref: evidence_ref?,
         note: note?,
     };
-    let has_number = columns.number.is_some() || columns.party_id.is_some();
+    let has_number =
+        columns.number.is_some() || columns.party_id.is_some() || columns.account.is_some();
     let has_any = columns != SuppressionColumns::default();
     columns_fit(fields, form, has_number, has_any).map(|()| columns)
 }

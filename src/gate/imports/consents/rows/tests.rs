@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::domain::account::AccountHasher;
 use crate::domain::ids::TenantId;
 use crate::domain::phone::NumberHasher;
 use crate::domain::time::{Mono, Reading};
@@ -73,6 +74,7 @@ fn row(defaults: ConsentDefaults, text: &str) -> Result<NewConsent, RejectReason
         },
         tenant: TenantId::default(),
         hasher: NumberHasher::new([7; 32]),
+        account_hasher: AccountHasher::new([7; 32]),
         pack: Arc::new(Pack::embedded().unwrap()),
         campaigns: Campaigns::default(),
         read: Arc::new(move || Reading {

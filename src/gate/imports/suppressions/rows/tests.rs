@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::domain::account::AccountHasher;
 use crate::domain::ids::TenantId;
 use crate::domain::phone::{NumberHasher, Phone};
 use crate::domain::time::{Mono, Reading};
@@ -28,6 +29,7 @@ fn rows() -> SuppressionRows {
         defaults: SuppressionDefaults {
             seller: None,
             channels: Vec::new(),
+            purposes: Vec::new(),
             reason: SuppressionReason::PartyRequest,
             source: SuppressionSource::Import,
             received_at: None,
@@ -47,6 +49,7 @@ fn reader(settings: ListSettings, rows: SuppressionRows) -> RowReader<Suppressio
         rows,
         tenant: TenantId::default(),
         hasher: NumberHasher::new([7; 32]),
+        account_hasher: AccountHasher::new([7; 32]),
         pack: Arc::new(Pack::embedded().unwrap()),
         campaigns: Campaigns::default(),
         read: Arc::new(move || Reading {
@@ -191,6 +194,36 @@ fn each_row_is_taken_as_what_it_is_or_rejected_with_its_reason() {
     );
     let today = said("4045550141,,,,,2026-11-18,").received_at.unwrap();
     assert_eq!(today, (reader.read)().wall, "and never later than now");
+}
+
+#[test]
+fn a_row_may_be_about_an_account_and_name_purposes() {
+    let mut wanted = rows();
+    wanted.columns.number = Some("phone".to_owned());
+    wanted.columns.account = Some("company".to_owned());
+    wanted.columns.purposes = Some("for".to_owned());
+    wanted.columns.note = None;
+    wanted.defaults.purposes = vec![Purpose::Sales];
+    let reader = reader(settings(), wanted);
+    let header = "phone,company,for";
+    let read = |text| row(&reader, header, text);
+    let told = read(", ACME ,Sales+service").unwrap().unwrap();
+    let acme = Account::parse("ACME").unwrap();
+    let key = reader.account_hasher.key(&reader.tenant, &acme);
+    assert_eq!(told.subject, SuppressionSubject::Account(key));
+    assert_eq!(told.said.purposes, [Purpose::Sales, Purpose::Service]);
+    let purposes = |text| read(text).unwrap().unwrap().said.purposes;
+    assert_eq!(
+        purposes(",ACME,"),
+        [Purpose::Sales],
+        "as the list says of rows that name none"
+    );
+    assert_eq!(purposes(",ACME,all"), []);
+    assert_eq!(read("4045550141,ACME,"), Err(RejectReason::TwoSubjects));
+    assert_eq!(read(",ACME,fun"), Err(RejectReason::Purpose));
+    assert_eq!(read(",\"a\tb\","), Err(RejectReason::Account));
+    let long = format!(",{},", "x".repeat(129));
+    assert_eq!(read(&long), Err(RejectReason::Account));
 }
 
 #[test]
