@@ -308,8 +308,11 @@ mod tests {
         let mut new = list(text);
         new.settings.form = ListForm::Columns(None);
         new.settings.has_header = true;
-        new.settings.columns.account = Some("company".to_owned());
-        new.settings.columns.purposes = Some("for".to_owned());
+        let columns = |rows: &mut SuppressionRows| {
+            rows.columns.account = Some("company".to_owned());
+            rows.columns.purposes = Some("for".to_owned());
+        };
+        let new = meaning(new, columns);
         let mut sending = Sending::begin(&bench.gate, bench.ask("admin"), new.clone());
         sending.feed(text);
         sending.recorded(1).await;
@@ -333,9 +336,11 @@ mod tests {
             ["US-internal-dnc"]
         );
         // Tried under other settings: the wish of the time at which it was said is there.
-        let mut tried = new;
+        let mut tried = meaning(new, |rows| {
+            columns(rows);
+            rows.defaults.received_at = Some(standing[0].received_at);
+        });
         tried.settings_sha256 = [9; 32];
-        tried.settings.defaults.received_at = Some(standing[0].received_at);
         let ended = import(&bench, text, tried).await.unwrap();
         assert_eq!(ended.counts, counts(1, 0, 1, 0));
     }

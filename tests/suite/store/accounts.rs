@@ -279,7 +279,9 @@ async fn p03_an_opt_out_comes_after_a_consent_in_doubt_of_who_joins_the_account(
     let mut tx = store.write().await;
     tx.raise_for_new_holders(&tenant(), &wish).await.unwrap();
     tx.bind_holders(&tenant(), &wish, NOON).await.unwrap();
-    let stated = tx.opted_out_about(&tenant(), ben, after(60)).await;
+    let stated = tx
+        .opted_out_about(&tenant(), SuppressionSubject::Party(ben), after(60))
+        .await;
     assert!(
         stated.unwrap(),
         "a consent of a stated time a minute later is in doubt"
