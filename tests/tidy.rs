@@ -101,6 +101,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("md5", &["sip"]),
     ("UdpSocket", &["sip"]),
     ("tonic", &["grpc"]),
+    ("http_body_util", &["grpc"]),
     ("tonic_prost", &["grpc"]),
     ("tonic_health", &["grpc"]),
     ("tonic_reflection", &["grpc"]),

@@ -25,6 +25,7 @@ use crate::store::{Store, StoreError};
 use super::counted;
 use super::credential::Credential;
 use super::deadline::{self, AnswerBy};
+use super::ending;
 use super::status;
 
 /// One method and who may call it.
@@ -277,7 +278,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let mut request = ending::watched(request);
         let guard = Arc::clone(&self.guard);
         // The clone was not polled ready; the one that was goes into the future.
         let clone = self.inner.clone();

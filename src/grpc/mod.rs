@@ -16,6 +16,7 @@ mod convert;
 mod counted;
 mod credential;
 mod deadline;
+mod ending;
 mod evaluate;
 mod health;
 mod imports;

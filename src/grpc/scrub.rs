@@ -16,6 +16,7 @@ use crate::domain::call::CallKind;
 use crate::gate::{GateError, Scrub, ScrubTally, ScrubTerms, Scrubbed};
 
 use super::convert::{self, Fields};
+use super::ending::Ending;
 use super::pb::check_calls_request::Content as Asked;
 use super::pb::check_calls_response::Content as Answered;
 use super::{Api, auth, pb, status};
@@ -39,9 +40,15 @@ pub(super) type Rows = ReceiverStream<Result<pb::CheckCallsResponse, Status>>;
 struct List {
     api: Api,
     who: Principal,
-    inbound: Streaming<pb::CheckCallsRequest>,
+    inbound: Inbound,
     out: mpsc::Sender<Result<pb::CheckCallsResponse, Status>>,
     _place: OwnedSemaphorePermit,
+}
+
+/// What the client sends.
+struct Inbound {
+    messages: Streaming<pb::CheckCallsRequest>,
+    ending: Ending,
 }
 
 /// Batches under way, the oldest first.
@@ -60,10 +67,14 @@ pub(super) fn begin(
         )
     })?;
     let (out, rows) = mpsc::channel(WAITING_MAX);
+    let ending = Ending::of(&request);
     let list = List {
         api,
         who,
-        inbound: request.into_inner(),
+        inbound: Inbound {
+            messages: request.into_inner(),
+            ending,
+        },
         out,
         _place: place,
     };
@@ -84,7 +95,7 @@ impl List {
         let mut tally = ScrubTally::default();
         let ended = tokio::select! {
             () = closing.cancelled() => Err(status::closing()),
-            () = out.closed() => Err(Status::cancelled("the client left")),
+            () = out.closed() => Err(client_left()),
             ended = self.batches(&scrub, &mut tally) => ended,
         };
         let recorded = scrub.record(&tally, ended.is_ok()).await;
@@ -110,7 +121,7 @@ impl List {
         let closing = self.api.closing.clone();
         let first = tokio::select! {
             () = closing.cancelled() => return Err(status::closing()),
-            first = next(&mut self.inbound) => first?,
+            first = self.inbound.next() => first?,
         };
         let mut fields = Fields::default();
         let Some(pb::CheckCallsRequest {
@@ -183,7 +194,7 @@ impl List {
                     let rows = pb::CheckCallsRows { new_rules: rules.take_new(), ..rows };
                     self.send(answer(Answered::Rows(rows))).await?;
                 }
-                message = next(&mut self.inbound), if takes => match message? {
+                message = self.inbound.next(), if takes => match message? {
                     None => is_over = true,
                     Some(message) => {
                         let numbers = numbers(message)?;
@@ -199,20 +210,25 @@ impl List {
 
     async fn send(&self, message: pb::CheckCallsResponse) -> Result<(), Status> {
         match tokio::time::timeout(IDLE_MAX, self.out.send(Ok(message))).await {
-            Ok(sent) => sent.map_err(|_| Status::cancelled("the client left")),
+            Ok(sent) => sent.map_err(|_| client_left()),
             Err(_) => Err(status::idle()),
         }
     }
 }
 
-/// The next message of the client; none when it has no more.
-async fn next(
-    inbound: &mut Streaming<pb::CheckCallsRequest>,
-) -> Result<Option<pb::CheckCallsRequest>, Status> {
-    match tokio::time::timeout(IDLE_MAX, inbound.message()).await {
-        Ok(message) => message,
-        Err(_) => Err(status::idle()),
+impl Inbound {
+    /// The next message of the client; none when it has no more.
+    async fn next(&mut self) -> Result<Option<pb::CheckCallsRequest>, Status> {
+        match tokio::time::timeout(IDLE_MAX, self.messages.message()).await {
+            Ok(Ok(None)) if self.ending.is_broken() => Err(client_left()),
+            Ok(message) => message,
+            Err(_) => Err(status::idle()),
+        }
     }
+}
+
+fn client_left() -> Status {
+    Status::cancelled("the client left")
 }
 
 /// The answer to the oldest batch; never, where none is under way.

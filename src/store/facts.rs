@@ -130,7 +130,12 @@ impl Tx {
         let raises = self.raises(tenant, &ids, &suppressions).await?;
         let consents = self.load_consents(tenant, &ids).await?;
         let since = earliest.minus(ATTEMPTS_LOOK_BACK);
-        let attempts = self.load_attempts(tenant, &ids, &keys, since).await?;
+        // Whoever was called at a number holds it or held it: of a stranger's there is no attempt to be found.
+        let linked = keys
+            .into_iter()
+            .filter(|key| numbers.told.contains_key(key));
+        let linked: Vec<NumberKey> = linked.collect();
+        let attempts = self.load_attempts(tenant, &ids, &linked, since).await?;
         let known = Known::of(
             profiles,
             (numbers, memberships),
@@ -213,6 +218,9 @@ impl Tx {
         keys: &[NumberKey],
         since: Micros,
     ) -> Result<Vec<Past>> {
+        if ids.is_empty() && keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.0.to_vec()).collect();
         let rows: Vec<AttemptRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
