@@ -25,6 +25,14 @@ ALTER TABLE suppressions
     ADD COLUMN purposes TEXT NOT NULL DEFAULT '',
     DROP CONSTRAINT suppressions_check1,
     ADD CONSTRAINT suppressions_subject_check CHECK (num_nonnulls(number_key, party_id, account_key) = 1);
+-- With the order of a list, or who asks for the newest of one number is led over all there are.
+DROP INDEX suppressions_by_number, suppressions_by_party, consents_by_person;
+CREATE INDEX suppressions_by_number ON suppressions (tenant_id, number_key, create_time, suppression_id)
+    WHERE number_key IS NOT NULL;
+CREATE INDEX suppressions_by_party ON suppressions (tenant_id, party_id, create_time, suppression_id)
+    WHERE party_id IS NOT NULL;
+CREATE INDEX consents_by_person ON consents (tenant_id, party_id, create_time, consent_event_id);
+CREATE INDEX consents_by_number ON consents (tenant_id, number_key, create_time, consent_event_id);
 CREATE INDEX suppressions_by_account ON suppressions (tenant_id, account_key, create_time, suppression_id)
     WHERE account_key IS NOT NULL;
 

@@ -61,10 +61,18 @@ SELECT
 FROM suppressions;
 DROP TABLE suppressions;
 ALTER TABLE suppressions_of_accounts RENAME TO suppressions;
-CREATE INDEX suppressions_by_number ON suppressions (tenant_id, number_key) WHERE number_key IS NOT NULL;
-CREATE INDEX suppressions_by_party ON suppressions (tenant_id, party_id) WHERE party_id IS NOT NULL;
+-- With the order of a list, or who asks for the newest of one number is led over all there are.
+CREATE INDEX suppressions_by_number ON suppressions (tenant_id, number_key, create_time, suppression_id)
+    WHERE number_key IS NOT NULL;
+CREATE INDEX suppressions_by_party ON suppressions (tenant_id, party_id, create_time, suppression_id)
+    WHERE party_id IS NOT NULL;
 CREATE INDEX suppressions_by_account ON suppressions (tenant_id, account_key, create_time, suppression_id)
     WHERE account_key IS NOT NULL;
 CREATE INDEX suppressions_by_time ON suppressions (tenant_id, create_time, suppression_id);
 CREATE INDEX suppressions_untold ON suppressions (tenant_id, create_time, suppression_id)
     WHERE told < CASE WHEN lift_time IS NOT NULL THEN 3 WHEN lift_request_time IS NOT NULL THEN 2 ELSE 1 END;
+
+-- The same of consents.
+DROP INDEX consents_by_person;
+CREATE INDEX consents_by_person ON consents (tenant_id, party_id, create_time, consent_event_id);
+CREATE INDEX consents_by_number ON consents (tenant_id, number_key, create_time, consent_event_id);

@@ -41,16 +41,17 @@ impl Raises {
 }
 
 /// Writes down the last consent in doubt of who holds the number of an unlifted opt-out: `$1` tenant, `$2` number, `$4`
-/// what clocks are apart.
+/// what clocks are apart. CROSS JOIN, which SQLite walks in the order written: from the opt-out to who holds its number to
+/// their consents, and not over all consents there are.
 macro_rules! raise {
     ($which:literal) => {
         concat!(
             "INSERT INTO suppression_raises (tenant_id, party_id, number_key, suppression_id, binds_from)
             SELECT s.tenant_id, n.party_id, s.number_key, s.suppression_id, MAX(c.event_time)
-            FROM suppressions AS s
-            JOIN party_numbers AS n ON n.tenant_id = s.tenant_id AND n.number_key = s.number_key AND n.end_time IS NULL
-            JOIN consents AS c ON c.tenant_id = n.tenant_id AND c.party_id = n.party_id AND c.action = 'given'
-            WHERE s.tenant_id = $1 AND s.number_key = $2 AND s.lift_time IS NULL AND c.event_time > s.received_time AND ",
+            FROM suppressions AS s CROSS JOIN party_numbers AS n CROSS JOIN consents AS c
+            WHERE n.tenant_id = s.tenant_id AND n.number_key = s.number_key AND n.end_time IS NULL
+            AND c.tenant_id = n.tenant_id AND c.party_id = n.party_id AND c.action = 'given'
+            AND s.tenant_id = $1 AND s.number_key = $2 AND s.lift_time IS NULL AND c.event_time > s.received_time AND ",
             in_doubt!(until "s.received_time + $4", recorded "s.create_time", apart "$4"),
             " AND ",
             $which,
@@ -60,8 +61,7 @@ macro_rules! raise {
     };
 }
 
-/// The same of an account, whose key takes the place of the number's. CROSS JOIN, which SQLite walks in the order written: from
-/// the account to its people to their consents, and not over all consents there are.
+/// The same of an account, whose key takes the place of the number's.
 macro_rules! raise_members {
     ($which:literal) => {
         concat!(
