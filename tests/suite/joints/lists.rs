@@ -55,7 +55,7 @@ async fn p02_p03_no_row_of_a_list_is_lost_or_overtaken_on_postgres() {
 }
 
 async fn run(home: Home, nodes: usize) {
-    let (seed, kills) = (seed(), size("DIALGATE_LIST_KILLS", 4));
+    let (seed, kills) = (seed(), size("DIALGATE_LIST_KILLS", 3));
     let rows = size("DIALGATE_LIST_ROWS", 4_000);
     let mut world = World::build(home, nodes, PEOPLE).await;
     world.leave_to_a_list(LISTED);
