@@ -112,6 +112,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("metrics", &["meter"]),
     ("metrics_exporter_prometheus", &["console"]),
     ("rlibphonenumber", &["place"]),
+    ("unicode_normalization", &["domain"]),
     ("memmap2", &["registry"]),
     ("reqwest", &["http_client"]),
     ("base64", &["webhook"]),

@@ -45,7 +45,7 @@ pub struct CreateArgs {
     /// A name to know it by; stands in the log as who acted
     #[arg(long)]
     pub name: String,
-    /// agent, administrator or auditor
+    /// agent, administrator, approver or auditor
     #[arg(long)]
     pub role: Role,
     #[command(flatten)]

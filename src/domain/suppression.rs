@@ -53,6 +53,24 @@ words! {
     }
 }
 
+words! {
+    /// Why a block is nobody's to take back by a consent, however new: only two people lift it.
+    UntilLifted, "hold of an opt-out" {
+        /// A court ordered it.
+        Court = "court",
+        /// The person is a minor: a minor's signature opens nothing.
+        Minor = "minor",
+        /// The person died.
+        Deceased = "deceased",
+        /// The operator's own decision.
+        Internal = "internal",
+        /// The number is known for litigation: the operator's decision too.
+        Litigator = "litigator",
+        /// An organisation asked for all who belong to it; one of them does not speak for the others.
+        Account = "account",
+    }
+}
+
 impl SuppressionReason {
     /// Whether it tells of the person and not of the number alone. A register, the operator and a list of litigators name
     /// numbers; whatever else there is was said by a person or about one, through whichever of their numbers.
@@ -138,6 +156,32 @@ impl Suppression {
         }
     }
 
+    /// Why no consent opens what it closed; none where the law says which later consent does. What a person asked for they may
+    /// take back. What a register told is the law's, each rule of which says what consent does to it, and nobody lifts it.
+    #[must_use]
+    pub const fn until_lifted(&self) -> Option<UntilLifted> {
+        match (self.reason, self.subject) {
+            (SuppressionReason::Court, _) => Some(UntilLifted::Court),
+            (SuppressionReason::Minor, _) => Some(UntilLifted::Minor),
+            (SuppressionReason::Deceased, _) => Some(UntilLifted::Deceased),
+            (SuppressionReason::Internal, _) => Some(UntilLifted::Internal),
+            (SuppressionReason::Litigator, _) => Some(UntilLifted::Litigator),
+            (SuppressionReason::Registry, _) => None,
+            (
+                SuppressionReason::PartyRequest
+                | SuppressionReason::Objection
+                | SuppressionReason::Complaint,
+                SuppressionSubject::Account(_),
+            ) => Some(UntilLifted::Account),
+            (
+                SuppressionReason::PartyRequest
+                | SuppressionReason::Objection
+                | SuppressionReason::Complaint,
+                SuppressionSubject::Number(_) | SuppressionSubject::Party(_),
+            ) => None,
+        }
+    }
+
     /// Whether it covers this kind of call.
     #[must_use]
     pub fn covers_kind(&self, kind: CallKind) -> bool {
@@ -209,7 +253,7 @@ impl Suppression {
 
     /// Whether nothing that this one, of the same subject, covers is outside of it.
     #[must_use]
-    pub fn is_as_wide_as(&self, other: &Self) -> bool {
+    fn is_as_wide_as(&self, other: &Self) -> bool {
         let sellers = self.seller.is_none() || self.seller == other.seller;
         let (kinds, purposes) = (other.kinds(), other.purposes());
         let all_kinds = self.kinds().is_empty()
@@ -219,14 +263,18 @@ impl Suppression {
         sellers && all_kinds && all_purposes
     }
 
-    /// Whether it, being as wide, says all that a newer one would, whose wish was said at this time. An objection is more
-    /// than a request not to be called, so it is recorded beside one; and what is of the person is more than what is of the
-    /// number alone. And a wish said again later is a wish of its own: a consent between the two reopens what the first
-    /// closed, whenever that consent becomes known.
+    /// Whether it says all that this newer one of the same subject would, whose wish was said at this time: it is as wide, and
+    /// as strong. An objection is more than a request not to be called, so it is recorded beside one; so is what is of the
+    /// person beside what is of the number alone, and what only two people lift beside what a consent opens. And a wish said
+    /// again later is a wish of its own: a consent between the two reopens what the first closed, whenever that consent
+    /// becomes known.
     #[must_use]
-    pub fn says_all_of(&self, new: SuppressionReason, said_at: Micros) -> bool {
-        (self.reason == new || new != SuppressionReason::Objection)
-            && (self.reason.is_of_person() || !new.is_of_person())
+    pub fn says_all_of(&self, new: &Self, said_at: Micros) -> bool {
+        let hold = new.until_lifted();
+        self.is_as_wide_as(new)
+            && (self.reason == new.reason || new.reason != SuppressionReason::Objection)
+            && (self.reason.is_of_person() || !new.reason.is_of_person())
+            && (hold.is_none() || hold == self.until_lifted())
             && self.binds_from() >= said_at
     }
 
@@ -430,6 +478,37 @@ mod tests {
                 "{old:?} {new:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_consent_opens_does_not_stand_for_what_only_two_people_lift() {
+        use SuppressionReason::{Court, Internal, Minor, Objection, PartyRequest, Registry};
+        let number = SuppressionSubject::Number(NumberKey([1; 32]));
+        for (old, new, says_all) in [
+            (PartyRequest, PartyRequest, true),
+            (PartyRequest, Court, false),
+            (PartyRequest, Internal, false),
+            (Objection, Minor, false),
+            (Court, Court, true),
+            (Court, Minor, false),
+            (Court, PartyRequest, true),
+            (Court, Registry, true),
+            (Internal, Registry, true),
+            (Internal, PartyRequest, false),
+        ] {
+            let about = |reason| Suppression {
+                subject: number,
+                ..told(reason, &[])
+            };
+            let (old, new) = (about(old), about(new));
+            let said = format!("{} {}", old.reason, new.reason);
+            assert_eq!(old.says_all_of(&new, Micros(0)), says_all, "{said}");
+            assert!(!old.says_all_of(&new, Micros(1)), "{said}, and later");
+        }
+        let account = told(PartyRequest, &[]);
+        assert!(account.says_all_of(&account, Micros(0)));
+        assert_eq!(account.until_lifted(), Some(UntilLifted::Account));
+        assert_eq!(told(Registry, &[]).until_lifted(), None);
     }
 
     #[test]

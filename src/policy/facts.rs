@@ -17,6 +17,7 @@ use crate::domain::party::{
 };
 use crate::domain::phone::Phone;
 use crate::domain::provider::{ProviderKind, ScrubOutcome};
+use crate::domain::suppression::UntilLifted;
 use crate::domain::time::{self, Micros};
 
 objects_only!(
@@ -201,6 +202,9 @@ pub struct OptOut {
     /// Where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Why no consent opens the line again, whatever the law says of consent; absent = the law decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_lifted: Option<UntilLifted>,
 }
 
 /// What an opt-out was.
@@ -474,6 +478,7 @@ mod tests {
             scope: Some(OptOutScope::Seller),
             seller: text(),
             source: text(),
+            until_lifted: Some(UntilLifted::Court),
         }
     }
 

@@ -44,7 +44,7 @@ pub use pack::{Pack, PackProblem, PackProblems};
 pub use permit::{Permit, PermitExpired};
 pub use registers::DeclaredRegister;
 pub use rule::{Certainty, Common, Flag, Reach, RowAudience, Rule};
-pub use stop::STOP_RULE;
+pub use stop::BLOCK_RULE;
 pub use vectors::Vector;
 pub use whereabouts::jurisdictions;
 
@@ -131,7 +131,7 @@ fn judge_scene(scene: Scene<'_>, warnings: Vec<String>, telling: Telling) -> Jud
         results.reserve(scene.candidates.len());
     }
     let mut failing = Vec::new();
-    let (stops, mut stops_at) = (scene.stops(), 0);
+    let (barred, mut barred_at) = (scene.barred(), 0);
     for (index, rule) in scene.candidates.iter().copied().enumerate() {
         let Some((finding, moment)) = views.judge(index, rule) else {
             continue;
@@ -142,18 +142,18 @@ fn judge_scene(scene: Scene<'_>, warnings: Vec<String>, telling: Telling) -> Jud
         if telling == Telling::Everything || finding.outcome == RuleOutcome::Fail {
             results.push(result(rule, finding, moment));
         }
-        if !stops.is_empty() && stop::comes_after(rule) {
-            stops_at = results.len();
+        if !barred.is_empty() && stop::comes_after(rule) {
+            barred_at = results.len();
         }
     }
     drop(views);
-    let (verdict, next_allowed_time) = match (stops.is_empty(), failing.is_empty()) {
+    let (verdict, next_allowed_time) = match (barred.is_empty(), failing.is_empty()) {
         (true, true) => (Verdict::Allow, None),
         (true, false) => (Verdict::Deny, next::next_allowed_time(&scene, &failing)),
-        // No later instant with the same facts is free of a stop.
+        // No later instant with the same facts is free of what two people must end.
         (false, _) => (Verdict::Deny, None),
     };
-    results.splice(stops_at..stops_at, stops);
+    results.splice(barred_at..barred_at, barred);
     let denying = |result: &&RuleResult| result.outcome == RuleOutcome::Fail;
     let denied_by = results.iter().filter(denying);
     let denied_by = denied_by.map(|result| result.rule.clone()).collect();

@@ -8,7 +8,7 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
 
 use super::consent::Standing;
-use super::facts::{Case, OptOutScope, ProviderAnswer};
+use super::facts::{Case, OptOut, OptOutScope, ProviderAnswer};
 use super::ground::Ground;
 use super::holidays::Holidays;
 use super::kinds::Kind;
@@ -149,18 +149,19 @@ fn reaches(rule: &Rule, called: bool) -> bool {
 }
 
 /// Every opt-out on file counts, whatever its kind and even if its time lies ahead of this clock: it acts at once.
-/// Only one that certainly binds another seller alone is left out.
 fn last_opt_out(case: &Case) -> Option<Micros> {
-    let binds = |scope, seller: &Option<String>| match (scope, seller, &case.call.seller) {
+    let opt_outs = case.facts.opt_outs.iter();
+    let binding = opt_outs.filter(|opt_out| binds(opt_out, case));
+    binding.map(|opt_out| opt_out.at).max()
+}
+
+/// Whether it binds this seller: only one that certainly binds another seller alone is left out.
+pub(super) fn binds(opt_out: &OptOut, case: &Case) -> bool {
+    match (opt_out.scope, &opt_out.seller, &case.call.seller) {
         (Some(OptOutScope::All), _, _) => true,
         (_, Some(bound), Some(this)) => bound == this,
         _ => true,
-    };
-    let opt_outs = case.facts.opt_outs.iter();
-    opt_outs
-        .filter(|opt_out| binds(opt_out.scope, &opt_out.seller))
-        .map(|opt_out| opt_out.at)
-        .max()
+    }
 }
 
 /// One instant on one wall clock, and the rows that hold on that date.

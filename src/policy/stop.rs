@@ -1,17 +1,46 @@
-//! Stops of regions: the operator's word that nobody there is called. Built in, like the floor: no row of any pack is
-//! needed for one to hold, and none limits or lifts it. Rows of kind `prohibited_day` speak beside it.
+//! What two people alone can end: stops of regions, the operator's word that nobody there is called, and blocks that no
+//! consent opens. Built in, like the floor: no row of any pack is needed for one to hold, and none limits or lifts it. Rows
+//! of kind `prohibited_day` speak beside it.
+
+use std::collections::BTreeMap;
 
 use super::kinds::Kind;
-use super::moment::Scene;
+use super::moment::{Scene, binds};
 use super::rule::Rule;
 use crate::domain::decision::{RuleOutcome, RuleResult};
+use crate::domain::suppression::UntilLifted;
+use crate::domain::time::Micros;
 
 /// What begins the id of the built-in rule of a stopped region; the region follows.
-pub const STOP_RULE: &str = "OPERATOR-stop-";
+const STOP_RULE: &str = "OPERATOR-stop-";
+
+/// What begins the id of the built-in rule of a block that no consent opens; why follows ([`UntilLifted`]).
+pub const BLOCK_RULE: &str = "OPERATOR-block-";
 
 impl Scene<'_> {
+    /// What denies whatever any row says: the blocks that no consent opens, then the stops.
+    pub fn barred(&self) -> Vec<RuleResult> {
+        let mut barred = self.blocks();
+        barred.extend(self.stops());
+        barred
+    }
+
+    /// The blocks that bind this seller until two people lift them, one of each why: the latest.
+    fn blocks(&self) -> Vec<RuleResult> {
+        let binding = self.case.facts.opt_outs.iter();
+        let binding = binding.filter(|opt_out| binds(opt_out, self.case));
+        let mut latest: BTreeMap<UntilLifted, Micros> = BTreeMap::new();
+        for opt_out in binding {
+            if let Some(why) = opt_out.until_lifted {
+                let at = latest.entry(why).or_insert(opt_out.at);
+                *at = (*at).max(opt_out.at);
+            }
+        }
+        latest.into_iter().map(block).collect()
+    }
+
     /// What the operator's stops say of this call: those that hold where the person is or may be, each once.
-    pub fn stops(&self) -> Vec<RuleResult> {
+    fn stops(&self) -> Vec<RuleResult> {
         let mut holding: Vec<String> = Vec::new();
         for named in &self.case.facts.stopped_regions {
             let region = match self.pack.knows_jurisdiction(named) {
@@ -36,6 +65,24 @@ pub(super) fn comes_after(rule: &Rule) -> bool {
     rule.decides() && Some(rule.kind.order()) <= own
 }
 
+fn block((why, at): (UntilLifted, Micros)) -> RuleResult {
+    let reason = match why {
+        UntilLifted::Court => "a court's order stops these calls",
+        UntilLifted::Minor => "the person is on record as a minor",
+        UntilLifted::Deceased => "the person is on record as dead",
+        UntilLifted::Internal => "the operator has blocked the number or person",
+        UntilLifted::Litigator => "the number is on record as a litigator's",
+        UntilLifted::Account => "the organisation that the person belongs to opted out",
+    };
+    RuleResult {
+        rule: format!("{BLOCK_RULE}{why}").into(),
+        outcome: RuleOutcome::Fail,
+        reason: format!("{reason}; no consent opens that, only a lift by two people").into(),
+        citation: "the operator's own record".into(),
+        evidence: vec![format!("opt_out.at={at}").into()],
+    }
+}
+
 fn denial(region: &str) -> RuleResult {
     RuleResult {
         rule: format!("{STOP_RULE}{region}").into(),
@@ -51,6 +98,7 @@ mod tests {
     use super::super::judge;
     use super::super::testing::*;
     use crate::domain::decision::Verdict;
+    use crate::domain::suppression::UntilLifted;
 
     #[test]
     fn a_stop_is_reported_beside_the_rows_of_its_kind() {
@@ -122,6 +170,53 @@ mod tests {
             let name = format!("OPERATOR-stop-{stop}");
             let is_stopped = judge(pack(), &case).denied_by.iter().any(|id| *id == *name);
             assert_eq!(is_stopped, holds, "{number} {location} {stop}");
+        }
+    }
+
+    #[test]
+    fn what_two_people_must_lift_no_consent_opens() {
+        let consents = |by: &str| {
+            let by = format!(
+                r#"{{"action":"given","at":"2026-05-02T15:00:00Z","form":"written","documented":true,"initiated_by":"{by}"}}"#
+            );
+            vec![consent(&by)]
+        };
+        let denied = |case: &crate::policy::facts::Case| -> Vec<String> {
+            let judgement = judge(pack(), case);
+            let ids = judgement.denied_by.iter();
+            ids.map(ToString::to_string).collect()
+        };
+        for place in ["US-GA", "DE"] {
+            let mut case = case(place, "2026-05-19T15:00:00Z");
+            case.facts.consents = consents("person");
+            let before = denied(&case);
+            case.facts.opt_outs = vec![opt_out("2026-05-01T15:00:00Z")];
+            assert_eq!(denied(&case), before, "{place}: their own wish is reopened");
+            for why in UntilLifted::ALL {
+                case.facts.opt_outs[0].until_lifted = Some(*why);
+                let after: Vec<String> = denied(&case)
+                    .into_iter()
+                    .filter(|id| !before.contains(id))
+                    .collect();
+                assert_eq!(after, [format!("OPERATOR-block-{why}")], "{place}");
+            }
+            // Each why once, whatever there is of it; another seller's not at all.
+            case.call.seller = Some("this".to_owned());
+            let mut again = case.facts.opt_outs[0].clone();
+            again.at = again.at.plus(std::time::Duration::from_secs(3_600));
+            case.facts.opt_outs.push(again);
+            let judgement = judge(pack(), &case);
+            let blocks = judgement.rules.iter();
+            let blocks: Vec<_> = blocks
+                .filter(|result| result.rule.starts_with(super::BLOCK_RULE))
+                .collect();
+            assert_eq!(blocks.len(), 1);
+            assert_eq!(*blocks[0].evidence[0], *"opt_out.at=2026-05-01T16:00:00Z");
+            assert_eq!(judgement.next_allowed_time, None);
+            for opt_out in &mut case.facts.opt_outs {
+                opt_out.seller = Some("other".to_owned());
+            }
+            assert_eq!(denied(&case), before, "{place}: said to another seller");
         }
     }
 

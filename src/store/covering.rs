@@ -104,12 +104,13 @@ impl Tx {
         Ok(found)
     }
 
-    /// An unlifted, never expiring suppression of the same subject as this one and as wide or wider; the one that binds from
-    /// the latest time.
+    /// An unlifted, never expiring suppression of the same subject that says all that this one would, whose wish was said at
+    /// this time; the one that binds from the latest time.
     pub async fn same_suppression(
         &mut self,
         tenant: &TenantId,
         wish: &Suppression,
+        said_at: Micros,
     ) -> Result<Option<Suppression>> {
         let (numbers, people, accounts);
         let about = match wish.subject {
@@ -141,7 +142,7 @@ impl Tx {
             .await?;
         Ok(active
             .into_iter()
-            .filter(|old| old.is_as_wide_as(wish))
+            .filter(|old| old.says_all_of(wish, said_at))
             .max_by_key(Suppression::binds_from))
     }
 

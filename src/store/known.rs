@@ -11,7 +11,7 @@ use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{CallId, PartyId, SuppressionId};
 use crate::domain::party::{LineType, Profile};
 use crate::domain::phone::NumberKey;
-use crate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject};
+use crate::domain::suppression::{Suppression, SuppressionReason, SuppressionSubject, UntilLifted};
 use crate::domain::time::Micros;
 use crate::policy::facts::{Attempt, Consent, Facts, OptOut, OptOutKind, OptOutScope};
 
@@ -194,8 +194,25 @@ impl Known {
         (found.into_iter())
             .filter_map(|place| self.suppressions.get(place))
             .filter(covers)
-            .map(|each| opt_out(each, binds_from(each)))
+            .map(|each| {
+                let until_lifted = self.until_lifted(each, wanted.party_id);
+                opt_out(each, binds_from(each), until_lifted)
+            })
             .collect()
+    }
+
+    /// Who left an organisation takes its wish along as if it were their own, for they may have spoken it: so they may take it
+    /// back for themselves, as its members may not.
+    fn until_lifted(&self, told: &Suppression, party: Option<PartyId>) -> Option<UntilLifted> {
+        let is_member = |account| {
+            let theirs = party.and_then(|party| self.accounts.get(&party));
+            let mut theirs = theirs.into_iter().flatten();
+            theirs.any(|each| each.account == account && each.left_at.is_none())
+        };
+        told.until_lifted().filter(|why| match (why, told.subject) {
+            (UntilLifted::Account, SuppressionSubject::Account(account)) => is_member(account),
+            _ => true,
+        })
     }
 
     fn consents(&self, party: PartyId, wanted: &FactsWanted) -> Vec<Consent> {
@@ -253,7 +270,7 @@ fn places<K: Eq + std::hash::Hash>(keys: impl Iterator<Item = K>) -> Places<K> {
     places
 }
 
-fn opt_out(suppression: &Suppression, at: Micros) -> OptOut {
+fn opt_out(suppression: &Suppression, at: Micros, until_lifted: Option<UntilLifted>) -> OptOut {
     OptOut {
         at,
         kind: match suppression.reason {
@@ -266,5 +283,6 @@ fn opt_out(suppression: &Suppression, at: Micros) -> OptOut {
         }),
         seller: suppression.seller.clone(),
         source: Some(suppression.source.as_str().to_owned()),
+        until_lifted,
     }
 }

@@ -26,6 +26,7 @@ pub const SUPPRESSION_FIELDS: &[Field] = &[
     CREATE_TIME,
     field("received_time", FieldKind::Time),
     field("expire_time", FieldKind::Time),
+    field("lift_request_time", FieldKind::Time),
     field("lift_time", FieldKind::Time),
     field("suppression_id", FieldKind::Uuid),
     field("number_key", FieldKind::Key),

@@ -4,6 +4,7 @@
 mod import;
 mod show;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -22,7 +23,8 @@ use crate::domain::consent::{ConsentForm, InitiatedBy};
 use crate::domain::phone::Phone;
 use crate::grpc::client::{Client, ask, json};
 use crate::grpc::pb::{
-    ConsentEvent, ListConsentsRequest, RecordConsentRequest, WithdrawConsentRequest,
+    CheckNumbersRequest, ConsentEvent, ListConsentsRequest, RecordConsentRequest, Suppression,
+    WithdrawConsentRequest,
 };
 
 /// Rows asked for at once.
@@ -180,9 +182,10 @@ async fn record(args: RecordArgs) -> Result<()> {
     let request_id = args.change.name();
     let client = args.remote.connect().await?;
     let whose = args.whose;
+    let (number, seller) = (whose.number.reveal(), whose.seller.clone());
     let request = RecordConsentRequest {
         request_id: request_id.clone(),
-        number: whose.number.reveal(),
+        number: number.clone(),
         party_id: whose.party.map(|id| id.to_string()).unwrap_or_default(),
         seller: whose.seller,
         event_time: whose.at.map(wire::to_wire),
@@ -207,7 +210,46 @@ async fn record(args: RecordArgs) -> Result<()> {
         .await
         .map_err(|status| Refused::change(status, format!("--request-id {request_id}")))?
         .into_inner();
-    one(args.remote.output(), answer.consent_event)
+    one(args.remote.output(), answer.consent_event)?;
+    warned(&client, number, seller).await
+}
+
+/// Says which opt-outs are in force, for whoever takes the consent for leave to call.
+async fn warned(client: &Client, number: String, seller: String) -> Result<()> {
+    let in_force = opt_outs(client, number, seller).await?;
+    if !in_force.is_empty() {
+        // Nothing is left to be done when even standard error is gone.
+        let _ = writeln!(std::io::stderr().lock(), "{}", in_force_line(&in_force));
+    }
+    Ok(())
+}
+
+/// What is in force for the number towards this seller; towards anybody if none is named.
+async fn opt_outs(client: &Client, number: String, seller: String) -> Result<Vec<Suppression>> {
+    let request = CheckNumbersRequest {
+        numbers: vec![number],
+        seller,
+    };
+    let answer = client.suppressions().check_numbers(ask(request)).await;
+    let checks = answer.map_err(Refused::question)?.into_inner().checks;
+    let in_force = checks.into_iter().flat_map(|check| check.suppressions);
+    Ok(in_force.collect())
+}
+
+fn in_force_line(in_force: &[Suppression]) -> String {
+    let each = |opt_out: &Suppression| {
+        format!(
+            "{} of {} ({})",
+            word!(SuppressionReason, opt_out.reason),
+            wire::seconds(opt_out.received_time.as_ref()),
+            plain(&opt_out.suppression_id)
+        )
+    };
+    let all: Vec<String> = in_force.iter().map(each).collect();
+    format!(
+        "An opt-out is in force: {}. Whether a consent opens the line is for the rules to say: `dialgate check` tells.",
+        all.join(", ")
+    )
 }
 
 async fn withdraw(args: WithdrawArgs) -> Result<()> {

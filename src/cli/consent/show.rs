@@ -1,5 +1,5 @@
 //! `dialgate consent show`: what stands of the consents for one number, for whoever is asked "who said so?": every act towards each
-//! seller, and what became of it. Opt-outs, and whether a consent suffices, are not looked at here.
+//! seller, what became of it, and the opt-outs in force beside it. Whether a consent suffices is not looked at here.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,21 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use crate::cli::client::Remote;
-use crate::cli::output::{Output, Paint, plain};
+use crate::cli::output::{Paint, plain};
 use crate::cli::wire::{self, value, word};
 use crate::clock::Clock;
 use crate::domain::call::CallKind;
 use crate::domain::phone::Phone;
 use crate::domain::time;
 use crate::grpc::client::json as wire_json;
-use crate::grpc::pb::{ConsentAction, ConsentEvent};
+use crate::grpc::pb::{ConsentAction, ConsentEvent, Suppression};
 
 /// Arguments of `consent show`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "For each kind of call an act is ended by the next withdrawal and renewed by the next consent; with its period it \
-                        ends after that day. An opt-out ends consents too: `dialgate optout show NUMBER` tells them. Whether what \
+                        ends after that day. An opt-out ends the consents before it, which are shown as they were given; what is in force is \
+                        told too, and all of it by `dialgate optout show NUMBER`. Whether what \
                         stands suffices for a call is for the rules: `dialgate check NUMBER --campaign NAME`.\n\n\
                         Example:\n  dialgate consent show +14045550141"
 )]
@@ -72,7 +73,11 @@ pub async fn run(args: ShowArgs) -> Result<()> {
         .to_zoned(jiff::tz::TimeZone::UTC)
         .date();
     let histories = histories(super::acts(&client, &number).await?, today);
-    told(args.remote.output(), &number, &histories)
+    let in_force = super::opt_outs(&client, number.clone(), String::new()).await?;
+    args.remote.output().answer(
+        || object(&number, &histories, &in_force),
+        || text(&number, &histories, &in_force, args.remote.output().paint()),
+    )
 }
 
 fn histories(acts: Vec<ConsentEvent>, today: Date) -> Vec<History> {
@@ -155,14 +160,11 @@ impl History {
     }
 }
 
-fn told(output: Output, number: &str, histories: &[History]) -> Result<()> {
-    output.answer(
-        || object(number, histories),
-        || text(number, histories, output.paint()),
-    )
-}
-
-fn object(number: &str, histories: &[History]) -> Result<Value, wire_json::JsonProblem> {
+fn object(
+    number: &str,
+    histories: &[History],
+    in_force: &[Suppression],
+) -> Result<Value, wire_json::JsonProblem> {
     let mut sellers = Vec::new();
     for history in histories {
         let mut acts = Vec::new();
@@ -185,7 +187,11 @@ fn object(number: &str, histories: &[History]) -> Result<Value, wire_json::JsonP
             "acts": acts,
         }));
     }
-    Ok(json!({ "number": number, "sellers": sellers }))
+    let in_force: Vec<&str> = in_force
+        .iter()
+        .map(|each| each.suppression_id.as_str())
+        .collect();
+    Ok(json!({ "number": number, "sellers": sellers, "opt_outs_in_force": in_force }))
 }
 
 fn fate_object((fate, kinds): &(Fate, Vec<CallKind>)) -> Value {
@@ -202,12 +208,15 @@ fn fate_object((fate, kinds): &(Fate, Vec<CallKind>)) -> Value {
     object
 }
 
-fn text(number: &str, histories: &[History], paint: Paint) -> String {
+fn text(number: &str, histories: &[History], in_force: &[Suppression], paint: Paint) -> String {
     let number = plain(number);
     let mut lines = vec![match histories.len() {
         0 => format!("{number}: no act of consent on record"),
         _ => format!("{number}: acts of consent, the latest first"),
     }];
+    if !in_force.is_empty() {
+        lines.push(paint.bad(&super::in_force_line(in_force)));
+    }
     for history in histories {
         lines.push(String::new());
         let whose = format!("towards {}", plain(&history.seller));
@@ -225,8 +234,7 @@ fn text(number: &str, histories: &[History], paint: Paint) -> String {
     }
     lines.push(String::new());
     lines.push(format!(
-        "opt-outs end consents too: `dialgate optout show {number}`; whether what stands suffices is for the rules: \
-         `dialgate check {number} --campaign NAME`"
+        "whether what stands suffices is for the rules: `dialgate check {number} --campaign NAME`"
     ));
     lines.join("\n")
 }

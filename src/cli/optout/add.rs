@@ -1,5 +1,7 @@
 //! `dialgate optout add`: one opt-out, in force on every node when it answers.
 
+use std::io::Write as _;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::Timestamp;
@@ -133,8 +135,7 @@ pub async fn run(args: AddArgs) -> Result<()> {
         validate_only: false,
     };
     if let Some(account) = &args.about.account
-        && !args.yes
-        && !asked(&client, &request, account).await?
+        && !asked(&client, &request, account, args.yes).await?
     {
         bail!("nothing was recorded");
     }
@@ -150,8 +151,14 @@ pub async fn run(args: AddArgs) -> Result<()> {
     one(args.remote.output(), &suppression, "in force on every node")
 }
 
-/// Shows whom the opt-out of an account would cover, and asks.
-async fn asked(client: &Client, request: &CreateSuppressionRequest, account: &str) -> Result<bool> {
+/// Shows whom the opt-out of an account would cover, and asks; answered beforehand, it shows it all the same: nobody who is on
+/// record may mean that the name is another.
+async fn asked(
+    client: &Client,
+    request: &CreateSuppressionRequest,
+    account: &str,
+    yes: bool,
+) -> Result<bool> {
     let trial = CreateSuppressionRequest {
         validate_only: true,
         ..request.clone()
@@ -164,9 +171,10 @@ async fn asked(client: &Client, request: &CreateSuppressionRequest, account: &st
         count => format!("{} people, and who joins it later", thousands(count)),
     };
     let covered = scope(&answer.suppression.unwrap_or_default());
-    let account = plain(account);
-    confirm(
-        &format!("Account `{account}`: {people}; {covered}. Record the opt-out?"),
-        false,
-    )
+    let about = format!("Account `{}`: {people}; {covered}.", plain(account));
+    if yes {
+        // Nothing is left to be done when even standard error is gone.
+        let _ = writeln!(std::io::stderr().lock(), "{about}");
+    }
+    confirm(&format!("{about} Record the opt-out?"), yes)
 }

@@ -42,7 +42,8 @@ pub struct LiftArgs {
 /// Arguments of `optout approve`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: `optout show NUMBER` tells who asked, why and with which permission\n  \
+    after_help = "Example: `optout list --lift-requested` tells what waits, `--json` with who asked, why and with which permission\n  \
+                        dialgate optout list --lift-requested --json\n  \
                         dialgate optout approve 0190d5a5-0000-7000-8000-000000000001"
 )]
 pub struct ApproveArgs {
@@ -64,7 +65,7 @@ pub async fn run(args: LiftArgs) -> Result<()> {
         evidence_ref: args.evidence,
         evidence_time: Some(wire::to_wire(args.evidence_time)),
     };
-    step(&args.remote, request).await
+    step(&args.remote, request, "lifted already").await
 }
 
 /// Agrees with what was asked.
@@ -74,10 +75,10 @@ pub async fn approve(args: ApproveArgs) -> Result<()> {
         suppression_id: args.id.to_string(),
         ..Default::default()
     };
-    step(&args.remote, request).await
+    step(&args.remote, request, "lifted").await
 }
 
-async fn step(remote: &Remote, request: LiftSuppressionRequest) -> Result<()> {
+async fn step(remote: &Remote, request: LiftSuppressionRequest, lifted: &str) -> Result<()> {
     let request_id = request.request_id.clone();
     let client = remote.connect().await?;
     let answer = client
@@ -90,7 +91,7 @@ async fn step(remote: &Remote, request: LiftSuppressionRequest) -> Result<()> {
         .suppression
         .context("the server answered without the opt-out")?;
     let state = if suppression.lift.is_some() {
-        "lifted"
+        lifted
     } else {
         "in force until an approver agrees: `dialgate optout approve ID` with a key of that role"
     };

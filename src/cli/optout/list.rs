@@ -16,6 +16,7 @@ use crate::grpc::pb::ListSuppressionsRequest;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
                         dialgate optout list --number +14045550141\n  \
+                        dialgate optout list --lift-requested --json\n  \
                         dialgate optout list --filter 'reason = \"objection\" AND received_time > \"2026-01-01T00:00:00Z\"' --all")]
 pub struct ListArgs {
     /// Only those about this number
@@ -27,10 +28,25 @@ pub struct ListArgs {
     /// Only those about this account
     #[arg(long)]
     pub account: Option<String>,
+    /// Only those whose lift was asked for and waits for an approver
+    #[arg(long)]
+    pub lift_requested: bool,
     #[command(flatten)]
     pub paging: Paging,
     #[command(flatten)]
     pub remote: Remote,
+}
+
+/// Those whose lift waits: asked for, and not made.
+const WAITING: &str =
+    "lift_request_time > \"1970-01-01T00:00:00Z\" AND NOT lift_time > \"1970-01-01T00:00:00Z\"";
+
+fn filter(given: String, only_waiting: bool) -> String {
+    match (only_waiting, given.trim().is_empty()) {
+        (false, _) => given,
+        (true, true) => WAITING.to_owned(),
+        (true, false) => format!("{WAITING} AND ({given})"),
+    }
 }
 
 /// Runs it.
@@ -40,7 +56,7 @@ pub async fn run(args: ListArgs) -> Result<()> {
     let mut request = ListSuppressionsRequest {
         page_size: args.paging.page_size,
         page_token: String::new(),
-        filter: args.paging.filter,
+        filter: filter(args.paging.filter, args.lift_requested),
         number: args.number.map(Phone::reveal).unwrap_or_default(),
         party_id: args.party.map(|id| id.to_string()).unwrap_or_default(),
         account: args.account.unwrap_or_default(),
@@ -60,5 +76,9 @@ pub async fn run(args: ListArgs) -> Result<()> {
             break;
         }
     }
-    output.end_of_list(count, "opt-out", !request.page_token.is_empty())
+    output.end_of_list(count, "opt-out", !request.page_token.is_empty())?;
+    if request.number.is_empty() {
+        return Ok(());
+    }
+    output.remark("Only those told of the number itself; `optout show` has all that bind it, also through who holds it.")
 }

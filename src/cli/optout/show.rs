@@ -15,11 +15,12 @@ use crate::cli::failure::Refused;
 use crate::cli::output::{Output, Paint, plain};
 use crate::cli::wire::{self, word};
 use crate::domain::phone::Phone;
-use crate::grpc::client::{Client, Code, ask, json as wire_json};
+use crate::grpc::client::{Client, Code, Status, ask, json as wire_json};
 use crate::grpc::pb::{
     CheckNumbersRequest, ConsentEvent, Contact, Decision, GetContactRequest, ListDecisionsRequest,
     ListRulesRequest, ListSuppressionsRequest, Suppression, get_contact_request,
 };
+use crate::policy::BLOCK_RULE;
 
 /// Rows asked for at once.
 const PAGE: i32 = 1000;
@@ -27,13 +28,17 @@ const PAGE: i32 = 1000;
 /// Refused calls that are shown to a person; a program is told all.
 const REFUSALS_SHOWN: usize = 20;
 
+/// What is told of the calls that were refused.
+const REFUSED: &str = "refused_calls";
+
 /// The kind of rule that opt-outs deny by.
 const OPT_OUT_RULES: &str = "opt_out";
 
 /// Arguments of `optout show`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Needs the key of an administrator: it shows consents and decisions too.\n\n\
+    after_help = "An administrator sees all of it. To other roles what is not theirs to see is left out, and named: who holds the \
+                        number and which accounts they belong to, and the calls that were refused.\n\n\
                         Example:\n  dialgate optout show +14045550141"
 )]
 pub struct ShowArgs {
@@ -54,6 +59,8 @@ struct History {
     suppressions: Vec<Suppression>,
     consents: Vec<ConsentEvent>,
     refused: Vec<Decision>,
+    /// What this role may not see.
+    withheld: Vec<&'static str>,
 }
 
 /// Runs it.
@@ -83,7 +90,9 @@ async fn gathered(client: &Client, number: String) -> Result<History> {
     let mut people: BTreeSet<String> = consents.iter().map(|each| each.party_id.clone()).collect();
     let mut suppressions = suppressions(client, About::Number(&number)).await?;
     let mut numbers = BTreeSet::new();
-    if let Some(contact) = holder(client, &number).await? {
+    let mut withheld = Vec::new();
+    let contact = if_allowed(holder(client, &number).await, "holder", &mut withheld)?;
+    if let Some(contact) = contact.flatten() {
         people.insert(contact.party_id);
         numbers.extend(contact.numbers.into_iter().map(|each| each.number));
         if !contact.account.is_empty() {
@@ -104,8 +113,10 @@ async fn gathered(client: &Client, number: String) -> Result<History> {
     let recorded = |each: &Suppression| each.record_time.map(|at| (at.seconds, at.nanos));
     suppressions
         .sort_by_key(|each| std::cmp::Reverse((recorded(each), each.suppression_id.clone())));
+    let refused = if_allowed(refused(client, &number).await, REFUSED, &mut withheld)?;
     Ok(History {
-        refused: refused(client, &number).await?,
+        refused: refused.unwrap_or_default(),
+        withheld,
         number,
         number_key: check.number_key,
         people,
@@ -115,8 +126,24 @@ async fn gathered(client: &Client, number: String) -> Result<History> {
     })
 }
 
+/// What was found; nothing, and named, if it is not for this role to see.
+fn if_allowed<T>(
+    found: Result<T, Status>,
+    what: &'static str,
+    withheld: &mut Vec<&'static str>,
+) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(status) if status.code() == Code::PermissionDenied => {
+            withheld.push(what);
+            Ok(None)
+        }
+        Err(status) => Err(Refused::question(status).into()),
+    }
+}
+
 /// Who holds the number; nobody if it is shared or unknown.
-async fn holder(client: &Client, number: &str) -> Result<Option<Contact>> {
+async fn holder(client: &Client, number: &str) -> Result<Option<Contact>, Status> {
     let request = GetContactRequest {
         key: Some(get_contact_request::Key::Number(number.to_owned())),
     };
@@ -125,7 +152,7 @@ async fn holder(client: &Client, number: &str) -> Result<Option<Contact>> {
         Err(status) if matches!(status.code(), Code::NotFound | Code::FailedPrecondition) => {
             Ok(None)
         }
-        Err(status) => Err(Refused::question(status).into()),
+        Err(status) => Err(status),
     }
 }
 
@@ -162,7 +189,7 @@ async fn suppressions(client: &Client, about: About<'_>) -> Result<Vec<Suppressi
 }
 
 /// Decisions about the number that a rule about opt-outs denied.
-async fn refused(client: &Client, number: &str) -> Result<Vec<Decision>> {
+async fn refused(client: &Client, number: &str) -> Result<Vec<Decision>, Status> {
     let rules = opt_out_rules(client).await?;
     let mut request = ListDecisionsRequest {
         page_size: PAGE,
@@ -173,9 +200,9 @@ async fn refused(client: &Client, number: &str) -> Result<Vec<Decision>> {
     let mut found = Vec::new();
     loop {
         let answer = client.audit().list_decisions(ask(request.clone())).await;
-        let page = answer.map_err(Refused::question)?.into_inner();
-        let because =
-            |decision: &Decision| decision.denied_by.iter().any(|rule| rules.contains(rule));
+        let page = answer?.into_inner();
+        let is_opt_out = |rule: &String| rules.contains(rule) || rule.starts_with(BLOCK_RULE);
+        let because = |decision: &Decision| decision.denied_by.iter().any(is_opt_out);
         found.extend(page.decisions.into_iter().filter(because));
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
@@ -184,7 +211,7 @@ async fn refused(client: &Client, number: &str) -> Result<Vec<Decision>> {
     }
 }
 
-async fn opt_out_rules(client: &Client) -> Result<BTreeSet<String>> {
+async fn opt_out_rules(client: &Client) -> Result<BTreeSet<String>, Status> {
     let mut request = ListRulesRequest {
         page_size: PAGE,
         kind: OPT_OUT_RULES.to_owned(),
@@ -193,7 +220,7 @@ async fn opt_out_rules(client: &Client) -> Result<BTreeSet<String>> {
     let mut rules = BTreeSet::new();
     loop {
         let answer = client.policy().list_rules(ask(request.clone())).await;
-        let page = answer.map_err(Refused::question)?.into_inner();
+        let page = answer?.into_inner();
         rules.extend(page.rules.into_iter().map(|each| each.rule));
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
@@ -223,6 +250,7 @@ fn object(history: &History) -> Result<Value, wire_json::JsonProblem> {
         "suppressions": all!("Suppression", history.suppressions),
         "consents": all!("ConsentEvent", history.consents),
         "refused_calls": all!("Decision", history.refused),
+        "withheld": history.withheld,
     }))
 }
 
@@ -257,6 +285,14 @@ fn text(history: &History, paint: Paint) -> String {
         "acts of consent",
     )));
     lines.extend(history.consents.iter().map(consent_line));
+    if !history.withheld.is_empty() {
+        let withheld = history.withheld.join(" and ").replace('_', " ");
+        let withheld = format!("not for this role to see: {withheld}");
+        lines.extend([String::new(), paint.faint(&withheld)]);
+    }
+    if history.withheld.contains(&REFUSED) {
+        return lines.join("\n");
+    }
     lines.push(String::new());
     let refused = history.refused.len();
     lines.push(paint.strong(&counted(

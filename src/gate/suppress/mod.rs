@@ -313,10 +313,10 @@ pub(super) async fn insert_or_find(
     let said_at = after(said_at);
     new.received_at = after(new.received_at);
     let same = match new.expires_at {
-        None => tx.same_suppression(tenant, &new).await?,
+        None => tx.same_suppression(tenant, &new, said_at).await?,
         Some(_) => None,
     };
-    let (created, recorded) = match same.filter(|found| found.says_all_of(new.reason, said_at)) {
+    let (created, recorded) = match same {
         Some(found) => (false, found),
         None => {
             tx.insert_suppression(tenant, &new).await?;

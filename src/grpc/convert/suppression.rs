@@ -92,6 +92,15 @@ pub(in crate::grpc) fn lift_step(
     if role == Role::Approver {
         return Ok(LiftStep::Approve);
     }
+    if message.reason.is_empty()
+        && message.evidence_ref.is_empty()
+        && message.evidence_time.is_none()
+    {
+        return fields.wrong(
+            "reason",
+            "is empty: an administrator asks for a lift and says why, with the person's newer permission; to approve one takes a key of the role approver",
+        );
+    }
     let reason = fields.text("reason", message.reason.clone(), NOTE_CHARS_MAX);
     let reason = fields.required("reason", reason);
     let reference = message.evidence_ref.clone();

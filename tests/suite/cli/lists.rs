@@ -352,12 +352,22 @@ fn the_history_of_a_number_is_told_whole() {
         .code(3);
     let now = dialgate::clock::Clock::Real.read().wall.timestamp();
     let wish = format!("--reason wrote-to-us --evidence form-9 --evidence-time {now}");
+    let waiting = "optout list --lift-requested --json";
+    assert!(house.run("approver", waiting).code(0).out.is_empty());
+    let lift = format!("optout lift {id} {wish}");
+    house.run("administrator", &lift).code(0);
+    let waits = house.run("approver", waiting).code(0).json();
+    assert_eq!(waits["suppression_id"], *id);
+    assert_eq!(waits["lift_request"]["reason"], "wrote-to-us");
+    let approve = format!("optout approve {id}");
+    let refused = house.run("administrator", &approve).code(1);
+    refused.says("a key of the role approver");
+    house.run("approver", &approve).code(0);
+    assert!(house.run("approver", waiting).code(0).out.is_empty());
     house
-        .run("administrator", &format!("optout lift {id} {wish}"))
-        .code(0);
-    house
-        .run("approver", &format!("optout approve {id}"))
-        .code(0);
+        .run("administrator", &lift)
+        .code(0)
+        .says("lifted already");
     house
         .run(
             "administrator",
@@ -394,10 +404,21 @@ fn the_history_of_a_number_is_told_whole() {
     assert_eq!(object["in_force"].as_array().unwrap().len(), 1);
     assert_eq!(object["suppressions"].as_array().unwrap().len(), 2);
     assert_eq!(object["refused_calls"][0]["verdict"], "deny");
-    house
-        .run("agent", &format!("optout show {ANSWERS}"))
-        .code(1)
-        .says("SCOPE_MISSING");
+    // To each role what is theirs to see, and what is not by its name.
+    for (role, withheld) in [
+        ("agent", "not for this role to see: refused calls"),
+        ("auditor", "not for this role to see: holder"),
+        (
+            "approver",
+            "not for this role to see: holder and refused calls",
+        ),
+    ] {
+        let shown = house.run(role, &format!("optout show {ANSWERS}")).code(0);
+        shown
+            .says("an opt-out is in force")
+            .says("form-9")
+            .says(withheld);
+    }
     let unknown = house
         .run("administrator", "optout show +14045550149")
         .code(0);
@@ -423,19 +444,40 @@ fn an_account_opts_out_and_a_purpose_is_told() {
         .says("Account `ACME`: 1 person, and who joins it later; every seller, every kind of call, for sales, service.")
         .says("--yes");
     let unknown = house
-        .run("administrator", "optout add --account Acme")
+        .run("administrator", "optout add --account Acne")
         .code(2);
     unknown.says("nobody who is on record, only who joins it later");
     house
         .run("agent", &format!("check {ANSWERS} --campaign sydney"))
         .code(0);
+    // However the name is spelt.
+    let add = add.replace("ACME", "acme");
     let made = house.run("administrator", &format!("{add} --yes")).code(0);
-    made.says("in force on every node: account key ")
+    made.says("Account `acme`: 1 person")
+        .says("in force on every node: account key ")
         .says("for sales, service");
     house
         .run("agent", &format!("check {ANSWERS} --campaign sydney"))
         .code(3)
-        .says("AU-objection");
+        .says("AU-objection")
+        .says("OPERATOR-block-account");
+    // No consent of a member opens it, and whoever records one is told.
+    let consent =
+        format!("consent record {ANSWERS} --seller acme --form written --initiated-by person");
+    house
+        .run("agent", &consent)
+        .code(0)
+        .says("An opt-out is in force: party_request of ");
+    house
+        .run("agent", &format!("consent show {ANSWERS}"))
+        .code(0)
+        .says("An opt-out is in force: party_request of ");
+    let denied = house.run(
+        "agent",
+        &format!("check {ANSWERS} --campaign sydney --json"),
+    );
+    let denied = denied.code(3).json()["denied_by"].to_string();
+    assert!(denied.contains("OPERATOR-block-account"), "{denied}");
     let listed = house
         .run("administrator", "optout list --account ACME --json")
         .code(0)

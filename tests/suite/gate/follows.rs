@@ -7,6 +7,7 @@ on_both! {
     p02_an_opt_out_of_an_agent_stops_the_persons_other_numbers,
     p02_an_opt_out_follows_to_and_from_numbers_that_change_hands,
     p02_what_names_a_number_stays_with_it_and_hides_no_wish,
+    p02_no_consent_opens_what_only_two_people_lift,
     p03_an_opt_out_waits_for_the_persons_other_calls,
     p03_an_opt_out_waits_for_who_was_given_the_number_meanwhile,
     a_claim_that_saw_the_opt_out_of_another_number_goes_on,
@@ -28,7 +29,7 @@ mod tests {
     use dialgate::domain::party::Party;
     use dialgate::domain::phone::Phone;
     use dialgate::domain::suppression::SuppressionReason;
-    use dialgate::gate::{BARRIER_WAIT, Claimed, ContactDraft, NewDisposition};
+    use dialgate::gate::{BARRIER_WAIT, Claimed, ContactDraft, NewDisposition, NewSuppression};
     use dialgate::store::{CancelCause, Engine, PartyDraft};
 
     use crate::gate::bench::{Bench, phone};
@@ -193,7 +194,9 @@ mod tests {
         ] {
             opt_out(&bench, DESK, reason).await;
         }
-        assert_eq!(denied(&bench, DESK).await, ["US-internal-dnc"]);
+        let blocks = ["OPERATOR-block-internal", "OPERATOR-block-litigator"];
+        let all = [&["US-internal-dnc"], &blocks[..]].concat();
+        assert_eq!(denied(&bench, DESK).await, all);
         assert!(denied(&bench, CELL).await.is_empty());
         let mut told_late = bench.opt_out(DESK);
         told_late.received_at = Some(before);
@@ -380,6 +383,41 @@ mod tests {
             bench.consent(number, ConsentAction::Given),
         );
         bench.gate.record_consent(&ask, given).await.unwrap();
+    }
+
+    /// Of the person's own wish the law says which consent opens it; of what others said, nobody's consent.
+    pub async fn p02_no_consent_opens_what_only_two_people_lift(bench: Bench) {
+        use SuppressionReason::{Complaint, Court, Deceased, Internal, Minor, Objection};
+        bench.contact(&[DESK, CELL], "US-GA").await.unwrap();
+        opt_out(&bench, DESK, Objection).await;
+        opt_out(&bench, DESK, Complaint).await;
+        bench.clock.advance(Duration::from_mins(11));
+        consents(&bench, DESK).await;
+        consents(&bench, CELL).await;
+        assert!(denied(&bench, DESK).await.is_empty());
+        for (reason, of_person) in [
+            (Court, true),
+            (Minor, true),
+            (Deceased, true),
+            (Internal, false),
+        ] {
+            let told = bench.opt_out(DESK);
+            let told = NewSuppression { reason, ..told };
+            let told = bench
+                .gate
+                .suppress(&bench.ask("admin"), told)
+                .await
+                .unwrap();
+            bench.clock.advance(Duration::from_mins(11));
+            consents(&bench, DESK).await;
+            consents(&bench, CELL).await;
+            let block = format!("OPERATOR-block-{reason}");
+            assert_eq!(denied(&bench, DESK).await, [&*block], "{reason}");
+            let others = denied(&bench, CELL).await;
+            assert_eq!(others == [&*block], of_person, "{reason} {others:?}");
+            bench.lift(told.suppression_id).await;
+            assert!(denied(&bench, DESK).await.is_empty(), "{reason}");
+        }
     }
 
     /// The number of the wish, told at a node whose clock is behind, is nobody's known to hold the consent.

@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(standing[0].purposes, [Purpose::Sales]);
         assert_eq!(
             bench.place(ANNA).await.decision.judgement.denied_by,
-            ["US-internal-dnc"]
+            ["US-internal-dnc", "OPERATOR-block-account"]
         );
         // Tried under other settings: the wish of the time at which it was said is there.
         let mut tried = meaning(new, |rows| {

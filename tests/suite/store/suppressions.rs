@@ -82,13 +82,14 @@ async fn suppressions_are_kept_and_lifted(store: TestStore) {
                     channels: channels.clone(),
                     ..of_number.clone()
                 },
+                of_number.received_at,
             )
             .await
             .unwrap();
         assert_eq!(same.is_some(), there, "{seller:?} {channels:?}");
     }
     let same = tx
-        .same_suppression(&tenant(), &suppression(of_party.subject))
+        .same_suppression(&tenant(), &suppression(of_party.subject), Micros(i64::MIN))
         .await
         .unwrap();
     assert_eq!(
@@ -106,7 +107,7 @@ async fn suppressions_are_kept_and_lifted(store: TestStore) {
     let t = tenant();
     let found = tx.covering(&t, &[key], Some("acme"), after(100)).await;
     assert!(found.unwrap().is_empty());
-    let same = tx.same_suppression(&t, &of_number).await;
+    let same = tx.same_suppression(&t, &of_number, Micros(i64::MIN)).await;
     assert_eq!(same.unwrap(), None);
     let standing = list(
         "NOT lift_time > \"1970-01-01T00:00:00Z\"",
@@ -146,16 +147,16 @@ async fn a_wish_of_the_person_covers_every_kind_of_call(store: TestStore) {
             let facts = tx.load_facts(&tenant(), &[asked]).await.unwrap();
             assert_eq!(facts[0].opt_outs.len() == 1, covered, "{reason} {kind}");
             let t = tenant();
-            // A wish, whatever its reason, that names this kind alone.
+            // A wish of the same reason that names this kind alone.
             let mut wish = suppression(narrow.subject);
-            (wish.reason, wish.channels) = (SuppressionReason::Litigator, vec![kind]);
-            let same = tx.same_suppression(&t, &wish).await;
+            (wish.reason, wish.channels) = (*reason, vec![kind]);
+            let same = tx.same_suppression(&t, &wish, wish.received_at).await;
             assert_eq!(same.unwrap().is_some(), covered, "{reason} {kind}");
         }
-        let same = tx
-            .same_suppression(&tenant(), &suppression(narrow.subject))
-            .await;
-        assert_eq!(same.unwrap().is_some(), of_person, "{reason}");
+        let of_all = suppression(narrow.subject);
+        let t = tenant();
+        let same = tx.same_suppression(&t, &of_all, of_all.received_at);
+        assert_eq!(same.await.unwrap().is_some(), of_person, "{reason}");
         // The call under way is a live one.
         let cancels = tx.cancels_for(owner, NOON).await.unwrap();
         let cancelled = cancels.iter().any(|(id, _, _)| *id == made.attempt_id);

@@ -76,8 +76,8 @@ impl Kind for SuppressionRows {
                     continue;
                 }
                 SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => {
-                    let same = tx.same_suppression(tenant, &wish).await?;
-                    same.is_some_and(|found| found.says_all_of(wish.reason, said_at))
+                    let same = tx.same_suppression(tenant, &wish, said_at).await?;
+                    same.is_some()
                 }
             };
             if is_there {
@@ -163,7 +163,8 @@ impl Kind for SuppressionRows {
                     found.extend(active.find(key, &wish, Micros(i64::MIN)).cloned());
                 }
                 SuppressionSubject::Account(_) => {
-                    found.extend(tx.same_suppression(&ask.principal.tenant, &wish).await?);
+                    let (tenant, ever) = (&ask.principal.tenant, Micros(i64::MIN));
+                    found.extend(tx.same_suppression(tenant, &wish, ever).await?);
                 }
                 // Nothing is left to be done for the people of one.
                 SuppressionSubject::Party(_) => {}
@@ -234,14 +235,10 @@ impl Active {
 
     /// What says all of this wish already; as for a single one.
     fn find(&self, key: NumberKey, wish: &Suppression, said_at: Micros) -> Option<&Suppression> {
-        let as_wide = |old: &&Suppression| old.is_as_wide_as(wish);
-        let latest = self
-            .0
-            .get(&key)?
-            .iter()
-            .filter(as_wide)
-            .max_by_key(|old| old.binds_from());
-        latest.filter(|old| old.says_all_of(wish.reason, said_at))
+        let theirs = self.0.get(&key)?.iter();
+        theirs
+            .filter(|old| old.says_all_of(wish, said_at))
+            .max_by_key(|old| old.binds_from())
     }
 }
 
