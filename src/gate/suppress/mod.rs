@@ -304,6 +304,25 @@ pub(super) async fn insert_or_find(
     said_at: Micros,
 ) -> Result<(bool, Suppression), StoreError> {
     let spoken_after = new.spoken_by_holder_after();
+    let (created, recorded) = match standing(tx, tenant, &mut new, said_at).await? {
+        Some(found) => (false, found),
+        None => {
+            tx.insert_suppression(tenant, &new).await?;
+            (true, new)
+        }
+    };
+    tx.bind_holders(tenant, &recorded, spoken_after).await?;
+    Ok((created, recorded))
+}
+
+/// What is there already and says all that this one would, whose wish was said at this time or before. That binds from the moment
+/// that is settled here.
+pub(super) async fn standing(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    new: &mut Suppression,
+    said_at: Micros,
+) -> Result<Option<Suppression>, StoreError> {
     // It comes after every consent on file that is not certain to be newer than the wish: the clock of the node that recorded
     // one may have been ahead of ours. At the same instant the opt-out wins.
     let last = tx
@@ -313,18 +332,10 @@ pub(super) async fn insert_or_find(
     let said_at = after(said_at);
     new.received_at = after(new.received_at);
     let same = match new.expires_at {
-        None => tx.same_suppression(tenant, &new).await?,
+        None => tx.same_suppression(tenant, new).await?,
         Some(_) => None,
     };
-    let (created, recorded) = match same.filter(|found| found.says_all_of(new.reason, said_at)) {
-        Some(found) => (false, found),
-        None => {
-            tx.insert_suppression(tenant, &new).await?;
-            (true, new)
-        }
-    };
-    tx.bind_holders(tenant, &recorded, spoken_after).await?;
-    Ok((created, recorded))
+    Ok(same.filter(|found| found.says_all_of(new.reason, said_at)))
 }
 
 pub(super) fn entry(ask: &Ask, kind: &str, suppression: &Suppression) -> AuditEntry {
