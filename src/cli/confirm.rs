@@ -8,15 +8,18 @@ use super::failure::Usage;
 
 /// Asks on the terminal, unless it was answered beforehand. Nobody at a terminal is no answer: a script has to say yes.
 pub fn confirm(question: &str, yes: bool) -> Result<bool> {
-    if yes {
-        return Ok(true);
-    }
-    if !std::io::stdin().is_terminal() {
+    must_be_answerable(question, yes)?;
+    if yes { Ok(true) } else { ask(question) }
+}
+
+/// Whether somebody could answer, or has answered beforehand; for what takes long before it comes to the question.
+pub fn must_be_answerable(question: &str, yes: bool) -> Result<()> {
+    if !yes && !std::io::stdin().is_terminal() {
         bail!(Usage(format!(
             "{question} Nobody is there to answer; add --yes if so"
         )));
     }
-    ask(question)
+    Ok(())
 }
 
 /// Asks on the terminal; anything but yes is no.

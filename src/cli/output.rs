@@ -187,6 +187,13 @@ pub fn wrap(text: &str, width: usize, indent: &str) -> String {
     lines
 }
 
+/// So many of something: `1 row`, `12,345 rows`.
+#[must_use]
+pub fn counted(count: i64, what: &str) -> String {
+    let more = if count == 1 { "" } else { "s" };
+    format!("{} {what}{more}", thousands(count))
+}
+
 /// A count as people read it: `12,345`.
 #[must_use]
 pub fn thousands(count: i64) -> String {

@@ -20,6 +20,20 @@ pub fn not_a_period(text: &str) -> Option<&'static str> {
     (!is_period).then_some(problem)
 }
 
+/// What is wrong with a period that was over before consent was given.
+pub const OVER_BEFORE_IT_BEGAN: &str = "ends on a day that was over when consent was given";
+
+/// Whether a period is over by then, wherever on Earth.
+#[must_use]
+pub fn is_over_by(period: &str, at: Micros) -> bool {
+    /// A day ends in the west of the Earth so long after it began at Greenwich.
+    const HOURS: u64 = 24 + 12;
+    let last = time::date(period).and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    last.is_some_and(|midnight| {
+        at >= Micros::from(midnight.timestamp()).plus(std::time::Duration::from_secs(3600 * HOURS))
+    })
+}
+
 words! {
     /// What the event did.
     ConsentAction, "consent action" {

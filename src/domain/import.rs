@@ -85,6 +85,8 @@ words! {
         Account = "account",
         /// A purpose that does not exist.
         Purpose = "purpose",
+        /// The wish of an opt-out that two people lifted since, said no later than it.
+        Lifted = "lifted",
     }
 }
 

@@ -60,7 +60,7 @@ pub use error::GateError;
 pub use imports::{
     ConsentColumns, ConsentDefaults, ConsentRows, ImportNews, ImportPiece, ImportProgress,
     ListEncoding, ListForm, ListRows, ListSettings, NewImport, Packing, SuppressionColumns,
-    SuppressionDefaults, SuppressionRows, lines_of_list,
+    SuppressionDefaults, SuppressionRows, cells_of_line, lines_of_list,
 };
 pub use lifts::{LiftStep, NewLift};
 pub use policy::{Activated, PackSource};

@@ -4,7 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::domain::call::{Call, CallKind};
-use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentForm, InitiatedBy};
+use crate::domain::consent::{
+    ConsentAction, ConsentEvent, ConsentForm, InitiatedBy, OVER_BEFORE_IT_BEGAN, is_over_by,
+};
 
 use crate::domain::ids::{AuditEntryId, CallId, ConsentEventId, PartyId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
@@ -194,6 +196,11 @@ impl Gate {
                 "event_time",
                 "lies in the future; say when the person acted",
             ));
+        }
+        if let (ConsentAction::Given, Some(period)) = (new.action, &new.period)
+            && is_over_by(period, new.at.unwrap_or(ask.at))
+        {
+            return Err(GateError::invalid("period", OVER_BEFORE_IT_BEGAN));
         }
         self.campaigns().knows_seller(&new.seller)?;
         let act = || self.record_consent_once(ask, new.clone());

@@ -454,6 +454,12 @@ fn register_refused(refusal: &RegisterRefusal) -> Status {
         RegisterRefusal::Shrank { .. } => ("LIST_SHRANK", "header.accept_shrunk"),
         RegisterRefusal::Older { .. } => ("LIST_OLDER", "header.as_of_date"),
         RegisterRefusal::Empty => ("REGISTER_EMPTY", "header.form"),
+        RegisterRefusal::NoNumbers { .. } => ("LIST_WITHOUT_NUMBERS", "content"),
+        RegisterRefusal::NoChanges { .. } => ("LIST_WITHOUT_CHANGES", "content"),
+        RegisterRefusal::NoSnapshot(why) => {
+            let reason = "REGISTER_SNAPSHOT_NOT_FOUND";
+            return Refusal::new(Code::NotFound, reason, (*why).to_owned()).status();
+        }
     };
     Refusal::precondition(reason, field, &refusal.to_string()).status()
 }

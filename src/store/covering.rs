@@ -24,12 +24,64 @@ row!(HeldRow {
     end_time: Option<i64>,
 });
 
+/// Which suppressions are meant.
+#[derive(Clone, Copy)]
+enum State {
+    /// Those that are not lifted and have not expired by then.
+    Active(Micros),
+    /// Those that were lifted.
+    Lifted,
+}
+
 /// Whom suppressions are about.
 #[derive(Default)]
 pub(super) struct About<'a> {
     pub(super) numbers: &'a [NumberKey],
     pub(super) people: &'a [PartyId],
     pub(super) accounts: &'a [AccountKey],
+}
+
+/// Subjects, each kind on its own.
+#[derive(Default)]
+struct Subjects {
+    numbers: Vec<NumberKey>,
+    people: Vec<PartyId>,
+    accounts: Vec<AccountKey>,
+}
+
+impl Subjects {
+    fn of(subjects: &[SuppressionSubject]) -> Self {
+        let mut found = Self::default();
+        for subject in subjects {
+            match *subject {
+                SuppressionSubject::Number(key) => found.numbers.push(key),
+                SuppressionSubject::Party(party) => found.people.push(party),
+                SuppressionSubject::Account(account) => found.accounts.push(account),
+            }
+        }
+        found
+    }
+
+    fn about(&self) -> About<'_> {
+        About {
+            numbers: &self.numbers,
+            people: &self.people,
+            accounts: &self.accounts,
+        }
+    }
+}
+
+/// Asks for those in this state.
+macro_rules! in_state {
+    ($query:ident, $state:expr) => {
+        match $state {
+            State::Active(at) => $query
+                .text(" AND lift_time IS NULL AND (expire_time IS NULL OR expire_time > ")
+                .bind_number(at.0)
+                .text(")"),
+            State::Lifted => $query.text(" AND lift_time IS NOT NULL"),
+        }
+    };
 }
 
 impl Tx {
@@ -112,33 +164,10 @@ impl Tx {
         wish: &Suppression,
         said_at: Micros,
     ) -> Result<Option<Suppression>> {
-        let (numbers, people, accounts);
-        let about = match wish.subject {
-            SuppressionSubject::Number(key) => {
-                numbers = [key];
-                About {
-                    numbers: &numbers,
-                    ..About::default()
-                }
-            }
-            SuppressionSubject::Party(party) => {
-                people = [party];
-                About {
-                    people: &people,
-                    ..About::default()
-                }
-            }
-            SuppressionSubject::Account(account) => {
-                accounts = [account];
-                About {
-                    accounts: &accounts,
-                    ..About::default()
-                }
-            }
-        };
+        let subjects = Subjects::of(&[wish.subject]);
         // The end of time: what could expire is not as wide as what cannot.
         let active = self
-            .active_suppressions(tenant, &about, Micros(i64::MAX))
+            .active_suppressions(tenant, &subjects.about(), Micros(i64::MAX))
             .await?;
         Ok(active
             .into_iter()
@@ -160,12 +189,33 @@ impl Tx {
             .await
     }
 
+    /// Lifted suppressions of these subjects, oldest first.
+    pub async fn lifted_suppressions(
+        &mut self,
+        tenant: &TenantId,
+        subjects: &[SuppressionSubject],
+    ) -> Result<Vec<Suppression>> {
+        let subjects = Subjects::of(subjects);
+        self.suppressions_about(tenant, &subjects.about(), State::Lifted)
+            .await
+    }
+
     /// Unlifted suppressions of these numbers, people and accounts that have not expired by then, oldest first.
     pub(super) async fn active_suppressions(
         &mut self,
         tenant: &TenantId,
         about: &About<'_>,
         at: Micros,
+    ) -> Result<Vec<Suppression>> {
+        self.suppressions_about(tenant, about, State::Active(at))
+            .await
+    }
+
+    async fn suppressions_about(
+        &mut self,
+        tenant: &TenantId,
+        about: &About<'_>,
+        state: State,
     ) -> Result<Vec<Suppression>> {
         let keys: Vec<Vec<u8>> = about.numbers.iter().map(|key| key.0.to_vec()).collect();
         let parties: Vec<Uuid> = about.people.iter().map(|party| party.0).collect();
@@ -179,19 +229,16 @@ impl Tx {
                 .text(" FROM suppressions WHERE tenant_id = ")
                 .bind_text(&tenant.0)
                 .text(" AND number_key")
-                .among_keys(&keys)
-                .text(" AND lift_time IS NULL AND (expire_time IS NULL OR expire_time > ")
-                .bind_number(at.0)
-                .text(") UNION ALL SELECT ");
+                .among_keys(&keys);
+            in_state!(query, state);
             query
+                .text(" UNION ALL SELECT ")
                 .text(SuppressionRow::COLUMNS)
                 .text(" FROM suppressions WHERE tenant_id = ")
                 .bind_text(&tenant.0)
                 .text(" AND party_id")
-                .among_uuids(&parties)
-                .text(" AND lift_time IS NULL AND (expire_time IS NULL OR expire_time > ")
-                .bind_number(at.0)
-                .text(")");
+                .among_uuids(&parties);
+            in_state!(query, state);
             // Most people belong to no account.
             if !accounts.is_empty() {
                 query
@@ -200,10 +247,8 @@ impl Tx {
                     .text(" FROM suppressions WHERE tenant_id = ")
                     .bind_text(&tenant.0)
                     .text(" AND account_key")
-                    .among_keys(&accounts)
-                    .text(" AND lift_time IS NULL AND (expire_time IS NULL OR expire_time > ")
-                    .bind_number(at.0)
-                    .text(")");
+                    .among_keys(&accounts);
+                in_state!(query, state);
             }
             query.build_query_as().fetch_all(conn).await
         })?;

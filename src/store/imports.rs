@@ -75,7 +75,7 @@ pub struct ImportStep {
 }
 
 impl Tx {
-    /// Records the beginning of an import; one of the same list that has not failed is [`StoreError::Duplicate`].
+    /// Records the beginning of an import; one of the same list that is open is [`StoreError::Duplicate`].
     pub async fn insert_import(
         &mut self,
         tenant: &TenantId,
@@ -108,8 +108,8 @@ impl Tx {
         Ok(())
     }
 
-    /// The import of this list, read in this way, that has not failed. What is hashed of the settings tells the kind, too.
-    pub async fn import_of(
+    /// The import of this list, read in this way, that is open. What is hashed of the settings tells the kind, too.
+    pub async fn open_import(
         &mut self,
         tenant: &TenantId,
         content_sha256: &[u8; 32],
@@ -119,7 +119,7 @@ impl Tx {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
                 .text(ImportRow::COLUMNS)
-                .text(" FROM suppression_imports WHERE state <> 'failed' AND tenant_id = ")
+                .text(" FROM suppression_imports WHERE state = 'open' AND tenant_id = ")
                 .bind_text(&tenant.0);
             query
                 .text(" AND content_sha256 = ")
@@ -129,6 +129,24 @@ impl Tx {
             query.build_query_as().fetch_optional(conn).await
         })?;
         row.map(Import::try_from).transpose()
+    }
+
+    /// When the first import of this list began, read in this way, that has not failed; none if there is none.
+    pub async fn list_came_at(
+        &mut self,
+        tenant: &TenantId,
+        content_sha256: &[u8; 32],
+        settings_sha256: &[u8; 32],
+    ) -> Result<Option<Micros>> {
+        const SQL: &str = "SELECT MIN(create_time) FROM suppression_imports
+            WHERE tenant_id = $1 AND content_sha256 = $2 AND settings_sha256 = $3 AND state <> 'failed'";
+        let first: Option<i64> = on!(self, |conn| sqlx::query_scalar(SQL)
+            .bind(&tenant.0)
+            .bind(content_sha256.to_vec())
+            .bind(settings_sha256.to_vec())
+            .fetch_one(conn)
+            .await)?;
+        Ok(first.map(Micros))
     }
 
     /// One import of this kind.

@@ -71,6 +71,11 @@ pub(super) fn postgres() -> Migrator {
             "scopes",
             include_str!("../../migrations/postgres/0012_scopes.sql"),
         ),
+        (
+            13,
+            "sent_again",
+            include_str!("../../migrations/postgres/0013_sent_again.sql"),
+        ),
     ])
 }
 
@@ -135,6 +140,11 @@ pub(super) fn sqlite() -> Migrator {
             12,
             "scopes",
             include_str!("../../migrations/sqlite/0012_scopes.sql"),
+        ),
+        (
+            13,
+            "sent_again",
+            include_str!("../../migrations/sqlite/0013_sent_again.sql"),
         ),
     ])
 }

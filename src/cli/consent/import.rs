@@ -2,20 +2,20 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::kinds;
-use crate::cli::arguments::{instant, period, words};
+use super::{Given, kinds};
+use crate::cli::arguments::{instant, words};
 use crate::cli::lists::{
-    self, Import, Importing, Kind, ListFile, Progress, REJECTS_A_PAGE, Reject, Rows, Told, Written,
-    form,
+    self, Columns, Import, Importing, Kind, ListFile, Progress, REJECTS_A_PAGE, Reject, Rows, Told,
+    Written, form, part, subject,
 };
 use crate::cli::wire::{self, value};
 use crate::domain::call::CallKind;
-use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
+use crate::domain::consent::{ConsentAction, ConsentForm};
 use crate::grpc::client::json::{self, JsonProblem};
 use crate::grpc::client::{Client, Status, Streaming, ask};
 use crate::grpc::pb::import_consents_request::Content as Sent;
@@ -51,7 +51,7 @@ use crate::grpc::pb::{
                         record, for nobody can tell which came first.\n\n\
                         Nothing on record is changed. An act that is on record already (same person, number, seller, action, \
                         time, form, channels and evidence) is not recorded twice. A list that was broken off (Ctrl-C, a lost \
-                        connection) goes on where it was. Numbers may be written in any common way; the list may be packed with \
+                        connection) goes on where it was; one that is done and is sent again is looked at anew. Numbers may be written in any common way; the list may be packed with \
                         gzip or zstd. Whether a consent suffices for a call is for the rules: `dialgate check NUMBER`.\n\n\
                         Exit codes: 0 the list is done, even if rows were rejected (--strict: 1 then), 1 failed or broken off, \
                         2 usage.\n\n\
@@ -141,21 +141,8 @@ pub struct Meaning {
     /// How consent was expressed; rows of consent given that do not say it are rejected if left out
     #[arg(long, value_parser = words!(ConsentForm))]
     pub form: Option<ConsentForm>,
-    /// It was given expressly, by a separate act
-    #[arg(long)]
-    pub explicit: bool,
-    /// A record of the act exists
-    #[arg(long)]
-    pub documented: bool,
-    /// It names calls outside the legal hours
-    #[arg(long)]
-    pub out_of_hours: bool,
-    /// indefinite, unspecified, or the last day it holds, as in 2027-12-31
-    #[arg(long, value_name = "PERIOD", value_parser = period)]
-    pub period: Option<String>,
-    /// Who started the exchange
-    #[arg(long, value_name = "WHO", value_parser = words!(InitiatedBy))]
-    pub initiated_by: Option<InitiatedBy>,
+    #[command(flatten)]
+    pub given: Given,
     /// Where they came from, such as web, agent, paper
     #[arg(
         long,
@@ -191,85 +178,82 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
     } = args;
     let output = importing.remote.output();
     lists::import::<Consents>(importing, |list| {
-        let named = match reading.written.header {
-            true => list.first_cells().context("cannot read the list again")?,
-            false => Vec::new(),
-        };
-        let columns = columns(&reading, &named);
+        let columns = reading.columns(list)?;
         output.remark(&understood(&columns, &meaning))?;
-        Ok(header(&meaning, columns, &reading, list))
+        Ok(header(&meaning, &columns, &reading, list))
     })
     .await
 }
 
-/// The columns, as they are named here or, if they are not, as the list itself names them.
-fn columns(reading: &Reading, named: &[String]) -> ConsentListColumns {
-    let column = |column: &Option<String>, own: &str| match column {
-        Some(column) => column.clone(),
-        None if named.iter().any(|cell| cell == own) => own.to_owned(),
-        None => String::new(),
-    };
-    ConsentListColumns {
-        number: column(&reading.number_column, "number"),
-        party_id: column(&reading.party_column, "party_id"),
-        seller: column(&reading.seller_column, "seller"),
-        channels: column(&reading.channels_column, "channels"),
-        action: column(&reading.action_column, "action"),
-        event_time: column(&reading.time_column, "event_time"),
-        form: column(&reading.form_column, "form"),
-        explicit: column(&reading.explicit_column, "explicit"),
-        documented: column(&reading.documented_column, "documented"),
-        out_of_hours: column(&reading.out_of_hours_column, "out_of_hours"),
-        period: column(&reading.period_column, "period"),
-        initiated_by: column(&reading.initiated_by_column, "initiated_by"),
-        source: column(&reading.source_column, "source"),
-        evidence_ref: column(&reading.evidence_column, "evidence_ref"),
-        wording_ref: column(&reading.wording_column, "wording_ref"),
+impl Reading {
+    fn columns(&self, list: &ListFile) -> Result<Columns> {
+        let parts = [
+            subject("number", "--number-column", &self.number_column),
+            part("party_id", "--party-column", &self.party_column),
+            part("seller", "--seller-column", &self.seller_column),
+            part("channels", "--channels-column", &self.channels_column),
+            part("action", "--action-column", &self.action_column),
+            part("event_time", "--time-column", &self.time_column),
+            part("form", "--form-column", &self.form_column),
+            part("explicit", "--explicit-column", &self.explicit_column),
+            part("documented", "--documented-column", &self.documented_column),
+            part(
+                "out_of_hours",
+                "--out-of-hours-column",
+                &self.out_of_hours_column,
+            ),
+            part("period", "--period-column", &self.period_column),
+            part(
+                "initiated_by",
+                "--initiated-by-column",
+                &self.initiated_by_column,
+            ),
+            part("source", "--source-column", &self.source_column),
+            part("evidence_ref", "--evidence-column", &self.evidence_column),
+            part("wording_ref", "--wording-column", &self.wording_column),
+        ];
+        Columns::of(list, &self.written, &parts)
     }
 }
 
 /// What is read of a row, and what it is taken for: a column that was not found must not turn withdrawals into consents unseen.
-fn understood(columns: &ConsentListColumns, meaning: &Meaning) -> String {
-    let all = [
-        ("number", &columns.number),
-        ("party_id", &columns.party_id),
-        ("seller", &columns.seller),
-        ("channels", &columns.channels),
-        ("action", &columns.action),
-        ("event_time", &columns.event_time),
-        ("form", &columns.form),
-        ("explicit", &columns.explicit),
-        ("documented", &columns.documented),
-        ("out_of_hours", &columns.out_of_hours),
-        ("period", &columns.period),
-        ("initiated_by", &columns.initiated_by),
-        ("source", &columns.source),
-        ("evidence_ref", &columns.evidence_ref),
-        ("wording_ref", &columns.wording_ref),
-    ];
-    let read: Vec<&str> = all
-        .iter()
-        .filter(|(_, column)| !column.is_empty())
-        .map(|(what, _)| *what)
-        .collect();
-    let read = match read.as_slice() {
-        [] => "a number a line".to_owned(),
-        read => format!("columns that are read: {}", read.join(", ")),
-    };
-    match columns.action.is_empty() {
-        true => format!("{read}; every row is taken as {}", meaning.action),
-        false => read,
+fn understood(columns: &Columns, meaning: &Meaning) -> String {
+    let mut text = columns.read_in_words();
+    if columns.at("action").is_empty() {
+        text.push_str(&format!("; every row is taken as {}", meaning.action));
     }
+    if let Some(unread) = columns.unread_in_words() {
+        text.push('\n');
+        text.push_str(&unread);
+    }
+    text
 }
 
 fn header(
     meaning: &Meaning,
-    columns: ConsentListColumns,
+    columns: &Columns,
     reading: &Reading,
     list: &ListFile,
 ) -> ConsentImportHeader {
     let written = &reading.written;
-    let has_columns = written.has_columns(columns != ConsentListColumns::default());
+    let has_columns = written.has_columns(columns.are_named());
+    let columns = ConsentListColumns {
+        number: columns.at("number"),
+        party_id: columns.at("party_id"),
+        seller: columns.at("seller"),
+        channels: columns.at("channels"),
+        action: columns.at("action"),
+        event_time: columns.at("event_time"),
+        form: columns.at("form"),
+        explicit: columns.at("explicit"),
+        documented: columns.at("documented"),
+        out_of_hours: columns.at("out_of_hours"),
+        period: columns.at("period"),
+        initiated_by: columns.at("initiated_by"),
+        source: columns.at("source"),
+        evidence_ref: columns.at("evidence_ref"),
+        wording_ref: columns.at("wording_ref"),
+    };
     ConsentImportHeader {
         content_sha256: list.sha256.to_vec(),
         size_bytes: i64::try_from(list.bytes).unwrap_or(i64::MAX),
@@ -287,15 +271,11 @@ fn header(
             .form
             .map(|form| value!(ConsentForm, form))
             .unwrap_or_default(),
-        // A flag that is not given says nothing: not known, rather than no.
-        explicit: meaning.explicit.then_some(true),
-        documented: meaning.documented.then_some(true),
-        out_of_hours: meaning.out_of_hours.then_some(true),
-        period: meaning.period.clone().unwrap_or_default(),
-        initiated_by: meaning
-            .initiated_by
-            .map(|who| value!(InitiatedBy, who))
-            .unwrap_or_default(),
+        explicit: meaning.given.explicit(),
+        documented: meaning.given.documented(),
+        out_of_hours: meaning.given.out_of_hours(),
+        period: meaning.given.period(),
+        initiated_by: meaning.given.initiated_by(),
         source: meaning.source.clone(),
         evidence_ref: meaning.evidence.clone(),
         wording_ref: meaning.wording.clone(),
@@ -312,7 +292,7 @@ impl Kind for Consents {
     type Header = ConsentImportHeader;
 
     const COMMAND: &'static str = "consent";
-    const NEW: &'static str = "new acts";
+    const NEW: &'static str = "new act";
     const THERE: &'static str = "on record already";
     const UNDER_WAY: &'static str = "done";
     const DONE: &'static str = "the list is on record";

@@ -81,17 +81,9 @@ pub struct Whose {
     pub evidence: String,
 }
 
-/// Arguments of `consent record`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example: a form on the web, with its certificate\n  \
-                        dialgate consent record +4930232125001 --seller acme --form web_form --explicit --documented \\\n    \
-                        --at 2026-11-02T09:15:00Z --evidence certificate-4711")]
-pub struct RecordArgs {
-    #[command(flatten)]
-    pub whose: Whose,
-    /// How it was expressed
-    #[arg(long, value_parser = words!(ConsentForm))]
-    pub form: ConsentForm,
+/// What is known of a consent given. A flag that is left out says nothing: not known, rather than no.
+#[derive(Debug, Clone, Args)]
+pub struct Given {
     /// It was given expressly, by a separate act
     #[arg(long)]
     pub explicit: bool,
@@ -107,6 +99,55 @@ pub struct RecordArgs {
     /// Who started the exchange
     #[arg(long, value_name = "WHO", value_parser = words!(InitiatedBy))]
     pub initiated_by: Option<InitiatedBy>,
+}
+
+impl Given {
+    /// Expressly given, for the wire; so the others.
+    #[must_use]
+    pub fn explicit(&self) -> Option<bool> {
+        self.explicit.then_some(true)
+    }
+
+    /// A record of the act exists.
+    #[must_use]
+    pub fn documented(&self) -> Option<bool> {
+        self.documented.then_some(true)
+    }
+
+    /// Names calls outside the legal hours.
+    #[must_use]
+    pub fn out_of_hours(&self) -> Option<bool> {
+        self.out_of_hours.then_some(true)
+    }
+
+    /// How long it holds.
+    #[must_use]
+    pub fn period(&self) -> String {
+        self.period.clone().unwrap_or_default()
+    }
+
+    /// Who started the exchange.
+    #[must_use]
+    pub fn initiated_by(&self) -> i32 {
+        self.initiated_by
+            .map(|who| value!(InitiatedBy, who))
+            .unwrap_or_default()
+    }
+}
+
+/// Arguments of `consent record`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: a form on the web, with its certificate\n  \
+                        dialgate consent record +4930232125001 --seller acme --form web_form --explicit --documented \\\n    \
+                        --at 2026-11-02T09:15:00Z --evidence certificate-4711")]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub whose: Whose,
+    /// How it was expressed
+    #[arg(long, value_parser = words!(ConsentForm))]
+    pub form: ConsentForm,
+    #[command(flatten)]
+    pub given: Given,
     /// SHA-256 of the wording shown, or its version
     #[arg(
         long,
@@ -191,15 +232,11 @@ async fn record(args: RecordArgs) -> Result<()> {
         event_time: whose.at.map(wire::to_wire),
         channels: kinds(&whose.channels),
         form: value!(ConsentForm, args.form),
-        // A flag that is not given says nothing: not known, rather than no.
-        explicit: args.explicit.then_some(true),
-        documented: args.documented.then_some(true),
-        out_of_hours: args.out_of_hours.then_some(true),
-        period: args.period.unwrap_or_default(),
-        initiated_by: args
-            .initiated_by
-            .map(|who| value!(InitiatedBy, who))
-            .unwrap_or_default(),
+        explicit: args.given.explicit(),
+        documented: args.given.documented(),
+        out_of_hours: args.given.out_of_hours(),
+        period: args.given.period(),
+        initiated_by: args.given.initiated_by(),
         source: whose.source,
         evidence_ref: whose.evidence,
         wording_ref: args.wording,

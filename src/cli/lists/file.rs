@@ -10,13 +10,21 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::cli::failure::Usage;
-use crate::gate::lines_of_list;
+use crate::gate::{cells_of_line, lines_of_list};
 
 /// Bytes of a message.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// Messages that are read ahead of the server.
 const PIECES_AHEAD: usize = 4;
+
+/// How a list begins.
+pub struct FirstRows {
+    /// The cells of its first row.
+    pub cells: Vec<String>,
+    /// Rows: none, one, or two of as many as there are.
+    pub rows: usize,
+}
 
 /// A list, opened and hashed.
 pub struct ListFile {
@@ -65,17 +73,20 @@ impl ListFile {
         Ok(file)
     }
 
-    /// The cells of its first line, as far as they are told apart by what usually stands between columns.
-    pub fn first_cells(&self) -> io::Result<Vec<String>> {
-        let (line, mut first) = (self.again()?, Vec::new());
-        lines_of_list(line, |_, bytes| {
-            first = bytes.to_vec();
-            first.trim_ascii().is_empty()
+    /// The cells of its first line that is not empty, and how many such lines there are, as far as two.
+    pub fn first_rows(&self, delimiter: Option<char>) -> io::Result<FirstRows> {
+        let (list, mut first, mut rows) = (self.again()?, Vec::new(), 0);
+        lines_of_list(list, |_, bytes| {
+            if !bytes.trim_ascii().is_empty() {
+                rows += 1;
+                if rows == 1 {
+                    first = bytes.to_vec();
+                }
+            }
+            rows < 2
         });
-        let is_between = |each: char| matches!(each, ',' | ';' | '\t' | '|');
-        let bare = |cell: &str| cell.trim().trim_matches('"').trim().to_ascii_lowercase();
-        let first = String::from_utf8_lossy(&first);
-        Ok(first.split(is_between).map(bare).collect())
+        let cells = cells_of_line(&first, delimiter);
+        Ok(FirstRows { cells, rows })
     }
 
     /// The messages of one sending: `first`, then the list, each as `piece` makes it. They are read on a thread of their own, and

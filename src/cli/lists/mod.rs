@@ -1,13 +1,13 @@
-//! Lists that are sent to be recorded: `optout import`, `consent import`. A list is tried first where a person can be asked, then
-//! recorded as it is sent; the same command goes on after a break, for the server knows the list by its hash. What differs
+//! Lists that are sent to be recorded: `optout import`, `consent import`. A list is tried first and somebody asked, unless that is
+//! answered beforehand, then recorded as it is sent; the same command goes on after a break, for the server knows the list by its hash. What differs
 //! from one kind of list to another is [`Kind`].
 
+mod columns;
 mod file;
-mod rejects;
+pub mod rejects;
 mod sending;
 mod told;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,11 +18,12 @@ use serde_json::Value;
 use super::client::Remote;
 use super::confirm;
 use super::failure::exit;
-use super::output::thousands;
+use super::output::{counted, plain};
 use crate::grpc::client::json::JsonProblem;
 use crate::grpc::client::{Client, Status, Streaming};
 use crate::grpc::pb::{ListEncoding, ListForm};
 
+pub use columns::{Columns, part, subject};
 pub use file::ListFile;
 
 /// Rejects that are asked for at once.
@@ -39,7 +40,7 @@ pub trait Kind: 'static {
 
     /// The command that its lists are imported by.
     const COMMAND: &'static str;
-    /// What rows are that made a record.
+    /// What a row is that made a record.
     const NEW: &'static str;
     /// Where the others are already.
     const THERE: &'static str;
@@ -141,15 +142,15 @@ pub struct Importing {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Only tell what would become of the list; nothing is recorded
-    #[arg(long, conflicts_with = "yes")]
+    #[arg(long)]
     pub dry_run: bool,
-    /// Do not try the list first and do not ask
+    /// Do not try the list first and do not ask; needed where nobody is at a terminal, as in a pipe
     #[arg(long, short)]
     pub yes: bool,
     /// End with exit code 1 if any row was rejected
     #[arg(long)]
     pub strict: bool,
-    /// File for the rows that were rejected, made only if there are any [default: FILE.rejects.csv]
+    /// File for the rows that were rejected, made only if there are any; one of an earlier import is replaced, or removed [default: FILE.rejects.csv]
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
     #[command(flatten)]
@@ -188,6 +189,9 @@ pub struct Written {
         hide_default_value = true
     )]
     pub delimiter: String,
+    /// Column of the header line that is meant to be passed over though its name is nearly one that is read; may be repeated
+    #[arg(long = "ignore-column", value_name = "NAME")]
+    pub ignore_columns: Vec<String>,
     /// Encoding; UTF-8 or UTF-16 as it says itself, and lines that are neither as Latin-1, if left out
     #[arg(long, value_enum)]
     pub encoding: Option<Encoding>,
@@ -233,38 +237,45 @@ pub async fn import<K: Kind>(
     header: impl FnOnce(&ListFile) -> Result<K::Header>,
 ) -> Result<ExitCode> {
     let output = args.remote.output();
-    let client = args.remote.connect().await?;
+    let rejects_path = args
+        .rejects
+        .unwrap_or_else(|| rejects::beside::<K>(&args.file));
+    // What needs no server goes first, and nothing is sent of a list whose rejects could not be told.
+    if !args.dry_run {
+        let question = format!("Import the list `{}`?", plain(&args.file.to_string_lossy()));
+        confirm::must_be_answerable(&question, args.yes)?;
+        rejects::check(
+            &rejects_path,
+            std::slice::from_ref(&args.file),
+            rejects::HEADER,
+        )?;
+    }
     let name = args.file.clone();
     let list = tokio::task::spawn_blocking(move || ListFile::open(&name)).await??;
     let header = header(&list)?;
-    let asks = !args.yes
-        && !output.is_json()
-        && std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal();
-    if args.dry_run || asks {
+    let client = args.remote.connect().await?;
+    if args.dry_run || !args.yes {
         let (tried, rejected) = sending::tried::<K>(&client, &list, header.clone()).await?;
         if args.dry_run {
             told::trial::<K>(output, &tried, &rejected)?;
             return Ok(after(&tried, args.strict));
         }
         eprint!("{}", told::outlook::<K>(&tried, &rejected));
-        if !confirm::ask(&format!("import {} rows?", thousands(tried.rows.read)))? {
+        if !confirm::ask(&format!("import {}?", counted(tried.rows.read, "row")))? {
             eprintln!("nothing was recorded");
             return Ok(exit::FAILED);
         }
     }
     let ended = sending::send::<K>(&client, &list, header, false, |_| {}).await?;
-    let rejects_file = match ended.rows.rejected {
-        0 => None,
-        _ => {
-            let path = args
-                .rejects
-                .unwrap_or_else(|| rejects::beside::<K>(&list.name));
-            rejects::write::<K>(&client, &ended.import_id, &list, &path).await?;
-            Some(path)
-        }
+    let written = match ended.rows.rejected {
+        0 => rejects::clear(&rejects_path, rejects::HEADER).map(|()| None),
+        _ => rejects::write::<K>(&client, &ended.import_id, &list, &rejects_path)
+            .await
+            .map(|()| Some(&rejects_path)),
     };
-    told::end::<K>(output, &ended, rejects_file.as_ref())?;
+    // What became of the list is told though the file of its rejects could not be written.
+    told::end::<K>(output, &ended, written.as_ref().ok().copied().flatten())?;
+    written?;
     Ok(after(&ended, args.strict))
 }
 

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::file::ListFile;
 use super::{Import, Kind, Progress, Reject, Told};
 use crate::cli::failure::{Advised, Refused};
-use crate::cli::output::{plain, thousands};
+use crate::cli::output::{counted, plain, thousands};
 use crate::grpc::client::{Client, Code, Status};
 
 /// What to do after a break.
@@ -45,8 +45,8 @@ pub async fn send<K: Kind>(
             match K::told(answer)? {
                 Some(Told::Started(import)) if import.rows.read > 0 && !import.has_ended => {
                     bar.println(format!(
-                        "going on: {} rows of this list were recorded before",
-                        thousands(import.rows.read - import.rows.rejected)
+                        "going on: {} of this list recorded before",
+                        counted(import.rows.read - import.rows.rejected, "row")
                     ));
                 }
                 Some(Told::Progress(progress)) => show::<K>(&bar, &progress),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{Import, Kind, Reject};
-use crate::cli::output::{Output, plain, thousands};
+use crate::cli::output::{Output, counted, plain, thousands};
 use crate::cli::wire::word;
 
 /// Rejects of a trial that are shown.
@@ -15,10 +15,15 @@ const REJECTS_SHOWN: usize = 10;
 /// What would become of a list, in words.
 pub fn outlook<K: Kind>(tried: &Import, rejected: &[Reject]) -> String {
     let mut text = format!(
-        "{} rows: {} would be recorded, {} are {}, {} would be rejected\n",
-        thousands(tried.rows.read),
+        "{}: {} would be recorded, {} {} {}, {} would be rejected\n",
+        counted(tried.rows.read, "row"),
         thousands(tried.rows.created),
         thousands(tried.rows.repeated),
+        if tried.rows.repeated == 1 {
+            "is"
+        } else {
+            "are"
+        },
         K::THERE,
         thousands(tried.rows.rejected)
     );
@@ -82,10 +87,9 @@ pub fn end<K: Kind>(output: Output, ended: &Import, rejects_file: Option<&PathBu
 
 fn sentence<K: Kind>(ended: &Import, file: Option<&str>) -> String {
     let rows = format!(
-        "{} rows: {} {}, {} {}, {} rejected",
-        thousands(ended.rows.read),
-        thousands(ended.rows.created),
-        K::NEW,
+        "{}: {}, {} {}, {} rejected",
+        counted(ended.rows.read, "row"),
+        counted(ended.rows.created, K::NEW),
         thousands(ended.rows.repeated),
         K::THERE,
         thousands(ended.rows.rejected)

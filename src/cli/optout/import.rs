@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::cli::arguments::{instant, words};
 use crate::cli::lists::{
-    self, Import, Importing, Kind, ListFile, Progress, REJECTS_A_PAGE, Reject, Rows, Told, Written,
-    form,
+    self, Columns, Import, Importing, Kind, ListFile, Progress, REJECTS_A_PAGE, Reject, Rows, Told,
+    Written, form, part, subject,
 };
 use crate::cli::wire::{self, value};
 use crate::domain::call::{CallKind, Purpose};
@@ -32,8 +32,12 @@ use crate::grpc::pb::{
                         way; --country says whose numbers are written without a country. It may be packed with gzip or zstd. \
                         Each row is recorded on its own; rows that cannot be are written to the reject file, with line and \
                         reason.\n\n\
-                        Nothing is ever lifted by an import. A list that was imported already changes nothing; one that was \
-                        broken off (Ctrl-C, a lost connection) goes on where it was.\n\n\
+                        With --header, columns of these names are taken without being named here:\n  \
+                        number, party_id, account, seller, channels, purposes, reason, received_time, evidence_ref, note\n\n\
+                        Nothing is ever lifted by an import. One that was broken off (Ctrl-C, a lost connection) goes on where it \
+                        was. A list that is done and is sent again is looked at anew: what stands is in force already; a row without \
+                        a time that was lifted since is recorded again; one whose time is no later than that of the lifted opt-out \
+                        is rejected, for two people lifted that very wish.\n\n\
                         Exit codes: 0 the list is done, even if rows were rejected (--strict: 1 then), 1 failed or broken off, \
                         2 usage.\n\n\
                         Examples:\n  \
@@ -107,7 +111,7 @@ pub struct Meaning {
     /// How the wishes arrived
     #[arg(long, default_value = "import", value_parser = words!(SuppressionSource))]
     pub source: SuppressionSource,
-    /// When the people said so; when the import begins if left out
+    /// When the people said so; now if left out
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub at: Option<Timestamp>,
     /// What proves it
@@ -135,25 +139,56 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
         reading,
         meaning,
     } = args;
-    lists::import::<Suppressions>(importing, |list| Ok(header(&reading, &meaning, list))).await
+    let output = importing.remote.output();
+    lists::import::<Suppressions>(importing, |list| {
+        let columns = reading.columns(list)?;
+        output.remark(&columns.read_in_words())?;
+        if let Some(unread) = columns.unread_in_words() {
+            output.remark(&unread)?;
+        }
+        Ok(header(&reading, &meaning, &columns, list))
+    })
+    .await
 }
 
-fn header(reading: &Reading, meaning: &Meaning, list: &ListFile) -> SuppressionImportHeader {
+impl Reading {
+    fn columns(&self, list: &ListFile) -> Result<Columns> {
+        let parts = [
+            subject("number", "--number-column", &self.number_column),
+            subject("party_id", "--party-column", &self.party_column),
+            subject("account", "--account-column", &self.account_column),
+            part("seller", "--seller-column", &self.seller_column),
+            part("channels", "--channels-column", &self.channels_column),
+            part("purposes", "--purposes-column", &self.purposes_column),
+            part("reason", "--reason-column", &self.reason_column),
+            part("received_time", "--time-column", &self.time_column),
+            part("evidence_ref", "--evidence-column", &self.evidence_column),
+            part("note", "--note-column", &self.note_column),
+        ];
+        Columns::of(list, &self.written, &parts)
+    }
+}
+
+fn header(
+    reading: &Reading,
+    meaning: &Meaning,
+    columns: &Columns,
+    list: &ListFile,
+) -> SuppressionImportHeader {
     let written = &reading.written;
-    let column = |column: &Option<String>| column.clone().unwrap_or_default();
+    let has_columns = written.has_columns(columns.are_named());
     let columns = ListColumns {
-        number: column(&reading.number_column),
-        party_id: column(&reading.party_column),
-        account: column(&reading.account_column),
-        seller: column(&reading.seller_column),
-        channels: column(&reading.channels_column),
-        purposes: column(&reading.purposes_column),
-        reason: column(&reading.reason_column),
-        received_time: column(&reading.time_column),
-        evidence_ref: column(&reading.evidence_column),
-        note: column(&reading.note_column),
+        number: columns.at("number"),
+        party_id: columns.at("party_id"),
+        account: columns.at("account"),
+        seller: columns.at("seller"),
+        channels: columns.at("channels"),
+        purposes: columns.at("purposes"),
+        reason: columns.at("reason"),
+        received_time: columns.at("received_time"),
+        evidence_ref: columns.at("evidence_ref"),
+        note: columns.at("note"),
     };
-    let has_columns = written.has_columns(columns != ListColumns::default());
     SuppressionImportHeader {
         content_sha256: list.sha256.to_vec(),
         size_bytes: i64::try_from(list.bytes).unwrap_or(i64::MAX),
@@ -192,7 +227,7 @@ impl Kind for Suppressions {
     type Header = SuppressionImportHeader;
 
     const COMMAND: &'static str = "optout";
-    const NEW: &'static str = "new opt-outs";
+    const NEW: &'static str = "new opt-out";
     const THERE: &'static str = "in force already";
     const UNDER_WAY: &'static str = "in force";
     const DONE: &'static str = "the list is in force on every node";

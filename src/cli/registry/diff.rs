@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::client::Remote;
 use super::super::failure::Refused;
-use super::super::output::{plain, table, thousands};
+use super::super::output::{counted, plain, table, thousands};
 use super::super::wire;
 use crate::grpc::client::{ask, json};
 use crate::grpc::pb::DiffRegisterRequest;
@@ -55,12 +55,12 @@ pub async fn run(args: DiffArgs) -> Result<ExitCode> {
                 vec![format!("+{}", plain(&each.prefix)), added, removed]
             });
             let all = format!(
-                "from {before} to {after}: {} numbers came, {} went",
-                thousands(diff.added),
+                "from {before} to {after}: {} came, {} went",
+                counted(diff.added, "number"),
                 thousands(diff.removed)
             );
             if diff.prefixes.is_empty() {
-                return all;
+                return format!("{all}; both have the same numbers");
             }
             format!("{}\n{all}", table(&["numbers", "came", "went"], rows))
         },

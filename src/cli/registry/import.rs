@@ -2,7 +2,7 @@
 //! force, asks, and puts it in force.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, Write as _};
+use std::io::{self, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,9 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::arguments::{Change, date};
 use super::super::client::Remote;
-use super::super::confirm::confirm;
-use super::super::failure::{Refused, Usage};
-use super::super::output::{Output, plain, thousands};
+use super::super::confirm::{confirm, must_be_answerable};
+use super::super::failure::{Advised, Refused, Usage};
+use super::super::lists::rejects::{self, RejectFile};
+use super::super::output::{Output, counted, plain, thousands};
 use super::super::progress;
 use super::super::wire;
 use crate::grpc::client::{Client, ask, json, pieces};
@@ -38,9 +39,13 @@ const REJECTS_SHOWN: usize = 10;
                   dialgate registry import us-dnc --as-of 2026-11-21 --changes changes.txt.gz\n  \
                   dialgate registry import gb-tps --as-of 2026-11-20 tps.csv --column Number\n\n\
                   Lists are read as their owners ship them: `area code,number` or one number a line, or CSV; plain, gzip or zstd.\n\
+                  Changes (--changes) have a mark, A for added or D for deleted, behind the number: `404,5550199,A`, `4045550199,D`,\n\
+                  also with a time before or behind it. If none of the lines can be read, the import fails, and the list in force\n\
+                  keeps its date.\n\
                   A number that the list does not cover stays unknown, and the rules deny it. A list of `area code,number` lines\n\
                   covers the area codes that it has; any other the country of the register, or what --covers says.\n\n\
-                  Lines that are no number are told and left out; --rejects writes all of them down. They are no failure.")]
+                  Lines that are no number are told and left out; --rejects writes all of them down. They are no failure, but\n\
+                  a list without any number is refused, whatever else is said: it would clear everybody.")]
 pub struct ImportArgs {
     /// The register, as rules name it; `registry list` shows them
     pub register: String,
@@ -62,7 +67,7 @@ pub struct ImportArgs {
     /// Column of a CSV list that holds the number, by name or by place from 1
     #[arg(long, value_name = "NAME|N")]
     pub column: Option<String>,
-    /// Write every line that is no number here, with its place and what is wrong with it
+    /// File for the lines that are rejected, with their place and what is wrong with each, made only if there are any
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
     /// Check everything and tell what would change, without changing it
@@ -86,12 +91,16 @@ pub struct ImportArgs {
 /// Imports.
 pub async fn run(args: ImportArgs) -> Result<ExitCode> {
     let output = args.remote.output();
+    let question = format!("Put this list of {} in force?", args.register);
+    if !args.dry_run {
+        must_be_answerable(&question, args.yes)?;
+    }
+    if let Some(path) = &args.rejects {
+        rejects::check(path, &args.files, REJECTS_HEADER)?;
+    }
     let client = args.remote.connect().await?;
     let register = known(&client, &args.register).await?;
-    let prepared = prepare(&args, &register)?;
-    if let Some(report) = &prepared.report {
-        tell(output, report)?;
-    }
+    let prepared = prepare(&args, &register, output)?;
     let request_id = args.change.name();
     let header = args.header(&prepared);
     // Everything is checked before anybody is asked.
@@ -102,7 +111,6 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
     if args.dry_run {
         return shown(output, &would, "sound; nothing was changed");
     }
-    let question = format!("Put this list of {} in force?", args.register);
     if !confirm(&question, args.yes)? {
         output.remark("nothing was changed")?;
         return Ok(ExitCode::FAILURE);
@@ -117,12 +125,12 @@ struct Prepared {
     content: File,
     bytes: u64,
     sha256: [u8; 32],
-    /// Of a list that was read here; changes are read by the server, which has what they change.
+    /// Of a list that was made into a snapshot here; changes are, by the server, which has what they change.
     report: Option<ListReport>,
 }
 
 /// The register as the server's rules know it.
-async fn known(client: &Client, id: &str) -> Result<Register> {
+pub(super) async fn known(client: &Client, id: &str) -> Result<Register> {
     let answer = client
         .registers()
         .list_registers(ask(ListRegistersRequest {}))
@@ -145,7 +153,7 @@ async fn known(client: &Client, id: &str) -> Result<Register> {
         })
 }
 
-fn prepare(args: &ImportArgs, register: &Register) -> Result<Prepared> {
+fn prepare(args: &ImportArgs, register: &Register, output: Output) -> Result<Prepared> {
     let (form, mut content, report) = if args.changes {
         let [file] = args.files.as_slice() else {
             bail!(Usage(
@@ -153,9 +161,10 @@ fn prepare(args: &ImportArgs, register: &Register) -> Result<Prepared> {
                     .to_owned()
             ));
         };
+        args.read(register, output)?;
         (RegisterForm::Changes, open(file)?, None)
     } else {
-        let (content, report) = args.snapshot(register)?;
+        let (content, report) = args.snapshot(args.read(register, output)?)?;
         (RegisterForm::Snapshot, content, Some(report))
     };
     let mut hash = Sha256::new();
@@ -188,23 +197,23 @@ impl io::Write for HashWriter<'_> {
 }
 
 impl ImportArgs {
-    /// Reads the list and writes it as a snapshot into a file without a name.
-    fn snapshot(&self, register: &Register) -> Result<(File, ListReport)> {
+    /// Reads the files, as the server reads them, and tells what it came to.
+    fn read(&self, register: &Register, output: Output) -> Result<Files> {
         let tables = Tables::shared().map_err(|problems| anyhow!("{problems}"))?;
         let country = register.jurisdiction.split('-').next().unwrap_or_default();
         let country = self.country.clone().unwrap_or_else(|| country.to_owned());
-        let mut rejects = self
-            .rejects
-            .as_deref()
-            .map(RejectFile::create)
+        let form = match (&self.column, self.changes) {
+            (Some(column), _) => ListForm::of_column(column),
+            (None, true) => ListForm::Changes,
+            (None, false) => ListForm::Auto,
+        };
+        let mut rejects = (self.rejects.as_deref())
+            .map(|path| RejectFile::begin(path, REJECTS_HEADER))
             .transpose()?;
-        let (mut lists, mut report, mut covers) = (Lists::default(), ListReport::default(), None);
+        let mut files = Files::default();
         for path in &self.files {
             let options = ListOptions {
-                form: self
-                    .column
-                    .as_deref()
-                    .map_or(ListForm::Auto, ListForm::of_column),
+                form: form.clone(),
                 country: Some(country.clone()),
             };
             let file = open(path)?;
@@ -213,25 +222,48 @@ impl ImportArgs {
             let read = registry::read_list(
                 &tables,
                 options,
-                lists,
+                files.lists,
                 BufReader::with_capacity(PIECE_BYTES, bar.wrap_read(file)),
                 &mut |reject| {
                     if let (Some(file), Ok(())) = (&mut rejects, &unwritten) {
-                        unwritten = file.write(path, reject);
+                        unwritten = write(file, path, reject);
                     }
                 },
             );
             bar.finish_and_clear();
             unwritten?;
             let read = read.with_context(|| format!("`{}`", path.display()))?;
-            covers = read.covers(&tables);
-            report.add(read.report);
-            lists = read.lists;
+            tell(output, path, &read.report)?;
+            files.covers = read.covers(&tables);
+            files.report.add(read.report);
+            files.lists = read.lists;
         }
+        match (rejects, &self.rejects) {
+            (Some(file), _) if files.report.rejected > 0 => file.end()?,
+            (_, Some(path)) => rejects::clear(path, REJECTS_HEADER)?,
+            (_, None) => {}
+        }
+        Ok(files)
+    }
+
+    /// Writes the list as a snapshot into a file without a name.
+    fn snapshot(&self, files: Files) -> Result<(File, ListReport)> {
+        let Files {
+            lists,
+            report,
+            covers,
+        } = files;
         if !lists.removed.is_empty() {
             bail!(Usage(
                 "the list says what was added and deleted; add --changes".to_owned()
             ));
+        }
+        if lists.added.is_empty() {
+            bail!(Advised {
+                problem: "there is no number in the list".to_owned(),
+                advice: "in force it would clear everybody; check which file it is, and how it is written (--column, --country)",
+                source: None,
+            });
         }
         let covers = self.covers.clone().or(covers).ok_or_else(|| {
             Usage(
@@ -283,30 +315,22 @@ fn names(files: &[PathBuf]) -> String {
     names.join(", ").chars().take(1000).collect()
 }
 
-/// Every line that is no number, as CSV.
-struct RejectFile {
-    file: io::BufWriter<File>,
-    path: PathBuf,
+/// Columns of the file of what was rejected.
+const REJECTS_HEADER: &str = "file,line,code,problem";
+
+/// What the files came to.
+#[derive(Default)]
+struct Files {
+    lists: Lists,
+    report: ListReport,
+    covers: Option<Covers>,
 }
 
-impl RejectFile {
-    fn create(path: &Path) -> Result<Self> {
-        let file =
-            File::create(path).with_context(|| format!("cannot write `{}`", path.display()))?;
-        let mut file = io::BufWriter::new(file);
-        writeln!(file, "file,line,code,problem")?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-        })
-    }
-
-    fn write(&mut self, list: &Path, reject: Reject) -> Result<()> {
-        let list = list.display().to_string().replace('"', "\"\"");
-        let (line, code, problem) = (reject.line, reject.reason.code(), reject.reason);
-        writeln!(self.file, "\"{list}\",{line},{code},\"{problem}\"")
-            .with_context(|| format!("cannot write `{}`", self.path.display()))
-    }
+fn write(file: &mut RejectFile, list: &Path, reject: Reject) -> Result<()> {
+    let (list, line) = (list.display().to_string(), reject.line.to_string());
+    let problem = reject.reason.to_string();
+    let cells = [&list, &line, reject.reason.code(), &problem];
+    file.write(cells.map(str::as_bytes))
 }
 
 /// Sends the content behind its header.
@@ -343,14 +367,25 @@ async fn send(
     Ok(answer.into_inner())
 }
 
-fn tell(output: Output, report: &ListReport) -> Result<()> {
-    let (lines, rejected) = (
-        thousands(signed(report.lines)),
-        thousands(signed(report.rejected)),
-    );
-    output.remark(&format!("read {lines} lines; {rejected} are no number"))?;
+fn tell(output: Output, list: &Path, report: &ListReport) -> Result<()> {
+    let name = list.file_name().unwrap_or_default().to_string_lossy();
+    let name = plain(&name);
+    let lines = counted(signed(report.lines), "line");
+    let rejected = match report.rejected {
+        0 => "none is rejected".to_owned(),
+        1 => "1 is rejected".to_owned(),
+        count => format!("{} are rejected", thousands(signed(count))),
+    };
+    output.remark(&format!("{name}: {lines}; {rejected}"))?;
+    if report.headers > 0 {
+        output.remark("  its first line was taken for a header, and not for a number")?;
+    }
     for reject in report.first_rejects.iter().take(REJECTS_SHOWN) {
         output.remark(&format!("  line {}: {}", reject.line, reject.reason))?;
+    }
+    let more = report.rejected.saturating_sub(REJECTS_SHOWN as u64);
+    if more > 0 {
+        output.remark(&format!("  and {} more", thousands(signed(more))))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::super::client::Remote;
 use super::super::failure::Refused;
 use super::super::output::{Output, thousands};
 use super::super::wire;
+use super::import::known;
 use crate::grpc::client::{ask, json};
 use crate::grpc::pb::{
     ListRegisterSnapshotsRequest, ListRegistersRequest, Register, RegisterSnapshot,
@@ -100,6 +101,10 @@ async fn history(args: &ListArgs, register: &str) -> Result<()> {
         if request.page_token.is_empty() {
             break;
         }
+    }
+    if count == 0 {
+        // Nothing was loaded of it yet, or there is none of this name.
+        known(&client, register).await?;
     }
     output.end_of_list(count, "snapshot", false)
 }

@@ -3,6 +3,19 @@
 /// What may stand between columns.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
+/// The cells of the first line of a list that lies at hand, read as an import that is told nothing of its encoding reads it.
+pub fn cells_of_line(line: &[u8], delimiter: Option<char>) -> Vec<String> {
+    let text = match std::str::from_utf8(line) {
+        Ok(text) => text.to_owned(),
+        Err(_) => line.iter().map(|byte| char::from(*byte)).collect(),
+    };
+    let delimiter = delimiter.unwrap_or_else(|| detected(&text));
+    match split(&text, Some(delimiter)) {
+        Cells::Whole(cells) => cells.iter().map(|cell| cell.trim().to_owned()).collect(),
+        Cells::Open => vec![text],
+    }
+}
+
 /// What a text came to, as cells.
 pub(super) enum Cells {
     /// All of them.

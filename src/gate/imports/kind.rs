@@ -1,7 +1,9 @@
 //! What differs between one kind of list and another. How a list comes in, is cut into rows, goes on after a break and ends is
 //! the same for all of them; what a row means, and how a portion of rows is recorded, is the kind's own.
 
-use crate::domain::import::{Import, ImportCounts, ImportKind, ImportReject};
+use crate::domain::ids::ImportId;
+use crate::domain::import::{ImportCounts, ImportKind, ImportReject};
+use crate::domain::time::Micros;
 use crate::gate::error::GateError;
 use crate::gate::{Ask, Gate};
 use crate::store::Tx;
@@ -43,7 +45,7 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
     fn tried(
         gate: &Gate,
         ask: &Ask,
-        import: &Import,
+        list: Listed,
         rows: &[Self::Row],
     ) -> impl Future<Output = Result<Outcome<Self::Waiting>, GateError>> + Send;
 
@@ -52,7 +54,7 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
         tx: &mut Tx,
         gate: &Gate,
         ask: &Ask,
-        import: &Import,
+        list: Listed,
         rows: &[Self::Row],
     ) -> impl Future<Output = Result<Outcome<Self::Waiting>, GateError>> + Send;
 
@@ -63,7 +65,7 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
     fn recorded_before(
         gate: &Gate,
         ask: &Ask,
-        import: &Import,
+        list: Listed,
         rows: &[Self::Row],
     ) -> impl Future<Output = Result<Vec<Self::Waiting>, GateError>> + Send;
 
@@ -80,6 +82,15 @@ pub(super) trait Kind: Send + Sync + Sized + 'static {
         ask: &Ask,
         unsettled: &[Self::Waiting],
     ) -> impl Future<Output = Result<(), GateError>> + Send;
+}
+
+/// The list whose rows are judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed {
+    /// Its import; nil in a trial.
+    pub import_id: ImportId,
+    /// When the very same list came first: whatever stands in it had been said by then, however often it is sent.
+    pub came_at: Micros,
 }
 
 /// Where a column is, if there is one; or why it cannot be found.

@@ -4,8 +4,10 @@
 //! ones are recorded. An act of consent binds every claim that begins after its commit, and nothing waits. What is recorded
 //! stays, whatever becomes of the list.
 //!
-//! A list is known by its hash and by how it is read. Sent again, it goes on where it was acknowledged: what was recorded by a
-//! sending that nobody heard the end of is waited for once more. `reader` is the thread that reads it, `content`, `cells` and
+//! A list is known by its hash and by how it is read. If it broke off, it goes on where it was acknowledged when it is sent again: what
+//! was recorded by a sending that nobody heard the end of is waited for once more. One that is done and is sent again is a new
+//! import, which judges every row by what is on record then: what stands is found, what was lifted or rejected is looked at anew
+//! ([`kind::Listed`]). `reader` is the thread that reads it, `content`, `cells` and
 //! `written` are what it reads with, `portion` is what is done with a portion. What a row means and how it is recorded is of the
 //! kind of list ([`kind`]): `suppressions`, `consents`. A further kind is a further folder.
 
@@ -29,16 +31,18 @@ use uuid::Uuid;
 
 use crate::domain::ids::{ImportId, TenantId};
 use crate::domain::import::{Import, ImportCounts, ImportKind, ImportReject, ImportState};
-use crate::domain::time::Mono;
+use crate::domain::time::{Micros, Mono};
 use crate::store::{ImportRunner, StoreError, Urgency};
 
 use super::error::GateError;
+use super::records;
 use super::suppress::BARRIER_WAIT;
 use super::{Ask, Gate};
 
+pub use cells::cells_of_line;
 pub use consents::{ConsentColumns, ConsentDefaults, ConsentRows};
 pub use content::{ImportPiece, Packing, lines_of_list};
-use kind::Kind;
+use kind::{Kind, Listed};
 use reader::{Announced, Earlier, End, Portion};
 use size::PortionSize;
 pub use suppressions::{SuppressionColumns, SuppressionDefaults, SuppressionRows};
@@ -117,6 +121,7 @@ struct Sending<'a, K: Kind> {
     ask: &'a Ask,
     runner: ImportRunner,
     import: Import,
+    list: Listed,
     news: mpsc::Sender<ImportNews>,
     waiting: VecDeque<Waiting<K::Waiting>>,
     bytes: u64,
@@ -160,10 +165,10 @@ impl Gate {
     ) -> Result<Import, GateError> {
         self.may_be_read(&rows)?;
         let runner = Uuid::new_v4();
-        let import = self.open_import(ask, &new, K::KIND, runner).await?;
+        let (import, list) = self.open_import(ask, &new, K::KIND, runner).await?;
         // Whoever is told how it stands has to be told; there is room for it.
         let _ = news.try_send(ImportNews::Started(import.clone()));
-        if import.state == ImportState::Finished {
+        if import.state != ImportState::Open {
             return Ok(import);
         }
         let import_id = import.import_id;
@@ -172,6 +177,7 @@ impl Gate {
             ask,
             runner: ImportRunner { import_id, runner },
             import,
+            list,
             news,
             waiting: VecDeque::new(),
             bytes: 0,
@@ -208,6 +214,7 @@ impl Gate {
         let tenant = &ask.principal.tenant;
         let mut import = fresh(ask, &new, K::KIND);
         import.import_id = ImportId(Uuid::nil());
+        let list = self.as_it_came(tenant, &new, &import).await?;
         let size = PortionSize::default();
         let (reading, mut portions) = self.start_reading(tenant, new, rows, pieces, &import, size);
         let mut told = 0;
@@ -216,7 +223,7 @@ impl Gate {
                 at: self.read().wall,
                 ..ask.clone()
             };
-            let outcome = K::tried(self, &ask, &import, &portion.rows).await?;
+            let outcome = K::tried(self, &ask, list, &portion.rows).await?;
             let outcome = portion.with(outcome);
             import.counts = import.counts.plus(outcome.counts);
             for reject in outcome.rejects {
@@ -255,7 +262,7 @@ impl Gate {
         new: &NewImport,
         kind: ImportKind,
         runner: Uuid,
-    ) -> Result<Import, GateError> {
+    ) -> Result<(Import, Listed), GateError> {
         // Whoever comes second sees what came first, and takes it over. There is no third.
         for _ in 0..3 {
             match self.open_import_once(ask, new, kind, runner).await {
@@ -272,14 +279,20 @@ impl Gate {
         new: &NewImport,
         kind: ImportKind,
         runner: Uuid,
-    ) -> Result<Import, GateError> {
+    ) -> Result<(Import, Listed), GateError> {
         let tenant = &ask.principal.tenant;
+        let (content, settings) = (&new.content_sha256, &new.settings_sha256);
         let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
-        let found = tx
-            .import_of(tenant, &new.content_sha256, &new.settings_sha256)
-            .await?;
+        let found = match &repeated {
+            // The very request is about the import that it began or went on with, whatever became of that.
+            Some(stored) => tx.import(tenant, kind, records::made(stored)?).await?,
+            None => tx.open_import(tenant, content, settings).await?,
+        };
         let (what, import) = match found {
-            Some(finished) if finished.state == ImportState::Finished => return Ok(finished),
+            Some(ended) if ended.state != ImportState::Open => {
+                let list = listed(&ended, None);
+                return Ok((ended, list));
+            }
             Some(open) => {
                 let import_id = open.import_id;
                 let taken = tx
@@ -308,8 +321,24 @@ impl Gate {
             let stored = ask.stored(import.import_id.to_string(), false);
             tx.insert_requests(tenant, &[stored]).await?;
         }
+        let came_at = tx.list_came_at(tenant, content, settings).await?;
         tx.commit().await?;
-        Ok(import)
+        let list = listed(&import, came_at);
+        Ok((import, list))
+    }
+
+    /// The list of a trial: as an import of it would judge its rows.
+    async fn as_it_came(
+        &self,
+        tenant: &TenantId,
+        new: &NewImport,
+        import: &Import,
+    ) -> Result<Listed, GateError> {
+        let mut tx = self.store().read().await?;
+        let came_at = tx
+            .list_came_at(tenant, &new.content_sha256, &new.settings_sha256)
+            .await?;
+        Ok(listed(import, came_at))
     }
 
     fn start_reading<K: Kind>(
@@ -451,6 +480,13 @@ async fn ended(reading: tokio::task::JoinHandle<End>) -> End {
             // The runtime goes down.
             Err(_) => End::BrokenOff,
         },
+    }
+}
+
+fn listed(import: &Import, came_at: Option<Micros>) -> Listed {
+    Listed {
+        import_id: import.import_id,
+        came_at: came_at.unwrap_or(import.began_at).min(import.began_at),
     }
 }
 

@@ -38,7 +38,7 @@ impl<K: Kind> Sending<'_, K> {
     /// Records a portion, or finds what an earlier sending recorded of it; from then on it waits for its acknowledgement.
     pub(super) async fn record(&mut self, portion: Portion<K>) -> Result<(), GateError> {
         let left = if portion.again {
-            K::recorded_before(self.gate, &self.now(), &self.import, &portion.rows).await?
+            K::recorded_before(self.gate, &self.now(), self.list, &portion.rows).await?
         } else {
             self.record_new(&portion).await?
         };
@@ -115,7 +115,7 @@ impl<K: Kind> Sending<'_, K> {
         let tenant = &ask.principal.tenant;
         let mut tx = self.gate.store().write(Urgency::Ordinary).await?;
         let begun = self.gate.read().mono;
-        let outcome = K::record(&mut tx, self.gate, &ask, &self.import, &portion.rows).await?;
+        let outcome = K::record(&mut tx, self.gate, &ask, self.list, &portion.rows).await?;
         let outcome = portion.with(outcome);
         if self.import.counts.rejected < REJECTS_KEPT_MAX {
             tx.insert_import_rejects(tenant, self.import.import_id, &outcome.rejects)

@@ -87,6 +87,7 @@ impl Work {
                     unreadable("the snapshot that they change cannot be read by this node")
                 })?;
                 let read = self.read(&mut content, lines, ListForm::Changes)?;
+                says_something(&read.report)?;
                 let merged = before.merge(&read.lists.added, &read.lists.removed);
                 let covers = lines.covers.clone();
                 let covers = covers.unwrap_or_else(|| before.header().covers.clone());
@@ -110,6 +111,7 @@ impl Work {
         let path = file.into_temp_path();
         let snapshot = open(&path)?;
         let header = snapshot.header();
+        has_numbers(header.numbers, (rows_read, rows_rejected))?;
         let (register, as_of) = (&self.new.register, self.new.as_of);
         if header.register != *register || header.as_of != as_of {
             return Err(unreadable(format!(
@@ -161,6 +163,7 @@ impl Work {
         numbers: &Builder,
         report: &ListReport,
     ) -> Result<Built, GateError> {
+        has_numbers(numbers.len(), (report.lines, report.rejected))?;
         let covers = covers.filter(|covers| !covers.is_empty()).ok_or_else(|| {
             GateError::invalid(
                 "covers",
@@ -192,6 +195,28 @@ impl Work {
 
     fn unwritten(&self, error: &io::Error) -> GateError {
         unusable("write in", &self.folder, error)
+    }
+}
+
+/// A list of nothing would clear everybody, whatever else was said of it.
+fn has_numbers(numbers: u64, (lines, rejected): (u64, u64)) -> Result<(), GateError> {
+    match numbers {
+        0 => Err(RegisterRefusal::NoNumbers { lines, rejected }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Changes may be none, on a day on which nothing happened; but not if there were lines that nobody understood.
+fn says_something(report: &ListReport) -> Result<(), GateError> {
+    match report.first_rejects.first() {
+        Some(first) if report.accepted == 0 => Err(RegisterRefusal::NoChanges {
+            lines: report.lines,
+            rejected: report.rejected,
+            line: first.line,
+            problem: first.reason.to_string(),
+        }
+        .into()),
+        _ => Ok(()),
     }
 }
 

@@ -104,6 +104,35 @@ pub enum RegisterRefusal {
         "there is no snapshot of this register yet that changes could be made to; import the full list first"
     )]
     Empty,
+    /// Nothing of it is a number: in force it would say of everybody that they are not listed.
+    #[error(
+        "the list has no number at all, {rejected} of its {lines} lines were rejected; what was in force stays. Check which file it is, \
+         and how it is written"
+    )]
+    NoNumbers {
+        /// Lines that were read.
+        lines: u64,
+        /// Lines among them that were no number.
+        rejected: u64,
+    },
+    /// Changes of which none could be read: with their date the list in force would seem newer than it is.
+    #[error(
+        "not one of the {lines} lines says a change, {rejected} were rejected, the first one in line {line}: {problem}; what was in force \
+         stays. A line of changes is `404,5550199,A` or `4045550199,D`"
+    )]
+    NoChanges {
+        /// Lines that were read.
+        lines: u64,
+        /// Lines among them that were no change.
+        rejected: u64,
+        /// The first of them.
+        line: u64,
+        /// What is wrong with that.
+        problem: String,
+    },
+    /// Nothing to compare, or to compare with.
+    #[error("{0}")]
+    NoSnapshot(&'static str),
 }
 
 /// A line that is no number.

@@ -10,6 +10,7 @@ use crate::domain::register::RegisterSnapshot;
 use crate::domain::time::Micros;
 use crate::gate::Gate;
 use crate::gate::error::GateError;
+use crate::gate::registers::RegisterRefusal;
 use crate::policy::Pack;
 use crate::registry::{Change, Diff, Snapshot};
 
@@ -116,15 +117,24 @@ impl Gate {
         before: Option<SnapshotId>,
         after: Option<SnapshotId>,
     ) -> Result<RegisterDiff, GateError> {
-        let missing = || GateError::NotFound {
-            what: "register snapshot",
-        };
+        let missing = |why| GateError::from(RegisterRefusal::NoSnapshot(why));
+        let is_known = self
+            .policy_now(tenant)
+            .await?
+            .1
+            .register(register)
+            .is_some();
         let mut tx = self.store().read().await?;
         let latest = tx
             .latest_register_snapshots(tenant, register, LATEST)
             .await?;
         let mut latest = latest.into_iter();
         let (newest, next) = (latest.next(), latest.next());
+        if newest.is_none() && !is_known {
+            return Err(GateError::NotFound { what: "register" });
+        }
+        // None: nothing was loaded; true: nothing before the newest, and nothing else was asked for.
+        let is_one = newest.as_ref().map(|_| next.is_none() && before.is_none());
         let before = match before {
             None => next,
             Some(id) => tx.register_snapshot(tenant, id).await?,
@@ -134,15 +144,32 @@ impl Gate {
             Some(id) => tx.register_snapshot(tenant, id).await?,
         };
         drop(tx);
-        let (Some(before), Some(after)) = (before, after) else {
-            return Err(missing());
+        let (before, after) = match (before, after, is_one) {
+            (_, _, None) => return Err(missing("no list of this register was loaded yet")),
+            (Some(before), Some(after), _) => (before, after),
+            (None, Some(_), Some(true)) => {
+                return Err(missing(
+                    "the list in force is the first one of this register: there is none before it to compare with",
+                ));
+            }
+            _ => {
+                return Err(missing(
+                    "there is no snapshot of this id; `registry list --history REGISTER` shows them",
+                ));
+            }
         };
         if before.register != register || after.register != register {
-            return Err(missing());
+            return Err(missing(
+                "the snapshot is one of another register; `registry list --history REGISTER` shows those of one",
+            ));
         }
         let open = async |snapshot: &RegisterSnapshot| {
             let opened = follow::opened(&self.core, tenant, snapshot).await?;
-            opened.map_err(|_| missing())
+            opened.map_err(|_| {
+                missing(
+                    "the file of one of the two is not kept any more: those of the latest two snapshots are, and those of the last day",
+                )
+            })
         };
         let (older, newer) = (open(&before).await?, open(&after).await?);
         let (all, prefixes) = by_prefix(older, newer).await?;

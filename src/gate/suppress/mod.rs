@@ -304,19 +304,7 @@ pub(super) async fn insert_or_find(
     said_at: Micros,
 ) -> Result<(bool, Suppression), StoreError> {
     let spoken_after = new.spoken_by_holder_after();
-    // It comes after every consent on file that is not certain to be newer than the wish: the clock of the node that recorded
-    // one may have been ahead of ours. At the same instant the opt-out wins.
-    let last = tx
-        .last_consent_given(tenant, new.subject, new.received_at, new.recorded_at)
-        .await?;
-    let after = |at: Micros| last.map_or(at, |last| last.max(at));
-    let said_at = after(said_at);
-    new.received_at = after(new.received_at);
-    let same = match new.expires_at {
-        None => tx.same_suppression(tenant, &new, said_at).await?,
-        Some(_) => None,
-    };
-    let (created, recorded) = match same {
+    let (created, recorded) = match standing(tx, tenant, &mut new, said_at).await? {
         Some(found) => (false, found),
         None => {
             tx.insert_suppression(tenant, &new).await?;
@@ -325,6 +313,28 @@ pub(super) async fn insert_or_find(
     };
     tx.bind_holders(tenant, &recorded, spoken_after).await?;
     Ok((created, recorded))
+}
+
+/// What is there already and says all that this one would, whose wish was said at this time or before. That binds from the moment
+/// that is settled here.
+pub(super) async fn standing(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    new: &mut Suppression,
+    said_at: Micros,
+) -> Result<Option<Suppression>, StoreError> {
+    // It comes after every consent on file that is not certain to be newer than the wish: the clock of the node that recorded
+    // one may have been ahead of ours. At the same instant the opt-out wins.
+    let last = tx
+        .last_consent_given(tenant, new.subject, new.received_at, new.recorded_at)
+        .await?;
+    let after = |at: Micros| last.map_or(at, |last| last.max(at));
+    let said_at = after(said_at);
+    new.received_at = after(new.received_at);
+    match new.expires_at {
+        None => Ok(tx.same_suppression(tenant, new, said_at).await?),
+        Some(_) => Ok(None),
+    }
 }
 
 pub(super) fn entry(ask: &Ask, kind: &str, suppression: &Suppression) -> AuditEntry {

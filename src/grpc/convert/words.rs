@@ -84,7 +84,7 @@ mirror! {
     RejectReason = ImportRejectReason {
         LineTooLong Encoding Nul ColumnCount OpenQuote NumberMissing Number CountryMissing TwoSubjects Party Seller Channel
         Reason Time TimeInFuture Text PartyAmbiguous SellerMissing NotDialable Action TimeMissing TimeInDoubt Form Flag Period
-        InitiatedBy Account Purpose
+        InitiatedBy Account Purpose Lifted
     }
     Audience = Audience { Consumer Business Unknown }
     LineType = LineType { Landline Mobile Voip Unknown }

@@ -5,6 +5,7 @@ use super::on_both;
 on_both! {
     a_list_is_recorded_row_by_row_with_its_entries,
     a_sending_that_broke_off_goes_on_and_no_act_is_told_twice,
+    a_finished_list_sent_again_is_judged_by_what_is_on_record_now,
     what_is_on_record_already_is_not_recorded_again,
     each_row_is_judged_by_what_is_on_record,
     acts_of_one_person_in_one_list_see_one_another,
@@ -229,8 +230,46 @@ mod tests {
             .await;
         assert_eq!(page.unwrap().rows.len(), 700);
         drop(tx);
-        let (again, _) = send(&bench, list(&text), text.as_bytes(), true, false).await;
-        assert_eq!(again.unwrap(), ended, "a finished list is answered at once");
+        for is_trial in [true, false] {
+            let (again, _) = send(&bench, list(&text), text.as_bytes(), true, is_trial).await;
+            let again = again.unwrap();
+            assert_eq!(
+                again.counts,
+                counts(700, 0, 700, 0),
+                "each act is on record"
+            );
+            assert_ne!(again.import_id, ended.import_id);
+        }
+    }
+
+    pub async fn a_finished_list_sent_again_is_judged_by_what_is_on_record_now(bench: Bench) {
+        let rows = format!(
+            "{ANNA},,given,{GIVEN},written,,\n{BETH},,given,{GIVEN},oral,,\n{CARL},,withdrawn,,,,\n{CARL},,withdrawn,,,,\n"
+        );
+        let text = format!("{HEADER}{rows}");
+        bench.callable(ANNA).await;
+        shared(&bench, ANNA).await;
+        let (first, rejects) = import(&bench, &rows).await;
+        assert_eq!(first.counts, counts(4, 2, 1, 1));
+        assert_eq!(rejects, [(2, RejectReason::PartyAmbiguous)]);
+        // A withdrawal that names no time is the same, however often its list is sent.
+        let hour = Duration::from_secs(3600);
+        bench.clock.advance(hour);
+        let (again, _) = import(&bench, &rows).await;
+        assert_eq!(again.counts, counts(4, 0, 3, 1));
+        assert_eq!(acts(&bench, CARL).await.len(), 1);
+        // But after a consent it is a new one, for the stricter wins; and who no longer shares a number can be told.
+        let given = bench.consent(CARL, ConsentAction::Given);
+        let ask = bench.ask("admin");
+        bench.gate.record_consent(&ask, given).await.unwrap();
+        bench.clock.advance(hour);
+        for is_trial in [true, false] {
+            let (again, _) = send(&bench, list(&text), text.as_bytes(), true, is_trial).await;
+            // A trial does not foresee what the row before would have made of it.
+            assert_eq!(again.unwrap().counts, counts(4, 1, 2, 1), "{is_trial}");
+        }
+        assert_eq!(acts(&bench, CARL).await[0].action, ConsentAction::Withdrawn);
+        assert_eq!(acts(&bench, CARL).await.len(), 3);
     }
 
     pub async fn what_is_on_record_already_is_not_recorded_again(bench: Bench) {

@@ -12,7 +12,14 @@ on_both! {
     p03_a_sending_that_died_before_its_acknowledgement_is_waited_for_anew,
     p03_a_list_sent_again_goes_on_where_it_broke_off,
     p03_of_two_sendings_at_once_the_later_goes_on,
-    a_finished_list_sent_again_is_answered_at_once,
+    a_finished_list_sent_again_finds_what_stands,
+    the_very_request_is_answered_as_the_first_time,
+    p03_a_list_without_times_says_anew_what_was_lifted,
+    a_lift_outlasts_its_own_wish_told_again_with_its_time,
+    a_lift_of_a_narrower_wish_lets_a_wider_one_come,
+    p03_a_list_sent_again_after_a_consent_binds_again,
+    a_row_is_recorded_once_the_cause_of_its_reject_is_gone,
+    read_in_another_way_it_is_another_list,
     a_list_that_is_not_what_was_announced_fails_and_keeps_what_it_recorded,
     a_sending_of_another_list_under_the_same_hash_loses_no_row,
     a_trial_tells_all_and_records_nothing,
@@ -460,17 +467,219 @@ mod tests {
         assert_eq!(created(&bench).await, 900);
     }
 
-    pub async fn a_finished_list_sent_again_is_answered_at_once(bench: Bench) {
-        let text = format!("{ANNA}\n{ANNA}\nnonsense\n");
+    /// What would become of it, by a trial that must say what an import then does.
+    async fn tried(gate: &Gate, bench: &Bench, text: &str, new: NewImport) -> ImportCounts {
+        let (pieces, received) = mpsc::channel(4);
+        let (tell, _news) = mpsc::channel(64);
+        let piece = ImportPiece::Bytes(text.as_bytes().to_vec());
+        pieces.send(piece).await.unwrap();
+        pieces.send(ImportPiece::End).await.unwrap();
+        let ask = bench.ask("admin");
+        let tried = gate.try_import(&ask, new, received, tell).await;
+        tried.unwrap().counts
+    }
+
+    pub async fn a_finished_list_sent_again_finds_what_stands(bench: Bench) {
+        bench.callable(BETH).await;
+        let text = format!("{ANNA}\n{ANNA}\n{BETH}\nnonsense\n");
         let first = import(&bench, &text, list(&text)).await.unwrap();
-        assert_eq!(first.counts, counts(3, 1, 1, 1));
-        let again = Sending::begin(&bench.gate, bench.ask("admin"), list(&text));
+        assert_eq!(first.counts, counts(4, 2, 1, 1));
+        let again = counts(4, 0, 3, 1);
+        for _ in 0..2 {
+            assert_eq!(
+                tried(&bench.gate, &bench, &text, list(&text)).await,
+                again,
+                "its rows name no time: all of them had been said when it first came"
+            );
+            let ended = import(&bench, &text, list(&text)).await.unwrap();
+            assert_eq!((ended.state, ended.counts), (ImportState::Finished, again));
+            assert_ne!(ended.import_id, first.import_id);
+            assert_eq!(
+                rejects(&bench, ended.import_id).await,
+                rejects(&bench, first.import_id).await
+            );
+        }
+        assert_eq!(created(&bench).await, 2);
+        // Another list that says the same says it now: of when its rows were said nobody knows anything.
+        let other = format!("{text}\n");
+        let ended = import(&bench, &other, list(&other)).await.unwrap();
+        assert_eq!(ended.counts, counts(4, 2, 1, 1));
+    }
+
+    pub async fn the_very_request_is_answered_as_the_first_time(bench: Bench) {
+        let ask = bench.ask("admin");
+        let mut first = Sending::begin(&bench.gate, ask.clone(), list(ANNA));
+        first.feed(ANNA);
+        while first.is_waiting().await {
+            bench.clock.advance(BARRIER_WAIT);
+        }
+        let first = first.end().await.unwrap();
+        bench
+            .lift(standing(&bench, ANNA).await[0].suppression_id)
+            .await;
+        let again = Sending::begin(&bench.gate, ask.clone(), list(ANNA));
         assert_eq!(again.end().await.unwrap(), first);
-        // Read in another way it is another import.
-        let mut other = list(&text);
+        assert!(standing(&bench, ANNA).await.is_empty());
+        // One that failed, too.
+        let ask = bench.ask("admin");
+        let mut other = Sending::begin(&bench.gate, ask.clone(), list(BETH));
+        other.feed(ANNA);
+        while other.is_waiting().await {
+            bench.clock.advance(BARRIER_WAIT);
+        }
+        let failed = other.end().await.unwrap();
+        assert_eq!(failed.state, ImportState::Failed);
+        let again = Sending::begin(&bench.gate, ask, list(BETH));
+        assert_eq!(again.end().await.unwrap(), failed);
+    }
+
+    pub async fn p03_a_list_without_times_says_anew_what_was_lifted(bench: Bench) {
+        bench.callable(BETH).await;
+        let text = format!("{ANNA}\n{BETH}\n{}", strangers(3));
+        import(&bench, &text, list(&text)).await.unwrap();
+        for number in [ANNA, BETH] {
+            bench
+                .lift(standing(&bench, number).await[0].suppression_id)
+                .await;
+            assert!(standing(&bench, number).await.is_empty());
+        }
+        let lifted = bench.now();
+        let again = counts(5, 2, 3, 0);
+        assert_eq!(tried(&bench.gate, &bench, &text, list(&text)).await, again);
+        let ended = import(&bench, &text, list(&text)).await.unwrap();
+        assert_eq!(ended.counts, again);
+        for number in [ANNA, BETH] {
+            let anew = standing(&bench, number).await;
+            assert_eq!(anew.len(), 1);
+            assert!(anew[0].received_at > lifted, "it is said now");
+        }
+        assert_eq!(
+            bench.place(BETH).await.decision.judgement.denied_by,
+            ["US-internal-dnc"]
+        );
+    }
+
+    /// The lift named a permission that is newer than the wish; a list that says when that was said brings nothing newer.
+    pub async fn a_lift_outlasts_its_own_wish_told_again_with_its_time(bench: Bench) {
+        bench.callable(BETH).await;
+        let said = bench.now().minus(Duration::from_secs(9 * 86_400));
+        let dated =
+            |text: &str, at| meaning(list(text), |rows| rows.defaults.received_at = Some(at));
+        let text = format!("{ANNA}\n{BETH}\n{}", strangers(1));
+        import(&bench, &text, dated(&text, said)).await.unwrap();
+        for number in [ANNA, BETH] {
+            bench
+                .lift(standing(&bench, number).await[0].suppression_id)
+                .await;
+        }
+        // The same list; another one with the same time; one whose time is earlier.
+        for (more, at) in [
+            ("", said),
+            ("\n", said),
+            ("", said.minus(Duration::from_secs(1))),
+        ] {
+            let text = format!("{text}{more}");
+            let again = counts(3, 0, 1, 2);
+            assert_eq!(
+                tried(&bench.gate, &bench, &text, dated(&text, at)).await,
+                again
+            );
+            let ended = import(&bench, &text, dated(&text, at)).await.unwrap();
+            assert_eq!(ended.counts, again);
+            let told = rejects(&bench, ended.import_id).await;
+            assert!(told.iter().all(|each| each.reason == RejectReason::Lifted));
+            assert_eq!(told.len(), 2, "and nobody is told that it is in force");
+        }
+        assert!(standing(&bench, BETH).await.is_empty());
+        // A later wish is none that anybody lifted, be it older than the permission; nor is one that is wider.
+        let later = said.plus(Duration::from_secs(1));
+        let again = counts(3, 3, 0, 0);
+        assert_eq!(
+            tried(&bench.gate, &bench, &text, dated(&text, later)).await,
+            again
+        );
+        let mut new = dated(&text, later);
+        new.settings_sha256 = [6; 32];
+        assert_eq!(import(&bench, &text, new).await.unwrap().counts, again);
+        assert_eq!(standing(&bench, BETH).await[0].received_at, later);
+    }
+
+    pub async fn a_lift_of_a_narrower_wish_lets_a_wider_one_come(bench: Bench) {
+        let said = bench.now().minus(Duration::from_secs(86_400));
+        let narrow = meaning(list(ANNA), |rows| {
+            rows.defaults.received_at = Some(said);
+            rows.defaults.seller = Some("seller".to_owned());
+        });
+        import(&bench, ANNA, narrow).await.unwrap();
+        bench
+            .lift(standing(&bench, ANNA).await[0].suppression_id)
+            .await;
+        let mut wide = meaning(list(ANNA), |rows| {
+            rows.defaults.received_at = Some(said);
+        });
+        wide.settings_sha256 = [6; 32];
+        let ended = import(&bench, ANNA, wide).await.unwrap();
+        assert_eq!(ended.counts, counts(1, 1, 0, 0));
+    }
+
+    pub async fn p03_a_list_sent_again_after_a_consent_binds_again(bench: Bench) {
+        bench.callable(ANNA).await;
+        import(&bench, ANNA, list(ANNA)).await.unwrap();
+        bench.clock.advance(Duration::from_secs(3600));
+        let consent = bench.consent(ANNA, ConsentAction::Given);
+        let consent = bench
+            .gate
+            .record_consent(&bench.ask("admin"), consent)
+            .await;
+        let consent = consent.unwrap();
+        bench.clock.advance(Duration::from_secs(3600));
+        let again = counts(1, 1, 0, 0);
+        assert_eq!(tried(&bench.gate, &bench, ANNA, list(ANNA)).await, again);
+        let ended = import(&bench, ANNA, list(ANNA)).await.unwrap();
+        assert_eq!(ended.counts, again);
+        let found = standing(&bench, ANNA).await;
+        assert_eq!(found.len(), 2);
+        assert!(found.iter().any(|each| each.received_at > consent.at));
+    }
+
+    pub async fn a_row_is_recorded_once_the_cause_of_its_reject_is_gone(bench: Bench) {
+        let text = format!("{ANNA},seller\n{BETH},other\n");
+        let new = || {
+            let mut new = meaning(list(&text), |rows| {
+                rows.columns.number = Some("1".to_owned());
+                rows.columns.seller = Some("2".to_owned());
+            });
+            new.settings.form = ListForm::Columns(None);
+            new
+        };
+        let ended = import(&bench, &text, new()).await.unwrap();
+        assert_eq!(ended.counts, counts(2, 1, 0, 1));
+        assert_eq!(
+            rejects(&bench, ended.import_id).await[0].reason,
+            RejectReason::Seller
+        );
+        let node = bench.again(vec![
+            campaign("us", "US", "seller"),
+            campaign("two", "US", "other"),
+        ]);
+        let again = counts(2, 1, 1, 0);
+        assert_eq!(tried(&node, &bench, &text, new()).await, again);
+        let mut sending = Sending::begin(&node, bench.ask("admin"), new());
+        sending.feed(&text);
+        while sending.is_waiting().await {
+            bench.clock.advance(BARRIER_WAIT);
+        }
+        assert_eq!(sending.end().await.unwrap().counts, again);
+        assert_eq!(standing(&bench, BETH).await.len(), 1);
+    }
+
+    pub async fn read_in_another_way_it_is_another_list(bench: Bench) {
+        let first = import(&bench, ANNA, list(ANNA)).await.unwrap();
+        let mut other = list(ANNA);
         other.settings_sha256 = [6; 32];
-        let other = import(&bench, &text, other).await.unwrap();
+        let other = import(&bench, ANNA, other).await.unwrap();
         assert_ne!(other.import_id, first.import_id);
+        assert_eq!(other.counts, counts(1, 1, 0, 0));
     }
 
     pub async fn a_list_that_is_not_what_was_announced_fails_and_keeps_what_it_recorded(

@@ -140,9 +140,9 @@ async fn one_goes_on_with_an_import(store: TestStore) {
             .unwrap(),
         Some(import.clone())
     );
-    let found = tx.import_of(&t, &[1; 32], &[2; 32]).await.unwrap();
+    let found = tx.open_import(&t, &[1; 32], &[2; 32]).await.unwrap();
     assert_eq!(found, Some(import.clone()));
-    assert_eq!(tx.import_of(&t, &[1; 32], &[9; 32]).await.unwrap(), None);
+    assert_eq!(tx.open_import(&t, &[1; 32], &[9; 32]).await.unwrap(), None);
     assert!(
         tx.end_import(&t, second, Some("cut off"), after(5))
             .await
@@ -151,12 +151,16 @@ async fn one_goes_on_with_an_import(store: TestStore) {
     assert!(!tx.end_import(&t, second, None, after(6)).await.unwrap());
     assert!(!tx.take_import(&t, second).await.unwrap());
     assert_eq!(
-        tx.import_of(&t, &[1; 32], &[2; 32]).await.unwrap(),
+        tx.open_import(&t, &[1; 32], &[2; 32]).await.unwrap(),
         None,
         "it failed"
     );
-    let again = fresh(1);
+    assert_eq!(tx.list_came_at(&t, &[1; 32], &[2; 32]).await.unwrap(), None);
+    let mut again = fresh(1);
+    again.began_at = after(7);
     tx.insert_import(&t, &again, first.runner).await.unwrap();
+    let came = tx.list_came_at(&t, &[1; 32], &[2; 32]).await.unwrap();
+    assert_eq!(came, Some(after(7)), "one that failed is none");
     let failed = list("state = \"failed\"", IMPORT_FIELDS);
     let page = tx
         .list_imports(&t, ImportKind::Suppressions, &failed)
@@ -175,6 +179,20 @@ async fn one_goes_on_with_an_import(store: TestStore) {
             .len(),
         2
     );
+    // A list that is done and comes again is another import, and had come when the first of them began.
+    let as_again = ImportRunner {
+        import_id: again.import_id,
+        ..first
+    };
+    assert!(tx.end_import(&t, as_again, None, after(8)).await.unwrap());
+    assert_eq!(tx.open_import(&t, &[1; 32], &[2; 32]).await.unwrap(), None);
+    let mut third = fresh(1);
+    third.began_at = after(9);
+    tx.insert_import(&t, &third, second.runner).await.unwrap();
+    let found = tx.open_import(&t, &[1; 32], &[2; 32]).await.unwrap();
+    assert_eq!(found, Some(third));
+    let came = tx.list_came_at(&t, &[1; 32], &[2; 32]).await.unwrap();
+    assert_eq!(came, Some(after(7)));
     let mut consents = fresh(2);
     consents.kind = ImportKind::Consents;
     tx.insert_import(&t, &consents, first.runner).await.unwrap();

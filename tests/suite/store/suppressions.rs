@@ -1,13 +1,48 @@
 //! Opt-outs, their lifts, and that a claim cannot miss one.
 
+use dialgate::domain::account::AccountKey;
+
 use super::*;
 
 contract![
     suppressions_are_kept_and_lifted,
+    lifted_ones_are_found_by_what_they_are_about,
     a_wish_of_the_person_covers_every_kind_of_call,
     a_claim_that_waited_sees_the_opt_out,
     an_opt_out_goes_first,
 ];
+
+async fn lifted_ones_are_found_by_what_they_are_about(store: TestStore) {
+    let party = SuppressionSubject::Party(store.party(phone(1)).await);
+    let [one, other] = [2, 3].map(|n| SuppressionSubject::Number(store.key(phone(n))));
+    let account = SuppressionSubject::Account(AccountKey([7; 32]));
+    let t = tenant();
+    let mut tx = store.write().await;
+    let mut lifted = Vec::new();
+    for subject in [one, other, party, account] {
+        let mut each = suppression(subject);
+        tx.insert_suppression(&t, &each).await.unwrap();
+        lift(&mut tx, &mut each, after(1)).await;
+        tx.insert_suppression(&t, &suppression(subject))
+            .await
+            .unwrap();
+        lifted.push(each);
+    }
+    for each in &lifted {
+        let found = tx.lifted_suppressions(&t, &[each.subject]).await.unwrap();
+        assert_eq!(found, std::slice::from_ref(each), "and not what stands");
+    }
+    let mut found = tx
+        .lifted_suppressions(&t, &[account, one, party])
+        .await
+        .unwrap();
+    found.sort_by_key(|each| lifted.iter().position(|one| one == each));
+    assert_eq!(
+        found,
+        [lifted[0].clone(), lifted[2].clone(), lifted[3].clone()]
+    );
+    assert!(tx.lifted_suppressions(&t, &[]).await.unwrap().is_empty());
+}
 
 async fn suppressions_are_kept_and_lifted(store: TestStore) {
     let party = store.party(phone(1)).await;

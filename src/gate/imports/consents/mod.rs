@@ -10,9 +10,9 @@ use std::convert::Infallible;
 
 use serde_json::Value;
 
-use crate::domain::consent::{ConsentEvent, ConsentMark};
-use crate::domain::ids::{ImportId, PartyId, TenantId};
-use crate::domain::import::{Import, ImportKind, RejectReason};
+use crate::domain::consent::{ConsentAction, ConsentEvent, ConsentMark};
+use crate::domain::ids::{PartyId, TenantId};
+use crate::domain::import::{ImportKind, RejectReason};
 use crate::domain::phone::{NumberHasher, NumberKey, Phone};
 use crate::domain::suppression::SuppressionSubject;
 use crate::gate::error::GateError;
@@ -20,7 +20,7 @@ use crate::gate::records::{self, NotTheOne, act_entry, acted_at, the_holder};
 use crate::gate::{Ask, Gate};
 use crate::store::{AuditEntry, StoreError, Tx};
 
-use super::kind::{Found, Kind};
+use super::kind::{Found, Kind, Listed};
 use super::written::{Parts, Refusal, RowReader, refuse};
 use rows::Row;
 pub use rows::{ConsentColumns, ConsentDefaults, ConsentRows};
@@ -69,11 +69,11 @@ impl Kind for ConsentRows {
     async fn tried(
         gate: &Gate,
         ask: &Ask,
-        import: &Import,
+        list: Listed,
         rows: &[Row],
     ) -> Result<Outcome, GateError> {
         let mut tx = gate.store().read().await?;
-        let mut acts = Acts::load(&mut tx, gate, ask, import.import_id, rows).await?;
+        let mut acts = Acts::load(&mut tx, gate, ask, list, rows).await?;
         for row in rows {
             acts.judge(&mut tx, row).await?;
         }
@@ -84,7 +84,7 @@ impl Kind for ConsentRows {
         tx: &mut Tx,
         gate: &Gate,
         ask: &Ask,
-        import: &Import,
+        list: Listed,
         rows: &[Row],
     ) -> Result<Outcome, GateError> {
         let (tenant, hasher) = (&ask.principal.tenant, gate.store().hasher());
@@ -94,7 +94,7 @@ impl Kind for ConsentRows {
             .collect();
         // All at once and in their order, whatever that of the rows: two lists must not wait for one another.
         tx.lock_numbers(tenant, &keys).await?;
-        let mut acts = Acts::load(tx, gate, ask, import.import_id, rows).await?;
+        let mut acts = Acts::load(tx, gate, ask, list, rows).await?;
         for row in rows {
             // Acts of one person are judged as if they were told one by one.
             if acts.is_unwritten(row) {
@@ -112,7 +112,7 @@ impl Kind for ConsentRows {
     async fn recorded_before(
         _gate: &Gate,
         _ask: &Ask,
-        _import: &Import,
+        _list: Listed,
         _rows: &[Row],
     ) -> Result<Vec<Infallible>, GateError> {
         Ok(Vec::new())
@@ -134,7 +134,7 @@ impl Kind for ConsentRows {
 /// The rows of a portion on their way to the record.
 struct Acts<'a> {
     ask: &'a Ask,
-    import_id: ImportId,
+    list: Listed,
     hasher: NumberHasher,
     /// Who holds each number, those among them who are recorded only now.
     holders: HashMap<NumberKey, Vec<PartyId>>,
@@ -152,7 +152,7 @@ impl<'a> Acts<'a> {
         tx: &mut Tx,
         gate: &Gate,
         ask: &'a Ask,
-        import_id: ImportId,
+        list: Listed,
         rows: &[Row],
     ) -> Result<Self, StoreError> {
         let (tenant, hasher) = (&ask.principal.tenant, gate.store().hasher().clone());
@@ -170,7 +170,7 @@ impl<'a> Acts<'a> {
         let marks = tx.consent_marks(tenant, &people).await?;
         Ok(Self {
             ask,
-            import_id,
+            list,
             hasher,
             holders,
             marks: marks.into_iter().collect(),
@@ -214,6 +214,10 @@ impl<'a> Acts<'a> {
             self.outcome.counts.repeated += 1;
             return Ok(());
         }
+        if !stated && self.is_withdrawn_already(&act.mark(key)) {
+            self.outcome.counts.repeated += 1;
+            return Ok(());
+        }
         let is_known = self.holders.contains_key(&key) && !self.is_new(party_id);
         let whose = match is_known {
             true => SuppressionSubject::Party(party_id),
@@ -239,6 +243,33 @@ impl<'a> Acts<'a> {
         Ok(())
     }
 
+    /// Whether a withdrawal whose time the row does not say is on record since the very same list came first, and the person gave
+    /// no consent after it: then it is the same, told again.
+    fn is_withdrawn_already(&self, told: &ConsentMark) -> bool {
+        if told.action != ConsentAction::Withdrawn {
+            return false;
+        }
+        let is_the_same = |mark: &&ConsentMark| {
+            let then = ConsentMark {
+                at: mark.at,
+                ..told.clone()
+            };
+            mark.at >= self.list.came_at && **mark == then
+        };
+        let Some(last) = self
+            .marks
+            .iter()
+            .filter(is_the_same)
+            .map(|mark| mark.at)
+            .max()
+        else {
+            return false;
+        };
+        !self.marks.iter().any(|mark| {
+            mark.party_id == told.party_id && mark.action == ConsentAction::Given && mark.at > last
+        })
+    }
+
     /// Whether this person is not on record yet.
     fn is_new(&self, party_id: PartyId) -> bool {
         self.people.iter().any(|(new, _)| *new == party_id)
@@ -247,7 +278,10 @@ impl<'a> Acts<'a> {
     fn entry(&self, key: NumberKey, act: &ConsentEvent) -> AuditEntry {
         let mut entry = act_entry(self.ask, key, act);
         if let Value::Object(payload) = &mut entry.payload {
-            payload.insert("import_id".to_owned(), self.import_id.to_string().into());
+            payload.insert(
+                "import_id".to_owned(),
+                self.list.import_id.to_string().into(),
+            );
         }
         entry
     }

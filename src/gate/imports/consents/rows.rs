@@ -3,7 +3,8 @@
 
 use crate::domain::call::CallKind;
 use crate::domain::consent::{
-    ConsentAction, ConsentForm, InitiatedBy, REFERENCE_CHARS_MAX, SOURCE_CHARS_MAX, not_a_period,
+    ConsentAction, ConsentForm, InitiatedBy, REFERENCE_CHARS_MAX, SOURCE_CHARS_MAX, is_over_by,
+    not_a_period,
 };
 use crate::domain::import::RejectReason;
 use crate::domain::time::Micros;
@@ -131,6 +132,10 @@ const NO_PERIOD: Refusal = refuse(
     RejectReason::Period,
     "the period is neither `indefinite` nor `unspecified` nor a last day such as 2027-01-31",
 );
+const OVER: Refusal = refuse(
+    RejectReason::Period,
+    "the period ends on a day that was over when consent was given: one of the two is wrong",
+);
 const UNKNOWN_INITIATOR: Refusal = refuse(
     RejectReason::InitiatedBy,
     "initiated_by is `person` or `seller`",
@@ -213,16 +218,22 @@ fn given(
     let flag = |place, default| flag(parts.at(place)).map(|said| said.or(default));
     place::dialable(reader.pack.tables(), &act.number.reveal()).map_err(|_| NOT_DIALABLE)?;
     let form = word(parts.at(places.form), UNKNOWN_FORM)?.or(defaults.form);
+    let period = match parts.at(places.period) {
+        Some(text) if not_a_period(text).is_some() => return Err(NO_PERIOD),
+        Some(text) => Some(text.to_owned()),
+        None => defaults.period.clone(),
+    };
+    if let (Some(period), Some(at)) = (&period, act.at)
+        && is_over_by(period, at)
+    {
+        return Err(OVER);
+    }
     Ok(NewConsent {
         form: Some(form.ok_or(FORM_MISSING)?),
         explicit: flag(places.explicit, defaults.explicit)?,
         documented: flag(places.documented, defaults.documented)?,
         out_of_hours: flag(places.out_of_hours, defaults.out_of_hours)?,
-        period: match parts.at(places.period) {
-            Some(text) if not_a_period(text).is_some() => return Err(NO_PERIOD),
-            Some(text) => Some(text.to_owned()),
-            None => defaults.period.clone(),
-        },
+        period,
         initiated_by: word(parts.at(places.initiated_by), UNKNOWN_INITIATOR)?
             .or(defaults.initiated_by),
         wording_ref: text(parts.at(places.wording_ref), REFERENCE_CHARS_MAX)?

@@ -3,23 +3,23 @@
 
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::domain::ids::SuppressionId;
-use crate::domain::import::{Import, ImportKind};
+use crate::domain::ids::{SuppressionId, TenantId};
+use crate::domain::import::ImportKind;
 use crate::domain::phone::NumberKey;
 use crate::domain::suppression::{Suppression, SuppressionSubject};
 use crate::domain::time::Micros;
 use crate::gate::error::GateError;
-use crate::gate::suppress::{self, insert_or_find};
+use crate::gate::suppress::{self, insert_or_find, standing};
 use crate::gate::{Ask, Gate};
 use crate::store::{AuditEntry, Notice, StoreError, Tx};
 
-use super::kind::{Found, Kind, Outcome};
+use super::kind::{Found, Kind, Listed, Outcome};
 use super::written::{Parts, Refusal, RowReader};
-use rows::{Row, UNKNOWN_PARTY};
+use rows::{LIFTED, Row, UNKNOWN_PARTY};
 pub use rows::{SuppressionColumns, SuppressionDefaults, SuppressionRows};
 
 /// Numbers of waiting rows that are looked up at once.
@@ -56,35 +56,35 @@ impl Kind for SuppressionRows {
         rows::row(reader, places, line, parts)
     }
 
+    /// What earlier portions would have recorded is not foreseen.
     async fn tried(
         gate: &Gate,
         ask: &Ask,
-        import: &Import,
+        list: Listed,
         rows: &[Row],
     ) -> Result<Outcome<Suppression>, GateError> {
         let tenant = &ask.principal.tenant;
         let mut tx = gate.store().read().await?;
-        let keys: Vec<NumberKey> = rows.iter().filter_map(number).collect();
-        let mut active = Active::load(&mut tx, ask, &keys).await?;
+        let mut known = OnRecord::load(&mut tx, ask, rows).await?;
         let mut outcome = Outcome::default();
         for row in rows {
-            let (wish, said_at) = wish(ask, import, row);
-            let is_there = match wish.subject {
-                SuppressionSubject::Number(key) => active.find(key, &wish, said_at).is_some(),
-                SuppressionSubject::Party(id) if !tx.knows_party(tenant, id).await? => {
-                    outcome.reject(UNKNOWN_PARTY, row.line);
-                    continue;
-                }
-                SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => {
-                    let same = tx.same_suppression(tenant, &wish, said_at).await?;
-                    same.is_some()
-                }
-            };
-            if is_there {
+            let (mut wish, said_at) = wish(ask, list, row);
+            if is_about_nobody(&mut tx, tenant, &wish).await? {
+                outcome.reject(UNKNOWN_PARTY, row.line);
+                continue;
+            }
+            let stands = known.finds(&wish, said_at).is_some()
+                || (!known.is_of_stranger(&wish)
+                    && standing(&mut tx, tenant, &mut wish, said_at)
+                        .await?
+                        .is_some());
+            if stands {
                 outcome.counts.repeated += 1;
+            } else if known.was_lifted(row, &wish, said_at) {
+                outcome.reject(LIFTED, row.line);
             } else {
                 outcome.counts.created += 1;
-                active.add(wish);
+                known.add(wish);
             }
         }
         Ok(outcome)
@@ -94,41 +94,46 @@ impl Kind for SuppressionRows {
         tx: &mut Tx,
         _gate: &Gate,
         ask: &Ask,
-        import: &Import,
+        list: Listed,
         rows: &[Row],
     ) -> Result<Outcome<Suppression>, GateError> {
         let tenant = &ask.principal.tenant;
-        let keys: Vec<NumberKey> = rows.iter().filter_map(number).collect();
-        let linked = tx.linked_numbers(tenant, &keys).await?;
-        let strangers: Vec<NumberKey> = keys
-            .into_iter()
-            .filter(|key| !linked.contains(key))
-            .collect();
-        let mut active = Active::load(tx, ask, &strangers).await?;
+        let mut known = OnRecord::load(tx, ask, rows).await?;
         let mut outcome = Outcome::default();
         let (mut new, mut entries) = (Vec::new(), Vec::new());
         for row in rows {
-            let (wish, said_at) = wish(ask, import, row);
-            let (created, wish) = match wish.subject {
-                SuppressionSubject::Number(key) if !linked.contains(&key) => {
-                    match active.find(key, &wish, said_at) {
-                        Some(found) => (false, found.clone()),
-                        None => {
-                            new.push(wish.clone());
-                            active.add(wish.clone());
-                            (true, wish)
-                        }
-                    }
+            let (wish, said_at) = wish(ask, list, row);
+            if is_about_nobody(tx, tenant, &wish).await? {
+                outcome.reject(UNKNOWN_PARTY, row.line);
+                continue;
+            }
+            let is_of_stranger = known.is_of_stranger(&wish);
+            let found = match is_of_stranger {
+                true => known.finds(&wish, said_at).cloned(),
+                false => None,
+            };
+            if found.is_none()
+                && known.was_lifted(row, &wish, said_at)
+                && (is_of_stranger
+                    || standing(tx, tenant, &mut wish.clone(), said_at)
+                        .await?
+                        .is_none())
+            {
+                outcome.reject(LIFTED, row.line);
+                continue;
+            }
+            let (created, wish) = match found {
+                Some(found) => (false, found),
+                None if is_of_stranger => {
+                    new.push(wish.clone());
+                    known.add(wish.clone());
+                    (true, wish)
                 }
-                SuppressionSubject::Party(id) if !tx.knows_party(tenant, id).await? => {
-                    outcome.reject(UNKNOWN_PARTY, row.line);
-                    continue;
-                }
-                _ => insert_or_find(tx, tenant, wish, said_at).await?,
+                None => insert_or_find(tx, tenant, wish, said_at).await?,
             };
             if created {
                 outcome.counts.created += 1;
-                entries.push(entry(ask, import, &wish));
+                entries.push(entry(ask, list, &wish));
             } else {
                 outcome.counts.repeated += 1;
             }
@@ -149,21 +154,25 @@ impl Kind for SuppressionRows {
     async fn recorded_before(
         gate: &Gate,
         ask: &Ask,
-        import: &Import,
+        list: Listed,
         rows: &[Row],
     ) -> Result<Vec<Suppression>, GateError> {
+        let tenant = &ask.principal.tenant;
         let keys: Vec<NumberKey> = rows.iter().filter_map(number).collect();
         let mut tx = gate.store().read().await?;
-        let active = Active::load(&mut tx, ask, &keys).await?;
+        let mut active = Wishes::default();
+        if !keys.is_empty() {
+            active.extend(tx.lasting_suppressions(tenant, &keys).await?);
+        }
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
-            let (wish, _) = wish(ask, import, row);
+            let (wish, _) = wish(ask, list, row);
             match wish.subject {
-                SuppressionSubject::Number(key) => {
-                    found.extend(active.find(key, &wish, Micros(i64::MIN)).cloned());
+                SuppressionSubject::Number(_) => {
+                    found.extend(active.find(&wish, Micros(i64::MIN)).cloned());
                 }
                 SuppressionSubject::Account(_) => {
-                    let (tenant, ever) = (&ask.principal.tenant, Micros(i64::MIN));
+                    let ever = Micros(i64::MIN);
                     found.extend(tx.same_suppression(tenant, &wish, ever).await?);
                 }
                 // Nothing is left to be done for the people of one.
@@ -206,50 +215,109 @@ impl Kind for SuppressionRows {
     }
 }
 
-fn entry(ask: &Ask, import: &Import, wish: &Suppression) -> AuditEntry {
+fn entry(ask: &Ask, list: Listed, wish: &Suppression) -> AuditEntry {
     let mut entry = suppress::entry(ask, "suppression.created", wish);
     if let Value::Object(payload) = &mut entry.payload {
-        payload.insert("import_id".to_owned(), import.import_id.to_string().into());
+        payload.insert("import_id".to_owned(), list.import_id.to_string().into());
     }
     entry
 }
 
-/// The lasting opt-outs of some numbers, those that this portion adds among them.
-struct Active(HashMap<NumberKey, Vec<Suppression>>);
+/// Whether the wish is about a person whom nobody knows.
+async fn is_about_nobody(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    wish: &Suppression,
+) -> Result<bool, StoreError> {
+    match wish.subject {
+        SuppressionSubject::Party(id) => Ok(!tx.knows_party(tenant, id).await?),
+        SuppressionSubject::Number(_) | SuppressionSubject::Account(_) => Ok(false),
+    }
+}
 
-impl Active {
-    async fn load(tx: &mut Tx, ask: &Ask, keys: &[NumberKey]) -> Result<Self, StoreError> {
-        let mut active = Self(HashMap::new());
-        if !keys.is_empty() {
-            let found = tx.lasting_suppressions(&ask.principal.tenant, keys).await?;
-            found.into_iter().for_each(|found| active.add(found));
+/// What is on record of whom a portion is about, and bears on what becomes of its rows.
+struct OnRecord {
+    /// Numbers that somebody holds or held.
+    linked: HashSet<NumberKey>,
+    /// The lasting opt-outs of the others, and those that this portion adds.
+    active: Wishes,
+    /// Those that were lifted, of whatever is in a row that names its time.
+    lifted: Wishes,
+}
+
+impl OnRecord {
+    async fn load(tx: &mut Tx, ask: &Ask, rows: &[Row]) -> Result<Self, StoreError> {
+        let tenant = &ask.principal.tenant;
+        let keys: Vec<NumberKey> = rows.iter().filter_map(number).collect();
+        let linked = tx.linked_numbers(tenant, &keys).await?;
+        let strangers: Vec<NumberKey> = keys
+            .into_iter()
+            .filter(|key| !linked.contains(key))
+            .collect();
+        let dated = rows.iter().filter(|row| row.said.received_at.is_some());
+        let dated: Vec<SuppressionSubject> = dated.map(|row| row.subject).collect();
+        let (mut active, mut lifted) = (Wishes::default(), Wishes::default());
+        if !strangers.is_empty() {
+            active.extend(tx.lasting_suppressions(tenant, &strangers).await?);
         }
-        Ok(active)
+        if !dated.is_empty() {
+            lifted.extend(tx.lifted_suppressions(tenant, &dated).await?);
+        }
+        Ok(Self {
+            linked,
+            active,
+            lifted,
+        })
+    }
+
+    fn is_of_stranger(&self, wish: &Suppression) -> bool {
+        matches!(wish.subject, SuppressionSubject::Number(key) if !self.linked.contains(&key))
+    }
+
+    /// What says all of this wish already, among what is known here of active ones.
+    fn finds(&self, wish: &Suppression, said_at: Micros) -> Option<&Suppression> {
+        self.active.find(wish, said_at)
+    }
+
+    /// Whether it is the very wish that two people lifted, with a permission of the person that is newer than it: a row that says
+    /// when that was said brings nothing new, however often it is sent. A row without a time says so now, as an opt-out that is
+    /// told without one does; and of a wish that was said after the lifted one nobody has decided.
+    fn was_lifted(&self, row: &Row, wish: &Suppression, said_at: Micros) -> bool {
+        row.said.received_at.is_some() && self.lifted.find(wish, said_at).is_some()
     }
 
     fn add(&mut self, wish: Suppression) {
-        if let SuppressionSubject::Number(key) = wish.subject {
-            self.0.entry(key).or_default().push(wish);
+        self.active.extend([wish]);
+    }
+}
+
+/// Opt-outs by what they are about.
+#[derive(Default)]
+struct Wishes(HashMap<SuppressionSubject, Vec<Suppression>>);
+
+impl Extend<Suppression> for Wishes {
+    fn extend<T: IntoIterator<Item = Suppression>>(&mut self, wishes: T) {
+        for wish in wishes {
+            self.0.entry(wish.subject).or_default().push(wish);
         }
     }
+}
 
-    /// What says all of this wish already; as for a single one.
-    fn find(&self, key: NumberKey, wish: &Suppression, said_at: Micros) -> Option<&Suppression> {
-        let theirs = self.0.get(&key)?.iter();
+impl Wishes {
+    /// What says all of this wish, as for a single one.
+    fn find(&self, wish: &Suppression, said_at: Micros) -> Option<&Suppression> {
+        let theirs = self.0.get(&wish.subject)?.iter();
         theirs
             .filter(|old| old.says_all_of(wish, said_at))
             .max_by_key(|old| old.binds_from())
     }
 }
 
-/// The opt-out that a row asks for, and by when it had been said. A row that does not say when was said when the list came, at
-/// the latest; recorded it is as one that is said now, as any opt-out is.
-fn wish(ask: &Ask, import: &Import, row: &Row) -> (Suppression, Micros) {
+/// The opt-out that a row asks for, and by when it had been said: when the very same list came first, at the latest. Recorded it is,
+/// if the row does not say when, as one that is said now, as any opt-out is.
+fn wish(ask: &Ask, list: Listed, row: &Row) -> (Suppression, Micros) {
     let (said, at) = (&row.said, ask.at);
     let received_at = said.received_at.map_or(at, |said| said.min(at));
-    let said_at = said
-        .received_at
-        .map_or(import.began_at.min(at), |said| said.min(at));
     let wish = Suppression {
         suppression_id: SuppressionId::new(at),
         subject: row.subject,
@@ -267,7 +335,7 @@ fn wish(ask: &Ask, import: &Import, row: &Row) -> (Suppression, Micros) {
         lift_request: None,
         lift: None,
     };
-    (wish.in_full(), said_at)
+    (wish.in_full(), received_at.min(list.came_at))
 }
 
 fn number(row: &Row) -> Option<NumberKey> {

@@ -83,6 +83,11 @@ pub(in crate::gate::imports) struct Row {
 pub(super) const UNKNOWN_PARTY: Refusal =
     refuse(RejectReason::Party, "nobody of this party_id is known");
 
+pub(super) const LIFTED: Refusal = refuse(
+    RejectReason::Lifted,
+    "this wish was lifted since, by two people and with a newer permission; if it was said again after that, give the later time",
+);
+
 const UNKNOWN_REASON: Refusal = refuse(
     RejectReason::Reason,
     "there is no such reason: party_request, objection, registry, court, minor, deceased, complaint, internal, litigator",
