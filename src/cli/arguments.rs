@@ -21,7 +21,8 @@ pub(crate) use words;
 /// Which rows a list shows.
 #[derive(Debug, Clone, Args)]
 pub struct Paging {
-    /// Only rows that meet these conditions, such as: campaign = "spring" AND NOT actor = "key:x"
+    /// Only rows that meet these conditions, such as: NOT actor = "key:x"; joined by AND and OR; a name that is none is
+    /// answered with those there are
     #[arg(
         long,
         value_name = "CONDITIONS",

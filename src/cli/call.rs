@@ -30,9 +30,9 @@ use crate::sip::OFFER_BYTES_MAX;
 #[command(
     after_help = "Example: ring a number with the offer of a softphone, for at most a minute in the queue\n  \
                         dialgate call +14045550141 --campaign spring --sdp offer.sdp --expires 60\n\n\
-                        Ends with 0 when the call was answered (with --no-watch: when it was queued), with 3 when it was\n\
+                        Ends with 0 when the call was answered (with --no-watch: when it was queued), with 3 when it was \
                         denied, with 1 when it was not answered or failed.\n\n\
-                        A call that is asked for again under its --request-id must be asked for in the same words: with the\n\
+                        A call that is asked for again under its --request-id must be asked for in the same words: with the \
                         same offer, and with --expires as the instant that the first try told."
 )]
 pub struct CallArgs {

@@ -22,9 +22,24 @@ pub fn must_be_answerable(question: &str, yes: bool) -> Result<()> {
     Ok(())
 }
 
+/// Asks while Ctrl-C is waited for; after it, and for anything but yes, the answer is no.
+pub async fn ask_or_stop(question: String) -> Result<bool> {
+    let (tell, answer) = tokio::sync::oneshot::channel();
+    // A thread of nobody's: whoever stops waits for no line to be typed.
+    std::thread::spawn(move || tell.send(ask(&question)));
+    tokio::select! {
+        answer = answer => answer.unwrap_or(Ok(false)),
+        _ = tokio::signal::ctrl_c() => {
+            eprintln!();
+            Ok(false)
+        }
+    }
+}
+
 /// Asks on the terminal; anything but yes is no.
 pub fn ask(question: &str) -> Result<bool> {
-    let mut err = std::io::stderr().lock();
+    // Let go before the answer is waited for: others have to be able to say that nobody waits any more.
+    let mut err = std::io::stderr();
     write!(err, "{question} [y/N] ")?;
     err.flush()?;
     let mut answer = String::new();

@@ -42,6 +42,8 @@ pub enum FieldKind {
     Words(fn(&str) -> Option<UnknownWord>),
     /// A set of words; `=` asks whether the word is in it.
     Set,
+    /// Words of a closed set, none of which means all; `=` asks whether the word is covered.
+    Scope(fn(&str) -> Option<UnknownWord>),
 }
 
 /// How two values are compared.
@@ -76,6 +78,8 @@ pub enum Literal {
     Key([u8; 32]),
     /// A member of a set.
     Member(String),
+    /// A word that a scope covers.
+    Covered(String),
 }
 
 /// A parsed filter.
@@ -361,6 +365,10 @@ fn literal(kind: FieldKind, text: &str) -> Result<Literal, String> {
         FieldKind::Set => Ok(Literal::Member(text.to_owned())),
         FieldKind::Words(unknown) => match unknown(text) {
             None => Ok(Literal::Text(text.to_owned())),
+            Some(unknown) => Err(format!("expected one of {}", unknown.expected)),
+        },
+        FieldKind::Scope(unknown) => match unknown(text) {
+            None => Ok(Literal::Covered(text.to_owned())),
             Some(unknown) => Err(format!("expected one of {}", unknown.expected)),
         },
         FieldKind::Time => text

@@ -34,6 +34,10 @@ pub const CONSENT_FIELDS: &[Field] = &[
     ),
     field("source", FieldKind::Text),
     field("actor", FieldKind::Text),
+    field(
+        "channels",
+        FieldKind::Scope(|word| word.parse::<CallKind>().err()),
+    ),
 ];
 
 row!(ConsentRow {

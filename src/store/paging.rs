@@ -119,19 +119,25 @@ fn push_filter<Q: Text>(query: &mut Q, filter: &Filter) {
             operator,
             literal: Literal::Member(word),
         } => {
-            query.text(if *operator == Operator::NotEqual {
-                "NOT ("
-            } else {
-                "("
-            });
-            let pattern = word
-                .replace('\\', "\\\\")
-                .replace('%', "\\%")
-                .replace('_', "\\_");
+            push_is(query, *operator);
             query
                 .text(field)
                 .text(" LIKE ")
-                .bind_text(&format!("% {pattern} %"))
+                .bind_text(&among_words(word))
+                .text(" ESCAPE '\\')");
+        }
+        Filter::Compare {
+            field,
+            operator,
+            literal: Literal::Covered(word),
+        } => {
+            push_is(query, *operator);
+            query
+                .text(field)
+                .text(" = '' OR ' ' || ")
+                .text(field)
+                .text(" || ' ' LIKE ")
+                .bind_text(&among_words(word))
                 .text(" ESCAPE '\\')");
         }
         Filter::Compare {
@@ -152,6 +158,24 @@ fn push_filter<Q: Text>(query: &mut Q, filter: &Filter) {
     }
 }
 
+/// Opens what is asked of a set of words.
+fn push_is<Q: Text>(query: &mut Q, operator: Operator) {
+    query.text(if operator == Operator::NotEqual {
+        "NOT ("
+    } else {
+        "("
+    });
+}
+
+/// The pattern of a text with blanks between words, of which this is one.
+fn among_words(word: &str) -> String {
+    let pattern = word
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
+    format!("% {pattern} %")
+}
+
 fn push_joined<Q: Text>(query: &mut Q, parts: &[Filter], word: &'static str) {
     query.text("(");
     for (index, part) in parts.iter().enumerate() {
@@ -165,7 +189,9 @@ fn push_joined<Q: Text>(query: &mut Q, parts: &[Filter], word: &'static str) {
 
 fn push_literal<Q: Text>(query: &mut Q, literal: &Literal) {
     match literal {
-        Literal::Text(text) | Literal::Member(text) => query.bind_text(text),
+        Literal::Text(text) | Literal::Member(text) | Literal::Covered(text) => {
+            query.bind_text(text)
+        }
         Literal::Number(number) => query.bind_number(*number),
         Literal::Time(at) => query.bind_number(at.0),
         Literal::Uuid(id) => query.bind_uuid(*id),

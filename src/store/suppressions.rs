@@ -13,6 +13,7 @@ use super::parties::{number_key, word};
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{ListQuery, Page, Result, StoreError, Tx, insert_rows, on, row};
+use crate::domain::call::{CallKind, Purpose};
 use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{PartyId, SuppressionId, TenantId};
 use crate::domain::phone::NumberKey;
@@ -42,6 +43,14 @@ pub const SUPPRESSION_FIELDS: &[Field] = &[
         FieldKind::Words(|word| word.parse::<SuppressionSource>().err()),
     ),
     field("actor", FieldKind::Text),
+    field(
+        "channels",
+        FieldKind::Scope(|word| word.parse::<CallKind>().err()),
+    ),
+    field(
+        "purposes",
+        FieldKind::Scope(|word| word.parse::<Purpose>().err()),
+    ),
 ];
 
 row!(SuppressionRow {

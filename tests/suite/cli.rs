@@ -3,6 +3,7 @@
 mod check_lists;
 mod documents;
 mod house;
+mod list_care;
 mod lists;
 mod webhooks;
 
@@ -111,6 +112,7 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "optout add --account ACME --purpose sales --purpose service --yes",
         "optout list --account ACME",
         "optout export - --account ACME",
+        "optout import x --dry-run --yes --header --ignore-column Notes --ignore-column Name",
         "optout import a.csv --account-column Account --purposes-column 2 --purpose informational -y",
         "contact set +14045550141 --account ACME",
         &format!(
@@ -203,7 +205,7 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         ("optout approve", "<ID>"),
         ("optout list --page-size 0", "--page-size"),
         ("optout import", "<FILE>"),
-        ("optout import x --dry-run --yes", "--yes"),
+        ("optout import x --ignore-column", "--ignore-column"),
         ("optout import x --encoding ebcdic", "latin1"),
         ("optout export x --format xml", "jsonl"),
         ("optout show 555", "<NUMBER>"),

@@ -52,7 +52,7 @@ pub async fn run(args: ListArgs, asked: Asked, remote: Remote) -> Result<ExitCod
     let answers = calls.check_calls(ReceiverStream::new(from)).await;
     let mut answers = answers.map_err(Refused::question)?.into_inner();
 
-    let mut rows = Rows::new(out, remote.json, args.reasons)?;
+    let mut rows = Rows::new(out, remote.json, args.reasons);
     let mut whole: Option<CheckCallsSummary> = None;
     while let Some(answer) = answers.message().await.map_err(Refused::question)? {
         match answer.content {

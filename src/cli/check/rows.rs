@@ -18,6 +18,7 @@ const REASONS_SHOWN: usize = 12;
 pub struct Rows<W: Write> {
     form: Form<W>,
     with_reasons: bool,
+    has_begun: bool,
     /// The rules that the stream has named.
     rules: Vec<String>,
 }
@@ -28,12 +29,23 @@ enum Form<W: Write> {
 }
 
 impl<W: Write> Rows<W> {
-    /// Begins with the names of the columns, where the form has any.
-    pub fn new(out: W, as_json: bool, with_reasons: bool) -> Result<Self> {
-        let form = if as_json {
-            Form::Json(out)
-        } else {
-            let mut writer = csv::Writer::from_writer(out);
+    /// Writes nothing yet: a list that is refused has no rows, and no names of columns either.
+    pub fn new(out: W, as_json: bool, with_reasons: bool) -> Self {
+        let form = match as_json {
+            true => Form::Json(out),
+            false => Form::Csv(Box::new(csv::Writer::from_writer(out))),
+        };
+        Self {
+            form,
+            with_reasons,
+            has_begun: false,
+            rules: Vec::new(),
+        }
+    }
+
+    /// The names of the columns, where the form has any.
+    fn begin(&mut self) -> Result<()> {
+        if let (Form::Csv(writer), false) = (&mut self.form, self.has_begun) {
             let heads = [
                 "line",
                 "given",
@@ -43,15 +55,11 @@ impl<W: Write> Rows<W> {
                 "next_allowed_time",
                 "error",
             ];
-            let heads = heads.into_iter().chain(with_reasons.then_some("reasons"));
-            writer.write_record(heads)?;
-            Form::Csv(Box::new(writer))
-        };
-        Ok(Self {
-            form,
-            with_reasons,
-            rules: Vec::new(),
-        })
+            let reasons = self.with_reasons.then_some("reasons");
+            writer.write_record(heads.into_iter().chain(reasons))?;
+        }
+        self.has_begun = true;
+        Ok(())
     }
 
     /// Writes the answers to these rows of the list.
@@ -62,6 +70,7 @@ impl<W: Write> Rows<W> {
             asked.len(),
             answer.rows.len()
         );
+        self.begin()?;
         self.rules.extend(answer.new_rules);
         for (asked, row) in asked.iter().zip(&answer.rows) {
             self.row(asked, row)?;
@@ -135,6 +144,7 @@ impl<W: Write> Rows<W> {
 
     /// Lets nothing wait.
     pub fn flush(&mut self) -> Result<()> {
+        self.begin()?;
         match &mut self.form {
             Form::Csv(writer) => writer.flush()?,
             Form::Json(out) => out.flush()?,

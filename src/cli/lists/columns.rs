@@ -104,12 +104,15 @@ impl Columns {
                     first + 1
                 ))),
                 ([], None) => continue,
-                // By its place; what cannot be found is for the server to say, as of a list without a header.
-                ([], Some(named)) => named
-                    .trim()
-                    .parse::<usize>()
-                    .ok()
-                    .and_then(|at| at.checked_sub(1)),
+                // By its place; one that is beyond the last is for the server to refuse, as in a list without a header.
+                ([], Some(named)) => match named.trim().parse::<usize>() {
+                    Ok(at) => at.checked_sub(1),
+                    Err(_) => bail!(Usage(format!(
+                        "the header names no column `{}`; it names {}",
+                        plain(named),
+                        listed(cells)
+                    ))),
+                },
             };
             if let Some(taken) = place.and_then(|place| taken.get_mut(place)) {
                 *taken = true;

@@ -261,7 +261,8 @@ pub async fn import<K: Kind>(
             return Ok(after(&tried, args.strict));
         }
         eprint!("{}", told::outlook::<K>(&tried, &rejected));
-        if !confirm::ask(&format!("import {}?", counted(tried.rows.read, "row")))? {
+        let question = format!("import {}?", counted(tried.rows.read, "row"));
+        if !confirm::ask_or_stop(question).await? {
             eprintln!("nothing was recorded");
             return Ok(exit::FAILED);
         }

@@ -3,14 +3,14 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
 use super::{channels, purposes};
 use crate::cli::client::Remote;
-use crate::cli::failure::Refused;
-use crate::cli::output::{Progress, plain, thousands};
+use crate::cli::failure::{Refused, Usage};
+use crate::cli::output::{Progress, counted, plain};
 use crate::cli::wire::{self, word};
 use crate::domain::phone::Phone;
 use crate::grpc::client::{Client, json};
@@ -58,10 +58,10 @@ pub enum Format {
     after_help = "The server keeps no readable number with an opt-out, only its key: the file has `number_key`, which \
                         `optout list` and decisions show too, and no number. So an export cannot be imported elsewhere.\n\n\
                         The file is readable by its owner alone, packed if its name ends with .gz or .zst, and appears only \
-                        when it is whole.\n\n\
+                        when it is whole. One that is there is not written over without --force.\n\n\
                         Examples:\n  \
                         dialgate optout export optouts.csv.gz\n  \
-                        dialgate optout export - --format jsonl --filter 'reason = \"objection\" AND NOT lift_time > \"1970-01-01T00:00:00Z\"'"
+                        dialgate optout export standing.jsonl --filter 'reason = \"objection\" AND NOT lift_time > \"1970-01-01T00:00:00Z\"'"
 )]
 pub struct ExportArgs {
     /// The file; `-` = standard output
@@ -84,15 +84,64 @@ pub struct ExportArgs {
     /// Only those about this account
     #[arg(long)]
     pub account: Option<String>,
-    /// How it is written
-    #[arg(long, value_enum, default_value = "csv")]
-    pub format: Format,
+    /// How it is written; as the file's name ends, .jsonl or .json before .gz and .zst, and else csv, if left out
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub remote: Remote,
 }
 
-/// Runs it.
+impl ExportArgs {
+    fn format(&self) -> Format {
+        self.format.unwrap_or_else(|| Format::of(&self.file))
+    }
+}
+
+impl Format {
+    /// As the name of the file says.
+    fn of(name: &Path) -> Self {
+        let name = name.to_string_lossy().to_ascii_lowercase();
+        let plain = (name
+            .strip_suffix(".gz")
+            .or_else(|| name.strip_suffix(".zst")))
+        .unwrap_or(&name);
+        match [".jsonl", ".json", ".ndjson"]
+            .iter()
+            .any(|end| plain.ends_with(end))
+        {
+            true => Self::Jsonl,
+            false => Self::Csv,
+        }
+    }
+}
+
+/// Runs it. Whoever stops it finds neither half a file nor what was written of it.
 pub async fn run(args: ExportArgs) -> Result<()> {
+    tokio::select! {
+        done = export(args) => done,
+        stopped = tokio::signal::ctrl_c() => {
+            stopped.context("cannot wait for Ctrl-C")?;
+            Err(anyhow!("stopped; nothing was written"))
+        }
+    }
+}
+
+async fn export(args: ExportArgs) -> Result<()> {
+    let is_in_the_way = args.file.as_os_str() != "-"
+        && !args.force
+        && args
+            .file
+            .symlink_metadata()
+            .is_ok_and(|there| there.is_file());
+    if is_in_the_way {
+        bail!(Usage(format!(
+            "`{}` is there already; name another file, or add --force to write over it",
+            args.file.display()
+        )));
+    }
     let output = args.remote.output();
     let client = args.remote.connect().await?;
     if args.file.as_os_str() == "-" {
@@ -120,8 +169,9 @@ pub async fn run(args: ExportArgs) -> Result<()> {
         || Ok(serde_json::json!({ "rows": rows, "file": args.file.display().to_string() })),
         || {
             format!(
-                "{} opt-outs are in {}",
-                thousands(rows),
+                "{} {} in {}",
+                counted(rows, "opt-out"),
+                if rows == 1 { "is" } else { "are" },
                 plain(&args.file.display().to_string())
             )
         },
@@ -142,13 +192,13 @@ async fn write_all(
     let mut suppressions = client.suppressions();
     let answers = suppressions.export_suppressions(request).await;
     let mut answers = answers.map_err(Refused::question)?.into_inner();
-    let mut rows = Rows::begin(args.format, out)?;
+    let mut rows = Rows::begin(args.format(), out)?;
     let mut progress = Progress::new();
     while let Some(answer) = answers.message().await.map_err(Refused::question)? {
         for each in &answer.suppressions {
             rows.write(each)?;
         }
-        progress.tell(&format!("{} opt-outs", thousands(rows.count)));
+        progress.tell(&counted(rows.count, "opt-out"));
     }
     progress.clear();
     Ok((rows.count, rows.end()?))

@@ -17,6 +17,7 @@ use crate::grpc::pb::ListSuppressionsRequest;
 #[command(after_help = "Examples:\n  \
                         dialgate optout list --number +14045550141\n  \
                         dialgate optout list --lift-requested --json\n  \
+                        dialgate optout list --filter 'purposes = \"sales\" AND NOT lift_time > \"1970-01-01T00:00:00Z\"'\n  \
                         dialgate optout list --filter 'reason = \"objection\" AND received_time > \"2026-01-01T00:00:00Z\"' --all")]
 pub struct ListArgs {
     /// Only those about this number

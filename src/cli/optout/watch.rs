@@ -25,8 +25,8 @@ const BREAKS_MAX: u32 = 30;
 #[command(after_help = "Examples:\n  \
                         dialgate optout watch --new\n  \
                         dialgate optout watch --json --from 010000000000000002a4 >> changes.jsonl\n\n\
-                        It goes on until Ctrl-C, also over restarts of the server. With --json each line has a resume_token: after the\n\
-                        last one that was taken in, --from goes on, and nothing is missed. Without either, it begins with the first\n\
+                        It goes on until Ctrl-C, also over restarts of the server. With --json each line has a resume_token: after the \
+                        last one that was taken in, --from goes on, and nothing is missed. Without either, it begins with the first \
                         opt-out ever recorded.")]
 pub struct WatchArgs {
     /// Go on after this resume_token of an earlier run

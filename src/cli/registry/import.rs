@@ -38,13 +38,13 @@ const REJECTS_SHOWN: usize = 10;
                   dialgate registry import us-dnc --as-of 2026-11-20 212.txt 646.txt\n  \
                   dialgate registry import us-dnc --as-of 2026-11-21 --changes changes.txt.gz\n  \
                   dialgate registry import gb-tps --as-of 2026-11-20 tps.csv --column Number\n\n\
-                  Lists are read as their owners ship them: `area code,number` or one number a line, or CSV; plain, gzip or zstd.\n\
-                  Changes (--changes) have a mark, A for added or D for deleted, behind the number: `404,5550199,A`, `4045550199,D`,\n\
-                  also with a time before or behind it. If none of the lines can be read, the import fails, and the list in force\n\
-                  keeps its date.\n\
-                  A number that the list does not cover stays unknown, and the rules deny it. A list of `area code,number` lines\n\
+                  Lists are read as their owners ship them: `area code,number` or one number a line, or CSV; plain, gzip or zstd.\n\n\
+                  Changes (--changes) have a mark, A for added or D for deleted, behind the number: `404,5550199,A`, `4045550199,D`, \
+                  also with a time before or behind it. If none of the lines can be read, the import fails, and the list in force \
+                  keeps its date.\n\n\
+                  A number that the list does not cover stays unknown, and the rules deny it. A list of `area code,number` lines \
                   covers the area codes that it has; any other the country of the register, or what --covers says.\n\n\
-                  Lines that are no number are told and left out; --rejects writes all of them down. They are no failure, but\n\
+                  Lines that are no number are told and left out; --rejects writes all of them down. They are no failure, but \
                   a list without any number is refused, whatever else is said: it would clear everybody.")]
 pub struct ImportArgs {
     /// The register, as rules name it; `registry list` shows them

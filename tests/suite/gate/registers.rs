@@ -6,6 +6,8 @@ on_both! {
     p06_a_register_is_asked_by_its_snapshot,
     a_snapshot_is_checked_before_it_decides,
     changes_make_another_snapshot,
+    p06_a_list_without_a_number_clears_nobody,
+    p06_changes_that_nobody_understands_move_no_date,
     p06_a_node_brings_what_it_lacks_and_denies_what_it_cannot_read,
     snapshots_tell_how_they_differ,
 }
@@ -326,6 +328,78 @@ mod tests {
         std::fs::write(path, bytes).unwrap();
     }
 
+    pub async fn p06_a_list_without_a_number_clears_nobody(bench: Bench) {
+        somebody(&bench, CLEAR).await;
+        let denied = async || denies(&bench.gate.check(bench.request(CLEAR)).await.unwrap());
+        let accepting = |list: &str| NewRegister {
+            accept_shrunk: true,
+            accept_older: true,
+            ..new(CURRENT, list)
+        };
+        for list in ["", "\n", "area code,number\n", "n/a\nnonsense\n"] {
+            let told = import(&bench.gate, &bench.ask("admin"), accepting(list), list).await;
+            let told = refusal(told);
+            assert!(
+                matches!(told, RegisterRefusal::NoNumbers { .. }),
+                "{list}: {told:?}"
+            );
+            assert!(denied().await, "{list}");
+        }
+        load(&bench, CURRENT, LIST).await.unwrap();
+        assert!(!denied().await);
+        // Nor do changes that leave nothing, or a snapshot that was made of nothing.
+        let all_go = LIST.replace('\n', ",D\n");
+        let changes = NewRegister {
+            content: RegisterContent::Changes(RegisterLines {
+                covers: None,
+                default_country: None,
+                column: None,
+            }),
+            ..accepting(&all_go)
+        };
+        let told = import(&bench.gate, &bench.ask("admin"), changes, &all_go).await;
+        assert!(matches!(
+            refusal(told),
+            RegisterRefusal::NoNumbers { lines: 3, .. }
+        ));
+    }
+
+    pub async fn p06_changes_that_nobody_understands_move_no_date(bench: Bench) {
+        load(&bench, CURRENT, LIST).await.unwrap();
+        let change = async |list: &str| {
+            let new = NewRegister {
+                content: RegisterContent::Changes(RegisterLines {
+                    covers: None,
+                    default_country: None,
+                    column: None,
+                }),
+                ..new("2026-11-18", list)
+            };
+            import(&bench.gate, &bench.ask("admin"), new, list).await
+        };
+        let told = refusal(change("# marks\n404,5550197\n404,5550196,?\n").await);
+        let RegisterRefusal::NoChanges {
+            lines: 3,
+            rejected: 2,
+            line: 2,
+            problem,
+        } = told
+        else {
+            panic!("{told:?}")
+        };
+        assert!(problem.contains("no mark"), "{problem}");
+        let in_force = async || {
+            let mut tx = bench.store.read().await;
+            let found = tx.registers_in_force(&TenantId::default()).await.unwrap();
+            found[0].as_of.to_string()
+        };
+        assert_eq!(in_force().await, CURRENT);
+        // One that is understood is enough; and a day on which nothing happened is a day.
+        let done = change("404,5550197,A\n404,5550196,?\n").await.unwrap();
+        assert_eq!((done.rejects.len(), done.snapshot.rows_rejected), (1, 1));
+        assert_eq!(in_force().await, "2026-11-18");
+    }
+
     async fn differ(
         bench: &Bench,
         before: Option<SnapshotId>,
@@ -337,9 +411,22 @@ mod tests {
     }
 
     pub async fn snapshots_tell_how_they_differ(bench: Bench) {
-        let none = differ(&bench, None, None);
-        assert!(matches!(none.await, Err(GateError::NotFound { .. })));
+        let nothing = async |said: &str| {
+            let told = differ(&bench, None, None).await.unwrap_err();
+            let GateError::Register(RegisterRefusal::NoSnapshot(why)) = told else {
+                panic!("{told:?}")
+            };
+            assert!(why.contains(said), "{why}");
+        };
+        nothing("no list of this register was loaded").await;
+        let tenant = TenantId::default();
+        let unknown = bench.gate.diff_register(&tenant, "moon", None, None).await;
+        assert!(matches!(
+            unknown,
+            Err(GateError::NotFound { what: "register" })
+        ));
         let first = load(&bench, CURRENT, LIST).await.unwrap().snapshot;
+        nothing("none before it").await;
         let list = "404,5550141\n404,5550199\n404,5550142\n770,5550143\n";
         let second = load(&bench, "2026-11-18", list).await.unwrap().snapshot;
         let diff = differ(&bench, None, None);

@@ -292,6 +292,7 @@ async fn filters_mean_the_same(store: TestStore) {
             "written",
             "internal",
             "agent",
+            "sales",
             &key,
         ]
         .into_iter()

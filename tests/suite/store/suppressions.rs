@@ -7,6 +7,7 @@ use super::*;
 contract![
     suppressions_are_kept_and_lifted,
     lifted_ones_are_found_by_what_they_are_about,
+    they_are_found_by_what_they_cover,
     a_wish_of_the_person_covers_every_kind_of_call,
     a_claim_that_waited_sees_the_opt_out,
     an_opt_out_goes_first,
@@ -42,6 +43,50 @@ async fn lifted_ones_are_found_by_what_they_are_about(store: TestStore) {
         [lifted[0].clone(), lifted[2].clone(), lifted[3].clone()]
     );
     assert!(tx.lifted_suppressions(&t, &[]).await.unwrap().is_empty());
+}
+
+async fn they_are_found_by_what_they_cover(store: TestStore) {
+    let t = tenant();
+    let mut tx = store.write().await;
+    let mut add = async |n: u32, channels: &[CallKind], purposes: &[Purpose]| {
+        let mut each = suppression(SuppressionSubject::Number(store.key(phone(n))));
+        // What is about the number alone keeps to what it names.
+        each.reason = SuppressionReason::Internal;
+        (each.channels, each.purposes) = (channels.to_vec(), purposes.to_vec());
+        tx.insert_suppression(&t, &each).await.unwrap();
+        each.suppression_id
+    };
+    let all = add(1, &[], &[]).await;
+    let offers = add(2, &[CallKind::LiveManual], &[Purpose::Sales]).await;
+    let most = add(
+        3,
+        &[CallKind::Autodialed, CallKind::Prerecorded],
+        &[Purpose::Sales, Purpose::Service],
+    )
+    .await;
+    for (filter, mut wanted) in [
+        ("purposes = sales", vec![all, offers, most]),
+        ("purposes = service", vec![all, most]),
+        ("purposes != service", vec![offers]),
+        ("NOT purposes = sales", vec![]),
+        ("channels = live_manual", vec![all, offers]),
+        (
+            "channels = prerecorded AND purposes = informational",
+            vec![all],
+        ),
+    ] {
+        let page = tx
+            .list_suppressions(&t, &list(filter, SUPPRESSION_FIELDS))
+            .await;
+        let mut found: Vec<_> = (page.unwrap().rows.iter())
+            .map(|each| each.suppression_id)
+            .collect();
+        found.sort();
+        wanted.sort();
+        assert_eq!(found, wanted, "{filter}");
+    }
+    let unknown = Filter::parse("purposes = fun", SUPPRESSION_FIELDS).unwrap_err();
+    assert!(unknown.message.contains("informational"), "{unknown}");
 }
 
 async fn suppressions_are_kept_and_lifted(store: TestStore) {

@@ -164,6 +164,29 @@ fn each_row_is_taken_as_what_it_is_or_rejected_with_its_reason() {
 }
 
 #[test]
+fn a_period_that_was_over_before_it_began_is_none() {
+    // Of a day some hours may be left somewhere on Earth, until noon of the next one at Greenwich.
+    for (at, last_day, reason) in [
+        (
+            "2026-11-10T15:00:00Z",
+            "2026-11-08",
+            Some(RejectReason::Period),
+        ),
+        ("2026-11-10T11:59:59Z", "2026-11-09", None),
+        (
+            "2026-11-10T12:00:00Z",
+            "2026-11-09",
+            Some(RejectReason::Period),
+        ),
+        ("2026-11-10T15:00:00Z", "2026-11-10", None),
+        ("2026-11-10T15:00:00Z", "indefinite", None),
+    ] {
+        let text = format!("4045550141,,,,,{at},oral,,,,{last_day},,,,");
+        assert_eq!(row(defaults(), &text).err(), reason, "{text}");
+    }
+}
+
+#[test]
 fn a_row_says_all_that_can_be_said() {
     let told = row(
         defaults(),
