@@ -101,6 +101,17 @@ pub enum SuppressionSubject {
     Account(AccountKey),
 }
 
+impl SuppressionSubject {
+    /// The number, if it is one.
+    #[must_use]
+    pub const fn number(&self) -> Option<NumberKey> {
+        match self {
+            Self::Number(key) => Some(*key),
+            Self::Party(_) | Self::Account(_) => None,
+        }
+    }
+}
+
 /// A record that blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suppression {

@@ -106,7 +106,7 @@ impl Gate {
             self.wait_for_member(tenant, account, committed).await?;
         }
         let mut tx = self.store().write(Urgency::Ordinary).await?;
-        tx.pass_request(tenant, ask.request_id).await?;
+        tx.pass_requests(tenant, &[ask.request_id]).await?;
         tx.commit().await?;
         Ok(())
     }

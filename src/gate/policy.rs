@@ -392,7 +392,7 @@ impl Gate {
     pub(super) async fn wait_out_permits(&self, ask: &Ask) -> Result<(), GateError> {
         tokio::time::sleep(BARRIER_WAIT).await;
         let mut tx = self.store().write(Urgency::Ordinary).await?;
-        tx.pass_request(&ask.principal.tenant, ask.request_id)
+        tx.pass_requests(&ask.principal.tenant, &[ask.request_id])
             .await?;
         tx.commit().await?;
         Ok(())

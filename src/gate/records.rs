@@ -122,15 +122,24 @@ pub(super) async fn asked_before(
     tx: &mut Tx,
     ask: &Ask,
 ) -> Result<Option<StoredRequest>, GateError> {
-    let stored = tx
+    let mut stored = tx
         .requests(&ask.principal.tenant, &[ask.request_id])
-        .await?
-        .pop();
-    match stored {
-        Some(stored) if stored.digest != ask.digest || stored.method != ask.method => {
-            Err(GateError::RequestIdReused)
-        }
-        stored => Ok(stored),
+        .await?;
+    let stored = stored.pop();
+    if let Some(stored) = &stored {
+        the_same(stored, ask)?;
+    }
+    Ok(stored)
+}
+
+/// The memory of a request under this name, if it is of this very one.
+pub(super) fn the_same<'a>(
+    stored: &'a StoredRequest,
+    ask: &Ask,
+) -> Result<&'a StoredRequest, GateError> {
+    match stored.digest == ask.digest && stored.method == ask.method {
+        true => Ok(stored),
+        false => Err(GateError::RequestIdReused),
     }
 }
 

@@ -13,6 +13,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::notice::Notices;
+use super::statistics::Growth;
 use super::vault::{Vault, make_key_file, read_key_file};
 use super::{Pools, Result, Shared, Store, StoreConfig, StoreError, Turnstile, migrate};
 
@@ -83,6 +84,7 @@ pub(super) async fn open(config: &StoreConfig) -> Result<Store> {
             pools,
             vault,
             notices,
+            growth: Growth::default(),
             door: None,
         }),
     })

@@ -155,6 +155,7 @@ struct Shared {
     pools: Pools,
     vault: Arc<Vault>,
     notices: Notices,
+    growth: statistics::Growth,
     /// None but in the simulation.
     door: Option<Arc<dyn Door>>,
 }

@@ -73,15 +73,15 @@ impl Tx {
     }
 
     /// Records that the barrier has passed.
-    pub async fn pass_request(&mut self, tenant: &TenantId, id: RequestId) -> Result<()> {
-        const SQL: &str =
-            "UPDATE requests SET passed = TRUE WHERE tenant_id = $1 AND request_id = $2";
-        on!(self, |conn| sqlx::query(SQL)
-            .bind(&tenant.0)
-            .bind(id.0)
-            .execute(conn)
-            .await
-            .map(|_| ()))
+    pub async fn pass_requests(&mut self, tenant: &TenantId, ids: &[RequestId]) -> Result<()> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        on!(self, |conn| {
+            let mut query =
+                QueryBuilder::<Db>::new("UPDATE requests SET passed = TRUE WHERE tenant_id = ");
+            query.bind_text(&tenant.0).text(" AND request_id");
+            query.among_uuids(&ids);
+            query.build().execute(conn).await.map(|_| ())
+        })
     }
 }
 

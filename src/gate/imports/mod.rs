@@ -61,9 +61,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Rejects of a trial that are told.
 const TRIAL_REJECTS_MAX: usize = 100;
 
-/// Rows that a sending records before the planner counts them the first time; from then on whenever they are twice as many.
-const COUNTED_FIRST: i64 = 512;
-
 /// Whose turn comes between two portions: others who write.
 const BREATHER: Duration = Duration::from_millis(1);
 
@@ -126,8 +123,8 @@ struct Sending<'a, K: Kind> {
     waiting: VecDeque<Waiting<K::Waiting>>,
     bytes: u64,
     size: PortionSize,
-    /// Rows at which the planner counts again.
-    counted_next: i64,
+    /// Rows that the store was told to have grown by.
+    grown: i64,
 }
 
 /// A portion that is recorded and not acknowledged.
@@ -182,7 +179,7 @@ impl Gate {
             waiting: VecDeque::new(),
             bytes: 0,
             size: PortionSize::default(),
-            counted_next: 0,
+            grown: 0,
         };
         let end = sending.read(new, rows, pieces).await?;
         sending.end(end).await
@@ -466,7 +463,7 @@ impl<K: Kind> Sending<'_, K> {
         };
         tx.insert_audit(tenant, &[entry(&ask, what, &self.import)])
             .await?;
-        tx.pass_request(tenant, ask.request_id).await?;
+        tx.pass_requests(tenant, &[ask.request_id]).await?;
         tx.commit().await?;
         Ok(self.import)
     }

@@ -8,7 +8,7 @@ use crate::store::{ImportStep, StoreError, Urgency};
 
 use super::kind::{Kind, Outcome};
 use super::reader::Portion;
-use super::{COUNTED_FIRST, ImportNews, Sending, Waiting};
+use super::{ImportNews, Sending, Waiting};
 
 /// Rejects of one import that are kept.
 const REJECTS_KEPT_MAX: i64 = 1_000_000;
@@ -59,11 +59,10 @@ impl<K: Kind> Sending<'_, K> {
             });
         }
         self.tell();
-        if self.import.counts.created >= self.counted_next {
-            self.counted_next = (self.import.counts.created * 2).max(COUNTED_FIRST);
-            if let Err(error) = self.gate.store().count_anew().await {
-                tracing::debug!(%error, "the planner does not count; the server does, in its time");
-            }
+        let grown = self.import.counts.created - self.grown;
+        self.grown = self.import.counts.created;
+        if let Err(error) = (self.gate.store().grew(grown.try_into().unwrap_or(0))).await {
+            tracing::debug!(%error, "the planner does not count; the server does, in its time");
         }
         Ok(())
     }

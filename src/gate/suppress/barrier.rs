@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::account::Account;
-use crate::domain::ids::{AttemptId, PartyId, TenantId};
+use crate::domain::ids::{AttemptId, PartyId, RequestId, TenantId};
 use crate::domain::phone::NumberKey;
-use crate::domain::suppression::{Suppression, SuppressionSubject};
+use crate::domain::suppression::Suppression;
 use crate::domain::time::Mono;
 use crate::gate::error::GateError;
 use crate::gate::{Ask, Gate};
 use crate::store::{self, Notice, StoreError, Tx, Urgency};
 
 use super::Wish;
+use super::round::by_tenant;
+use super::strangers::Strangers;
 
 /// How long an opt-out waits, from the return of its COMMIT, when it cannot know that every older claim was closed.
 /// Compiled in, the same on every node: [`crate::policy::Permit::LIFE`] and half a second of margin for slewed clocks
@@ -68,7 +70,8 @@ impl Gate {
         suppression: &Suppression,
     ) -> Result<(), GateError> {
         let wishes = [(&ask.principal.tenant, suppression)];
-        for pending in self.commit_raised(tx, &wishes).await? {
+        let strangers = Strangers::default();
+        for pending in self.commit_raised(tx, &wishes, strangers).await? {
             self.wait(&pending.raised, pending.committed).await;
         }
         self.pass(ask, suppression).await
@@ -79,8 +82,9 @@ impl Gate {
         &self,
         mut tx: Tx,
         wishes: &[(&TenantId, &Suppression)],
+        mut strangers: Strangers,
     ) -> Result<Vec<Pending>, GateError> {
-        let mut raised = raise(&mut tx, wishes).await?;
+        let mut raised = raise(&mut tx, wishes, &mut strangers).await?;
         tx.commit().await?;
         // opt-out-4: the clock is read after COMMIT returned, never before.
         let committed = self.read().mono;
@@ -89,7 +93,7 @@ impl Gate {
             [only] => self.tell(&only.scope).await,
             _ => self.tell(&Scope::Wide).await,
         }
-        self.look_again(wishes, &mut raised).await;
+        self.look_again(wishes, strangers, &mut raised).await;
         let pending = raised
             .into_iter()
             .map(|raised| Pending { raised, committed });
@@ -98,7 +102,12 @@ impl Gate {
 
     /// Whether each follows nobody whose lock it did not hold. Looked at after COMMIT: whoever was given the number before it
     /// and after the locks is seen here, and a claim for another number of theirs may have missed the opt-out.
-    async fn look_again(&self, wishes: &[(&TenantId, &Suppression)], raised: &mut [Raised]) {
+    async fn look_again(
+        &self,
+        wishes: &[(&TenantId, &Suppression)],
+        mut strangers: Strangers,
+        raised: &mut [Raised],
+    ) {
         if !raised.iter().any(|raised| raised.locked) {
             return;
         }
@@ -106,8 +115,12 @@ impl Gate {
             // Not as a reader: those may all be taken, and an opt-out needs no connection that ordinary work holds.
             let mut tx = self.store().write(Urgency::OptOut).await?;
             let mut found = Vec::with_capacity(wishes.len());
+            look_at_strangers(&mut tx, wishes, &mut strangers).await?;
             for (tenant, suppression) in wishes {
-                found.push(followed(&mut tx, tenant, suppression).await?);
+                found.push(match strangers.number(suppression) {
+                    Some(_) => Some(Vec::new()),
+                    None => followed(&mut tx, tenant, suppression).await?,
+                });
             }
             Ok::<_, StoreError>(found)
         };
@@ -148,13 +161,27 @@ impl Gate {
 
     async fn pass_all(&self, wishes: &[Wish]) -> Result<(), GateError> {
         let mut tx = self.store().write(Urgency::OptOut).await?;
-        for Wish { ask, suppression } in wishes {
-            let tenant = &ask.principal.tenant;
+        for (tenant, theirs) in by_tenant(wishes) {
+            let keys = theirs
+                .iter()
+                .filter_map(|wish| wish.suppression.subject.number());
+            let keys: Vec<NumberKey> = keys.collect();
             // Once more, for who was given the number, or joined the account, since: nobody may shake off what has been acknowledged.
-            let spoken_after = suppression.spoken_by_holder_after();
-            tx.raise_for_new_holders(tenant, suppression).await?;
-            tx.bind_holders(tenant, suppression, spoken_after).await?;
-            tx.pass_request(tenant, ask.request_id).await?;
+            let linked = tx.linked_numbers(tenant, &keys).await?;
+            for Wish { suppression, .. } in &theirs {
+                if suppression
+                    .subject
+                    .number()
+                    .is_some_and(|key| !linked.contains(&key))
+                {
+                    continue;
+                }
+                let spoken_after = suppression.spoken_by_holder_after();
+                tx.raise_for_new_holders(tenant, suppression).await?;
+                tx.bind_holders(tenant, suppression, spoken_after).await?;
+            }
+            let passed: Vec<RequestId> = theirs.iter().map(|wish| wish.ask.request_id).collect();
+            tx.pass_requests(tenant, &passed).await?;
         }
         tx.commit().await?;
         Ok(())
@@ -246,15 +273,19 @@ async fn followed(
 async fn raise(
     tx: &mut Tx,
     wishes: &[(&TenantId, &Suppression)],
+    strangers: &mut Strangers,
 ) -> Result<Vec<Raised>, StoreError> {
     let mut raised = Vec::with_capacity(wishes.len());
     let mut keys: BTreeMap<&TenantId, Vec<[u8; 32]>> = BTreeMap::new();
     for (tenant, suppression) in wishes {
-        let SuppressionSubject::Number(key) = suppression.subject else {
+        let Some(key) = suppression.subject.number() else {
             raised.push(Raised::wide());
             continue;
         };
-        let people = followed(tx, tenant, suppression).await?;
+        let people = match strangers.number(suppression) {
+            Some(_) => Some(Vec::new()),
+            None => followed(tx, tenant, suppression).await?,
+        };
         let listed = people.is_some();
         let people = people.unwrap_or_default();
         if listed {
@@ -276,10 +307,16 @@ async fn raise(
         }
         raised.iter_mut().for_each(|raised| raised.locked &= locked);
     }
+    // Whoever was given one of them before the locks may have a call under way.
+    look_at_strangers(tx, wishes, strangers).await?;
     for ((tenant, suppression), raised) in wishes.iter().zip(&mut raised) {
         let Scope::Number(key) = &raised.scope else {
             continue;
         };
+        // A call is one to somebody who holds the number, or held it.
+        if raised.locked && strangers.number(suppression).is_some() {
+            continue;
+        }
         tx.request_cancel(tenant, key, &raised.followed, suppression)
             .await?;
         if raised.locked {
@@ -287,4 +324,21 @@ async fn raise(
         }
     }
     Ok(raised)
+}
+
+/// Which of them are strangers' no more.
+async fn look_at_strangers(
+    tx: &mut Tx,
+    wishes: &[(&TenantId, &Suppression)],
+    strangers: &mut Strangers,
+) -> Result<(), StoreError> {
+    let mut keys: BTreeMap<&TenantId, Vec<NumberKey>> = BTreeMap::new();
+    for (tenant, suppression) in wishes {
+        let key = strangers.number(suppression);
+        keys.entry(tenant).or_default().extend(key);
+    }
+    for (tenant, keys) in keys {
+        strangers.look_again(tx, tenant, &keys).await?;
+    }
+    Ok(())
 }

@@ -6,6 +6,8 @@
 //! and wait each for itself. What is waited for is in `barrier`.
 
 mod barrier;
+mod round;
+mod strangers;
 
 use serde_json::json;
 
@@ -21,10 +23,11 @@ use crate::meter;
 use crate::store::{AuditEntry, StoreError, StoredRequest, Tx, Urgency};
 
 use super::error::GateError;
-use super::records::asked_before;
 use super::{Ask, Gate};
 pub use barrier::BARRIER_WAIT;
 use barrier::Pending;
+use round::Round;
+pub(super) use strangers::{Strangers, Wishes};
 
 /// An opt-out as somebody tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,20 +151,24 @@ impl Gate {
         wishes: &[Wish],
     ) -> Result<Vec<Result<Recorded, GateError>>, GateError> {
         let mut tx = self.store().write(Urgency::OptOut).await?;
+        let mut round = Round::begin(&mut tx, wishes).await?;
         let mut answers = Vec::with_capacity(wishes.len());
         for wish in wishes {
-            answers.push(match self.record_in(&mut tx, wish).await {
+            answers.push(match self.record_in(&mut tx, &mut round, wish).await {
                 Err(GateError::Store(error)) => return Err(GateError::Store(error)),
                 answer => answer,
             });
         }
+        round.write(&mut tx).await?;
         let waits = answers.iter().zip(wishes);
         let waits = waits.filter_map(|(answer, wish)| match answer {
             Ok((recorded, false)) => Some((&wish.ask.principal.tenant, recorded)),
             _ => None,
         });
         let waits: Vec<(&TenantId, &Suppression)> = waits.collect();
-        let mut pending = self.commit_raised(tx, &waits).await?.into_iter();
+        let pending = self.commit_raised(tx, &waits, round.strangers).await?;
+        self.grew(waits.len());
+        let mut pending = pending.into_iter();
         let recorded = answers.into_iter().map(|answer| {
             answer.map(|(suppression, passed)| Recorded {
                 suppression,
@@ -171,19 +178,30 @@ impl Gate {
         Ok(recorded.collect())
     }
 
+    /// Nobody's answer waits for it.
+    fn grew(&self, opt_outs: usize) {
+        let store = self.store().clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.grew(opt_outs).await {
+                tracing::debug!(%error, "the planner does not count; the server does, in its time");
+            }
+        });
+    }
+
     /// opt-out-1 for one of them: what is on record, and whether it has been acknowledged already.
-    async fn record_in(&self, tx: &mut Tx, wish: &Wish) -> Result<(Suppression, bool), GateError> {
-        let (ask, tenant) = (&wish.ask, &wish.ask.principal.tenant);
+    async fn record_in(
+        &self,
+        tx: &mut Tx,
+        round: &mut Round,
+        wish: &Wish,
+    ) -> Result<(Suppression, bool), GateError> {
+        let tenant = &wish.ask.principal.tenant;
         // opt-out-6: already there, or asked again before it had passed: the wait is the same.
-        if let Some(stored) = asked_before(tx, ask).await? {
-            return Ok((self.recorded(tx, tenant, &stored).await?, stored.passed));
+        if let Some(stored) = round.asked_before(&wish.ask)? {
+            return Ok((self.recorded(tx, tenant, stored).await?, stored.passed));
         }
         self.known(tx, tenant, &wish.suppression).await?;
-        let recorded = record(tx, ask, wish.suppression.clone()).await?;
-        let subject = recorded.suppression_id.to_string();
-        tx.insert_requests(tenant, &[ask.stored(subject, false)])
-            .await?;
-        Ok((recorded, false))
+        Ok((round.record(tx, wish).await?, false))
     }
 
     fn draft(&self, ask: &Ask, new: NewSuppression) -> Result<Suppression, GateError> {

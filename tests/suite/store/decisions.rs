@@ -342,7 +342,9 @@ async fn requests_are_remembered(store: TestStore) {
     tx.insert_requests(&tenant(), &[one.clone(), other.clone()])
         .await
         .unwrap();
-    tx.pass_request(&tenant(), other.request_id).await.unwrap();
+    tx.pass_requests(&tenant(), &[other.request_id])
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let mut tx = store.read().await;
     let ids = [one.request_id, RequestId(Uuid::new_v4()), other.request_id];

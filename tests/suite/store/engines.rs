@@ -320,7 +320,7 @@ async fn the_planner_counts_what_a_list_brought() {
     let mut tx = store.write().await;
     tx.insert_suppressions(&tenant(), &many).await.unwrap();
     tx.commit().await.unwrap();
-    store.store.count_anew().await.unwrap();
+    store.store.grew(many.len()).await.unwrap();
     let mut conn = PgConnection::connect(&store.config.url).await.unwrap();
     let counted: f32 =
         sqlx::query_scalar("SELECT reltuples FROM pg_class WHERE relname = 'suppressions'")

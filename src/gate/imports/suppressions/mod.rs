@@ -3,8 +3,6 @@
 
 mod rows;
 
-use std::collections::{HashMap, HashSet};
-
 use serde_json::Value;
 
 use crate::domain::ids::{SuppressionId, TenantId};
@@ -13,7 +11,7 @@ use crate::domain::phone::NumberKey;
 use crate::domain::suppression::{Suppression, SuppressionSubject};
 use crate::domain::time::Micros;
 use crate::gate::error::GateError;
-use crate::gate::suppress::{self, insert_or_find, standing};
+use crate::gate::suppress::{self, Strangers, Wishes, insert_or_find, standing};
 use crate::gate::{Ask, Gate};
 use crate::store::{AuditEntry, Notice, StoreError, Tx};
 
@@ -73,8 +71,8 @@ impl Kind for SuppressionRows {
                 outcome.reject(UNKNOWN_PARTY, row.line);
                 continue;
             }
-            let stands = known.finds(&wish, said_at).is_some()
-                || (!known.is_of_stranger(&wish)
+            let stands = known.strangers.find(&wish, said_at).is_some()
+                || (known.strangers.number(&wish).is_none()
                     && standing(&mut tx, tenant, &mut wish, said_at)
                         .await?
                         .is_some());
@@ -84,7 +82,7 @@ impl Kind for SuppressionRows {
                 outcome.reject(LIFTED, row.line);
             } else {
                 outcome.counts.created += 1;
-                known.add(wish);
+                known.strangers.add(&wish);
             }
         }
         Ok(outcome)
@@ -107,9 +105,9 @@ impl Kind for SuppressionRows {
                 outcome.reject(UNKNOWN_PARTY, row.line);
                 continue;
             }
-            let is_of_stranger = known.is_of_stranger(&wish);
+            let is_of_stranger = known.strangers.number(&wish).is_some();
             let found = match is_of_stranger {
-                true => known.finds(&wish, said_at).cloned(),
+                true => known.strangers.find(&wish, said_at).cloned(),
                 false => None,
             };
             if found.is_none()
@@ -126,7 +124,7 @@ impl Kind for SuppressionRows {
                 Some(found) => (false, found),
                 None if is_of_stranger => {
                     new.push(wish.clone());
-                    known.add(wish.clone());
+                    known.strangers.add(&wish);
                     (true, wish)
                 }
                 None => insert_or_find(tx, tenant, wish, said_at).await?,
@@ -158,7 +156,7 @@ impl Kind for SuppressionRows {
         rows: &[Row],
     ) -> Result<Vec<Suppression>, GateError> {
         let tenant = &ask.principal.tenant;
-        let keys: Vec<NumberKey> = rows.iter().filter_map(number).collect();
+        let keys: Vec<NumberKey> = rows.iter().filter_map(|row| row.subject.number()).collect();
         let mut tx = gate.store().read().await?;
         let mut active = Wishes::default();
         if !keys.is_empty() {
@@ -190,7 +188,10 @@ impl Kind for SuppressionRows {
     ) -> Result<Vec<Suppression>, GateError> {
         let mut given = Vec::new();
         for some in waited.chunks(KEYS_A_LOOK) {
-            let keys: Vec<NumberKey> = some.iter().filter_map(key_of).collect();
+            let keys: Vec<NumberKey> = some
+                .iter()
+                .filter_map(|wish| wish.subject.number())
+                .collect();
             let mut tx = gate.store().read().await?;
             let linked = tx.linked_numbers(&ask.principal.tenant, &keys).await?;
             let of_somebody = |wish: &&Suppression| match wish.subject {
@@ -237,10 +238,7 @@ async fn is_about_nobody(
 
 /// What is on record of whom a portion is about, and bears on what becomes of its rows.
 struct OnRecord {
-    /// Numbers that somebody holds or held.
-    linked: HashSet<NumberKey>,
-    /// The lasting opt-outs of the others, and those that this portion adds.
-    active: Wishes,
+    strangers: Strangers,
     /// Those that were lifted, of whatever is in a row that names its time.
     lifted: Wishes,
 }
@@ -248,35 +246,16 @@ struct OnRecord {
 impl OnRecord {
     async fn load(tx: &mut Tx, ask: &Ask, rows: &[Row]) -> Result<Self, StoreError> {
         let tenant = &ask.principal.tenant;
-        let keys: Vec<NumberKey> = rows.iter().filter_map(number).collect();
-        let linked = tx.linked_numbers(tenant, &keys).await?;
-        let strangers: Vec<NumberKey> = keys
-            .into_iter()
-            .filter(|key| !linked.contains(key))
-            .collect();
+        let keys: Vec<NumberKey> = rows.iter().filter_map(|row| row.subject.number()).collect();
+        let mut strangers = Strangers::default();
+        strangers.look(tx, tenant, &keys).await?;
         let dated = rows.iter().filter(|row| row.said.received_at.is_some());
         let dated: Vec<SuppressionSubject> = dated.map(|row| row.subject).collect();
-        let (mut active, mut lifted) = (Wishes::default(), Wishes::default());
-        if !strangers.is_empty() {
-            active.extend(tx.lasting_suppressions(tenant, &strangers).await?);
-        }
+        let mut lifted = Wishes::default();
         if !dated.is_empty() {
             lifted.extend(tx.lifted_suppressions(tenant, &dated).await?);
         }
-        Ok(Self {
-            linked,
-            active,
-            lifted,
-        })
-    }
-
-    fn is_of_stranger(&self, wish: &Suppression) -> bool {
-        matches!(wish.subject, SuppressionSubject::Number(key) if !self.linked.contains(&key))
-    }
-
-    /// What says all of this wish already, among what is known here of active ones.
-    fn finds(&self, wish: &Suppression, said_at: Micros) -> Option<&Suppression> {
-        self.active.find(wish, said_at)
+        Ok(Self { strangers, lifted })
     }
 
     /// Whether it is the very wish that two people lifted, with a permission of the person that is newer than it: a row that says
@@ -284,32 +263,6 @@ impl OnRecord {
     /// told without one does; and of a wish that was said after the lifted one nobody has decided.
     fn was_lifted(&self, row: &Row, wish: &Suppression, said_at: Micros) -> bool {
         row.said.received_at.is_some() && self.lifted.find(wish, said_at).is_some()
-    }
-
-    fn add(&mut self, wish: Suppression) {
-        self.active.extend([wish]);
-    }
-}
-
-/// Opt-outs by what they are about.
-#[derive(Default)]
-struct Wishes(HashMap<SuppressionSubject, Vec<Suppression>>);
-
-impl Extend<Suppression> for Wishes {
-    fn extend<T: IntoIterator<Item = Suppression>>(&mut self, wishes: T) {
-        for wish in wishes {
-            self.0.entry(wish.subject).or_default().push(wish);
-        }
-    }
-}
-
-impl Wishes {
-    /// What says all of this wish, as for a single one.
-    fn find(&self, wish: &Suppression, said_at: Micros) -> Option<&Suppression> {
-        let theirs = self.0.get(&wish.subject)?.iter();
-        theirs
-            .filter(|old| old.says_all_of(wish, said_at))
-            .max_by_key(|old| old.binds_from())
     }
 }
 
@@ -336,18 +289,4 @@ fn wish(ask: &Ask, list: Listed, row: &Row) -> (Suppression, Micros) {
         lift: None,
     };
     (wish.in_full(), received_at.min(list.came_at))
-}
-
-fn number(row: &Row) -> Option<NumberKey> {
-    match row.subject {
-        SuppressionSubject::Number(key) => Some(key),
-        SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => None,
-    }
-}
-
-fn key_of(wish: &Suppression) -> Option<NumberKey> {
-    match wish.subject {
-        SuppressionSubject::Number(key) => Some(key),
-        SuppressionSubject::Party(_) | SuppressionSubject::Account(_) => None,
-    }
 }
