@@ -448,19 +448,10 @@ fn as_things_stand(error: &GateError) -> Refusal {
 
 /// A list that was not taken.
 fn register_refused(refusal: &RegisterRefusal) -> Status {
-    let (reason, field) = match refusal {
-        RegisterRefusal::ContentMismatch => ("CONTENT_MISMATCH", "header.content_sha256"),
-        RegisterRefusal::Unreadable(_) => ("LIST_UNREADABLE", "content"),
-        RegisterRefusal::Shrank { .. } => ("LIST_SHRANK", "header.accept_shrunk"),
-        RegisterRefusal::Older { .. } => ("LIST_OLDER", "header.as_of_date"),
-        RegisterRefusal::Empty => ("REGISTER_EMPTY", "header.form"),
-        RegisterRefusal::NoNumbers { .. } => ("LIST_WITHOUT_NUMBERS", "content"),
-        RegisterRefusal::NoChanges { .. } => ("LIST_WITHOUT_CHANGES", "content"),
-        RegisterRefusal::NoSnapshot(why) => {
-            let reason = "REGISTER_SNAPSHOT_NOT_FOUND";
-            return Refusal::new(Code::NotFound, reason, (*why).to_owned()).status();
-        }
-    };
+    let (reason, field) = refusal.reason();
+    if let RegisterRefusal::NoSnapshot(_) = refusal {
+        return Refusal::new(Code::NotFound, reason, refusal.to_string()).status();
+    }
     Refusal::precondition(reason, field, &refusal.to_string()).status()
 }
 

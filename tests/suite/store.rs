@@ -36,6 +36,7 @@ mod engines;
 mod follows;
 mod imports;
 mod people;
+mod plans;
 mod policy;
 mod privacy;
 mod registers;

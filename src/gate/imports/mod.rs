@@ -7,7 +7,7 @@
 //! A list is known by its hash and by how it is read. If it broke off, it goes on where it was acknowledged when it is sent again: what
 //! was recorded by a sending that nobody heard the end of is waited for once more. One that is done and is sent again is a new
 //! import, which judges every row by what is on record then: what stands is found, what was lifted or rejected is looked at anew
-//! ([`kind::Listed`]). `reader` is the thread that reads it, `content`, `cells` and
+//! ([`kind::Listed`]). `opening` tells which of the two it is, `reader` is the thread that reads it, `content`, `cells` and
 //! `written` are what it reads with, `portion` is what is done with a portion. What a row means and how it is recorded is of the
 //! kind of list ([`kind`]): `suppressions`, `consents`. A further kind is a further folder.
 
@@ -15,6 +15,7 @@ mod cells;
 mod consents;
 mod content;
 mod kind;
+mod opening;
 mod portion;
 mod reader;
 mod size;
@@ -31,11 +32,10 @@ use uuid::Uuid;
 
 use crate::domain::ids::{ImportId, TenantId};
 use crate::domain::import::{Import, ImportCounts, ImportKind, ImportReject, ImportState};
-use crate::domain::time::{Micros, Mono};
-use crate::store::{ImportRunner, StoreError, Urgency};
+use crate::domain::time::Mono;
+use crate::store::{ImportRunner, Urgency};
 
 use super::error::GateError;
-use super::records;
 use super::suppress::BARRIER_WAIT;
 use super::{Ask, Gate};
 
@@ -43,6 +43,7 @@ pub use cells::cells_of_line;
 pub use consents::{ConsentColumns, ConsentDefaults, ConsentRows};
 pub use content::{ImportPiece, Packing, lines_of_list};
 use kind::{Kind, Listed};
+use opening::fresh;
 use reader::{Announced, Earlier, End, Portion};
 use size::PortionSize;
 pub use suppressions::{SuppressionColumns, SuppressionDefaults, SuppressionRows};
@@ -252,92 +253,6 @@ impl Gate {
         }
     }
 
-    /// The import of this list, which this sending now goes on with.
-    async fn open_import(
-        &self,
-        ask: &Ask,
-        new: &NewImport,
-        kind: ImportKind,
-        runner: Uuid,
-    ) -> Result<(Import, Listed), GateError> {
-        // Whoever comes second sees what came first, and takes it over. There is no third.
-        for _ in 0..3 {
-            match self.open_import_once(ask, new, kind, runner).await {
-                Err(GateError::Store(error)) if matches!(*error, StoreError::Duplicate { .. }) => {}
-                answer => return answer,
-            }
-        }
-        Err(GateError::ImportTaken)
-    }
-
-    async fn open_import_once(
-        &self,
-        ask: &Ask,
-        new: &NewImport,
-        kind: ImportKind,
-        runner: Uuid,
-    ) -> Result<(Import, Listed), GateError> {
-        let tenant = &ask.principal.tenant;
-        let (content, settings) = (&new.content_sha256, &new.settings_sha256);
-        let (mut tx, repeated) = self.begin(ask, Urgency::Ordinary).await?;
-        let found = match &repeated {
-            // The very request is about the import that it began or went on with, whatever became of that.
-            Some(stored) => tx.import(tenant, kind, records::made(stored)?).await?,
-            None => tx.open_import(tenant, content, settings).await?,
-        };
-        let (what, import) = match found {
-            Some(ended) if ended.state != ImportState::Open => {
-                let list = listed(&ended, None);
-                return Ok((ended, list));
-            }
-            Some(open) => {
-                let import_id = open.import_id;
-                let taken = tx
-                    .take_import(tenant, ImportRunner { import_id, runner })
-                    .await?;
-                // Read once more, now that nobody else goes on with it.
-                match tx.import(tenant, kind, import_id).await?.filter(|_| taken) {
-                    Some(import) => ("resumed", import),
-                    None => {
-                        return Err(StoreError::Duplicate {
-                            what: "import".to_owned(),
-                        }
-                        .into());
-                    }
-                }
-            }
-            None => {
-                let import = fresh(ask, new, kind);
-                tx.insert_import(tenant, &import, runner).await?;
-                ("started", import)
-            }
-        };
-        tx.insert_audit(tenant, &[entry(ask, what, &import)])
-            .await?;
-        if repeated.is_none() {
-            let stored = ask.stored(import.import_id.to_string(), false);
-            tx.insert_requests(tenant, &[stored]).await?;
-        }
-        let came_at = tx.list_came_at(tenant, content, settings).await?;
-        tx.commit().await?;
-        let list = listed(&import, came_at);
-        Ok((import, list))
-    }
-
-    /// The list of a trial: as an import of it would judge its rows.
-    async fn as_it_came(
-        &self,
-        tenant: &TenantId,
-        new: &NewImport,
-        import: &Import,
-    ) -> Result<Listed, GateError> {
-        let mut tx = self.store().read().await?;
-        let came_at = tx
-            .list_came_at(tenant, &new.content_sha256, &new.settings_sha256)
-            .await?;
-        Ok(listed(import, came_at))
-    }
-
     fn start_reading<K: Kind>(
         &self,
         tenant: &TenantId,
@@ -477,34 +392,6 @@ async fn ended(reading: tokio::task::JoinHandle<End>) -> End {
             // The runtime goes down.
             Err(_) => End::BrokenOff,
         },
-    }
-}
-
-fn listed(import: &Import, came_at: Option<Micros>) -> Listed {
-    Listed {
-        import_id: import.import_id,
-        came_at: came_at.unwrap_or(import.began_at).min(import.began_at),
-    }
-}
-
-/// An import of which nothing is read yet.
-fn fresh(ask: &Ask, new: &NewImport, kind: ImportKind) -> Import {
-    Import {
-        import_id: ImportId::new(ask.at),
-        kind,
-        state: ImportState::Open,
-        content_sha256: new.content_sha256,
-        size_bytes: i64::try_from(new.size_bytes).unwrap_or(i64::MAX),
-        settings_sha256: new.settings_sha256,
-        counts: ImportCounts::default(),
-        lines: 0,
-        lines_sha256: [0; 32],
-        acknowledged_lines: 0,
-        acknowledged_rows: 0,
-        problem: None,
-        actor: ask.principal.actor(),
-        began_at: ask.at,
-        ended_at: None,
     }
 }
 

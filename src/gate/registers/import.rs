@@ -135,6 +135,23 @@ pub enum RegisterRefusal {
     NoSnapshot(&'static str),
 }
 
+impl RegisterRefusal {
+    /// The reason as a program knows it, and what of the request it is about.
+    #[must_use]
+    pub fn reason(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::ContentMismatch => ("CONTENT_MISMATCH", "header.content_sha256"),
+            Self::Unreadable(_) => ("LIST_UNREADABLE", "content"),
+            Self::Shrank { .. } => ("LIST_SHRANK", "header.accept_shrunk"),
+            Self::Older { .. } => ("LIST_OLDER", "header.as_of_date"),
+            Self::Empty => ("REGISTER_EMPTY", "header.form"),
+            Self::NoNumbers { .. } => ("LIST_WITHOUT_NUMBERS", "content"),
+            Self::NoChanges { .. } => ("LIST_WITHOUT_CHANGES", "content"),
+            Self::NoSnapshot(_) => ("REGISTER_SNAPSHOT_NOT_FOUND", "register"),
+        }
+    }
+}
+
 /// A line that is no number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterReject {
