@@ -2,8 +2,10 @@
 //! were taken: docs/PERFORMANCE.md.
 //!
 //! `cargo bench` measures; `cargo bench -- gate sip` only what is named. Run without cargo's `--bench` (as `cargo test`
-//! does) or with `--smoke`, each bench runs at a tiny size, which shows that it works and says nothing about speed. No
-//! figure fails a run, whatever its size: a machine that is busy is no fault of the code.
+//! does) or with `--smoke`, each bench runs at a tiny size, which shows that it works and says nothing about speed.
+//! `DIALGATE_BENCH_LIST`, `_OPT_OUTS`, `_PEOPLE`, `_LISTED` and `_ROUNDS` set one size each, for profiles, and
+//! `DIALGATE_BENCH_STORE=SQLite` (or `PostgreSQL`) leaves the other one out. No figure fails a run, whatever its size: a
+//! machine that is busy is no fault of the code.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -68,6 +70,7 @@ fn main() {
         );
     }
     let size = if smoke { Size::SMOKE } else { Size::FULL };
+    let size = size.or_environment();
     println!("{}\n", machine::describe(smoke));
     for (name, bench) in BENCHES {
         if named.is_empty() || named.iter().any(|wanted| *wanted == name) {

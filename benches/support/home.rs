@@ -19,12 +19,15 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Those that are installed.
+    /// Those that are installed; or of them the one that the environment names.
     pub fn all() -> Vec<Self> {
+        let named = std::env::var("DIALGATE_BENCH_STORE").ok();
+        let is_wanted = |engine: &Self| named.as_ref().is_none_or(|name| name == engine.name());
         let postgres = postgres::newest_programs().map(|_| Self::Postgres);
         [Some(Self::Sqlite), postgres]
             .into_iter()
             .flatten()
+            .filter(is_wanted)
             .collect()
     }
 

@@ -11,7 +11,9 @@ mod postgres;
 pub mod scene;
 pub mod wire;
 
+use std::fmt::Debug;
 use std::future::Future;
+use std::str::FromStr;
 use std::time::Duration;
 
 use dialgate::clock::Clock;
@@ -54,6 +56,23 @@ impl Size {
         sip: &[(100, 40)],
         listed: 200_000,
     };
+
+    /// This size, but for what the environment sets: a profile wants more than a smoke test and less than all of it.
+    pub fn or_environment(self) -> Self {
+        Self {
+            rounds: from_environment("ROUNDS", self.rounds),
+            people: from_environment("PEOPLE", self.people),
+            opt_outs: from_environment("OPT_OUTS", self.opt_outs),
+            list: from_environment("LIST", self.list),
+            listed: from_environment("LISTED", self.listed),
+            ..self
+        }
+    }
+}
+
+fn from_environment<T: FromStr<Err: Debug>>(name: &str, otherwise: T) -> T {
+    let name = format!("DIALGATE_BENCH_{name}");
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
 /// The machine's monotonic clock.

@@ -271,7 +271,7 @@ fn by_number(tables: &Tables, number: &Dialable, evidence: &mut Vec<String>) -> 
     found
 }
 
-fn area_code<'t>(tables: &'t Tables, number: &Dialable) -> Option<(u16, &'t AreaCode)> {
+pub(super) fn area_code<'t>(tables: &'t Tables, number: &Dialable) -> Option<(u16, &'t AreaCode)> {
     let digits = number.phone.digits();
     let (code, national) = tables.split_calling_code(&digits)?;
     let npa = national.get(..3)?.parse().ok().filter(|_| code == NANP)?;

@@ -6,6 +6,7 @@
 
 use rlibphonenumber::{NumberLengthType, PhoneNumber, PhoneNumberType};
 
+use super::kinds;
 use super::sheets::is_digits;
 use super::tables::{AreaCode, RateClass, Tables};
 use crate::domain::party::LineType;
@@ -122,7 +123,13 @@ pub fn dialable(tables: &Tables, text: &str) -> Result<Dialable, NotDialable> {
         .ok_or(NotDialable::NoPlaceNumber)?;
     if code == NANP {
         let area_code = north_american(tables, national)?;
-        let (_, kind) = possible(text, national)?;
+        let kind = match kinds::known(national) {
+            Some(kind) => kind,
+            None => kinds::learn(
+                national,
+                possible(north_american_parsed(national)?, national)?.1,
+            ),
+        };
         ordinary_type(kind, None)?;
         return Ok(describe_north_american(phone, area_code, kind));
     }
@@ -130,7 +137,8 @@ pub fn dialable(tables: &Tables, text: &str) -> Result<Dialable, NotDialable> {
     if let Some(rate) = rate.filter(|rate| !rate.is_mixed) {
         return Err(refusal(rate.class));
     }
-    let parsed = possible(text, national);
+    let parsed = PhoneNumber::parse(text, None).map_err(|_| NotDialable::NotPossible);
+    let parsed = parsed.and_then(|parsed| possible(parsed, national));
     let is_valid = parsed.as_ref().is_ok_and(|(_, kind)| is_valid(*kind));
     if !is_valid && may_be_short(tables, code, national) {
         return Err(NotDialable::EmergencyOrShortNumber);
@@ -261,10 +269,22 @@ fn is_closed(tables: &Tables, exchange: u16, national: &str) -> bool {
     tables.closed_exchanges.contains(&exchange) && !is_fiction
 }
 
+/// What the library makes of a +1 number whose area code is assigned. Its parser looks for extensions, spellings and a
+/// trunk 1 first, with one regular expression each; in digits that begin with 2 to 9 there are none of these.
+pub(super) fn north_american_parsed(national: &str) -> Result<PhoneNumber, NotDialable> {
+    Ok(PhoneNumber {
+        country_code: NANP.into(),
+        national_number: national.parse().map_err(|_| NotDialable::NotPossible)?,
+        ..PhoneNumber::default()
+    })
+}
+
 /// The number and its type as the library reads them, if its length is right and nothing of it was taken for a trunk
 /// prefix.
-fn possible(text: &str, national: &str) -> Result<(PhoneNumber, PhoneNumberType), NotDialable> {
-    let parsed = PhoneNumber::parse(text, None).map_err(|_| NotDialable::NotPossible)?;
+fn possible(
+    parsed: PhoneNumber,
+    national: &str,
+) -> Result<(PhoneNumber, PhoneNumberType), NotDialable> {
     if parsed.is_possible_with_reason() != Ok(NumberLengthType::IsPossible) {
         return Err(NotDialable::NotPossible);
     }
@@ -869,6 +889,12 @@ mod tests {
         #[test]
         fn no_text_breaks_the_floor(text in ".{0,40}") {
             let _ = dialable(tables(), &text);
+        }
+
+        #[test]
+        fn a_north_american_number_is_put_together_as_the_library_reads_it(national in "[2-9][0-9]{3,13}") {
+            let parsed = PhoneNumber::parse(format!("+1{national}"), None);
+            prop_assert_eq!(parsed.ok(), north_american_parsed(&national).ok());
         }
 
         #[test]

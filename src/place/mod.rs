@@ -13,10 +13,12 @@
 
 mod evidence;
 mod floor;
+mod kinds;
 mod regions;
 mod rows;
 mod sheets;
 mod spelling;
+mod stand_in;
 mod tables;
 mod written;
 mod zone;
@@ -24,6 +26,7 @@ mod zone;
 pub use evidence::{Place, knows_region, locate, zone_of_place};
 pub use floor::{Dialable, NotDialable, dialable};
 pub use spelling::{Unreadable, spelled};
+pub use stand_in::stand_in;
 pub use tables::{TableProblem, TableProblems, Tables};
 pub use written::{HomeCountry, NotANumber, read_number};
 pub use zone::{Zone, zone_data_version};

@@ -129,12 +129,31 @@ pub(super) fn area_codes(sheets: &mut Sheets<'_>) -> (HashMap<u16, AreaCode>, Ha
             zones,
             is_geographic,
             is_in_service: in_service == "yes",
+            like: code.unwrap_or_default(),
         };
         let twice = code.is_some_and(|code| found.insert(code, row).is_some());
         sheets.expect(!twice, spot, || format!("`{npa}` stands here twice"));
     }
     let closed = special_ranges(sheets, &found);
+    join_alike(&mut found);
     (found, closed)
+}
+
+/// Lets the least of the area codes that tell the same stand for all of them.
+fn join_alike(area_codes: &mut HashMap<u16, AreaCode>) {
+    let mut numbers: Vec<u16> = area_codes.keys().copied().collect();
+    numbers.sort_unstable();
+    for npa in &numbers {
+        let own = area_codes.get(npa);
+        let same = |other: &&u16| {
+            own.zip(area_codes.get(other))
+                .is_some_and(|(a, b)| a.tells_as(b))
+        };
+        let like = numbers.iter().find(same).copied();
+        if let Some((own, like)) = area_codes.get_mut(npa).zip(like) {
+            own.like = like;
+        }
+    }
 }
 
 /// The exchanges to refuse. Rows on whole area codes say again what `nanp_area_codes.csv` says, and must agree with it.

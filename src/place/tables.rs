@@ -55,6 +55,25 @@ pub(super) struct AreaCode {
     /// Rings a person's line; all others are refused.
     pub(super) is_geographic: bool,
     pub(super) is_in_service: bool,
+    /// The least area code of which all of this is as true.
+    pub(super) like: u16,
+}
+
+impl AreaCode {
+    /// Whether the other one's row says the same.
+    pub(super) fn tells_as(&self, other: &Self) -> bool {
+        // Taken apart, so that nobody adds a field without deciding.
+        let Self {
+            country,
+            regions,
+            zones,
+            is_geographic,
+            is_in_service,
+            like: _,
+        } = self;
+        (country, regions, zones) == (&other.country, &other.regions, &other.zones)
+            && (*is_geographic, *is_in_service) == (other.is_geographic, other.is_in_service)
+    }
 }
 
 /// A stretch of land that a postal code stands for.

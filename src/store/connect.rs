@@ -35,6 +35,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// batch reads what the one before has thrown out.
 const WRITER_CACHE: &str = "-65536";
 
+/// Rows that wait between the thread that reads SQLite and whoever asked: with the driver's 50 the two woke each other
+/// several times for every batch.
+const ROWS_WAITING: usize = 1024;
+
 /// What every connection to PostgreSQL is set to, and must read back: a stopped worker frees its locks after 2 s; an
 /// ordinary claim waits for a lock no longer than its permit could live; a peer that is gone is noticed.
 const SESSION: [(&str, &str); 5] = [
@@ -165,6 +169,7 @@ async fn open_sqlite(config: &StoreConfig) -> Result<Pools> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(ROWS_WAITING)
         .disable_statement_logging();
     survive_size_limit();
     // Once alone, where an error is told as it is; a pool tries again until its time runs out.

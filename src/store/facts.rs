@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::consents::split_channels;
 use super::covering::About;
 use super::known::{Known, Past};
+use super::number_facts::Links;
 use super::parties::{number_key, open_profile, word};
 use super::sql::Text as _;
 use super::{Result, Tx, on, row};
@@ -97,6 +98,17 @@ impl Tx {
         tenant: &TenantId,
         wanted: &[FactsWanted],
     ) -> Result<Vec<Facts>> {
+        self.load_facts_among(tenant, wanted, &Links::default())
+            .await
+    }
+
+    /// The same, where this transaction has asked already who holds the numbers.
+    pub async fn load_facts_among(
+        &mut self,
+        tenant: &TenantId,
+        wanted: &[FactsWanted],
+        links: &Links,
+    ) -> Result<Vec<Facts>> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
@@ -110,7 +122,9 @@ impl Tx {
         let ids: Vec<Uuid> = parties.iter().map(|party| party.0).collect();
         let (profiles, in_accounts) = self.load_profiles(tenant, &ids).await?;
         let memberships = self.memberships(tenant, &in_accounts).await?;
-        let numbers = self.load_numbers(tenant, &ids, &keys).await?;
+        let linked = keys.iter().copied().filter(|key| links.may_have(*key));
+        let linked: Vec<NumberKey> = linked.collect();
+        let numbers = self.load_numbers(tenant, &ids, &linked).await?;
         // A wish told of one number is the person's, and binds for all of them.
         let theirs = numbers
             .links
@@ -131,10 +145,10 @@ impl Tx {
         let consents = self.load_consents(tenant, &ids).await?;
         let since = earliest.minus(ATTEMPTS_LOOK_BACK);
         // Whoever was called at a number holds it or held it: of a stranger's there is no attempt to be found.
-        let linked = keys
-            .into_iter()
-            .filter(|key| numbers.told.contains_key(key));
-        let linked: Vec<NumberKey> = linked.collect();
+        let linked = linked.into_iter();
+        let linked: Vec<NumberKey> = linked
+            .filter(|key| numbers.told.contains_key(key))
+            .collect();
         let attempts = self.load_attempts(tenant, &ids, &linked, since).await?;
         let known = Known::of(
             profiles,

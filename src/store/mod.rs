@@ -78,6 +78,7 @@ pub use imports::{IMPORT_FIELDS, ImportRunner, ImportStep};
 pub use leases::{ExpiredCall, Leased};
 pub use locks::party_lock_key;
 pub use notice::Notice;
+pub use number_facts::Links;
 pub use paging::{ListQuery, Page, PageKey};
 pub use parties::PartyDraft;
 pub use policy::{ACTIVATION_FIELDS, NewPack, PolicyInForce, REGION_STOP_FIELDS};

@@ -28,6 +28,12 @@ row!(LinkRow {
     end_time: Option<i64>,
 });
 
+row!(HolderRow {
+    number_key: Vec<u8>,
+    party_id: Uuid,
+    is_held: bool,
+});
+
 row!(ToldRow {
     number_key: Vec<u8>,
     registers: String,
@@ -49,6 +55,29 @@ pub(super) struct Told {
     pub(super) reassigned_check: Option<ReassignedCheck>,
 }
 
+/// Who holds or held some numbers. Most numbers of a list nobody ever did, and of those there is nothing to be read but what
+/// blocks them.
+#[derive(Default)]
+pub struct Links {
+    asked: HashSet<NumberKey>,
+    found: HashMap<NumberKey, Vec<(PartyId, bool)>>,
+}
+
+impl Links {
+    /// Who holds the number now.
+    pub fn holders(&self, key: NumberKey) -> impl Iterator<Item = PartyId> {
+        let links = self.found.get(&key).into_iter().flatten();
+        links
+            .filter(|(_, is_held)| *is_held)
+            .map(|(party, _)| *party)
+    }
+
+    /// Whether somebody may hold the number or have held it; so it is with each that was not asked about.
+    pub(super) fn may_have(&self, key: NumberKey) -> bool {
+        self.found.contains_key(&key) || !self.asked.contains(&key)
+    }
+}
+
 /// The links of some people, and what was told of some numbers.
 pub(super) struct Numbers {
     pub(super) links: HashMap<(PartyId, NumberKey), Link>,
@@ -56,6 +85,31 @@ pub(super) struct Numbers {
 }
 
 impl Tx {
+    /// Who holds or held these numbers.
+    pub async fn links(&mut self, tenant: &TenantId, keys: &[NumberKey]) -> Result<Links> {
+        let mut links = Links::default();
+        if keys.is_empty() {
+            return Ok(links);
+        }
+        let bytes: Vec<Vec<u8>> = keys.iter().map(|key| key.0.to_vec()).collect();
+        let rows: Vec<HolderRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new(
+                "SELECT number_key, party_id, end_time IS NULL AS is_held FROM party_numbers WHERE tenant_id = ",
+            );
+            query
+                .bind_text(&tenant.0)
+                .text(" AND number_key")
+                .among_keys(&bytes);
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        links.asked.extend(keys);
+        for row in rows {
+            let found = links.found.entry(number_key(&row.number_key)?).or_default();
+            found.push((PartyId(row.party_id), row.is_held));
+        }
+        Ok(links)
+    }
+
     /// All links of these people, and what was told of these numbers by anybody's. Ended links too: an old attempt may have
     /// gone to a number that is no longer theirs, and what a list said of it did not end with the link.
     pub(super) async fn load_numbers(
@@ -64,6 +118,13 @@ impl Tx {
         ids: &[Uuid],
         keys: &[NumberKey],
     ) -> Result<Numbers> {
+        let mut numbers = Numbers {
+            links: HashMap::new(),
+            told: HashMap::new(),
+        };
+        if ids.is_empty() && keys.is_empty() {
+            return Ok(numbers);
+        }
         let bytes: Vec<Vec<u8>> = keys.iter().map(|key| key.0.to_vec()).collect();
         let mut rows: Vec<LinkRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
@@ -87,10 +148,6 @@ impl Tx {
         rows.sort_unstable_by_key(|row| row.party_id);
         let (people, asked): (HashSet<_>, HashSet<_>) =
             (ids.iter().collect(), keys.iter().collect());
-        let mut numbers = Numbers {
-            links: HashMap::new(),
-            told: HashMap::new(),
-        };
         for row in &rows {
             let key = number_key(&row.number_key)?;
             if asked.contains(&key) {

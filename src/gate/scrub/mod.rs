@@ -9,9 +9,9 @@
 //! A batch reads in a transaction of its own that holds up no writer, and is judged outside of it and of the runtime's own
 //! threads. There are bounds to how many are read and judged at once, over all lists: the gate goes first.
 
+mod alike;
 mod tally;
 
-use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
@@ -24,7 +24,7 @@ use crate::domain::Text;
 use crate::domain::call::{CallKind, Purpose};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{PackVersion, RuleOutcome};
-use crate::domain::ids::{AuditEntryId, DecisionId, PartyId, TenantId};
+use crate::domain::ids::{AuditEntryId, DecisionId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::{Micros, Reading};
 use crate::place::{self, Dialable, HomeCountry, NotANumber, NotDialable};
@@ -37,6 +37,7 @@ use super::case::{self, Question};
 use super::error::GateError;
 use super::law::{ATTEMPTS, InForce, Look};
 use super::{Core, Gate};
+use alike::Alike;
 
 pub use tally::ScrubTally;
 
@@ -239,10 +240,7 @@ impl Scrub {
     ) -> Result<Vec<Facts>, StoreError> {
         let tenant = &self.terms.tenant;
         let keys: Vec<NumberKey> = sights.iter().filter_map(Sight::key).collect();
-        let mut holders: HashMap<NumberKey, Vec<PartyId>> = HashMap::new();
-        for (key, party) in tx.parties_by_number(tenant, &keys).await? {
-            holders.entry(key).or_default().push(party);
-        }
+        let links = tx.links(tenant, &keys).await?;
         let campaign = self.core.campaigns.get(&self.terms.campaign_id);
         let (seller, purpose) = campaign.map_or((String::new(), Purpose::Sales), |campaign| {
             (campaign.seller.clone(), campaign.purpose)
@@ -252,10 +250,10 @@ impl Scrub {
             let Sight::Open(open) = sight else {
                 continue;
             };
-            let party_id = match holders.get(&open.key).map(Vec::as_slice) {
-                None | Some([]) => None,
-                Some([only]) => Some(*only),
-                Some(_) => {
+            let mut holders = links.holders(open.key);
+            let party_id = match (holders.next(), holders.next()) {
+                (only, None) => only,
+                (_, Some(_)) => {
                     *sight = Sight::Settled(ScrubRow {
                         number: Some(open.number.phone),
                         was_rewritten: open.was_rewritten,
@@ -276,7 +274,8 @@ impl Scrub {
                 at,
             });
         }
-        self.core.load_facts(tx, tenant, &wanted).await
+        let core = &self.core;
+        core.load_facts_among(tx, tenant, &wanted, &links).await
     }
 
     /// Asks the law.
@@ -293,22 +292,39 @@ impl Scrub {
             .on_a_core(move || {
                 let (campaign, caller_id) = this.campaign()?;
                 let decision_id = DecisionId::new(read.wall);
+                let case = |to: Phone, facts: Facts| {
+                    let question = Question {
+                        decision_id,
+                        at,
+                        to,
+                        call_kind: this.terms.call_kind,
+                        campaign,
+                        caller_id: Some(caller_id),
+                        stops: &law.stops,
+                    };
+                    case::build(&question, facts)
+                };
+                let pack = &*law.pack;
+                let mut alike = Alike::new(pack.tables(), |number: &Dialable, facts: Facts| {
+                    policy::outline(pack, &case(number.phone, facts), number)
+                });
                 let mut facts = facts.into_iter();
                 let rows = sights.into_iter().map(|sight| match sight {
                     Sight::Settled(row) => row,
                     Sight::Open(open) => {
-                        let question = Question {
-                            decision_id,
-                            at,
-                            to: open.number.phone,
-                            call_kind: this.terms.call_kind,
-                            campaign,
-                            caller_id: Some(caller_id),
-                            stops: &law.stops,
+                        // INVARIANT: the facts answer each open question, in order; no answer is no knowledge.
+                        let facts = facts.next().unwrap_or_default();
+                        let number = &open.number;
+                        let (said, reasons) = match this.terms.with_reasons {
+                            true => explained(pack, &case(number.phone, facts)),
+                            false => (alike.outline(number, facts), Vec::new()),
                         };
-                        // INVARIANT: `load_facts` answers each open question, in order; no answer is no knowledge.
-                        let case = case::build(&question, facts.next().unwrap_or_default());
-                        this.row(&law.pack, &case, &open)
+                        ScrubRow {
+                            number: Some(number.phone),
+                            was_rewritten: open.was_rewritten,
+                            said: Ok(said),
+                            reasons,
+                        }
                     }
                 });
                 Ok(Scrubbed {
@@ -318,28 +334,6 @@ impl Scrub {
                 })
             })
             .await?
-    }
-
-    fn row(&self, pack: &Pack, case: &Case, open: &Open) -> ScrubRow {
-        let row = |said, reasons| ScrubRow {
-            number: Some(open.number.phone),
-            was_rewritten: open.was_rewritten,
-            said: Ok(said),
-            reasons,
-        };
-        if !self.terms.with_reasons {
-            return row(policy::outline(pack, case, &open.number), Vec::new());
-        }
-        let judgement = policy::judge(pack, case);
-        let denying = judgement.rules.iter();
-        let denying = denying.filter(|rule| rule.outcome == RuleOutcome::Fail);
-        let reasons = denying.map(|rule| rule.reason.clone()).collect();
-        let outline = Outline {
-            verdict: judgement.verdict,
-            denied_by: judgement.denied_by,
-            next_allowed_time: judgement.next_allowed_time,
-        };
-        row(outline, reasons)
     }
 
     /// The campaigns of a node do not change while it runs.
@@ -381,6 +375,20 @@ impl Scrub {
         let [entry] = entries;
         Ok(entry.entry_id)
     }
+}
+
+/// What the law says, and what each of the rules that deny says.
+fn explained(pack: &Pack, case: &Case) -> (Outline, Vec<Text>) {
+    let judgement = policy::judge(pack, case);
+    let denying = judgement.rules.iter();
+    let denying = denying.filter(|rule| rule.outcome == RuleOutcome::Fail);
+    let reasons = denying.map(|rule| rule.reason.clone()).collect();
+    let outline = Outline {
+        verdict: judgement.verdict,
+        denied_by: judgement.denied_by,
+        next_allowed_time: judgement.next_allowed_time,
+    };
+    (outline, reasons)
 }
 
 /// The number of a row, if it may be asked about: what `CheckCall` refuses before the law is asked.

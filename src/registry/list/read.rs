@@ -7,8 +7,8 @@ use super::{ListForm, ListOptions, ListProblem, ListReader, ListReport, Lists, R
 use crate::place::Tables;
 use crate::registry::Covers;
 
-/// Bytes that are handed on at once.
-const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes that are handed on at once: few enough to be in the cache still when they are read.
+const BUFFER_BYTES: usize = 256 << 10;
 
 /// What one file came to.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use super::on_both;
 
 on_both![
     p01_a_list_is_judged_as_each_of_its_numbers,
+    p01_strangers_of_one_place_are_judged_as_each_alone,
     a_list_may_be_judged_for_a_later_hour,
     a_list_leaves_one_entry_and_nobody_recorded,
     a_campaign_that_may_not_ask_gets_no_list,
@@ -13,9 +14,12 @@ on_both![
 ];
 
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use dialgate::domain::call::{CallKind, CallRequest};
+    use dialgate::domain::campaign::Campaign;
+    use dialgate::domain::consent::ConsentAction;
     use dialgate::domain::decision::Verdict;
     use dialgate::domain::filter::Filter;
     use dialgate::domain::ids::{PartyId, TenantId};
@@ -23,14 +27,15 @@ mod tests {
     use dialgate::domain::phone::Phone;
     use dialgate::domain::time::Micros;
     use dialgate::gate::{
-        GateError, NewRegionStop, RowProblem, SCRUB_BATCH_MAX, Scrub, ScrubTally, ScrubTerms,
-        Scrubbed,
+        ContactDraft, Gate, GateError, NewRegionStop, NewSuppression, RowProblem, SCRUB_BATCH_MAX,
+        Scrub, ScrubTally, ScrubTerms, Scrubbed,
     };
-    use dialgate::place::NotDialable;
+    use dialgate::place::{NotDialable, dialable};
     use dialgate::policy::ClosedDay;
     use dialgate::store::{AUDIT_FIELDS, AuditEntry, ListQuery, PartyDraft};
 
-    use crate::gate::bench::{Bench, at, phone};
+    use crate::gate::bench::{Bench, at, campaign, phone};
+    use crate::law::samples::NUMBERS;
     use crate::support::builders::tenant;
 
     const CALLABLE: &str = "+14045550101";
@@ -43,6 +48,17 @@ mod tests {
     const SHARED: &str = "+14045550108";
     const HAWAII: &str = "+18085550109";
     const BERLIN: &str = "+4930901820";
+    /// One zone, two zones, other laws of the state, other clocks, another country of the plan.
+    const AMERICANS: [&str; 8] = [
+        "+14042345670",
+        "+17702345670",
+        "+17012345670",
+        "+15022345670",
+        "+13052345670",
+        "+18082345670",
+        "+19072345670",
+        "+14162345670",
+    ];
     const PREMIUM: &str = "+19005550100";
     const UNKNOWN_AREA: &str = "+12335550100";
 
@@ -196,6 +212,100 @@ mod tests {
                 "the wish of a person covers all their numbers"
             );
             assert!(!denied(0) && !denied(1));
+        }
+    }
+
+    /// Neighbours of numbers of every country that has rules: strangers, people, opt-outs of their own times, other sellers'
+    /// opt-outs, consents given before and after, lines of every sort. What is judged once for many is right for each.
+    pub async fn p01_strangers_of_one_place_are_judged_as_each_alone(bench: Bench) {
+        let pack = bench.gate.pack();
+        let seeds = NUMBERS.into_iter().chain(AMERICANS);
+        let seeds = seeds.filter(|number| dialable(pack.tables(), number).is_ok());
+        let seeds: Vec<&str> = seeds.collect();
+        let country = |number: &&str| dialable(pack.tables(), number).unwrap().country;
+        let destinations: BTreeSet<String> = seeds.iter().map(country).collect();
+        let everywhere = Campaign {
+            destinations: destinations.into_iter().collect(),
+            ..campaign("us", "US", "seller")
+        };
+        let other = campaign("other", "US", "other-seller");
+        let gate = bench.again(vec![everywhere, other]);
+        gate.settle().await.unwrap();
+        let mut list = Vec::new();
+        for (index, seed) in seeds.iter().enumerate() {
+            let neighbours = (0..10).map(|last| format!("{}{last}", &seed[..seed.len() - 1]));
+            let neighbours = neighbours.filter(|each| dialable(pack.tables(), each).is_ok());
+            let neighbours: Vec<String> = neighbours.collect();
+            people_of(&bench, &gate, &neighbours, index).await;
+            list.extend(neighbours);
+        }
+        let texts: Vec<&str> = list.iter().map(String::as_str).collect();
+        for instant in ["2026-12-09T15:10:00Z", "2026-12-13T21:30:00Z"] {
+            let ahead = at(instant).0 - bench.now().0;
+            let ahead = Duration::from_micros(u64::try_from(ahead).unwrap());
+            bench.clock.advance(ahead);
+            let scrub = gate.scrub(terms()).unwrap();
+            let explained = gate.scrub(ScrubTerms {
+                with_reasons: true,
+                ..terms()
+            });
+            let rows = judge(&scrub, &texts).await.rows;
+            let explained = judge(&explained.unwrap(), &texts).await.rows;
+            for ((text, row), explained) in texts.iter().zip(&rows).zip(explained) {
+                let request = question(&bench, phone(text));
+                let single = gate.check(request).await.unwrap().judgement;
+                let said = row.said.as_ref().unwrap();
+                assert_eq!(said.verdict, single.verdict, "{text} at {instant}");
+                assert_eq!(said.denied_by, single.denied_by, "{text} at {instant}");
+                assert_eq!(
+                    said.next_allowed_time, single.next_allowed_time,
+                    "{text} at {instant}"
+                );
+                assert_eq!(explained.said.as_ref(), Ok(said), "{text} at {instant}");
+            }
+        }
+    }
+
+    /// Of ten neighbours: one opted out, one towards another seller only, two are people, of whom one agreed; another
+    /// opted out and agreed again.
+    async fn people_of(bench: &Bench, gate: &Gate, neighbours: &[String], index: usize) {
+        let line = LineType::ALL[index % LineType::ALL.len()];
+        for (place, number) in neighbours.iter().enumerate() {
+            let wish = |seller: Option<&str>| NewSuppression {
+                seller: seller.map(str::to_owned),
+                ..bench.opt_out(number)
+            };
+            let is_person = matches!(place, 3..=5);
+            if is_person {
+                let draft = ContactDraft {
+                    party_id: None,
+                    profile: Profile::default(),
+                    numbers: vec![PartyNumber {
+                        number: phone(number),
+                        line_type: line,
+                        registers: Vec::new(),
+                        reassigned_check: None,
+                    }],
+                    etag: None,
+                    mask: None,
+                };
+                let ask = bench.ask("admin");
+                gate.upsert_contact(&ask, draft).await.unwrap();
+            }
+            if matches!(place, 1 | 2 | 5) {
+                let seller = (place == 2).then_some("other-seller");
+                bench.clock.advance(Duration::from_secs(1));
+                gate.suppress(&bench.ask("admin"), wish(seller))
+                    .await
+                    .unwrap();
+            }
+            if matches!(place, 4 | 5) {
+                bench.clock.advance(Duration::from_secs(3600));
+                let given = bench.consent(number, ConsentAction::Given);
+                gate.record_consent(&bench.ask("admin"), given)
+                    .await
+                    .unwrap();
+            }
         }
     }
 

@@ -17,5 +17,5 @@ mod packs;
 mod place;
 mod properties;
 mod replay;
-mod samples;
+pub mod samples;
 mod verdict;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dialgate::domain::decision::{Judgement, Verdict};
-use dialgate::place::dialable;
+use dialgate::domain::phone::Phone;
+use dialgate::place::{Dialable, dialable, stand_in as stand_for};
 use dialgate::policy::facts::Case;
 use dialgate::policy::{Pack, judge, outline};
 use proptest::prelude::*;
@@ -72,6 +73,28 @@ proptest! {
             prop_assert_eq!(outline.verdict, judgement.verdict);
             prop_assert_eq!(outline.denied_by, judgement.denied_by);
             prop_assert_eq!(outline.next_allowed_time, judgement.next_allowed_time);
+        }
+    }
+
+    /// Where nobody called before, the number that stands for all of its kind is told the same as the number itself.
+    #[test]
+    fn a_stand_in_is_judged_as_the_number_itself(case in cases(false), good in cases(true), digits in any::<u64>()) {
+        let tables = SHIPPED.pack.tables();
+        for mut case in [parsed(&case), parsed(&good)] {
+            case.facts.attempts.clear();
+            let Ok(number) = dialable(tables, &case.call.to) else {
+                continue;
+            };
+            let own = outline(&SHIPPED.pack, &case, &number);
+            let phone = stand_for(tables, &number);
+            let stand_in = Dialable { phone, ..number.clone() };
+            case.call.to = phone.reveal();
+            prop_assert_eq!(&own, &outline(&SHIPPED.pack, &case, &stand_in));
+            // Any other number of its kind has the same one.
+            let scale = 100;
+            let other = Phone::of_integer(number.phone.integer() / scale * scale + digits % scale).unwrap();
+            let other = Dialable { phone: other, ..number };
+            prop_assert_eq!(stand_for(tables, &other), phone);
         }
     }
 

@@ -9,12 +9,57 @@ contract![
     a_number_met_for_the_first_time_has_one_holder,
     facts_are_put_together,
     what_was_told_of_a_number_holds_for_whoever_has_it,
+    who_holds_a_number_spares_the_looking,
     an_older_list_takes_nothing_back,
     facts_count_attempts_as_caps_want_them,
     an_attempt_counts_as_unanswered_only_if_that_is_known,
     consents_are_kept,
     consents_and_opt_outs_are_told_apart,
 ];
+
+/// Who holds numbers now, whether or not somebody else held them; and the facts are the same whether that was asked before,
+/// of these numbers or of others.
+async fn who_holds_a_number_spares_the_looking(store: TestStore) {
+    let [anna, ben] = [0, 1].map(|_| PartyId::new(NOON));
+    let mut tx = store.write().await;
+    for (party, numbers) in [
+        (anna, vec![phone(1), phone(2)]),
+        (ben, vec![phone(2), phone(3)]),
+        // Ben gives the third one up.
+        (ben, vec![phone(2)]),
+    ] {
+        let draft = draft(party, &numbers);
+        tx.upsert_party(&tenant(), &draft, NOON).await.unwrap();
+    }
+    let wish = suppression(SuppressionSubject::Number(store.key(phone(4))));
+    tx.insert_suppression(&tenant(), &wish).await.unwrap();
+    let key = |number: u32| store.key(phone(number));
+    let keys: Vec<NumberKey> = (1..=5).map(key).collect();
+    let links = tx.links(&tenant(), &keys).await.unwrap();
+    let holders = |number: u32| links.holders(key(number)).collect::<BTreeSet<_>>();
+    assert_eq!(holders(1), BTreeSet::from([anna]));
+    assert_eq!(holders(2), BTreeSet::from([anna, ben]));
+    for number in [3, 4, 5, 6] {
+        assert!(holders(number).is_empty(), "{number}");
+    }
+    let questions: Vec<FactsWanted> = (1..=6)
+        .map(|number| FactsWanted {
+            party_id: (number == 1).then_some(anna),
+            ..wanted(&store, number, anna)
+        })
+        .collect();
+    let facts = tx.load_facts(&tenant(), &questions).await.unwrap();
+    assert!(
+        !facts[2].registers.is_empty(),
+        "told through a link that ended"
+    );
+    assert_eq!(facts[3].opt_outs.len(), 1);
+    for asked in [&keys[..], &keys[..2], &keys[4..], &[]] {
+        let links = tx.links(&tenant(), asked).await.unwrap();
+        let spared = tx.load_facts_among(&tenant(), &questions, &links).await;
+        assert_eq!(spared.unwrap(), facts);
+    }
+}
 
 /// Of instants that lie ten minutes apart or less nobody can say which came first.
 async fn consents_and_opt_outs_are_told_apart(store: TestStore) {
