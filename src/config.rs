@@ -707,7 +707,9 @@ timeout = 5
         assert_eq!(with(further, &further[2..]).unwrap(), 1);
         for value in [
             "127.0.0.1:5070",
-            "nowhere",
+            "no where",
+            "sctp:127.0.0.1:5071",
+            "tls:",
             "127.0.0.1:0",
             "224.0.0.1:5060",
             // Our own, in `[sip] listen`.

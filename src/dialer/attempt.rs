@@ -1,6 +1,5 @@
 //! One call from claim to outcome. What `sip` reports is written down before the next report is read.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::meter;
 use crate::policy::Permit;
 use crate::sip::{
-    Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Heard, Invite, Rang, SipEvent, Trunk,
+    Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Heard, Invite, Rang, SipEvent, Target,
+    Trunk,
 };
 use crate::store::Leased;
 
@@ -140,7 +140,7 @@ pub(super) struct Under<'a> {
     pub(super) sip_call_id: String,
     pub(super) attempt_id: AttemptId,
     /// The targets that had their turn.
-    pub(super) tried: Vec<SocketAddr>,
+    pub(super) tried: Vec<Target>,
     /// How the target before the present one ended.
     pub(super) before: Option<Ending>,
     /// Whether each of them was heard to ring, late as it may be.
@@ -162,9 +162,16 @@ impl Under<'_> {
     /// One target after another, as far as may be, and the outcome of the last.
     async fn follow(mut self, permit: Permit, token: Token) {
         let now = self.shared.clock.read().mono;
-        let first = self.lane.targets.pick(&[], now);
+        let Some(trunk) = self.lane.targets.pick(self.seed(), &[], now) else {
+            // Its names stand for nothing since the call was leased. The permit goes unused.
+            drop((permit, token));
+            let at = self.shared.clock.read().wall;
+            let ending = Ending::plain(Outcome::Unreachable, Retry::Soon, EndedBy::Us);
+            let journal = Journal::new(self.shared, &self.leased.call, at);
+            return self.ended(&journal, ending).await;
+        };
         let mut leg = Leg {
-            trunk: first.unwrap_or_else(|| Arc::clone(&self.lane.trunk)),
+            trunk,
             permit,
             token,
         };

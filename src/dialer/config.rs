@@ -1,7 +1,7 @@
 //! Settings of the worker and of its trunks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,10 +10,16 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::secret;
-use crate::sip::{Secret, Trunk};
+use crate::sip::{Credentials, Destination, Peer, Secret, Target, TlsFiles, Transport, Trunk};
 
 /// Each may stay silent for the whole of `first_response_timeout_ms`, while the agent waits.
 const FALLBACK_TARGETS_MAX: usize = 7;
+
+/// What a name stands for until it is known: nothing.
+const UNRESOLVED: Target = Target {
+    transport: Transport::Udp,
+    addr: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+};
 
 /// Settings of the worker.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,16 +40,47 @@ impl Default for DialerConfig {
     }
 }
 
+/// A trunk as `sip` takes it, at each of its destinations.
+#[derive(Debug, Clone)]
+pub struct TrunkRoutes {
+    /// At the first.
+    pub trunk: Arc<Trunk>,
+    /// In the order in which they are tried.
+    pub(super) routes: Vec<Route>,
+}
+
+/// A trunk at one of its destinations; its target stands for nothing if that is a name.
+#[derive(Debug, Clone)]
+pub(super) struct Route {
+    pub(super) trunk: Arc<Trunk>,
+    pub(super) destination: Destination,
+}
+
 /// One trunk: where its calls go, how it knows us, and how fast it may be used.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrunkConfig {
-    /// Address and port of the carrier.
-    pub target: SocketAddr,
+    /// The carrier: `[udp:|tcp:|tls:]host[:port]`. A name stands for what RFC 3263 says.
+    pub target: Destination,
     /// Further targets, tried in this order when one fails before anything rang.
     #[serde(default)]
-    pub fallback_targets: Vec<SocketAddr>,
-    /// Host part of the URIs; absent = the target's address.
+    pub fallback_targets: Vec<Destination>,
+    /// Whether an INVITE longer than 1,300 bytes goes by TCP to a target that is otherwise sent datagrams.
+    #[serde(default)]
+    pub large_over_tcp: bool,
+    /// How often a connection is asked for a sign of life, in seconds; 0 = never.
+    #[serde(default = "keep_alive_seconds")]
+    pub keep_alive_seconds: u64,
+    /// TLS: file with the certificates that vouch for the carrier's; absent = those of the system.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// TLS: our own certificate, if the carrier asks for one.
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
+    /// TLS: its private key.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// Host part of the URIs; absent = the target's host.
     #[serde(default)]
     pub domain: Option<String>,
     /// Digest user name.
@@ -88,6 +125,14 @@ fn yes() -> bool {
     true
 }
 
+/// Well under the time after which routers forget a connection.
+fn keep_alive_seconds() -> u64 {
+    30
+}
+
+/// More would let such a router forget the connection before.
+const KEEP_ALIVE_SECONDS_MAX: u64 = 3_600;
+
 fn ring_timeout_seconds() -> u64 {
     45
 }
@@ -118,10 +163,15 @@ fn queue_max() -> NonZeroU32 {
 impl TrunkConfig {
     /// A trunk to this address with the defaults.
     #[must_use]
-    pub fn towards(target: SocketAddr) -> Self {
+    pub fn towards(target: impl Into<Destination>) -> Self {
         Self {
-            target,
+            target: target.into(),
             fallback_targets: Vec::new(),
+            large_over_tcp: false,
+            keep_alive_seconds: keep_alive_seconds(),
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             domain: None,
             username: None,
             password_file: None,
@@ -139,7 +189,7 @@ impl TrunkConfig {
     }
 
     /// The trunk as `sip` takes it; or everything that is wrong with the section, naming the key.
-    pub fn trunk(&self, name: &str) -> Result<Arc<Trunk>, Vec<String>> {
+    pub fn trunk(&self, name: &str) -> Result<TrunkRoutes, Vec<String>> {
         let mut problems = Vec::new();
         let password = self.password().unwrap_or_else(|problem| {
             problems.push(problem);
@@ -159,7 +209,12 @@ impl TrunkConfig {
             }
         }
         problems.extend(self.target_problems());
-        let mut trunk = Trunk::new(name, self.target, &self.domain_at(self.target));
+        let credentials = self.credentials().unwrap_or_else(|more| {
+            problems.extend(more);
+            None
+        });
+        let mut trunk = Trunk::new(name, UNRESOLVED, "");
+        trunk.large_over_tcp = self.large_over_tcp;
         trunk.username.clone_from(&self.username);
         trunk.password = password;
         trunk.allow_md5 = self.allow_md5;
@@ -175,61 +230,129 @@ impl TrunkConfig {
                 Err(_) => problems.push(format!("cause_codes: `{cause}` is not a Q.850 cause")),
             }
         }
+        let mut routes = Vec::new();
+        for (key, destination) in self.named_targets() {
+            match self.route(&trunk, destination, credentials.as_ref()) {
+                Ok(route) => routes.push(route),
+                Err(problem) => problems.push(format!("{key}: {problem}")),
+            }
+        }
+        if let Some(route) = routes.first() {
+            trunk = Trunk::clone(&route.trunk);
+        }
         problems.extend(trunk.problems());
         if problems.is_empty() {
-            Ok(Arc::new(trunk))
+            Ok(TrunkRoutes {
+                trunk: Arc::new(trunk),
+                routes,
+            })
         } else {
             Err(problems)
         }
     }
 
-    /// The trunk at each of its targets, in the order in which they are tried.
-    pub(super) fn targets(&self, trunk: &Arc<Trunk>) -> Vec<Arc<Trunk>> {
-        let at = |target: &SocketAddr| {
-            Arc::new(Trunk {
-                target: *target,
-                domain: self.domain_at(*target),
-                ..Trunk::clone(trunk)
-            })
-        };
-        let further = self.fallback_targets.iter().map(at);
-        std::iter::once(Arc::clone(trunk)).chain(further).collect()
+    /// The trunk at one of its destinations.
+    fn route(
+        &self,
+        trunk: &Trunk,
+        destination: &Destination,
+        credentials: Option<&Credentials>,
+    ) -> Result<Route, String> {
+        let keep_alive = Duration::from_secs(self.keep_alive_seconds);
+        let keep_alive = (self.keep_alive_seconds > 0).then_some(keep_alive);
+        let peer = Peer::new(&destination.host, credentials.cloned(), keep_alive)?;
+        let domain = self.domain.clone();
+        Ok(Route {
+            trunk: Arc::new(Trunk {
+                target: destination.numeric().unwrap_or(UNRESOLVED),
+                peer: Arc::new(peer),
+                domain: domain.unwrap_or_else(|| destination.host.to_string()),
+                ..trunk.clone()
+            }),
+            destination: destination.clone(),
+        })
     }
 
-    fn domain_at(&self, target: SocketAddr) -> String {
-        let domain = self.domain.clone();
-        domain.unwrap_or_else(|| target.ip().to_string())
+    /// What TLS needs, where it may be used: a name's records may ask for it.
+    fn credentials(&self) -> Result<Option<Credentials>, Vec<String>> {
+        let files = [&self.ca_file, &self.cert_file, &self.key_file];
+        let asked = files.iter().any(|file| file.is_some());
+        let any = |wanted: fn(&Destination) -> bool| {
+            let mut targets = self.named_targets();
+            targets.any(|(_, target)| wanted(target))
+        };
+        let needed = any(|target| target.transport == Some(Transport::Tls));
+        let possible = any(|target| target.transport.is_none() && target.numeric().is_none());
+        match (asked, needed || possible) {
+            (_, true) => {}
+            (false, false) => return Ok(None),
+            (true, false) => return Err(vec![
+                "ca_file, cert_file, key_file: no target of the trunk uses TLS, write `tls:` before it".to_owned(),
+            ]),
+        }
+        let key = match &self.key_file {
+            Some(path) => {
+                let key = secret::read("key_file", path).map_err(|problem| vec![problem])?;
+                Some(key)
+            }
+            None => None,
+        };
+        let files = TlsFiles {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.cert_file.clone(),
+            key,
+        };
+        match Credentials::read(&files) {
+            Ok(credentials) => Ok(Some(credentials)),
+            Err(_) if !asked && !needed => Ok(None),
+            Err(problems) => Err(problems),
+        }
     }
 
     /// What is wrong with the section on a node that listens for SIP there, naming the key.
     #[must_use]
     pub fn problems_at(&self, listen: SocketAddr) -> Vec<String> {
-        let ours = self.named_targets().filter(|(_, to)| *to == listen);
+        let is_ours = |to: &Destination| {
+            to.numeric()
+                .is_some_and(|target| target.addr == listen && target.transport != Transport::Tls)
+        };
+        let ours = self.named_targets().filter(|(_, to)| is_ours(to));
         ours.map(|(key, to)| format!("{key}: `{to}` is our own, see `[sip] listen`"))
             .collect()
     }
 
-    fn named_targets(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+    fn named_targets(&self) -> impl Iterator<Item = (&'static str, &Destination)> {
         let further = self.fallback_targets.iter();
-        std::iter::once(("target", self.target))
-            .chain(further.map(|target| ("fallback_targets", *target)))
+        std::iter::once(("target", &self.target))
+            .chain(further.map(|target| ("fallback_targets", target)))
     }
 
     fn target_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut seen = BTreeSet::new();
+        let mut family = None;
+        if self.keep_alive_seconds > KEEP_ALIVE_SECONDS_MAX {
+            problems.push(format!(
+                "keep_alive_seconds: set at most {KEEP_ALIVE_SECONDS_MAX}, or 0 for never"
+            ));
+        }
         for (key, target) in self.named_targets() {
-            if !Trunk::may_be_sent_to(target) {
+            let numeric = target.numeric();
+            let unreachable = numeric.is_some_and(|target| !Trunk::may_be_sent_to(target.addr));
+            let datagrams = numeric.filter(|target| target.transport == Transport::Udp);
+            if unreachable || target.port == Some(0) {
                 problems.push(format!(
-                    "{key}: nothing can be sent to `{target}`, write the address of one host and a port"
+                    "{key}: nothing can be sent to `{target}`, write one host, and a port that is not 0"
                 ));
-            } else if !seen.insert(target) {
+            } else if !seen.insert(numeric.map_or_else(|| target.clone(), Destination::from)) {
                 problems.push(format!(
                     "{key}: `{target}` is named twice, each target is tried once"
                 ));
-            } else if target.is_ipv4() != self.target.is_ipv4() {
+            } else if let Some(to) = datagrams
+                && *family.get_or_insert(to.addr.is_ipv4()) != to.addr.is_ipv4()
+            {
                 problems.push(format!(
-                    "{key}: `{target}` is not of the family of `target`, and one socket sends to both"
+                    "{key}: `{target}` is not of the family of the others, and one socket sends to all"
                 ));
             }
         }
@@ -257,14 +380,23 @@ mod target_tests {
     fn trunk(target: &str, fallbacks: &[&str]) -> TrunkConfig {
         TrunkConfig {
             fallback_targets: fallbacks.iter().map(|each| each.parse().unwrap()).collect(),
-            ..TrunkConfig::towards(target.parse().unwrap())
+            ..TrunkConfig::towards(target.parse::<Destination>().unwrap())
         }
     }
 
     #[test]
     fn targets_that_cannot_work_are_named() {
-        let good = trunk("192.0.2.1:5060", &["192.0.2.2:5060", "192.0.2.1:5070"]);
-        assert!(good.trunk("t").is_ok());
+        for good in [
+            trunk("192.0.2.1:5060", &["192.0.2.2:5060", "192.0.2.1:5070"]),
+            // The same address by another way, and another family for streams.
+            trunk(
+                "192.0.2.1:5060",
+                &["tcp:192.0.2.1:5060", "tcp:[2001:db8::1]"],
+            ),
+            trunk("carrier.example", &["udp:carrier.example", "192.0.2.1"]),
+        ] {
+            assert!(good.trunk("t").is_ok());
+        }
         for (config, key) in [
             (trunk("192.0.2.1:0", &[]), "target: "),
             (trunk("0.0.0.0:5060", &[]), "target: "),
@@ -274,6 +406,22 @@ mod target_tests {
             (
                 trunk("192.0.2.1:5060", &["224.0.0.1:5060"]),
                 "fallback_targets: ",
+            ),
+            (trunk("carrier.example:0", &[]), "target: "),
+            (
+                trunk("carrier.example", &["carrier.example"]),
+                "fallback_targets: ",
+            ),
+            (
+                trunk("192.0.2.1", &["udp:192.0.2.1:5060"]),
+                "fallback_targets: ",
+            ),
+            (
+                TrunkConfig {
+                    keep_alive_seconds: 3_601,
+                    ..trunk("192.0.2.1", &[])
+                },
+                "keep_alive_seconds: ",
             ),
             (
                 trunk("192.0.2.1:5060", &["192.0.2.2:0"]),
@@ -302,15 +450,16 @@ mod target_tests {
     fn a_further_target_has_its_own_address_and_all_else_of_the_trunk() {
         let mut config = trunk("192.0.2.1:5060", &["192.0.2.2:5070"]);
         let at = |config: &TrunkConfig| {
-            let targets = config.targets(&config.trunk("t").unwrap());
-            let named = targets
-                .iter()
-                .map(|trunk| (trunk.target.to_string(), trunk.domain.clone()));
+            let routes = config.trunk("t").unwrap().routes;
+            let named = routes.iter().map(|Route { trunk, .. }| {
+                let target = trunk.target.to_string();
+                (target, trunk.domain.clone())
+            });
             named.collect::<Vec<_>>()
         };
         let told = [
-            ("192.0.2.1:5060", "192.0.2.1"),
-            ("192.0.2.2:5070", "192.0.2.2"),
+            ("udp:192.0.2.1:5060", "192.0.2.1"),
+            ("udp:192.0.2.2:5070", "192.0.2.2"),
         ];
         assert_eq!(at(&config), told.map(|(a, b)| (a.to_owned(), b.to_owned())));
         config.domain = Some("carrier.example".to_owned());
@@ -319,6 +468,74 @@ mod target_tests {
                 .iter()
                 .all(|(_, domain)| domain == "carrier.example")
         );
+    }
+
+    /// A trunk of this target whose keys name files: no such, or one with this text and mode.
+    #[cfg(unix)]
+    fn with_files(
+        target: &str,
+        files: [Option<(&str, u32)>; 3],
+    ) -> Result<TrunkRoutes, Vec<String>> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str, file: Option<(&str, u32)>| {
+            let (text, mode) = file?;
+            let path = folder.path().join(name);
+            if !text.is_empty() {
+                std::fs::write(&path, text).unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+            Some(path)
+        };
+        let [ca, certificate, key] = files;
+        let config = TrunkConfig {
+            ca_file: path("ca", ca),
+            cert_file: path("certificate", certificate),
+            key_file: path("key", key),
+            ..trunk(target, &[])
+        };
+        config.trunk("carrier")
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_of_tls_that_cannot_be_used_are_named() {
+        let names = vec!["carrier.example".to_owned()];
+        let authority = rcgen::generate_simple_self_signed(names).unwrap();
+        let (certificate, key) = (authority.cert.pem(), authority.signing_key.serialize_pem());
+        let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let good = Some((certificate.as_str(), 0o644));
+        let own = Some((key.as_str(), 0o600));
+        let (loose, other) = (Some((key.as_str(), 0o644)), Some((other.as_str(), 0o600)));
+        let (absent, bad) = (Some(("", 0)), Some(("x", 0o600)));
+        for target in ["tls:carrier.example", "carrier.example", "tls:192.0.2.1"] {
+            let routes = with_files(target, [good, good, own]).unwrap();
+            assert!(routes.trunk.peer.has_tls(), "{target}");
+        }
+        let check = |target, files, named| {
+            let problems = with_files(target, files).unwrap_err();
+            let told = problems.len() == 1 && problems[0].starts_with(named);
+            assert!(told, "{named}: {problems:?}");
+        };
+        for (files, named) in [
+            ([absent, None, None], "ca_file: cannot read"),
+            ([bad, None, None], "ca_file: "),
+            ([good, good, None], "cert_file and key_file: set both"),
+            ([good, None, own], "cert_file and key_file: set both"),
+            ([good, bad, own], "cert_file: "),
+            ([good, good, bad], "key_file: "),
+            ([good, good, loose], "key_file: "),
+            ([good, good, other], "cert_file and key_file: "),
+        ] {
+            check("tls:carrier.example", files, named);
+        }
+        for target in ["tcp:carrier.example", "192.0.2.1:5060"] {
+            check(
+                target,
+                [None, good, own],
+                "ca_file, cert_file, key_file: no target",
+            );
+        }
     }
 }
 
@@ -336,7 +553,7 @@ mod tests {
         let config = TrunkConfig {
             username: Some("dialgate".to_owned()),
             password_file: Some(path.clone()),
-            ..TrunkConfig::towards("127.0.0.1:5060".parse().unwrap())
+            ..TrunkConfig::towards("127.0.0.1:5060".parse::<Destination>().unwrap())
         };
         for (mode, usable) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();

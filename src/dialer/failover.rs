@@ -6,7 +6,6 @@
 //! opt-out, a closed window or a hang-up meanwhile ends the call here. The whole sequence is one attempt for the caps: the
 //! further claim supersedes the earlier one in its own transaction (claim-5).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -15,7 +14,7 @@ use crate::domain::call::{EventDetail, EventKind, Outcome, Retry};
 use crate::domain::ids::CallId;
 use crate::domain::time::Micros;
 use crate::gate::Claimed;
-use crate::sip::{Control, EndedBy, Ending, HangUpCause, Heard, Trunk};
+use crate::sip::{Control, EndedBy, Ending, HangUpCause, Heard, Target, Trunk};
 
 use super::attempt::{Leg, Under, claim};
 use super::journal::Journal;
@@ -60,7 +59,7 @@ impl Under<'_> {
             over.ending = self.before.take().unwrap_or(over.ending);
             return Err(over);
         }
-        let next = self.lane.targets.pick(&self.tried, now.mono);
+        let next = self.lane.targets.pick(self.seed(), &self.tried, now.mono);
         let Some(next) = next.filter(|_| may_go_on(&over.ending, Against::default())) else {
             return Err(over);
         };
@@ -82,7 +81,7 @@ impl Under<'_> {
     }
 
     /// Its history says why there is another INVITE. The earlier permit is gone: an opt-out need not wait for the next.
-    async fn tell_of_next(&self, over: &Over, next: SocketAddr) {
+    async fn tell_of_next(&self, over: &Over, next: Target) {
         let ending = &over.ending;
         tracing::info!(call.id = %self.leased.call.call_id, sip.code = ending.code, outcome = %ending.outcome,
             sip.target = %next, "the trunk's target failed; asking the gate for the next one");
@@ -147,6 +146,12 @@ impl Under<'_> {
                 Err(over)
             }
         }
+    }
+
+    /// What the lots of this call follow from, at all of its targets.
+    pub(super) fn seed(&self) -> u64 {
+        let (high, low) = self.leased.call.call_id.0.as_u64_pair();
+        high ^ low
     }
 
     pub(super) fn has_rung(&self) -> bool {

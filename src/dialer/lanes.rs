@@ -61,6 +61,10 @@ async fn due(
 ) -> (Vec<OwnedSemaphorePermit>, Vec<Leased>) {
     let mut notices = shared.gate.store().notices();
     loop {
+        while !lane.targets.has_any() {
+            // Nobody knows yet where its calls go; they wait.
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
         let mut free = free_channels(lane, channels).await;
         match lease(shared, lane, free.len()).await {
             Ok(leased) if !leased.is_empty() => {

@@ -3,7 +3,7 @@
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
 //! meanwhile. Files in the order of a call's life: `lanes` (lease, channel), `pace`, `attempt` (claim, dial, events),
-//! `targets` and `failover` (the trunk's next target), `late` (what a target says after its turn), `journal` (writing them
+//! `targets`, `names` and `failover` (the trunk's next target), `late` (what a target says after its turn), `journal` (writing them
 //! down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
 
 mod attempt;
@@ -12,6 +12,7 @@ mod failover;
 mod journal;
 mod lanes;
 mod late;
+mod names;
 mod pace;
 mod sweep;
 mod targets;
@@ -31,7 +32,7 @@ use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 use crate::store::Notice;
 use crate::vital::vital;
 
-pub use config::{DialerConfig, TrunkConfig};
+pub use config::{DialerConfig, TrunkConfig, TrunkRoutes};
 use targets::Targets;
 
 /// How often a worker looks by itself for what notices would tell it: opt-outs, hang-ups, queued calls (claim-12).
@@ -54,10 +55,11 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// The lane of this trunk, and of the further targets that its section names.
+    /// The lane of this trunk at all of its destinations.
     #[must_use]
-    pub fn new(trunk: Arc<Trunk>, config: TrunkConfig) -> Self {
-        let targets = Arc::new(Targets::new(config.targets(&trunk)));
+    pub fn new(routes: TrunkRoutes, config: TrunkConfig) -> Self {
+        let TrunkRoutes { trunk, routes } = routes;
+        let targets = Arc::new(Targets::new(routes));
         Self {
             trunk,
             config,
@@ -144,6 +146,11 @@ impl Dialer {
             last_words: last_words(&shared.endpoint, &lanes),
         };
         for lane in lanes {
+            for place in 0..lane.targets.places.len() {
+                let (trunk, targets) = (lane.trunk.name.clone(), Arc::clone(&lane.targets));
+                let names = names::run(Arc::clone(&shared), trunk, targets, place, phase.clone());
+                shared.keepers.spawn(vital("names", names));
+            }
             dialer.lanes.spawn(vital(
                 "lane",
                 lanes::run(

@@ -125,7 +125,7 @@ mod tests {
         let config = TrunkConfig {
             calls_per_second: per_second.try_into().unwrap(),
             burst: burst.try_into().unwrap(),
-            ..TrunkConfig::towards("127.0.0.1:9".parse().unwrap())
+            ..TrunkConfig::towards("127.0.0.1:9".parse::<std::net::SocketAddr>().unwrap())
         };
         (Pace::of(&config, Clock::Manual(Arc::clone(&clock))), clock)
     }

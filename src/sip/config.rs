@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::peer::Peer;
+use super::target::Target;
+
 /// Settings of the node's one SIP endpoint, section `[sip]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SipConfig {
-    /// Address and port of the UDP socket.
+    /// Address and port of the UDP socket, and of the one that takes TCP connections.
     pub listen: SocketAddr,
     /// Host put into Via and Contact, where it differs from `listen`; needed when `listen` is `0.0.0.0` or `[::]`.
     pub advertised_host: Option<String>,
+    /// Name servers to ask; none = those of the system.
+    pub dns_servers: Vec<SocketAddr>,
     /// RFC 3261 timer T1 in milliseconds: the estimate of a round trip.
     pub t1_ms: u64,
     /// RFC 3261 timer T2 in milliseconds: the longest interval between retransmissions.
@@ -32,6 +38,7 @@ impl Default for SipConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5060)),
             advertised_host: None,
+            dns_servers: Vec::new(),
             t1_ms: 500,
             t2_ms: 4_000,
             t4_ms: 5_000,
@@ -110,7 +117,11 @@ pub struct Trunk {
     /// Name in the configuration.
     pub name: String,
     /// Where requests outside a dialog go.
-    pub target: SocketAddr,
+    pub target: Target,
+    /// How to be connected there.
+    pub peer: Arc<Peer>,
+    /// Whether an INVITE too long for a datagram goes by TCP: the carrier has that too, at the same port.
+    pub large_over_tcp: bool,
     /// Host part of the URIs.
     pub domain: String,
     /// Digest user name.
@@ -137,10 +148,12 @@ impl Trunk {
 
     /// A trunk with the defaults.
     #[must_use]
-    pub fn new(name: &str, target: SocketAddr, domain: &str) -> Self {
+    pub fn new(name: &str, target: impl Into<Target>, domain: &str) -> Self {
         Self {
             name: name.to_owned(),
-            target,
+            target: target.into(),
+            peer: Arc::default(),
+            large_over_tcp: false,
             domain: domain.to_owned(),
             username: None,
             password: None,

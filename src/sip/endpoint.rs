@@ -1,8 +1,8 @@
 //! The endpoint as its users see it: a handle that admits calls and hands them to the task in `transport`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -11,8 +11,12 @@ use tokio::sync::{mpsc, watch};
 use super::api::{Control, Dialog, EndedBy, Ending, Happened, Heard, Invite, Rang, SipEvent};
 use super::call::Limits;
 use super::config::SipConfig;
+use super::dns::{Found, Resolver, Unanswered};
+use super::links::Links;
 use super::message::{Identity, Local};
 use super::socket::Datagrams;
+use super::stream::{Streams, Tcp};
+use super::target::Destination;
 use super::token::random;
 use super::transaction::Timers;
 use super::transport::Task;
@@ -45,6 +49,9 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) limits: Limits,
     calls_max: usize,
+    config: SipConfig,
+    /// Made when the first name is looked up: a node without names needs no name servers.
+    names: OnceLock<Resolver>,
     pub(super) active: AtomicUsize,
     pub(super) lingering: AtomicUsize,
     /// Ended calls of which the far end may not know, or that may still ring.
@@ -73,15 +80,16 @@ impl Endpoint {
             let text = format!("[sip] {}", problems.join("; "));
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
         }
-        let socket = UdpSocket::bind(config.listen).await?;
+        let (socket, streams) = sockets(config.listen).await?;
         // The first non-blocking write needs to know that the socket takes one.
         socket.writable().await?;
-        Self::over(Box::new(socket), config, clock)
+        Self::over(Box::new(socket), Box::new(streams), config, clock)
     }
 
-    /// Starts the task over a socket that is there already.
+    /// Starts the task over a network that is there already.
     pub fn over(
         socket: Box<dyn Datagrams>,
+        streams: Box<dyn Streams>,
         config: &SipConfig,
         clock: Clock,
     ) -> std::io::Result<Self> {
@@ -96,13 +104,15 @@ impl Endpoint {
                 talk_max: Duration::from_secs(config.call_seconds_max),
             },
             calls_max: config.calls_max,
+            config: config.clone(),
+            names: OnceLock::new(),
             active: AtomicUsize::new(0),
             lingering: AtomicUsize::new(0),
             unsettled: watch::Sender::new(0),
             refused_calls: AtomicU64::new(0),
         });
         let (calls, inbox) = mpsc::channel(NEW_CALLS_MAX);
-        let task = Task::new(socket, clock, Arc::clone(&shared));
+        let task = Task::new(socket, Links::new(streams), clock, Arc::clone(&shared));
         tokio::spawn(vital("sip", task.run(inbox)));
         Ok(Self { shared, calls })
     }
@@ -165,6 +175,19 @@ impl Endpoint {
             error.into_inner().last.send(self.shared.full());
         }
         dialog
+    }
+
+    /// What a destination stands for; `tls` tells whether that can be used.
+    pub async fn find(&self, destination: &Destination, tls: bool) -> Result<Found, Unanswered> {
+        let names = &self.shared.names;
+        let resolver = match names.get() {
+            Some(resolver) => resolver,
+            None => {
+                let resolver = Resolver::new(&self.shared.config)?;
+                names.get_or_init(|| resolver)
+            }
+        };
+        resolver.find(destination, tls).await
     }
 
     /// Calls that have not ended yet.
@@ -239,6 +262,19 @@ impl Shared {
 
     fn full(&self) -> Happened {
         self.refused(Outcome::Congestion, Retry::Soon, "the endpoint is full")
+    }
+}
+
+/// One port for both. Where the system chooses it, it may choose one that is free for datagrams alone; so it is asked again.
+async fn sockets(listen: SocketAddr) -> std::io::Result<(UdpSocket, Tcp)> {
+    let mut tries_left = if listen.port() == 0 { 16 } else { 0 };
+    loop {
+        let socket = UdpSocket::bind(listen).await?;
+        match Tcp::listen(socket.local_addr()?).await {
+            Ok(streams) => return Ok((socket, streams)),
+            Err(error) if tries_left == 0 => return Err(error),
+            Err(_) => tries_left -= 1,
+        }
     }
 }
 

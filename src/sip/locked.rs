@@ -2,10 +2,10 @@
 //!
 //! The bytes are private to this file, and the only way to them is [`LockedInvite::write`], which asks the permit and
 //! makes the one non-blocking system call right after (claim-8). There is no await between the two, and no other
-//! function in the crate can give INVITE bytes to a socket.
+//! function in the crate can give INVITE bytes to a socket. A stream may not take all of them at once, or take them and keep
+//! them: it answers `WouldBlock` until all have left, and is asked again with the same bytes, each time under the permit.
 
-use std::net::SocketAddr;
-
+use super::peer::Hop;
 use crate::domain::time::Reading;
 use crate::policy::{Permit, PermitExpired};
 
@@ -13,12 +13,17 @@ use crate::policy::{Permit, PermitExpired};
 #[derive(Debug)]
 pub(super) struct LockedInvite {
     bytes: Vec<u8>,
-    to: SocketAddr,
+    to: Hop,
 }
 
 impl LockedInvite {
-    pub(super) fn new(bytes: Vec<u8>, to: SocketAddr) -> Self {
+    pub(super) fn new(bytes: Vec<u8>, to: Hop) -> Self {
         Self { bytes, to }
+    }
+
+    /// Where it goes.
+    pub(super) fn to(&self) -> &Hop {
+        &self.to
     }
 
     /// Lets the bytes go; the call is over.
@@ -31,9 +36,9 @@ impl LockedInvite {
         &self,
         permit: &Permit,
         now: Reading,
-        send: impl FnOnce(&[u8], SocketAddr) -> std::io::Result<usize>,
+        send: impl FnOnce(&[u8], &Hop) -> std::io::Result<usize>,
     ) -> Result<std::io::Result<usize>, PermitExpired> {
         permit.check(now)?;
-        Ok(send(&self.bytes, self.to))
+        Ok(send(&self.bytes, &self.to))
     }
 }

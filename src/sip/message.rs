@@ -1,17 +1,21 @@
 //! Building requests and responses. An INVITE leaves this file only locked (`locked.rs`).
 
 use std::borrow::Cow;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::config::Trunk;
 use super::head::{Draft, Header, Headers};
 use super::locked::LockedInvite;
-use super::values::{Address, Via, host_and_port, split};
+use super::peer::Hop;
+use super::target::{Target, Transport};
+use super::values::{Address, Via, host_and_port, split, uri_param};
 use crate::domain::phone::Phone;
 
 /// What we answer to within a dialog.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+/// A longer INVITE might not arrive as one datagram: RFC 3261 section 18.1.1.
+const DATAGRAM_BYTES_MAX: usize = 1_300;
 /// The one kind of body that we send and take.
 pub(super) const SDP: &str = "application/sdp";
 
@@ -28,8 +32,19 @@ impl Local {
         Self { sent_by }
     }
 
-    pub(super) fn contact(&self) -> Header {
-        Header::new("Contact", format!("<sip:{}>", self.sent_by))
+    pub(super) fn contact(&self, transport: Transport) -> Header {
+        let [before, by, after] = self.contact_parts(transport);
+        Header::new("Contact", [before, by, after].concat())
+    }
+
+    /// UDP is what nobody need name: RFC 3263 section 4.1.
+    fn contact_parts(&self, transport: Transport) -> [&str; 3] {
+        let after = match transport {
+            Transport::Udp => ">",
+            Transport::Tcp => ";transport=tcp>",
+            Transport::Tls => ";transport=tls>",
+        };
+        ["<sip:", &self.sent_by, after]
     }
 }
 
@@ -90,10 +105,20 @@ impl Identity {
     }
 
     /// The lines that every request has.
-    fn request(&self, method: &str, uri: &str, to: &str, cseq: u32, branch: &str) -> Draft {
-        let by = &self.local.sent_by;
+    fn request(
+        &self,
+        method: &str,
+        uri: &str,
+        to: &str,
+        cseq: u32,
+        (transport, branch): (Transport, &str),
+    ) -> Draft {
+        let (by, transport) = (&self.local.sent_by, transport.in_via());
         let mut draft = Draft::request(method, uri);
-        draft.line("Via", &["SIP/2.0/UDP ", by, ";branch=", branch, ";rport"]);
+        draft.line(
+            "Via",
+            &["SIP/2.0/", transport, " ", by, ";branch=", branch, ";rport"],
+        );
         draft.line("Max-Forwards", &["70"]);
         draft.line("From", &[&self.caller()]);
         draft.line("To", &[to]);
@@ -102,38 +127,65 @@ impl Identity {
         draft
     }
 
-    /// An INVITE, locked until a permit opens it.
+    /// An INVITE, locked until a permit opens it. One that a datagram might lose a part of goes by a stream, where the trunk has
+    /// one and it was not refused before (RFC 3261 section 18.1.1).
     pub(super) fn invite(
         &self,
         cseq: u32,
         branch: &str,
         auth: &[Header],
         offer: &[u8],
+        refused: bool,
     ) -> LockedInvite {
+        let to = self.trunk.hop();
+        let bytes = self.invite_bytes(to.transport(), cseq, branch, auth, offer);
+        match self.trunk.hop_of_large() {
+            Some(stream) if bytes.len() > DATAGRAM_BYTES_MAX && !refused => {
+                let bytes = self.invite_bytes(stream.transport(), cseq, branch, auth, offer);
+                LockedInvite::new(bytes, stream)
+            }
+            _ => LockedInvite::new(bytes, to),
+        }
+    }
+
+    fn invite_bytes(
+        &self,
+        transport: Transport,
+        cseq: u32,
+        branch: &str,
+        auth: &[Header],
+        offer: &[u8],
+    ) -> Vec<u8> {
         let (uri, to) = (self.request_uri(), self.callee(""));
-        let mut draft = self.request("INVITE", &uri, &to, cseq, branch);
-        draft.line("Contact", &["<sip:", &self.local.sent_by, ">"]);
+        let mut draft = self.request("INVITE", &uri, &to, cseq, (transport, branch));
+        draft.line("Contact", &self.local.contact_parts(transport));
         draft.lines(auth);
         draft.line("Allow", &[ALLOW]);
         draft.line("User-Agent", &["dialgate"]);
         draft.line("Content-Type", &[SDP]);
-        LockedInvite::new(draft.end(offer), self.trunk.target)
+        draft.end(offer)
     }
 
-    /// The CANCEL of an INVITE: its branch, its number (RFC 3261 section 9.1).
-    pub(super) fn cancel(&self, cseq: u32, branch: &str, reason: &str) -> Vec<u8> {
+    /// The CANCEL of an INVITE: its branch, its number, its way (RFC 3261 section 9.1).
+    pub(super) fn cancel(&self, cseq: u32, sent: (Transport, &str), reason: &str) -> Vec<u8> {
         let (uri, to) = (self.request_uri(), self.callee(""));
-        let mut draft = self.request("CANCEL", &uri, &to, cseq, branch);
+        let mut draft = self.request("CANCEL", &uri, &to, cseq, sent);
         draft.line("Reason", &[reason]);
         draft.end(&[])
     }
 
     /// The ACK of a final response that is no 2xx: part of the INVITE's transaction (RFC 3261 section 17.1.1.3). It has the
     /// response's To, unless something stands there that is not to be repeated; then what counts of it.
-    pub(super) fn ack_failure(&self, cseq: u32, branch: &str, to: &str, tag: &str) -> Vec<u8> {
+    pub(super) fn ack_failure(
+        &self,
+        cseq: u32,
+        sent: (Transport, &str),
+        to: &str,
+        tag: &str,
+    ) -> Vec<u8> {
         let ours = to.contains(char::is_control).then(|| self.callee(tag));
         let to = ours.as_deref().unwrap_or(to);
-        let draft = self.request("ACK", &self.request_uri(), to, cseq, branch);
+        let draft = self.request("ACK", &self.request_uri(), to, cseq, sent);
         draft.end(&[])
     }
 
@@ -145,16 +197,17 @@ impl Identity {
         cseq: u32,
         branch: &str,
         extra: &[Header],
-    ) -> (Vec<u8>, SocketAddr) {
+    ) -> (Vec<u8>, Hop) {
         let (uri, routes) = remote.request_uri();
-        let to = self.callee(&remote.tag);
-        let mut draft = self.request(method.as_str(), uri, &to, cseq, branch);
+        let hop = remote.next_hop().and_then(|next| self.trunk.hop_to(next));
+        let hop = hop.unwrap_or_else(|| self.trunk.hop());
+        let sent = (hop.transport(), branch);
+        let mut draft = self.request(method.as_str(), uri, &self.callee(&remote.tag), cseq, sent);
         for route in routes.iter() {
             draft.line("Route", &[route]);
         }
         draft.lines(extra);
-        let to = remote.next_hop().unwrap_or(self.trunk.target);
-        (draft.end(&[]), to)
+        (draft.end(&[]), hop)
     }
 }
 
@@ -175,14 +228,71 @@ impl Remote {
 
     /// Where requests go: the first route, else the far end's contact. Names are not resolved here, and an address that
     /// is nobody's own never steers a message; the trunk's own target is used then.
-    fn next_hop(&self) -> Option<SocketAddr> {
+    fn next_hop(&self) -> Option<Next> {
         let uri = match self.routes.first() {
             Some(route) => Address::parse(route).ok()?.uri,
             None => &self.target,
         };
         let (host, port) = host_and_port(uri)?;
-        let next = SocketAddr::new(host.parse().ok()?, port.unwrap_or(5060));
-        Trunk::may_be_sent_to(next).then_some(next)
+        let secure = uri
+            .get(..5)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+        let transport = match uri_param(uri, "transport") {
+            _ if secure => Some(Transport::Tls),
+            Some(word) => Some(Transport::parse(word)?),
+            None => None,
+        };
+        let ip = host.parse().ok()?;
+        Some(Next {
+            transport,
+            ip,
+            port,
+        })
+    }
+}
+
+/// Where a URI with a numeric host points.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    transport: Option<Transport>,
+    ip: IpAddr,
+    port: Option<u16>,
+}
+
+impl Trunk {
+    /// Where its requests go.
+    pub(super) fn hop(&self) -> Hop {
+        self.hop_at(self.target)
+    }
+
+    /// Where they go that are too long for a datagram.
+    fn hop_of_large(&self) -> Option<Hop> {
+        let transport = Transport::Tcp;
+        let addr = self.target.addr;
+        let has_one = self.target.transport == Transport::Udp && self.large_over_tcp;
+        has_one.then(|| self.hop_at(Target { transport, addr }))
+    }
+
+    fn hop_at(&self, target: Target) -> Hop {
+        match target.transport {
+            Transport::Udp => Hop::Udp(target.addr),
+            Transport::Tcp | Transport::Tls => Hop::Stream(target, Arc::clone(&self.peer)),
+        }
+    }
+
+    /// A way that a far end names. One that names no transport goes on as the trunk does, and nothing of a trunk with TLS ever
+    /// goes in the clear.
+    fn hop_to(&self, next: Next) -> Option<Hop> {
+        let transport = next.transport.unwrap_or(self.target.transport);
+        let target = Target {
+            transport,
+            addr: SocketAddr::new(next.ip, next.port.unwrap_or(transport.default_port())),
+        };
+        let kept = match self.target.transport {
+            Transport::Tls => transport == Transport::Tls,
+            Transport::Udp | Transport::Tcp => transport != Transport::Tls,
+        };
+        (kept && Self::may_be_sent_to(target.addr)).then(|| self.hop_at(target))
     }
 }
 
@@ -228,7 +338,7 @@ impl InDialog {
 pub(super) struct Asked<'a> {
     pub(super) headers: &'a Headers,
     pub(super) via: &'a Via,
-    pub(super) source: SocketAddr,
+    pub(super) source: &'a Hop,
 }
 
 /// What a response says.
@@ -242,9 +352,9 @@ pub(super) struct Reply<'a> {
     pub(super) sdp: &'a [u8],
 }
 
-/// A response and where it goes: to the address the request came from, whatever its Via says (RFC 3261 section 18.2.2
+/// A response and where it goes: by the connection or to the address that the request came from, whatever its Via says (RFC 3261 section 18.2.2
 /// and RFC 3581; a Via that names a broadcast or foreign address steers nothing).
-pub(super) fn respond(asked: Asked<'_>, reply: &Reply<'_>) -> (Vec<u8>, SocketAddr) {
+pub(super) fn respond(asked: Asked<'_>, reply: &Reply<'_>) -> (Vec<u8>, Hop) {
     let mut draft = Draft::response(reply.code, reply.phrase);
     draw_vias(&mut draft, asked);
     for line in asked.headers.lines("From") {
@@ -269,11 +379,13 @@ pub(super) fn respond(asked: Asked<'_>, reply: &Reply<'_>) -> (Vec<u8>, SocketAd
     if !reply.sdp.is_empty() {
         draft.line("Content-Type", &[SDP]);
     }
-    let port = match (asked.via.rport, asked.via.port) {
-        (true, _) => asked.source.port(),
-        (false, port) => port.filter(|port| *port > 0).unwrap_or(5060),
+    let to = match (asked.source, asked.via.rport) {
+        (Hop::Udp(source), false) => {
+            let port = asked.via.port.filter(|port| *port > 0).unwrap_or(5060);
+            Hop::Udp(SocketAddr::new(source.ip(), port))
+        }
+        (source, _) => source.clone(),
     };
-    let to = SocketAddr::new(asked.source.ip(), port);
     (draft.end(reply.sdp), to)
 }
 
@@ -287,9 +399,10 @@ fn draw_vias(draft: &mut Draft, asked: Asked<'_>) {
             !name.eq_ignore_ascii_case("rport") && !name.eq_ignore_ascii_case("received")
         })
         .collect();
-    let mut top = format!("{};received={}", kept.join(";"), asked.source.ip());
+    let source = asked.source.target().addr;
+    let mut top = format!("{};received={}", kept.join(";"), source.ip());
     if asked.via.rport {
-        top.push_str(&format!(";rport={}", asked.source.port()));
+        top.push_str(&format!(";rport={}", source.port()));
     }
     draft.line("Via", &[&top]);
     let others = asked.headers.lines("Via");

@@ -1,20 +1,15 @@
 //! Requests that belong to no call of ours: answered as RFC 3261 asks, without state, and never taken up.
 
-use std::net::SocketAddr;
-
 use sha2::{Digest, Sha256};
 
 use super::head::Header;
 use super::message::{ALLOW, Asked, Reply, SDP, respond};
+use super::peer::Hop;
 use super::token::hex;
 use super::wire::{Message, Refusal, Start};
 
 /// The answer, if one is due. The tag follows from the request, so that a repetition gets the same (section 8.2.7).
-pub(super) fn answer(
-    message: &Message,
-    source: SocketAddr,
-    secret: &str,
-) -> Option<(Vec<u8>, SocketAddr)> {
+pub(super) fn answer(message: &Message, source: &Hop, secret: &str) -> Option<(Vec<u8>, Hop)> {
     let Start::Request { uri } = &message.start else {
         return None;
     };
@@ -55,9 +50,9 @@ pub(super) fn answer(
 /// The answer to a request that could not be read.
 pub(super) fn answer_refusal(
     refusal: &Refusal,
-    source: SocketAddr,
+    source: &Hop,
     secret: &str,
-) -> Option<(Vec<u8>, SocketAddr)> {
+) -> Option<(Vec<u8>, Hop)> {
     let (code, headers, via) = refusal.answer.as_deref()?;
     let phrase = match code {
         505 => "Version Not Supported",
@@ -97,12 +92,16 @@ mod tests {
     fn check(name: &str) -> Option<u16> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rfc4475/");
         let bytes = std::fs::read(format!("{folder}{name}.dat")).unwrap();
-        let source = SocketAddr::from(([192, 0, 2, 9], 4444));
+        let source = Hop::Udp(([192, 0, 2, 9], 4444).into());
         let (bytes, to) = match parse(&bytes) {
-            Ok(message) => answer(&message, source, "secret")?,
-            Err(refusal) => answer_refusal(&refusal, source, "secret")?,
+            Ok(message) => answer(&message, &source, "secret")?,
+            Err(refusal) => answer_refusal(&refusal, &source, "secret")?,
         };
-        assert_eq!(to.ip(), source.ip(), "a Via steers nothing");
+        assert_eq!(
+            to.target().addr.ip(),
+            source.target().addr.ip(),
+            "a Via steers nothing"
+        );
         let answer = parse(&bytes).unwrap();
         assert!(answer.to_tag.is_some());
         match answer.start {

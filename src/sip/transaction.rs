@@ -1,10 +1,10 @@
 //! Client transactions of requests other than INVITE, and the repetition of final answers to an INVITE within a dialog.
 //! Pure: they are told the time and say what is to be sent again (RFC 3261 section 17).
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::config::SipConfig;
+use super::peer::Hop;
 use crate::domain::time::Mono;
 
 /// The timers of RFC 3261 section 17 as configured.
@@ -42,23 +42,34 @@ pub(super) enum Tick {
 #[derive(Debug)]
 pub(super) struct Repeated {
     pub(super) bytes: Vec<u8>,
-    pub(super) to: SocketAddr,
+    pub(super) to: Hop,
     interval: Duration,
-    at: Mono,
+    /// Never on a stream, which repeats what is lost by itself.
+    at: Option<Mono>,
     until: Mono,
     t2: Duration,
 }
 
 impl Repeated {
     /// Has just been sent for the first time.
-    pub(super) fn sent(bytes: Vec<u8>, to: SocketAddr, timers: Timers, now: Mono) -> Self {
+    pub(super) fn sent(bytes: Vec<u8>, to: Hop, timers: Timers, now: Mono) -> Self {
+        let at = (!to.is_stream()).then(|| now.plus(timers.t1));
         Self {
             bytes,
             to,
             interval: timers.t1,
-            at: now.plus(timers.t1),
+            at,
             until: now.plus(timers.long()),
             t2: timers.t2,
+        }
+    }
+
+    /// The same for a 2xx to an INVITE, which a proxy may lose behind any stream (RFC 3261 section 13.3.1.4).
+    pub(super) fn sent_end_to_end(bytes: Vec<u8>, to: Hop, timers: Timers, now: Mono) -> Self {
+        let at = Some(now.plus(timers.t1));
+        Self {
+            at,
+            ..Self::sent(bytes, to, timers, now)
         }
     }
 
@@ -68,18 +79,18 @@ impl Repeated {
     }
 
     pub(super) fn wake(&self) -> Mono {
-        self.at.min(self.until)
+        self.at.map_or(self.until, |at| at.min(self.until))
     }
 
     pub(super) fn tick(&mut self, now: Mono) -> Tick {
         if now >= self.until {
             return Tick::TimedOut;
         }
-        if now < self.at {
+        if self.at.is_none_or(|at| now < at) {
             return Tick::Nothing;
         }
         self.interval = self.interval.saturating_mul(2).min(self.t2);
-        self.at = now.plus(self.interval);
+        self.at = Some(now.plus(self.interval));
         Tick::Again
     }
 }
@@ -91,7 +102,7 @@ mod tests {
     #[test]
     fn repetition_doubles_up_to_t2_and_ends_after_64_t1() {
         let timers = Timers::of(&SipConfig::default());
-        let to = SocketAddr::from(([127, 0, 0, 1], 5060));
+        let to = Hop::Udp(([127, 0, 0, 1], 5060).into());
         let mut repeated = Repeated::sent(vec![1], to, timers, Mono::default());
         let mut schedule = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! The endpoint's task: it owns the socket and the timers, routes by Call-ID and does what the calls ask for.
+//! The endpoint's task: it owns the socket, the connections and the timers, routes by Call-ID and does what the calls ask for.
 //!
 //! Every queue has a bound. The permit is not looked at here: INVITE bytes cannot be had without it (`locked.rs`).
 
@@ -17,6 +17,8 @@ use super::api::{Control, HangUpCause, Happened, Heard, SipEvent};
 use super::bells::Bells;
 use super::call::{Call, Input, Output, Write};
 use super::endpoint::{NewCall, Shared};
+use super::links::{Came, Links};
+use super::peer::{Hop, LinkId};
 use super::socket::Datagrams;
 use super::token::{Tokens, random};
 use super::wire::Message;
@@ -58,6 +60,9 @@ struct Slot {
 
 pub(super) struct Task {
     socket: Box<dyn Datagrams>,
+    links: Links,
+    /// When the timers were last looked at.
+    looked: Mono,
     clock: Clock,
     shared: Arc<Shared>,
     /// For the tags of stateless answers.
@@ -74,9 +79,16 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(socket: Box<dyn Datagrams>, clock: Clock, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        socket: Box<dyn Datagrams>,
+        links: Links,
+        clock: Clock,
+        shared: Arc<Shared>,
+    ) -> Self {
         Self {
             socket,
+            links,
+            looked: Mono::default(),
             clock,
             shared,
             secret: random(),
@@ -96,12 +108,14 @@ impl Task {
         let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
         let mut rings_at = Mono::default();
         while open || !self.slots.is_empty() {
+            self.heed_links();
             let next = match self.run_timers(STOOD_STILL) {
                 Ok(next) => next,
                 Err(StoodStill) => {
                     // What arrived meanwhile is heard before anything is given up for silence; the runtime has to see it first.
                     tokio::task::yield_now().await;
                     (0..CATCH_UP_MAX / BURST_MAX).all(|_| self.receive(&mut buffer));
+                    (0..CATCH_UP_MAX / BURST_MAX).all(|_| self.receive_streams(&mut buffer));
                     self.run_timers(Duration::MAX).unwrap_or_default()
                 }
             };
@@ -130,7 +144,12 @@ impl Task {
                 },
                 ready = poll_fn(|context| self.socket.poll_readable(context)) => if ready.is_ok() {
                     let _ = self.receive(&mut buffer);
+                    // A flood of datagrams keeps no connection from being heard.
+                    let _ = self.receive_streams(&mut buffer);
                 },
+                ready = poll_fn(|context| self.links.poll(self.looked, context)) => {
+                    self.work(&ready, &mut buffer);
+                }
                 () = &mut alarm, if next.is_some() => {}
             }
         }
@@ -141,7 +160,10 @@ impl Task {
     fn run_timers(&mut self, overdue: Duration) -> Result<Option<(Mono, Duration)>, StoodStill> {
         loop {
             let now = self.clock.read().mono;
-            let Some((at, key)) = self.timers.first().copied() else {
+            self.looked = now;
+            let call = self.timers.first().copied();
+            let links = self.links.wake();
+            let Some(at) = call.map(|(at, _)| at).into_iter().chain(links).min() else {
                 return Ok(None);
             };
             if at > now {
@@ -154,6 +176,11 @@ impl Task {
             if now.since(at) >= overdue {
                 return Err(StoodStill);
             }
+            let Some((at, key)) = call.filter(|(due, _)| *due == at) else {
+                self.links.tick(now);
+                self.heed_links();
+                continue;
+            };
             self.timers.remove(&(at, key));
             if let Some(slot) = self.slots.get_mut(&key) {
                 slot.wake = None;
@@ -217,7 +244,7 @@ impl Task {
             match self.socket.try_recv_from(buffer) {
                 Ok((length, source)) => {
                     let datagram = buffer.get(..length).unwrap_or_default();
-                    self.on_datagram(datagram, source);
+                    self.on_message(datagram, &Hop::Udp(source));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
                 // A report that an earlier datagram found nobody; its transaction's timer decides.
@@ -227,23 +254,61 @@ impl Task {
         true
     }
 
-    fn on_datagram(&mut self, datagram: &[u8], source: SocketAddr) {
-        let answer = match wire::parse(datagram) {
+    /// The same for the connections; whoever waits for them next is woken by them again.
+    fn receive_streams(&mut self, buffer: &mut [u8]) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(ready) = self.links.poll(self.looked, &mut context) else {
+            return false;
+        };
+        self.work(&ready, buffer);
+        self.heed_links();
+        true
+    }
+
+    fn work(&mut self, ready: &[LinkId], buffer: &mut [u8]) {
+        let now = self.clock.read().mono;
+        for id in ready {
+            self.links.work(*id, buffer, now);
+        }
+    }
+
+    /// What has come of the connections, until nothing more does.
+    fn heed_links(&mut self) {
+        while let Some(came) = self.links.came() {
+            match came {
+                Came::Message(bytes, source) => self.on_message(&bytes, &source),
+                Came::Try(key) => {
+                    let outputs = self.write_invite(key);
+                    self.carry_out(key, outputs);
+                }
+                Came::Lost(hop) => {
+                    let mut keys: Vec<u64> = self.slots.keys().copied().collect();
+                    keys.sort_unstable();
+                    for key in keys {
+                        self.step(key, Input::Lost(&hop));
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, bytes: &[u8], source: &Hop) {
+        let answer = match wire::parse(bytes) {
             Ok(message) => match self.by_call_id.get(&message.call_id) {
                 Some(key) => return self.step(*key, Input::Message(&message, source)),
                 None => self.on_stray(&message, source),
             },
             Err(refusal) => {
-                tracing::debug!(why = refusal.why, "refused a datagram");
+                tracing::debug!(why = refusal.why, "refused a message");
                 stray::answer_refusal(&refusal, source, &self.secret)
             }
         };
         if let Some((bytes, to)) = answer {
-            self.send(bytes, to);
+            self.send(bytes, &to);
         }
     }
 
-    fn on_stray(&self, message: &Message, source: SocketAddr) -> Option<(Vec<u8>, SocketAddr)> {
+    fn on_stray(&self, message: &Message, source: &Hop) -> Option<(Vec<u8>, Hop)> {
         if message.is_request("INVITE") && message.to_tag.is_none() {
             self.shared.refused_calls.fetch_add(1, Ordering::Relaxed);
         }
@@ -272,7 +337,7 @@ impl Task {
         let mut queue = VecDeque::from(outputs);
         while let Some(output) = queue.pop_front() {
             match output {
-                Output::Send(bytes, to) => self.send(bytes, to),
+                Output::Send(bytes, to) => self.send(bytes, &to),
                 Output::Event(event) => self.tell(key, event),
                 Output::WriteInvite => queue.extend(self.write_invite(key)),
             }
@@ -286,19 +351,33 @@ impl Task {
         let Some(slot) = self.slots.get_mut(&key) else {
             return outputs;
         };
-        let (clock, socket) = (&self.clock, &self.socket);
+        let (clock, socket, links) = (&self.clock, &self.socket, &mut self.links);
+        let stream = slot.call.writes_to().filter(|hop| hop.is_stream()).cloned();
+        // What is older goes before the permit is asked, so that nothing comes between that and the write.
+        let clear = match &stream {
+            Some(hop) => links.prepare(key, hop, clock.read().mono),
+            None => Ok(()),
+        };
+        let now = self.looked;
         let write = slot.call.write(
             || clock.read(),
-            |bytes, to| socket.try_send_to(bytes, to),
+            |bytes, to| match to {
+                Hop::Udp(to) => socket.try_send_to(bytes, *to),
+                to => clear.and_then(|()| links.write_invite(key, bytes, to, now)),
+            },
             &mut outputs,
         );
-        if write == Write::Blocked {
+        if write == Write::Blocked && stream.is_none() {
             self.blocked.insert(key);
         }
         outputs
     }
 
-    fn send(&mut self, bytes: Vec<u8>, to: SocketAddr) {
+    fn send(&mut self, bytes: Vec<u8>, to: &Hop) {
+        let Hop::Udp(to) = *to else {
+            let now = self.clock.read().mono;
+            return self.links.send(bytes, to, now);
+        };
         match self.socket.try_send_to(&bytes, to) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 if self.backlog.len() < BACKLOG_MAX {
@@ -369,6 +448,9 @@ impl Task {
         };
         if let Some(at) = slot.wake.take() {
             self.timers.remove(&(at, key));
+        }
+        if slot.call.writes_to().is_none() {
+            self.links.let_go(key, self.looked);
         }
         if slot.call.is_done() {
             if let Some(slot) = self.slots.remove(&key) {

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use super::config::SipConfig;
 use super::head::Header;
 use super::message::{Asked, Reply, respond};
+use super::peer::Hop;
 use super::token::random;
 use super::transaction::{Repeated, Tick, Timers};
 use super::wire::{self, Message, Start};
@@ -155,7 +156,7 @@ struct Callee {
     behaviour: Behaviour,
     stage: Stage,
     /// The latest response to the INVITE, for its repetitions.
-    latest: (Vec<u8>, SocketAddr),
+    latest: (Vec<u8>, Hop),
     /// A final response until its ACK, or a BYE until its answer.
     repeated: Option<Repeated>,
     forget: Mono,
@@ -306,7 +307,7 @@ impl Carrier {
         call.stage = Stage::Final;
         call.repeated = Some(Repeated::sent(
             call.latest.0.clone(),
-            call.latest.1,
+            call.latest.1.clone(),
             self.timers,
             now,
         ));
@@ -393,7 +394,7 @@ impl Carrier {
             match repeated.tick(now) {
                 Tick::Nothing => {}
                 Tick::Again => {
-                    let again = (repeated.bytes.clone(), repeated.to);
+                    let again = (repeated.bytes.clone(), repeated.to.clone());
                     self.send(&again).await;
                 }
                 Tick::TimedOut => call.repeated = None,
@@ -407,9 +408,12 @@ impl Carrier {
         self.send(&answer).await;
     }
 
-    async fn send(&self, message: &(Vec<u8>, SocketAddr)) {
+    async fn send(&self, message: &(Vec<u8>, Hop)) {
         // Lost if the socket refuses it, like any datagram.
-        let _ = self.socket.send_to(&message.0, message.1).await;
+        let _ = self
+            .socket
+            .send_to(&message.0, message.1.target().addr)
+            .await;
     }
 }
 
@@ -432,11 +436,11 @@ fn response(
     phrase: &str,
     addr: SocketAddr,
     sdp: &[u8],
-) -> (Vec<u8>, SocketAddr) {
+) -> (Vec<u8>, Hop) {
     let asked = Asked {
         headers: &message.headers,
         via: &message.via,
-        source,
+        source: &Hop::Udp(source),
     };
     let extra = if message.method == "INVITE" && code < 300 {
         vec![Header::new("Contact", format!("<sip:{addr}>"))]
@@ -453,7 +457,7 @@ fn response(
     respond(asked, &reply)
 }
 
-fn bye(call: &Callee, addr: SocketAddr) -> (Vec<u8>, SocketAddr) {
+fn bye(call: &Callee, addr: SocketAddr) -> (Vec<u8>, Hop) {
     let target =
         super::call::target_of(&call.invite).unwrap_or_else(|| format!("sip:{}", call.source));
     let line = |name| call.invite.first(name).unwrap_or_default().to_owned();
@@ -462,7 +466,7 @@ fn bye(call: &Callee, addr: SocketAddr) -> (Vec<u8>, SocketAddr) {
     let bytes = format!(
         "BYE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {addr};branch=z9hG4bK{branch};rport\r\nMax-Forwards: 70\r\nFrom: {callee};tag={tag}\r\nTo: {caller}\r\nCall-ID: {call_id}\r\nCSeq: 1 BYE\r\nReason: Q.850;cause=16;text=\"Normal call clearing\"\r\nContent-Length: 0\r\n\r\n"
     );
-    (bytes.into_bytes(), call.source)
+    (bytes.into_bytes(), Hop::Udp(call.source))
 }
 
 /// The called number: the user part of the Request-URI.

@@ -176,6 +176,20 @@ pub(super) fn host_and_port(uri: &str) -> Option<(String, Option<u16>)> {
     host_port(rest.get(..end)?)
 }
 
+/// A parameter of a `sip:` URI; `Some("")` for a flag.
+pub(super) fn uri_param<'a>(uri: &'a str, name: &str) -> Option<&'a str> {
+    let host = uri.rsplit_once('@').map_or(uri, |(_, host)| host);
+    let params = host
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .split(';')
+        .skip(1);
+    let mut pairs = params.map(|param| param.split_once('=').unwrap_or((param, "")));
+    let found = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value)
+}
+
 /// `host`, `host:port`, `[v6]` or `[v6]:port`.
 fn host_port(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {

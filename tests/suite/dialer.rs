@@ -1,6 +1,7 @@
 //! The worker against a carrier that speaks real SIP: the pace and the channels of a trunk, measured where they count.
 
 mod failover;
+mod names;
 mod stop;
 
 use std::sync::{Arc, Mutex};
@@ -51,7 +52,7 @@ async fn run(
     };
     let endpoint = Endpoint::bind(&sip, clock.clone()).await.unwrap();
     let config = TrunkConfig {
-        target: carrier.addr(),
+        target: carrier.addr().into(),
         ..limits
     };
     let lane = Lane::new(config.trunk("carrier").unwrap(), config);
@@ -110,7 +111,7 @@ async fn wait_for_all(bench: &Bench, placed: &[Call]) -> Vec<Call> {
 }
 
 fn limits(per_second: u32, burst: u32, channels: u32) -> TrunkConfig {
-    let nobody = "127.0.0.1:9".parse().unwrap();
+    let nobody: std::net::SocketAddr = "127.0.0.1:9".parse().unwrap();
     TrunkConfig {
         calls_per_second: per_second.try_into().unwrap(),
         burst: burst.try_into().unwrap(),

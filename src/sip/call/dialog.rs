@@ -1,12 +1,11 @@
 //! What follows a 2xx: its dialog, the ACK, BYE; and reliable provisional responses.
 
-use std::net::SocketAddr;
-
 use super::{Call, EndedBy, Mono, Outcome, Output, Retry, SipEvent, State, reason_of};
 use crate::sip::api::Ending;
 use crate::sip::auth::Auth;
 use crate::sip::head::Header;
 use crate::sip::message::{InDialog, Remote};
+use crate::sip::peer::Hop;
 use crate::sip::transaction::{Repeated, Tick};
 use crate::sip::values::Address;
 use crate::sip::wire::Message;
@@ -24,7 +23,7 @@ const REQUESTS_MAX: usize = 16;
 pub(super) struct Leg {
     pub(super) remote: Remote,
     /// Sent again with each repetition of the 2xx.
-    ack: (Vec<u8>, SocketAddr),
+    ack: (Vec<u8>, Hop),
     next_cseq: u32,
     pub(super) remote_cseq: Option<u32>,
     pub(super) remote_sdp: Vec<u8>,
@@ -81,7 +80,7 @@ impl Call {
         let tag = message.to_tag.clone().unwrap_or_default();
         if let Some(leg) = self.legs.iter().find(|leg| leg.remote.tag == tag) {
             // The ACK was lost: the same again (RFC 3261 section 13.2.2.4).
-            return out.push(Output::Send(leg.ack.0.clone(), leg.ack.1));
+            return out.push(Output::Send(leg.ack.0.clone(), leg.ack.1.clone()));
         }
         if self.legs.len() == LEGS_MAX {
             return;
@@ -91,7 +90,7 @@ impl Call {
         let branch = self.tokens.branch();
         let auth = &self.invite.auth;
         let ack = self.id.within(InDialog::Ack, &remote, cseq, &branch, auth);
-        out.push(Output::Send(ack.0.clone(), ack.1));
+        out.push(Output::Send(ack.0.clone(), ack.1.clone()));
         let early = self.early.iter().find(|early| early.tag == tag);
         let next_cseq = early.map_or(cseq + 1, |early| early.next_cseq);
         let answer = self.answer_in(message, &tag);
@@ -239,11 +238,11 @@ impl Call {
         kind: RequestKind,
         branch: String,
         bytes: Vec<u8>,
-        to: SocketAddr,
+        to: Hop,
         now: Mono,
         out: &mut Vec<Output>,
     ) {
-        out.push(Output::Send(bytes.clone(), to));
+        out.push(Output::Send(bytes.clone(), to.clone()));
         if self.requests.len() < REQUESTS_MAX {
             self.requests.push(ClientRequest {
                 kind,
@@ -305,12 +304,23 @@ impl Call {
                 Tick::Again => {
                     out.push(Output::Send(
                         request.repeated.bytes.clone(),
-                        request.repeated.to,
+                        request.repeated.to.clone(),
                     ));
                     true
                 }
                 Tick::TimedOut => false,
             });
+    }
+
+    /// Requests that went by a connection that broke: the same again by the next, for nothing else would repeat them there, and
+    /// a far end that had them takes them for what they are (RFC 3261 section 17.2.2).
+    pub(super) fn send_again(&self, hop: &Hop, out: &mut Vec<Output>) {
+        for request in &self.requests {
+            if request.repeated.to == *hop {
+                let bytes = request.repeated.bytes.clone();
+                out.push(Output::Send(bytes, hop.clone()));
+            }
+        }
     }
 
     /// PRACK for a provisional response that asks for it. We don't offer `100rel`, but a peer that requires it all the

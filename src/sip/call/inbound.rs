@@ -1,11 +1,10 @@
 //! What the far end asks within our dialogs: BYE, session refreshes, and all that we decline in good form.
 
-use std::net::SocketAddr;
-
 use super::dialog::target_of;
 use super::{Call, EndedBy, Mono, Output, Reading, SipEvent, State};
 use crate::sip::head::Header;
 use crate::sip::message::{ALLOW, Asked, Reply, SDP, respond};
+use crate::sip::peer::Hop;
 use crate::sip::sdp;
 use crate::sip::transaction::{Repeated, Tick};
 use crate::sip::wire::Message;
@@ -26,7 +25,7 @@ struct Recent {
     branch: String,
     method: String,
     cseq: u32,
-    answer: (Vec<u8>, SocketAddr),
+    answer: (Vec<u8>, Hop),
 }
 
 impl Inbound {
@@ -41,7 +40,7 @@ impl Call {
     pub(super) fn on_request(
         &mut self,
         message: &Message,
-        source: SocketAddr,
+        source: &Hop,
         now: Reading,
         out: &mut Vec<Output>,
     ) {
@@ -61,7 +60,12 @@ impl Call {
                 && recent.cseq == message.cseq
         });
         if let Some(recent) = recent {
-            let (bytes, to) = recent.answer.clone();
+            // A repetition may come by another connection than the request did.
+            let bytes = recent.answer.0.clone();
+            let to = match source.is_stream() {
+                true => source.clone(),
+                false => recent.answer.1.clone(),
+            };
             return out.push(Output::Send(bytes, to));
         }
         let tag = message.from_tag.clone().unwrap_or_default();
@@ -168,14 +172,14 @@ impl Call {
             if let Some(target) = target_of(message) {
                 leg.remote.target = target;
             }
-            return with(answer(200, "OK"), self.id.local.contact());
+            return with(answer(200, "OK"), self.contact());
         };
         if sdp::unchanged(&leg.remote_sdp, offered) {
             // Target refresh: RFC 3261 section 12.2.2.
             if let Some(target) = target_of(message) {
                 leg.remote.target = target;
             }
-            return with(answer(200, "OK"), self.id.local.contact());
+            return with(answer(200, "OK"), self.contact());
         }
         let sdp = offered.to_vec();
         self.report(SipEvent::MediaOffer { sdp }, out);
@@ -185,7 +189,7 @@ impl Call {
     fn reply(
         &mut self,
         message: &Message,
-        source: SocketAddr,
+        source: &Hop,
         reply: Reply<'static>,
         now: Mono,
         out: &mut Vec<Output>,
@@ -211,7 +215,11 @@ impl Call {
         };
         let (bytes, to) = respond(asked, &Reply { sdp, ..reply });
         if message.method == "INVITE" {
-            let repeated = Repeated::sent(bytes.clone(), to, self.limits.timers, now);
+            let timers = self.limits.timers;
+            let repeated = match accepted {
+                true => Repeated::sent_end_to_end(bytes.clone(), to.clone(), timers, now),
+                false => Repeated::sent(bytes.clone(), to.clone(), timers, now),
+            };
             self.inbound.unacknowledged = Some((message.cseq, accepted, repeated));
         }
         if self.inbound.recent.len() == RECENT_MAX {
@@ -221,9 +229,15 @@ impl Call {
             branch: message.via.branch.clone(),
             method: message.method.clone(),
             cseq: message.cseq,
-            answer: (bytes.clone(), to),
+            answer: (bytes.clone(), to.clone()),
         });
         out.push(Output::Send(bytes, to));
+    }
+
+    /// As in the INVITE of the call.
+    fn contact(&self) -> Header {
+        let transport = self.invite.locked.to().transport();
+        self.id.local.contact(transport)
     }
 
     pub(super) fn tick_inbound(&mut self, now: Mono, out: &mut Vec<Output>) {
@@ -232,7 +246,7 @@ impl Call {
         };
         match repeated.tick(now) {
             Tick::Nothing => {}
-            Tick::Again => out.push(Output::Send(repeated.bytes.clone(), repeated.to)),
+            Tick::Again => out.push(Output::Send(repeated.bytes.clone(), repeated.to.clone())),
             Tick::TimedOut => {
                 let accepted = *accepted;
                 self.inbound.unacknowledged = None;

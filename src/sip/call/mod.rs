@@ -11,7 +11,6 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::api::{Control, EndedBy, Ending, HangUpCause, Heard, SipEvent};
@@ -20,6 +19,7 @@ use super::head::Header;
 use super::locked::LockedInvite;
 use super::message::Identity;
 use super::outcome::{Evidence, Own, Reasons, Signal, judge};
+use super::peer::Hop;
 use super::token::Tokens;
 use super::transaction::Timers;
 use super::wire::{Message, Start};
@@ -43,7 +43,9 @@ pub(super) enum Input<'a> {
     /// The endpoint took the call.
     Start,
     /// A message for it.
-    Message(&'a Message, SocketAddr),
+    Message(&'a Message, &'a Hop),
+    /// The connection of this hop broke: what was sent that way and is not answered may not have arrived.
+    Lost(&'a Hop),
     /// Its owner asks for something.
     Control(Control),
     /// Time has passed.
@@ -54,7 +56,7 @@ pub(super) enum Input<'a> {
 #[derive(Debug)]
 pub(super) enum Output {
     /// A message other than an INVITE.
-    Send(Vec<u8>, SocketAddr),
+    Send(Vec<u8>, Hop),
     /// [`Call::write`] is to be called.
     WriteInvite,
     /// Something for the owner.
@@ -105,6 +107,8 @@ struct Invitation {
     progress: Progress,
     /// A write is wanted.
     pending: bool,
+    /// It could not be written at once: a stream had no room, or was not there yet.
+    blocked: bool,
     /// Timer A.
     interval: Duration,
     repeat: Option<Mono>,
@@ -115,7 +119,7 @@ struct Invitation {
 struct Settled {
     branch: String,
     cseq: u32,
-    ack: Vec<u8>,
+    ack: (Vec<u8>, Hop),
 }
 
 #[derive(Debug, Default)]
@@ -160,6 +164,8 @@ pub(super) struct Call {
     legs: Vec<Leg>,
     requests: Vec<ClientRequest>,
     settled: Vec<Settled>,
+    /// The stream for what is too long for a datagram was refused.
+    stream_refused: bool,
     inbound: Inbound,
     deadlines: Deadlines,
 }
@@ -174,7 +180,7 @@ impl Call {
         mut tokens: Tokens,
     ) -> Self {
         let branch = tokens.branch();
-        let locked = id.invite(1, &branch, &[], &offer);
+        let locked = id.invite(1, &branch, &[], &offer, false);
         let deadline = permit.read().mono.plus(Permit::LIFE);
         Self {
             invite: Invitation {
@@ -184,6 +190,7 @@ impl Call {
                 auth: Vec::new(),
                 progress: Progress::Unwritten,
                 pending: false,
+                blocked: false,
                 interval: limits.timers.t1,
                 repeat: None,
             },
@@ -204,6 +211,7 @@ impl Call {
             legs: Vec::new(),
             requests: Vec::new(),
             settled: Vec::new(),
+            stream_refused: false,
             inbound: Inbound::default(),
             deadlines: Deadlines {
                 permit: Some(deadline),
@@ -222,6 +230,7 @@ impl Call {
                     self.on_response(message, *code, reason, now, out)
                 }
             },
+            Input::Lost(hop) => self.send_again(hop, out),
             Input::Control(Control::HangUp { cause }) => self.hang_up(cause, now, out),
             Input::Control(Control::Renew(permit)) => self.renew(permit, now, out),
             Input::Tick => self.tick(now.mono, out),
@@ -233,7 +242,7 @@ impl Call {
     pub(super) fn write(
         &mut self,
         read: impl Fn() -> Reading,
-        send: impl FnOnce(&[u8], SocketAddr) -> std::io::Result<usize>,
+        send: impl FnOnce(&[u8], &Hop) -> std::io::Result<usize>,
         out: &mut Vec<Output>,
     ) -> Write {
         let Some(permit) = self.permit.as_ref().filter(|_| self.invite.pending) else {
@@ -247,12 +256,19 @@ impl Call {
                 self.on_written(counted_from, after, out);
             }
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                self.invite.blocked = true;
                 return Write::Blocked;
             }
-            Ok(Err(_)) => self.on_write_failed(after.mono, out),
+            Ok(Err(error)) => self.on_write_failed(error.kind(), after.mono, out),
             Err(_expired) => self.on_permit_over(after.mono, out),
         }
         Write::Settled
+    }
+
+    /// Where the INVITE that is to be written goes; nothing if none is.
+    pub(super) fn writes_to(&self) -> Option<&Hop> {
+        let wanted = self.invite.pending && self.permit.is_some();
+        wanted.then(|| self.invite.locked.to())
     }
 
     /// When [`Input::Tick`] is next due.

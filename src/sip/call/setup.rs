@@ -1,5 +1,7 @@
 //! The INVITE: written under the permit, answered by provisional and final responses, challenged, cancelled.
 
+use std::io::ErrorKind;
+
 use super::dialog::RequestKind;
 use super::{
     Call, EndedBy, Invitation, LATE_AFTER, Mono, Output, Own, Permit, Progress, RENEW_WAIT,
@@ -29,7 +31,9 @@ impl Call {
     ) {
         let invite = &mut self.invite;
         invite.pending = false;
-        invite.repeat = Some(after.mono.plus(invite.interval));
+        // A stream repeats what is lost by itself.
+        let repeats = !invite.locked.to().is_stream();
+        invite.repeat = repeats.then(|| after.mono.plus(invite.interval));
         invite.interval = invite.interval.saturating_mul(2);
         if invite.progress == Progress::Unwritten {
             invite.progress = Progress::Calling;
@@ -58,13 +62,31 @@ impl Call {
     }
 
     /// The system refused to send: unreachable if it was the first, else as if the datagram had been lost.
-    pub(super) fn on_write_failed(&mut self, now: Mono, out: &mut Vec<Output>) {
+    pub(super) fn on_write_failed(&mut self, kind: ErrorKind, now: Mono, out: &mut Vec<Output>) {
         self.invite.pending = false;
-        if self.invite.progress == Progress::Unwritten {
+        if self.falls_back(kind) {
+            // The same INVITE by datagram, as if there were no stream: RFC 3261 section 18.1.1.
+            self.stream_refused = true;
+            let (cseq, branch) = (self.invite.cseq, &self.invite.branch);
+            let auth = &self.invite.auth;
+            self.invite.locked = self.id.invite(cseq, branch, auth, &self.offer, true);
+            self.invite.blocked = false;
+            self.want_write(out);
+        } else if self.invite.progress == Progress::Unwritten {
             self.end_unanswered(Signal::Silence, None, EndedBy::Timeout, now, out);
         } else {
             self.invite.repeat = Some(now.plus(self.invite.interval));
         }
+    }
+
+    /// Whether it went by a stream for its length alone, and that was refused.
+    fn falls_back(&self, kind: ErrorKind) -> bool {
+        let refused = matches!(
+            kind,
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::Unsupported
+        );
+        let for_length = self.invite.locked.to().transport() != self.id.trunk.target.transport;
+        refused && for_length && self.invite.progress == Progress::Unwritten
     }
 
     /// The permit is over: nothing more is sent under it.
@@ -74,6 +96,10 @@ impl Call {
             return;
         }
         match (self.sent, self.invite.progress) {
+            // The target took no INVITE for as long as it might have had one; another may.
+            (false, _) if self.invite.blocked && self.invite.locked.to().is_stream() => {
+                self.end_unanswered(Signal::Silence, None, EndedBy::Timeout, now, out);
+            }
             (false, _) => self.end_without_permit(now, out),
             (true, Progress::Unwritten) => self.await_permit(now, out),
             (true, _) => out.push(Output::Event(SipEvent::PermitSpent)),
@@ -213,13 +239,16 @@ impl Call {
         let to = message.first("To").unwrap_or_default();
         let tag = message.to_tag.as_deref().unwrap_or_default();
         let (cseq, branch) = (self.invite.cseq, &self.invite.branch);
-        let ack = self.id.ack_failure(cseq, branch, to, tag);
-        out.push(Output::Send(ack.clone(), self.id.trunk.target));
+        // As the INVITE went: RFC 3261 section 17.1.1.3.
+        let hop = self.invite.locked.to().clone();
+        let sent = (hop.transport(), branch.as_str());
+        let ack = self.id.ack_failure(cseq, sent, to, tag);
+        out.push(Output::Send(ack.clone(), hop.clone()));
         if self.settled.len() < SETTLED_MAX {
             self.settled.push(Settled {
                 branch: self.invite.branch.clone(),
                 cseq: self.invite.cseq,
-                ack,
+                ack: (ack, hop),
             });
         }
         let challenged = matches!(code, 401 | 407);
@@ -234,7 +263,7 @@ impl Call {
 
     fn acknowledge_again(&self, branch: &str, out: &mut Vec<Output>) {
         if let Some(old) = self.settled.iter().find(|old| old.branch == branch) {
-            out.push(Output::Send(old.ack.clone(), self.id.trunk.target));
+            out.push(Output::Send(old.ack.0.clone(), old.ack.1.clone()));
         }
     }
 
@@ -248,12 +277,15 @@ impl Call {
             .headers("INVITE", &uri, &self.id.trunk, &mut self.tokens);
         self.deadlines.ring = None;
         self.invite = Invitation {
-            locked: self.id.invite(cseq, &branch, &auth, &self.offer),
+            locked: self
+                .id
+                .invite(cseq, &branch, &auth, &self.offer, self.stream_refused),
             branch,
             cseq,
             auth,
             progress: Progress::Unwritten,
             pending: false,
+            blocked: false,
             interval: self.limits.timers.t1,
             repeat: None,
         };
@@ -298,18 +330,11 @@ impl Call {
         }
         self.cancelled = true;
         let reason = reason_of(self.own.unwrap_or(Own::RingTimer));
-        let bytes = self
-            .id
-            .cancel(self.invite.cseq, &self.invite.branch, reason);
+        let hop = self.invite.locked.to().clone();
         let branch = self.invite.branch.clone();
-        self.send_request(
-            RequestKind::Cancel,
-            branch,
-            bytes,
-            self.id.trunk.target,
-            now,
-            out,
-        );
+        let sent = (hop.transport(), branch.as_str());
+        let bytes = self.id.cancel(self.invite.cseq, sent, reason);
+        self.send_request(RequestKind::Cancel, branch, bytes, hop, now, out);
         if self.state == State::Over {
             self.linger(now);
         } else {

@@ -1,5 +1,8 @@
 //! Calls as transcripts: `ms > what we sent`, `ms < what came`, `ms ! what the owner was told`. Time is moved by hand.
 
+mod streams;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::*;
@@ -25,6 +28,10 @@ struct Line {
     /// Everything that was sent, in full.
     wire: Vec<Message>,
     blocked: bool,
+    /// How the system refuses the next write.
+    refusal: Option<std::io::ErrorKind>,
+    /// Where each message went.
+    hops: Vec<Hop>,
     /// How long the system call takes.
     freeze_ms: u64,
 }
@@ -38,11 +45,7 @@ fn trunk() -> Trunk {
         username: Some("user".to_owned()),
         password: Some(Secret::new("secret".to_owned())),
         ring_timeout: Duration::from_secs(20),
-        ..Trunk::new(
-            "t",
-            SocketAddr::from(([127, 0, 0, 1], 5060)),
-            "carrier.example",
-        )
+        ..Trunk::new("t", carrier(), "carrier.example")
     }
 }
 
@@ -82,6 +85,8 @@ impl Line {
             transcript: Vec::new(),
             wire: Vec::new(),
             blocked: false,
+            refusal: None,
+            hops: Vec::new(),
             freeze_ms: 0,
         }
     }
@@ -106,7 +111,10 @@ impl Line {
     fn carry_out(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                Output::Send(bytes, _) => self.log_sent(&bytes),
+                Output::Send(bytes, hop) => {
+                    self.log_sent(&bytes);
+                    self.hops.push(hop);
+                }
                 Output::Event(event) => self.log('!', &describe(&event)),
                 Output::WriteInvite => self.write(),
             }
@@ -124,17 +132,22 @@ impl Line {
             if reads.get() == 1 { before } else { later }
         };
         let (blocked, mut sent, mut outputs) = (self.blocked, None, Vec::new());
-        let send = |bytes: &[u8], _| {
+        let refusal = self.refusal.take();
+        let send = |bytes: &[u8], hop: &Hop| {
             if blocked {
                 return Err(std::io::ErrorKind::WouldBlock.into());
             }
-            sent = Some(bytes.to_vec());
+            if let Some(refusal) = refusal {
+                return Err(refusal.into());
+            }
+            sent = Some((bytes.to_vec(), hop.clone()));
             Ok(bytes.len())
         };
         let write = self.call.write(read, send, &mut outputs);
         assert_eq!(write == Write::Blocked, blocked && self.call.invite.pending);
-        if let Some(bytes) = sent {
+        if let Some((bytes, hop)) = sent {
             self.log_sent(&bytes);
+            self.hops.push(hop);
         }
         self.carry_out(outputs);
     }
@@ -180,7 +193,7 @@ impl Line {
             Start::Response { code, .. } => format!("{code} {}", message.method),
         };
         self.log('<', &what);
-        self.input(Input::Message(&message, carrier()));
+        self.input(Input::Message(&message, &Hop::Udp(carrier())));
     }
 
     /// A response to the newest request of this method that we sent.

@@ -7,6 +7,7 @@ use crate::clock::ManualClock;
 use crate::domain::phone::Phone;
 use crate::domain::time::Micros;
 use crate::sip::config::Trunk;
+use crate::sip::stream::{ByteStream, Connecting};
 
 /// The readings up to the one that the permit is compared with: the command's own, and that one.
 const UP_TO_THE_COMPARISON: u32 = 2;
@@ -196,6 +197,25 @@ impl Datagrams for Unannounced {
     }
 }
 
+/// A network that has datagrams alone.
+#[derive(Debug)]
+struct NoStreams;
+
+impl Streams for NoStreams {
+    fn connect(&self, _: SocketAddr) -> Connecting {
+        Box::pin(std::future::ready(Err(
+            std::io::ErrorKind::ConnectionRefused.into(),
+        )))
+    }
+
+    fn poll_accept(
+        &self,
+        _: &mut Context<'_>,
+    ) -> Poll<std::io::Result<(Box<dyn ByteStream>, SocketAddr)>> {
+        Poll::Pending
+    }
+}
+
 /// A process that was stopped would else give up for silence what has long been ringing, and call by another target.
 #[tokio::test]
 async fn what_arrived_while_the_process_stood_still_is_heard_before_its_timers() {
@@ -207,7 +227,13 @@ async fn what_arrived_while_the_process_stood_still_is_heard_before_its_timers()
         sent,
         heard: Arc::clone(&heard),
     };
-    let endpoint = Endpoint::over(Box::new(socket), &SipConfig::default(), time.clone()).unwrap();
+    let endpoint = Endpoint::over(
+        Box::new(socket),
+        Box::new(NoStreams),
+        &SipConfig::default(),
+        time.clone(),
+    )
+    .unwrap();
     let [to, from] = ["+14045550141", "+14045550142"].map(|text| Phone::parse(text).unwrap());
     let invite = Invite {
         sip_call_id: endpoint.new_call_id(),

@@ -56,8 +56,8 @@ impl Run {
         };
         let endpoint = Endpoint::bind(&sip, clock.clone()).await.unwrap();
         let config = TrunkConfig {
-            target: targets[0],
-            fallback_targets: targets[1..].to_vec(),
+            target: targets[0].into(),
+            fallback_targets: targets[1..].iter().copied().map(Into::into).collect(),
             first_response_timeout_ms: 500,
             ..limits(rate, burst, 10)
         };

@@ -153,8 +153,11 @@ impl Stage {
         };
         let endpoint = Endpoint::bind(&sip, clock.clone()).await.unwrap();
         let config = TrunkConfig {
-            target: targets[0].addr,
-            fallback_targets: targets[1..].iter().map(|target| target.addr).collect(),
+            target: targets[0].addr.into(),
+            fallback_targets: targets[1..]
+                .iter()
+                .map(|target| target.addr.into())
+                .collect(),
             first_response_timeout_ms: 500,
             ..limits(50, 10, 10)
         };

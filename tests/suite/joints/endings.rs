@@ -14,7 +14,7 @@ use dialgate::gate::{Campaigns, Gate, GateConfig};
 use dialgate::grpc::client::{Client, Code, Status};
 use dialgate::grpc::pb;
 use dialgate::policy::Pack;
-use dialgate::sip::{Datagrams, Endpoint, SipConfig};
+use dialgate::sip::{ByteStream, Connecting, Datagrams, Endpoint, SipConfig, Streams};
 use tokio::task::block_in_place;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -100,11 +100,35 @@ impl Datagrams for Broken {
     }
 }
 
+/// A network that has datagrams alone.
+#[derive(Debug)]
+struct NoStreams;
+
+impl Streams for NoStreams {
+    fn connect(&self, _: SocketAddr) -> Connecting {
+        Box::pin(std::future::ready(Err(
+            std::io::ErrorKind::ConnectionRefused.into(),
+        )))
+    }
+
+    fn poll_accept(
+        &self,
+        _: &mut Context<'_>,
+    ) -> Poll<std::io::Result<(Box<dyn ByteStream>, SocketAddr)>> {
+        Poll::Pending
+    }
+}
+
 fn fail_at_the_socket() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let _endpoint =
-            Endpoint::over(Box::new(Broken), &SipConfig::default(), Clock::Real).unwrap();
+        let _endpoint = Endpoint::over(
+            Box::new(Broken),
+            Box::new(NoStreams),
+            &SipConfig::default(),
+            Clock::Real,
+        )
+        .unwrap();
         tokio::time::sleep(Duration::from_secs(30)).await;
     });
 }

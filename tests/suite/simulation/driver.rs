@@ -304,8 +304,14 @@ impl Simulation {
     fn deliver(&mut self) {
         let mut world = self.world();
         let now = world.now;
+        world.net.pass(now);
         for flight in world.arrivals() {
             match node_at(flight.to) {
+                Some(_) if let Some(wire) = flight.wire => {
+                    if world.net.is_open(wire) {
+                        world.net.deliver(wire, &flight.bytes);
+                    }
+                }
                 None => {
                     let answers = world
                         .carrier

@@ -2,6 +2,8 @@
 //! time, over a network, carriers and a database that go wrong by a seed. Seconds of real time are minutes there, with
 //! thousands of calls, crashes, freezes, clock steps and lost answers; what must hold is looked at as it happens.
 //!
+//! One carrier is reached by connections (`streams`), the others by datagrams.
+//!
 //! `driver` moves the time and decides who runs, `vessel` is what a node touches of the world, `world` what all share.
 //! A run that fails tells its seed; `DIALGATE_SEED=n` repeats it, `DIALGATE_SIM_SEEDS=n` tries so many new ones, and
 //! `DIALGATE_SIM_TRACE=file` writes down every step. A seed that failed once stands in [`PINNED`].
@@ -10,6 +12,7 @@ mod carrier;
 mod checks;
 mod driver;
 mod node;
+mod streams;
 mod trace;
 mod vessel;
 mod workload;

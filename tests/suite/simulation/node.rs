@@ -2,6 +2,7 @@
 //! store; to kill it is to drop the runtime, with all that is under way.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -13,11 +14,12 @@ use dialgate::domain::phone::Phone;
 use dialgate::domain::time::Micros;
 use dialgate::gate::{Campaigns, Gate, GateConfig};
 use dialgate::policy::Pack;
-use dialgate::sip::{Endpoint, SipConfig};
+use dialgate::sip::{Destination, Endpoint, SipConfig};
 use dialgate::store::{Store, StoreConfig};
 use tokio::runtime::Runtime;
 
 use super::driver::lock;
+use super::streams::NodeStreams;
 use super::vessel::{NodeDoor, NodeSocket, Vessel};
 use super::world::{CARRIERS, NEXT, Shared, node_addr};
 
@@ -240,7 +242,8 @@ async fn assemble(vessel: &Arc<Vessel>, store: &StoreConfig) -> (Gate, Dialer) {
         ..SipConfig::default()
     };
     let socket = Box::new(NodeSocket(Arc::clone(vessel)));
-    let endpoint = Endpoint::over(socket, &sip, clock.clone()).unwrap();
+    let streams = Box::new(NodeStreams(Arc::clone(vessel)));
+    let endpoint = Endpoint::over(socket, streams, &sip, clock.clone()).unwrap();
     let config = DialerConfig {
         node: format!("node{}", vessel.index),
         drain_seconds: 4,
@@ -255,22 +258,30 @@ fn lanes() -> Vec<Lane> {
         let some = |count| NonZeroU32::new(count).unwrap();
         let config = TrunkConfig {
             fallback_targets: match target == CARRIERS[0] {
-                true => vec![NEXT.parse().unwrap()],
+                true => vec![format!("tcp:{NEXT}").parse().unwrap()],
                 false => Vec::new(),
             },
+            username: Some("dialgate".to_owned()),
+            password_file: Some(password_file()),
             ring_timeout_seconds: 15,
             first_response_timeout_ms: 2_500,
             calls_per_second: some(PER_SECOND),
             burst: some(BURST),
             channels: some(60),
-            ..TrunkConfig::towards(target.parse().unwrap())
+            ..TrunkConfig::towards(target.parse::<Destination>().unwrap())
         };
-        let mut trunk = (*config.trunk(name).unwrap()).clone();
-        trunk.username = Some("dialgate".to_owned());
-        trunk.password = Some(dialgate::sip::Secret::new("correct horse".to_owned()));
-        Lane::new(Arc::new(trunk), config)
+        Lane::new(config.trunk(name).unwrap(), config)
     };
     CAMPAIGNS.into_iter().zip(CARRIERS).map(lane).collect()
+}
+
+fn password_file() -> PathBuf {
+    static FILE: std::sync::LazyLock<tempfile::NamedTempFile> = std::sync::LazyLock::new(|| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "correct horse").unwrap();
+        file
+    });
+    FILE.path().to_owned()
 }
 
 pub fn campaign(name: &str) -> Campaign {

@@ -108,7 +108,7 @@ impl Vessel {
         self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    pub fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }
 
@@ -520,19 +520,28 @@ impl Datagrams for NodeSocket {
 
     fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> std::io::Result<usize> {
         let now = self.0.world().now;
+        if self.0.body().clogged_until > now {
+            return Err(Error::from(ErrorKind::WouldBlock));
+        }
+        self.leave_by(bytes, to, None);
+        Ok(bytes.len())
+    }
+}
+
+impl NodeSocket {
+    /// A message leaves, by a connection or as a datagram; an INVITE may be the last thing the node does.
+    pub fn leave_by(&self, bytes: &[u8], to: SocketAddr, wire: Option<u64>) {
+        let now = self.0.world().now;
         let is_invite = bytes.starts_with(b"INVITE ");
         let mut body = self.0.body();
         if body.dying {
-            return Ok(bytes.len());
-        }
-        if body.clogged_until > now {
-            return Err(Error::from(ErrorKind::WouldBlock));
+            return;
         }
         let (mut dies_after, mut stood) = (false, Duration::ZERO);
         match body.doom.filter(|_| is_invite) {
             Some(Doom::DieBeforeInvite) => {
                 body.dying = true;
-                return Ok(bytes.len());
+                return;
             }
             Some(Doom::DieAfterInvite) => dies_after = true,
             Some(Doom::FreezeAtInvite(span)) => {
@@ -547,12 +556,12 @@ impl Datagrams for NodeSocket {
         let ahead = body.ahead;
         body.ahead += stood;
         drop(body);
+        let vessel = (self.0.index, self.0.life);
         self.0
             .world()
-            .leave((self.0.index, self.0.life), ahead, stood, bytes, to);
+            .leave(vessel, (ahead, stood), bytes, to, wire);
         if dies_after {
             self.0.body().dying = true;
         }
-        Ok(bytes.len())
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::carrier::{Carrier, Outgoing};
 use super::checks::Checks;
+use super::streams::{Net, is_streamed};
 use super::trace::Trace;
 use super::workload::Load;
 use crate::joints::rng::Rng;
@@ -16,7 +17,7 @@ use crate::support::history::Packet;
 pub const NODES: usize = 3;
 /// Each is the target of a trunk of its own.
 pub const CARRIERS: [&str; 2] = ["10.0.0.1:5060", "10.0.0.2:5060"];
-/// The next target of the first of them, whose own target fails now and then.
+/// The next target of the first of them, whose own target fails now and then; it is reached by connections.
 pub const NEXT: &str = "10.0.0.3:5060";
 
 /// The target that a trunk is known by.
@@ -119,6 +120,8 @@ pub struct Flight {
     pub from: SocketAddr,
     pub to: SocketAddr,
     pub bytes: Vec<u8>,
+    /// The connection that it goes by.
+    pub wire: Option<u64>,
 }
 
 pub type Shared = Arc<Mutex<World>>;
@@ -132,6 +135,7 @@ pub struct World {
     pub chance: Rng,
     pub weather: Weather,
     pub carrier: Carrier,
+    pub net: Net,
     flights: BTreeMap<(Duration, u64), Flight>,
     flown: u64,
     /// Until when each node and the carriers cannot hear each other.
@@ -152,6 +156,7 @@ impl World {
             chance: Rng::new(seed, 1),
             weather: Weather::FAIR,
             carrier: Carrier::new(seed),
+            net: Net::new(seed),
             flights: BTreeMap::new(),
             flown: 0,
             cut: [Duration::ZERO; NODES],
@@ -183,10 +188,10 @@ impl World {
     pub fn leave(
         &mut self,
         vessel: (usize, u64),
-        ahead: Duration,
-        stood: Duration,
+        (ahead, stood): (Duration, Duration),
         bytes: &[u8],
         to: SocketAddr,
+        wire: Option<u64>,
     ) {
         let (node, _) = vessel;
         let compared = self.instant() + ahead;
@@ -211,7 +216,7 @@ impl World {
             let now = self.now;
             self.load.rings_in(now, &message.number("to"));
         }
-        self.fly(at, node_addr(node), to, bytes);
+        self.fly(at, node_addr(node), to, bytes, wire);
     }
 
     /// What a carrier says leaves it.
@@ -230,11 +235,22 @@ impl World {
             }
             let line = text.lines().next().unwrap_or_default().to_owned();
             self.note(format_args!("{from} says {line} to {to}"));
-            self.fly(at, from, to, text.as_bytes());
+            if !is_streamed(from) {
+                self.fly(at, from, to, text.as_bytes(), None);
+            } else if let Some(wire) = self.net.between(to, from) {
+                self.fly(at, from, to, text.as_bytes(), Some(wire));
+            }
         }
     }
 
-    fn fly(&mut self, at: Duration, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+    fn fly(
+        &mut self,
+        at: Duration,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+        wire: Option<u64>,
+    ) {
         let node = node_at(from).or(node_at(to));
         let is_cut = node.is_some_and(|node| self.cut[node] > at);
         let weather = self.weather;
@@ -244,6 +260,16 @@ impl World {
             chance if chance < weather.lost + weather.doubled => 2,
             _ => 1,
         };
+        let copies = match wire {
+            // What is lost breaks the connection, and is the first thing that does not arrive.
+            Some(wire) if copies == 0 || self.net.breaks() => {
+                self.note(format_args!("connection {wire} breaks"));
+                self.net.close(wire);
+                0
+            }
+            Some(_) => 1,
+            None => copies,
+        };
         for _ in 0..copies {
             // Most are quick, whatever the weather, so that the slow ones are overtaken.
             let longest = if self.chance.percent(60) {
@@ -252,11 +278,16 @@ impl World {
                 weather.network_ms
             };
             let arrives = at + self.chance.millis(1, longest.max(2));
+            let arrives = match wire {
+                Some(wire) => self.net.in_order(wire, to, arrives),
+                None => arrives,
+            };
             self.flown += 1;
             let flight = Flight {
                 from,
                 to,
                 bytes: bytes.to_vec(),
+                wire,
             };
             self.flights.insert((arrives, self.flown), flight);
         }

@@ -1,21 +1,26 @@
 //! The endpoint against SIPp, a foreign implementation: each scenario checks us from its side and ends with code 0 only if
 //! every message was the expected one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::*;
 
 /// A SIPp callee that plays one scenario for one call.
-struct Sipp {
+pub struct Sipp {
     child: Child,
-    addr: SocketAddr,
+    pub addr: SocketAddr,
     folder: tempfile::TempDir,
 }
 
 impl Sipp {
     /// Starts it, its marks `@STATUS@` and `@HEADER@` filled in. Nothing if SIPp is not installed, which is a failure in CI.
-    fn play(scenario: &str, status: &str, header: &str) -> Option<Self> {
+    pub fn play(scenario: &str, status: &str, header: &str) -> Option<Self> {
+        Self::play_over("u1", scenario, status, header)
+    }
+
+    /// The same over another transport.
+    fn play_over(transport: &str, scenario: &str, status: &str, header: &str) -> Option<Self> {
         if Command::new("sipp")
             .arg("-v")
             .stdout(Stdio::null())
@@ -41,13 +46,26 @@ impl Sipp {
             text.replace("@STATUS@", status).replace("@HEADER@", header),
         )
         .unwrap();
+        // Whoever else looks for a free port may take this one first.
+        (0..5)
+            .find_map(|_| Self::start(transport, &script))
+            .map(|(child, addr)| Self {
+                child,
+                addr,
+                folder,
+            })
+            .or_else(|| panic!("SIPp found no free port"))
+    }
+
+    fn start(transport: &str, script: &Path) -> Option<(Child, SocketAddr)> {
+        let folder = script.parent().unwrap();
         let probe = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = probe.local_addr().unwrap();
         drop(probe);
-        let child = Command::new("sipp")
-            .current_dir(folder.path())
+        let mut child = Command::new("sipp")
+            .current_dir(folder)
             .arg("-sf")
-            .arg(&script)
+            .arg(script)
             .args([
                 "-i",
                 "127.0.0.1",
@@ -57,6 +75,7 @@ impl Sipp {
                 "1",
                 "-nostdin",
             ])
+            .args(["-t", transport])
             .args(["-buff_size", "212992", "-timeout", "35s", "-timeout_error"])
             .args([
                 "-trace_err",
@@ -71,25 +90,21 @@ impl Sipp {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut sipp = Self {
-            child,
-            addr,
-            folder,
-        };
-        sipp.wait_until_bound();
-        Some(sipp)
-    }
-
-    fn wait_until_bound(&mut self) {
         for _ in 0..1_000 {
-            let ended = self.child.try_wait().unwrap();
-            assert!(
-                ended.is_none(),
-                "SIPp ended at once: {ended:?}\n{}",
-                self.log("errors.log")
-            );
-            if std::net::UdpSocket::bind(self.addr).is_err() {
-                return;
+            if let Some(ended) = child.try_wait().unwrap() {
+                let told = std::fs::read_to_string(folder.join("errors.log")).unwrap_or_default();
+                assert!(
+                    told.contains("Address already in use"),
+                    "SIPp ended at once: {ended:?}\n{told}"
+                );
+                return None;
+            }
+            let free = match transport {
+                "u1" => std::net::UdpSocket::bind(addr).is_ok(),
+                _ => std::net::TcpListener::bind(addr).is_ok(),
+            };
+            if !free {
+                return Some((child, addr));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -101,7 +116,7 @@ impl Sipp {
     }
 
     /// SIPp saw what its scenario expects, and nothing else.
-    async fn is_content(&mut self) {
+    pub async fn is_content(&mut self) {
         for _ in 0..4_000 {
             if let Some(status) = self.child.try_wait().unwrap() {
                 assert!(
@@ -142,6 +157,40 @@ async fn answered_and_hung_up_by_sipp() {
         "{:?}",
         call.seen
     );
+    sipp.is_content().await;
+}
+
+#[tokio::test]
+async fn over_tcp_by_either_side() {
+    for (scenario, by) in [
+        ("sipp/answer_hangs_up.xml", EndedBy::Peer),
+        ("sipp/answer_waits.xml", EndedBy::Us),
+    ] {
+        let Some(mut sipp) = Sipp::play_over("t1", scenario, "", NO_HEADER) else {
+            return;
+        };
+        let place = Place::new().await;
+        let mut call = place.dial(NUMBER, super::streams::tcp(sipp.addr));
+        call.until("answered").await;
+        if by == EndedBy::Us {
+            call.hang_up(HangUpCause::Client).await;
+        }
+        let ending = call.ending().await;
+        assert_eq!((ending.outcome, ending.by), (Outcome::Answered, by));
+        sipp.is_content().await;
+    }
+}
+
+#[tokio::test]
+async fn a_ringing_phone_is_cancelled_over_tcp() {
+    let Some(mut sipp) = Sipp::play_over("t1", "sipp/ring.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let mut call = place.dial(NUMBER, super::streams::tcp(sipp.addr));
+    call.until("180").await;
+    call.hang_up(HangUpCause::Client).await;
+    assert_eq!(call.ending().await.outcome, Outcome::Canceled);
     sipp.is_content().await;
 }
 

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod builders;
+pub mod dns;
 pub mod history;
 pub mod postgres;
 pub mod provider;
