@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -107,6 +107,32 @@ pub fn instant(text: &str) -> Option<Timestamp> {
             && within(4, "59");
     let is_written = has_form(day, "0000-00-00") && has_form(clock, "T00:00:00") && is_offset;
     text.parse().ok().filter(|_| is_written)
+}
+
+/// Reads an instant or a time of the day without an offset, as databases and spreadsheets write them into lists: a blank may stand
+/// for the `T`, and seconds may be missing.
+#[must_use]
+pub fn listed(text: &str) -> Option<Listed> {
+    let mut text = text.to_owned();
+    if text.as_bytes().get("2026-11-20".len()) == Some(&b' ') {
+        text.replace_range("2026-11-20".len().."2026-11-20 ".len(), "T");
+    }
+    let is_clock = ["0000-00-00T00:00:00", "0000-00-00T00:00"]
+        .iter()
+        .any(|form| has_form(&text, form));
+    match instant(&text) {
+        Some(at) => Some(Listed::Instant(at)),
+        None => text.parse().ok().filter(|_| is_clock).map(Listed::Clock),
+    }
+}
+
+/// A time as a list says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// With its offset.
+    Instant(Timestamp),
+    /// By the clock of a place that is not said.
+    Clock(DateTime),
 }
 
 /// Reads a calendar date as ISO 8601 writes it in full, such as `2026-11-20`, and nothing beside it.
@@ -244,6 +270,28 @@ mod tests {
             assert_eq!(instant(bad), None, "{bad}");
             let quoted = serde_json::to_string(bad).unwrap();
             assert!(serde_json::from_str::<Micros>(&quoted).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lists_write_times_as_databases_do() {
+        let at = instant("2026-04-21T12:59:00+02:00").unwrap();
+        let clock = Listed::Clock("2026-04-21T12:59:00".parse().unwrap());
+        for (text, read) in [
+            ("2026-04-21T12:59:00+02:00", Some(Listed::Instant(at))),
+            ("2026-04-21 12:59:00+02:00", Some(Listed::Instant(at))),
+            ("2026-04-21 12:59:00", Some(clock)),
+            ("2026-04-21T12:59", Some(clock)),
+            ("2026-04-21 12:59", Some(clock)),
+            ("2026-04-21  12:59", None),
+            ("2026-04-21 12:59 Z", None),
+            ("2026-04-21", None),
+            ("21.04.2026 12:59", None),
+            ("2026-04-31 12:59", None),
+            ("2026-04-21 ü2:59", None),
+            ("", None),
+        ] {
+            assert_eq!(listed(text), read, "{text}");
         }
     }
 

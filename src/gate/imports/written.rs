@@ -2,12 +2,13 @@
 //! kind may have. A row that is rejected is told by its line and its reason, never by what stands in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::account::AccountHasher;
 use crate::domain::ids::{PartyId, TenantId};
 use crate::domain::import::{ImportReject, RejectReason};
 use crate::domain::phone::{NumberHasher, Phone};
-use crate::domain::time::{self, Micros};
+use crate::domain::time::{self, Listed, Micros};
 use crate::gate::{Campaigns, ReadClocks};
 use crate::place::{Unreadable, spelled};
 use crate::policy::Pack;
@@ -98,7 +99,7 @@ const COLUMN_COUNT: Refusal = refuse(
 );
 const NO_TIME: Refusal = refuse(
     RejectReason::Time,
-    "the time is none: write it as 2026-11-20T14:30:00Z, with its offset, or a day as 2026-11-20",
+    "the time is none: write it as 2026-11-20T14:30:00Z, best with its offset, or a day as 2026-11-20",
 );
 
 /// What rows are read with.
@@ -251,14 +252,18 @@ impl<K: Kind> RowReader<K> {
         }
     }
 
-    /// An instant that has come, twice; or the first and the last moment of a day, wherever on Earth, neither of them later
-    /// than now.
+    /// An instant that has come, twice; or the first and the last moment of a day, or of a time without an offset, wherever on
+    /// Earth, neither of them later than now.
     pub fn moment(&self, text: &str) -> Result<(Micros, Micros), Refusal> {
         let now = (self.read)().wall;
-        let instant = time::instant(text).map(Micros::from);
-        let (first, last) = match (instant, time::date(text)) {
-            (Some(at), _) => (at, at),
-            (None, Some(day)) => ends_of_day(day).ok_or(NO_TIME)?,
+        let (first, last) = match (time::listed(text), time::date(text)) {
+            (Some(Listed::Instant(at)), _) => (at.into(), at.into()),
+            (Some(Listed::Clock(clock)), _) => {
+                anywhere(clock, Duration::from_secs(60)).ok_or(NO_TIME)?
+            }
+            (None, Some(day)) => {
+                anywhere(day.into(), Duration::from_secs(86_400)).ok_or(NO_TIME)?
+            }
             (None, None) => return Err(NO_TIME),
         };
         if first > now.plus(DRIFT) {
@@ -271,16 +276,15 @@ impl<K: Kind> RowReader<K> {
     }
 }
 
-/// The first and the last moment of a day, wherever on Earth.
-fn ends_of_day(day: jiff::civil::Date) -> Option<(Micros, Micros)> {
-    let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    let hours = |count: u64| std::time::Duration::from_secs(3600 * count);
-    let midnight = Micros::from(midnight);
+/// The first and the last moment of what begins at this time of the day and lasts so long, wherever on Earth.
+fn anywhere(begins: jiff::civil::DateTime, lasts: Duration) -> Option<(Micros, Micros)> {
+    let begins = begins.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    let hours = |count: u64| Duration::from_secs(3600 * count);
+    let begins = Micros::from(begins);
+    let ends = begins.plus(lasts).plus(hours(12));
     Some((
-        midnight.minus(hours(14)),
-        midnight
-            .plus(hours(24 + 12))
-            .minus(std::time::Duration::from_micros(1)),
+        begins.minus(hours(14)),
+        ends.minus(Duration::from_micros(1)),
     ))
 }
 

@@ -49,6 +49,16 @@ enum Scope {
     Wide,
 }
 
+impl Scope {
+    /// What the owners of calls are told.
+    fn notice(&self) -> Notice {
+        match self {
+            Self::Number(key) => Notice::OptOut(*key),
+            Self::Wide => Notice::OptOutWide,
+        }
+    }
+}
+
 impl Raised {
     /// Of what enumerates nothing and locks nothing.
     fn wide() -> Self {
@@ -88,12 +98,15 @@ impl Gate {
         tx.commit().await?;
         // opt-out-4: the clock is read after COMMIT returned, never before.
         let committed = self.read().mono;
-        match &raised[..] {
-            [] => {}
-            [only] => self.tell(&only.scope).await,
-            _ => self.tell(&Scope::Wide).await,
-        }
-        self.look_again(wishes, strangers, &mut raised).await;
+        let notice = match &raised[..] {
+            [] => None,
+            [only] => Some(only.scope.notice()),
+            _ => Some(Notice::OptOutWide),
+        };
+        tokio::join!(
+            self.tell(notice),
+            self.look_again(wishes, strangers, &mut raised)
+        );
         let pending = raised
             .into_iter()
             .map(|raised| Pending { raised, committed });
@@ -188,11 +201,8 @@ impl Gate {
     }
 
     /// A lost notice costs some ringing, never safety: owners look by themselves every 250 ms.
-    async fn tell(&self, scope: &Scope) {
-        let notice = match scope {
-            Scope::Number(key) => Notice::OptOut(*key),
-            Scope::Wide => Notice::OptOutWide,
-        };
+    async fn tell(&self, notice: Option<Notice>) {
+        let Some(notice) = notice else { return };
         if let Err(error) = self.store().notify(&notice).await {
             tracing::debug!(%error, "workers were not told of an opt-out; they find it by themselves");
         }
@@ -215,7 +225,7 @@ impl Gate {
         };
         if opted_out {
             let raised = Raised::wide();
-            self.tell(&raised.scope).await;
+            self.tell(Some(raised.scope.notice())).await;
             self.wait(&raised, committed).await;
         }
         Ok(())

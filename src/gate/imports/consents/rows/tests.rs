@@ -254,6 +254,16 @@ fn of_a_day_consent_has_the_first_moment_and_a_withdrawal_the_last() {
     };
     assert_eq!(at("given", "2026-11-10"), "2026-11-09T10:00:00Z");
     assert_eq!(at("withdrawn", "2026-11-10"), "2026-11-11T11:59:59.999999Z");
+    // By a clock of which nobody says where it is.
+    assert_eq!(at("given", "2026-11-10 12:30"), "2026-11-09T22:30:00Z");
+    assert_eq!(
+        at("withdrawn", "2026-11-10 12:30"),
+        "2026-11-11T00:30:59.999999Z"
+    );
+    assert_eq!(
+        at("given", "2026-11-10 12:30:00+01:00"),
+        "2026-11-10T11:30:00Z"
+    );
     assert_eq!(
         at("withdrawn", "2026-11-18"),
         "2026-11-18T15:00:00Z",
