@@ -53,6 +53,10 @@ impl Node {
             .await
             .context("the registers in force cannot be read")?;
         gate.follow_registers();
+        // Before anybody is served, or a new webhook would miss what is acknowledged until it begins.
+        let webhooks = Webhooks::start(&store, config.webhooks, &clock)
+            .await
+            .context("the webhooks cannot be begun")?;
         let check_offer =
             Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
         let server = grpc::serve(&config.grpc, gate.clone(), check_offer, clock.clone()).await?;
@@ -60,7 +64,6 @@ impl Node {
             Some(console) => Some(console::serve(console, gate.clone(), clock.clone()).await?),
             None => None,
         };
-        let webhooks = Webhooks::start(&store, config.webhooks, &clock);
         let dialer = Dialer::start(gate.clone(), endpoint, config.lanes, &config.dialer, clock);
         Ok(Self {
             store,

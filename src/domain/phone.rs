@@ -204,6 +204,16 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(key).expect("HMAC accepts any key length")
 }
 
+/// A number without what a spreadsheet writes behind one that it took for an amount, as in `4045550141.0`. With that read as
+/// digits it would be somebody else's.
+#[must_use]
+pub fn without_decimals(text: &str) -> &str {
+    let whole = text.strip_suffix(".0").or_else(|| text.strip_suffix(".00"));
+    whole
+        .filter(|whole| !whole.contains('.') && whole.ends_with(|each: char| each.is_ascii_digit()))
+        .unwrap_or(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

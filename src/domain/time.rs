@@ -12,6 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Micros(pub i64);
 
+/// The first of January 1990. No law let anybody consent to a call, or object to one, before it; but programs write 1900 or 1970 where
+/// there is no date.
+pub const EARLIEST_WISH: Micros = Micros(631_152_000_000_000);
+
 /// How far apart the clocks of two nodes may be, each up to five minutes off: of instants that lie closer, told by two of
 /// them, nobody can say which came first. Whoever needs to know takes the opt-out for the later one.
 pub const CLOCKS_APART: Duration = Duration::from_mins(10);

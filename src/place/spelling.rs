@@ -5,7 +5,7 @@ use rlibphonenumber::{NumberLengthType, PhoneNumber};
 
 use super::floor::dialable;
 use super::tables::Tables;
-use crate::domain::phone::Phone;
+use crate::domain::phone::{Phone, without_decimals};
 
 /// No spelling of a number is longer.
 const LONGEST_SPELLING: usize = 250;
@@ -28,7 +28,7 @@ pub enum Unreadable {
 /// The number that this text means; one without a country is of `country` (ISO 3166-1). Any well-formed number is taken,
 /// dialable or not: the tables may learn tomorrow what they do not know today.
 pub fn spelled(tables: &Tables, text: &str, country: Option<&str>) -> Result<Phone, Unreadable> {
-    let text = text.trim();
+    let text = without_decimals(text.trim());
     if text.is_empty() || text.len() > LONGEST_SPELLING {
         return Err(Unreadable::NotANumber);
     }
@@ -120,6 +120,7 @@ mod tests {
             "+1 404 555 0141 ext. 12",
             "+1 404 555 0141 x12",
             "+1404555-0141;ext=3",
+            "+14045550141.0",
         ] {
             assert_eq!(read(text, None).as_deref(), Ok("+14045550141"), "{text}");
         }
@@ -128,6 +129,8 @@ mod tests {
             "(404) 555-0141",
             "1-404-555-0141",
             "404.555.0141",
+            "4045550141.0",
+            "14045550141.00",
             "４０４５５５０１４１",
         ] {
             assert_eq!(

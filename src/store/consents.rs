@@ -238,7 +238,7 @@ impl Tx {
     }
 
     /// Whether an act of this time, by this person or by whoever holds this number, may have come before an unlifted opt-out
-    /// of theirs, though that bears an earlier time: the clock of the node that recorded it as it was said may have been
+    /// of theirs, though that bears an earlier time: the clock that read it, a node's or that of whoever told it, may have been
     /// behind.
     pub async fn opted_out_about(
         &mut self,
@@ -252,7 +252,7 @@ impl Tx {
                 concat!(
                     "SELECT count(*) FROM suppressions WHERE suppression_id IN (",
                     $which,
-                    ") AND lift_time IS NULL AND received_time >= create_time AND received_time < $3 AND received_time >= $4"
+                    ") AND lift_time IS NULL AND received_time < $3 AND received_time >= $4"
                 )
             };
         }
@@ -292,7 +292,7 @@ impl Tx {
     /// time: the clock of the node that recorded it as it was said may have been behind.
     pub async fn withdrawn_about(&mut self, tenant: &TenantId, act: &ConsentEvent) -> Result<bool> {
         const SQL: &str = "SELECT channels FROM consents WHERE tenant_id = $1 AND party_id = $2 AND number_key = $3
-            AND seller = $4 AND action = 'withdrawn' AND event_time >= create_time AND event_time < $5 AND event_time >= $6";
+            AND seller = $4 AND action = 'withdrawn' AND event_time < $5 AND event_time >= $6";
         let key = self.vault.hasher().key(tenant, act.number);
         let found: Vec<String> = on!(self, |conn| sqlx::query_scalar(SQL)
             .bind(&tenant.0)

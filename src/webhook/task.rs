@@ -40,16 +40,23 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Starts a task for each webhook. They are not vital: when one fails it is begun again, and nobody else notices.
-    #[must_use]
-    pub fn start(store: &Store, webhooks: Vec<Webhook>, clock: &Clock) -> Self {
+    /// Starts a task for each webhook, one that is new begun: what is acknowledged after this it is told. They are not vital:
+    /// when one fails it is begun again, and nobody else notices.
+    pub async fn start(
+        store: &Store,
+        webhooks: Vec<Webhook>,
+        clock: &Clock,
+    ) -> Result<Self, StoreError> {
         let closing = CancellationToken::new();
         let mut tasks = JoinSet::new();
         for webhook in webhooks {
+            Post::new(store.clone(), webhook.clone(), clock.clone())
+                .row()
+                .await?;
             let (store, clock, closing) = (store.clone(), clock.clone(), closing.clone());
             tasks.spawn(keep_running(store, webhook, clock, closing));
         }
-        Self { tasks, closing }
+        Ok(Self { tasks, closing })
     }
 
     /// Ends them: what is being delivered is broken off, and will be sent again.

@@ -18,6 +18,7 @@ on_both! {
     a_new_webhook_begins_with_what_happens_from_then_on,
     one_that_is_sent_back_to_the_beginning_tells_everything_again,
     what_is_overdue_is_shown,
+    a_new_webhook_is_begun_before_anybody_is_served,
     a_node_that_stops_breaks_off_and_gives_its_turn_back,
 }
 
@@ -376,6 +377,17 @@ mod tests {
         assert_eq!((elsewhere.len(), elsewhere[0].configured), (1, false));
     }
 
+    /// Who is served after it has started may rely on it.
+    pub async fn a_new_webhook_is_begun_before_anybody_is_served(bench: Bench) {
+        let house = House::over(bench).await;
+        let clock = Clock::Manual(std::sync::Arc::clone(&house.bench.clock));
+        let store = &house.bench.store.store;
+        let webhooks = Webhooks::start(store, vec![house.webhook()], &clock);
+        let webhooks = webhooks.await.unwrap();
+        assert_eq!(house.row().await.progress.delivered, 0);
+        webhooks.stop().await;
+    }
+
     pub async fn a_node_that_stops_breaks_off_and_gives_its_turn_back(bench: Bench) {
         let house = House::over(bench).await;
         let mut first = house.post();
@@ -383,7 +395,9 @@ mod tests {
         house.receiver.does(Manner::Hangs);
         house.stop_calls(1).await;
         let clock = Clock::Manual(std::sync::Arc::clone(&house.bench.clock));
-        let webhooks = Webhooks::start(&house.bench.store.store, vec![house.webhook()], &clock);
+        let webhooks = Webhooks::start(&house.bench.store.store, vec![house.webhook()], &clock)
+            .await
+            .unwrap();
         house.receiver.has(1).await;
         tokio::time::timeout(Duration::from_secs(2), webhooks.stop())
             .await

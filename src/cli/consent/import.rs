@@ -37,8 +37,8 @@ use crate::grpc::pb::{
                         number,seller,action,event_time,form,explicit,period,evidence_ref\n  \
                         +14045550141,acme,given,2026-11-02T09:15:00Z,web_form,yes,2027-12-31,certificate-4711\n  \
                         +14045550142,acme,withdrawn,2026-11-05,,,,mail-0815\n\n\
-                        What each may hold: action given or withdrawn. event_time with its offset, or a day: consent counts from \
-                        its first moment anywhere on Earth, a withdrawal from its last. form as --form below. explicit, \
+                        What each may hold: action given or withdrawn. event_time best with its offset; of a day, or a time without an offset, consent counts from the first moment that it may \
+                        have been anywhere on Earth, a withdrawal from the last. form as --form below. explicit, \
                         documented and out_of_hours yes, no, or nothing if that is not known. period indefinite, unspecified, or \
                         the last day. initiated_by person or seller. channels live_manual, autodialed, prerecorded, several with a \
                         blank between them, or all. Of a withdrawal only number, party_id, seller, channels, action, event_time, \
@@ -51,8 +51,8 @@ use crate::grpc::pb::{
                         record, for nobody can tell which came first.\n\n\
                         Nothing on record is changed. An act that is on record already (same person, number, seller, action, \
                         time, form, channels and evidence) is not recorded twice. A list that was broken off (Ctrl-C, a lost \
-                        connection) goes on where it was; one that is done and is sent again is looked at anew. Numbers may be written in any common way; the list may be packed with \
-                        gzip or zstd. Whether a consent suffices for a call is for the rules: `dialgate check NUMBER`.\n\n\
+                        connection) goes on where it was; one that is done and is sent again is looked at anew. Numbers may be written in any common way, but of consent \
+                        given without letters and extensions, for somebody is to be called; the list may be packed with gzip or zstd. Whether a consent suffices for a call is for the rules: `dialgate check NUMBER`.\n\n\
                         Exit codes: 0 the list is done, even if rows were rejected (--strict: 1 then), 1 failed or broken off, \
                         2 usage.\n\n\
                         Examples:\n  \

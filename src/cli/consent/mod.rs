@@ -24,7 +24,7 @@ use crate::domain::phone::Phone;
 use crate::grpc::client::{Client, ask, json};
 use crate::grpc::pb::{
     CheckNumbersRequest, ConsentEvent, ListConsentsRequest, RecordConsentRequest, Suppression,
-    WithdrawConsentRequest,
+    WithdrawConsentRequest, suppression,
 };
 
 /// Rows asked for at once.
@@ -283,10 +283,26 @@ fn in_force_line(in_force: &[Suppression]) -> String {
         )
     };
     let all: Vec<String> = in_force.iter().map(each).collect();
-    format!(
-        "An opt-out is in force: {}. Whether a consent opens the line is for the rules to say: `dialgate check` tells.",
-        all.join(", ")
-    )
+    let what = match in_force.iter().any(is_until_lifted) {
+        true => "No consent opens the line, only a lift by two people: `dialgate optout lift`.",
+        false => {
+            "Whether a consent opens the line is for the rules to say: `dialgate check` tells."
+        }
+    };
+    format!("An opt-out is in force: {}. {what}", all.join(", "))
+}
+
+/// Whether no consent ends it, whatever the rules say; of an account's, not for its members.
+fn is_until_lifted(opt_out: &Suppression) -> bool {
+    use crate::grpc::pb::SuppressionReason::{
+        Court, Deceased, Internal, Litigator, Minor, Registry,
+    };
+    let of_account = matches!(opt_out.subject, Some(suppression::Subject::AccountKey(_)));
+    match opt_out.reason() {
+        Court | Minor | Deceased | Internal | Litigator => true,
+        Registry => false,
+        _ => of_account,
+    }
 }
 
 async fn withdraw(args: WithdrawArgs) -> Result<()> {

@@ -29,7 +29,8 @@ pub enum OptoutCommand {
     Lift(lift::LiftArgs),
     /// Approve a lift that was asked for, with a key of the role approver
     Approve(lift::ApproveArgs),
-    /// List opt-outs, newest first
+    /// List opt-outs, newest first: all, or those of a number, person, account or filter
+    #[command(visible_alias = "search")]
     List(list::ListArgs),
     /// Tell everything about one number: its opt-outs, consents and the calls that were refused
     Show(show::ShowArgs),

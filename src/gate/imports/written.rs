@@ -8,9 +8,9 @@ use crate::domain::account::AccountHasher;
 use crate::domain::ids::{PartyId, TenantId};
 use crate::domain::import::{ImportReject, RejectReason};
 use crate::domain::phone::{NumberHasher, Phone};
-use crate::domain::time::{self, Listed, Micros};
+use crate::domain::time::{self, EARLIEST_WISH, Listed, Micros};
 use crate::gate::{Campaigns, ReadClocks};
-use crate::place::{Unreadable, spelled};
+use crate::place::{HomeCountry, NotANumber, Unreadable, read_number, spelled};
 use crate::policy::Pack;
 
 use super::cells::{Cells, bare, detected, split};
@@ -100,6 +100,17 @@ const COLUMN_COUNT: Refusal = refuse(
 const NO_TIME: Refusal = refuse(
     RejectReason::Time,
     "the time is none: write it as 2026-11-20T14:30:00Z, best with its offset, or a day as 2026-11-20",
+);
+
+const NO_DATE: Refusal = refuse(
+    RejectReason::Time,
+    "the time lies before 1990, as what programs write for no date does: leave it empty if it is not known",
+);
+const NO_NUMBER: &str =
+    "is not a telephone number: write `+`, the country calling code and the national number";
+const COUNTRY_MISSING: Refusal = refuse(
+    RejectReason::CountryMissing,
+    "the number is written without its country: write `+` and the calling code, or give a default country",
 );
 
 /// What rows are read with.
@@ -229,15 +240,29 @@ impl<K: Kind> RowReader<K> {
     pub fn number(&self, text: &str) -> Result<Phone, Refusal> {
         let country = self.settings.default_country.as_deref();
         spelled(self.pack.tables(), text, country).map_err(|why| match why {
-            Unreadable::NotANumber => refuse(
-                RejectReason::Number,
-                "is not a telephone number: write `+`, the country calling code and the national number",
-            ),
-            Unreadable::CountryMissing => refuse(
-                RejectReason::CountryMissing,
-                "the number is written without its country: write `+` and the calling code, or give a default country",
-            ),
+            Unreadable::NotANumber => refuse(RejectReason::Number, NO_NUMBER),
+            Unreadable::CountryMissing => COUNTRY_MISSING,
         })
+    }
+
+    /// A number that may be called for it: nothing is guessed, no letters, no extension.
+    pub fn number_to_call(&self, text: &str) -> Result<Phone, Refusal> {
+        let tables = self.pack.tables();
+        let home = self.settings.default_country.as_deref();
+        let home = home.and_then(|country| HomeCountry::parse(tables, country));
+        let digits = read_number(text, home).map_err(|why| match why {
+            NotANumber::CountryMissing => COUNTRY_MISSING,
+            NotANumber::Extension => refuse(
+                RejectReason::Number,
+                "has an extension: the line behind a switchboard cannot be dialed, and whom the others reach did not consent",
+            ),
+            NotANumber::OtherSigns => refuse(
+                RejectReason::Number,
+                "holds letters or signs that are in no number: write digits",
+            ),
+            NotANumber::Empty | NotANumber::NotRead => refuse(RejectReason::Number, NO_NUMBER),
+        })?;
+        Phone::parse(&digits).map_err(|_| refuse(RejectReason::Number, NO_NUMBER))
     }
 
     /// A seller, or that of rows that name none.
@@ -266,6 +291,9 @@ impl<K: Kind> RowReader<K> {
             }
             (None, None) => return Err(NO_TIME),
         };
+        if last < EARLIEST_WISH {
+            return Err(NO_DATE);
+        }
         if first > now.plus(DRIFT) {
             return Err(refuse(
                 RejectReason::TimeInFuture,

@@ -10,7 +10,7 @@ use crate::domain::account::Account;
 use crate::domain::ids::RequestId;
 use crate::domain::not_plain;
 use crate::domain::phone::Phone;
-use crate::domain::time::Micros;
+use crate::domain::time::{EARLIEST_WISH, Micros};
 use crate::grpc::pb;
 use crate::grpc::status::{self, INVALID_FIELDS, Violation};
 use crate::place::{self, Tables};
@@ -215,6 +215,10 @@ impl Fields {
         const DRIFT: Duration = Duration::from_secs(60);
         match self.time(field, value)? {
             Some(at) if at > now.plus(DRIFT) => self.wrong(field, "is in the future"),
+            Some(at) if at < EARLIEST_WISH => self.wrong(
+                field,
+                "lies before 1990, as what programs write for no date does: leave it out if it is not known",
+            ),
             Some(at) => Ok(Some(at.min(now))),
             None => Ok(None),
         }
@@ -371,5 +375,6 @@ mod tests {
         assert_eq!(at(-1), Ok(Some(now.minus(Duration::from_secs(1)))));
         assert_eq!(at(59), Ok(Some(now)), "a clock that runs ahead a little");
         assert_eq!(at(61), Err(Noted));
+        assert_eq!(at(-1_800_000_000), Err(Noted), "no date");
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::report::RejectReason;
-use crate::domain::phone::Phone;
+use crate::domain::phone::{Phone, without_decimals};
 use crate::place::{self, Tables, Unreadable};
 
 type Read<T> = Result<T, RejectReason>;
@@ -205,6 +205,7 @@ fn text_of(field: &[u8]) -> Read<Cow<'_, str>> {
 
 /// The digits of a number, if there is nothing else than what people write between them.
 fn digits_of(text: &str) -> Read<String> {
+    let text = without_decimals(text);
     let mut digits = String::with_capacity(text.len().min(16));
     for (at, each) in text.char_indices() {
         match each {

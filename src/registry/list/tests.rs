@@ -109,6 +109,8 @@ fn lines_of_the_national_list_of_the_united_states() {
         (b"\"212\",\"5550101\"", number),
         (b"212,555-0101", number),
         (b"212,5550101,", number),
+        // As a spreadsheet writes amounts.
+        (b"212.0,5550101.0", number),
         (b"(212),555 0101", number),
         ("２１２,５５５０１０１".as_bytes(), number),
         ("\u{feff}212,5550101".as_bytes(), number),
@@ -194,6 +196,7 @@ fn one_number_a_line_elsewhere() {
         "02079460019",
         &[
             (b"02079460018", number),
+            (b"442079460018.0", number),
             (b"020 7946 0018", number),
             (b"2079460018", number),
             (b"442079460018", number),

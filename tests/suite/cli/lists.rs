@@ -366,6 +366,10 @@ fn the_history_of_a_number_is_told_whole() {
     let approve = format!("optout approve {id}");
     let refused = house.run("administrator", &approve).code(1);
     refused.says("a key of the role approver");
+    // Nor does an approver ask: what they say of their own would be lost.
+    let asks = house.run("approver", &lift).code(1);
+    asks.says("an approver approves what an administrator asked for");
+    assert!(!house.run("approver", waiting).code(0).out.is_empty());
     house.run("approver", &approve).code(0);
     assert!(house.run("approver", waiting).code(0).out.is_empty());
     house

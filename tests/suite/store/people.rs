@@ -110,7 +110,9 @@ async fn consents_and_opt_outs_are_told_apart(store: TestStore) {
         (600, true),
         (601, false),
         (2001, true),
-        (4001, false),
+        (4001, true),
+        (4600, true),
+        (4601, false),
     ] {
         let number = |n| SuppressionSubject::Number(store.key(phone(n)));
         for (who, about) in [

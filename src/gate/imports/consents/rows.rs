@@ -177,7 +177,10 @@ pub(super) fn row(
     let number = parts.at(places.number).ok_or(NUMBER_MISSING)?;
     let action = word(parts.at(places.action), UNKNOWN_ACTION)?.unwrap_or(defaults.action);
     let withdrawn = NewConsent {
-        number: reader.number(number)?,
+        number: match action {
+            ConsentAction::Given => reader.number_to_call(number)?,
+            ConsentAction::Withdrawn => reader.number(number)?,
+        },
         party_id: parts.at(places.party_id).map(party).transpose()?,
         seller: reader
             .seller(parts.at(places.seller))?

@@ -245,6 +245,19 @@ fn a_row_says_all_that_can_be_said() {
     assert_eq!(taken_back.evidence_ref.as_deref(), Some("box 3"));
 }
 
+/// A wish to stop is taken however it is written; whoever may be called is not guessed.
+#[test]
+fn of_consent_a_number_is_read_as_of_a_call() {
+    for number in ["404 555 0141 ext 7", "1-800-FLOWERS", "4045550141.0"] {
+        let act = |action: &str| {
+            let text = format!("{number},,,,{action},2026-11-10,oral,,,,,,,,");
+            row(defaults(), &text).map(|act| act.action)
+        };
+        assert_eq!(act("given"), Err(RejectReason::Number));
+        assert_eq!(act("withdrawn"), Ok(ConsentAction::Withdrawn), "{number}");
+    }
+}
+
 /// Nobody knows at which hour, nor where: consent is as old as it may be, and a wish to stop as new.
 #[test]
 fn of_a_day_consent_has_the_first_moment_and_a_withdrawal_the_last() {

@@ -161,6 +161,11 @@ fn each_row_is_taken_as_what_it_is_or_rejected_with_its_reason() {
         ("4045550141,,,,because,,", Some(RejectReason::Reason)),
         ("4045550141,,,,,yesterday,", Some(RejectReason::Time)),
         (
+            "4045550141,,,,,1970-01-01T00:00:00Z,",
+            Some(RejectReason::Time),
+        ),
+        ("4045550141,,,,,1899-12-30,", Some(RejectReason::Time)),
+        (
             "4045550141,,,,,2026-11-18T15:02:00Z,",
             Some(RejectReason::TimeInFuture),
         ),
