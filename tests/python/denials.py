@@ -96,7 +96,11 @@ def lift(stage: Stage):
     again = refusal(one, one.suppressions.LiftSuppression, ask())
     equal((again.code, again.reason), ("FAILED_PRECONDITION", "SECOND_APPROVER_REQUIRED"))
     equal(stage.check(number, "busy").verdict, decision_pb2.VERDICT_DENY)
-    lifted = two.ask(two.suppressions.LiftSuppression, ask()).suppression
+    told = refusal(two, two.suppressions.LiftSuppression, ask())
+    equal((told.code, told.reason), ("INVALID_ARGUMENT", "INVALID_FIELDS"))
+    approval = suppression_pb2.LiftSuppressionRequest(
+        request_id=rpc.request_id(), suppression_id=suppression.suppression_id)
+    lifted = two.ask(two.suppressions.LiftSuppression, approval).suppression
     equal(lifted.lift.requested_by, waiting.lift_request.requested_by)
     assert lifted.lift.approved_by and lifted.lift.requested_by != lifted.lift.approved_by, lifted
     equal(stage.check(number, "busy").verdict, decision_pb2.VERDICT_ALLOW)

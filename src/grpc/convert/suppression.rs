@@ -89,20 +89,29 @@ pub(in crate::grpc) fn lift_step(
     role: Role,
     now: Micros,
 ) -> Result<LiftStep, Noted> {
-    if role == Role::Approver {
-        return Ok(LiftStep::Approve);
-    }
-    if message.reason.is_empty()
+    let says_nothing = message.reason.is_empty()
         && message.evidence_ref.is_empty()
-        && message.evidence_time.is_none()
-    {
-        return fields.wrong(
+        && message.evidence_time.is_none();
+    if role == Role::Approver {
+        return match says_nothing {
+            true => Ok(LiftStep::Approve),
+            // Taken for an approval, what they say of their own would be lost.
+            false => fields.wrong(
+                "reason",
+                "is given: an approver approves what an administrator asked for, and says nothing else; leave reason, evidence_ref and evidence_time out",
+            ),
+        };
+    }
+    let reason = match says_nothing {
+        true => fields.wrong(
             "reason",
             "is empty: an administrator asks for a lift and says why, with the person's newer permission; to approve one takes a key of the role approver",
-        );
-    }
-    let reason = fields.text("reason", message.reason.clone(), NOTE_CHARS_MAX);
-    let reason = fields.required("reason", reason);
+        ),
+        false => {
+            let reason = fields.text("reason", message.reason.clone(), NOTE_CHARS_MAX);
+            fields.required("reason", reason)
+        }
+    };
     let reference = message.evidence_ref.clone();
     let evidence_ref = fields.text("evidence_ref", reference, REFERENCE_CHARS_MAX);
     let evidence_ref = fields.required("evidence_ref", evidence_ref);

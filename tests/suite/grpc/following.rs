@@ -27,15 +27,26 @@ async fn opt_out(client: &Client, number: &str) -> String {
         .suppression_id
 }
 
-/// One step: an approver has nothing to add to what the administrator says.
-async fn lift(house: &House, client: &Client, id: &str) {
+async fn ask_for_lift(house: &House, client: &Client, id: &str) {
     let request = pb::LiftSuppressionRequest {
-        request_id: Uuid::new_v4().to_string(),
-        suppression_id: id.to_owned(),
         reason: "asked to be called again".to_owned(),
         evidence_ref: "form-18".to_owned(),
         evidence_time: house.after(0),
+        ..approval(id)
     };
+    lift(client, request).await;
+}
+
+/// An approver has nothing to add to what the administrator says.
+fn approval(id: &str) -> pb::LiftSuppressionRequest {
+    pb::LiftSuppressionRequest {
+        request_id: Uuid::new_v4().to_string(),
+        suppression_id: id.to_owned(),
+        ..Default::default()
+    }
+}
+
+async fn lift(client: &Client, request: pb::LiftSuppressionRequest) {
     client
         .suppressions()
         .lift_suppression(request)
@@ -87,8 +98,8 @@ async fn opt_outs_are_followed_in_one_order() {
 
     let late = opt_out(&first, "+14045550142").await;
     house.clock.advance(Duration::from_secs(1));
-    lift(&house, &first, &late).await;
-    lift(&house, &second, &late).await;
+    ask_for_lift(&house, &first, &late).await;
+    lift(&second, approval(&late)).await;
     let mut seen = Vec::new();
     for stream in [&mut from_the_beginning, &mut from_now] {
         let mut changes = Vec::new();

@@ -90,7 +90,7 @@ async fn an_opt_out_of_an_account_is_tried_made_found_and_exported() {
         .await
         .unwrap();
     let denied_by = placed.into_inner().decision.unwrap().denied_by;
-    assert_eq!(denied_by, ["US-internal-dnc"]);
+    assert_eq!(denied_by, ["US-internal-dnc", "OPERATOR-block-account"]);
 
     let Some(pb::suppression::Subject::AccountKey(key)) = &made.subject else {
         panic!("{made:?}")

@@ -295,12 +295,19 @@ impl Load {
             if actor == 2 && alone {
                 return;
             }
-            let request = pb::LiftSuppressionRequest {
+            let approval = pb::LiftSuppressionRequest {
                 request_id: rng.uuid(),
                 suppression_id: suppression.clone(),
-                reason: "asked to be called again".to_owned(),
-                evidence_ref: "letter-3".to_owned(),
-                evidence_time: Some(super::world::timestamp(Duration::ZERO)),
+                ..Default::default()
+            };
+            let request = match actor {
+                1 => pb::LiftSuppressionRequest {
+                    reason: "asked to be called again".to_owned(),
+                    evidence_ref: "letter-3".to_owned(),
+                    evidence_time: Some(super::world::timestamp(Duration::ZERO)),
+                    ..approval
+                },
+                _ => approval,
             };
             let wish = Wish::Lift {
                 suppression: suppression.clone(),
