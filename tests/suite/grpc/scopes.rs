@@ -97,7 +97,8 @@ async fn an_opt_out_of_an_account_is_tried_made_found_and_exported() {
     };
     for (account, filter, found) in [
         ("ACME", String::new(), 1),
-        ("acme", String::new(), 0),
+        ("acme", String::new(), 1),
+        ("Acne", String::new(), 0),
         ("", format!("account_key = \"{key}\""), 1),
     ] {
         let listed = pb::ListSuppressionsRequest {
