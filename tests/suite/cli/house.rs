@@ -294,6 +294,8 @@ max_connections = 4
 listen = "127.0.0.1:0"
 [sip]
 listen = "127.0.0.1:0"
+[registry]
+folder = "{folder}/registers"
 [log]
 format = "json"
 filter = "info"
