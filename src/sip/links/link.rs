@@ -129,6 +129,11 @@ impl Link {
         }
     }
 
+    /// Half an INVITE is out.
+    pub(super) fn holds_half(&self) -> bool {
+        self.held.is_some()
+    }
+
     pub(super) fn is_held_by(&self, key: u64) -> bool {
         self.held.is_some_and(|(holder, _)| holder == key)
     }
@@ -282,7 +287,8 @@ impl Link {
                     message(bytes);
                 }
                 Ok(Some(Frame::Ping)) => self.send(b"\r\n".to_vec(), now).or_else(unless_broken)?,
-                Ok(Some(Frame::Pong)) => {}
+                // Whoever answers is there, and may have calls with us that say nothing for long.
+                Ok(Some(Frame::Pong)) => self.used = now,
                 Ok(None) => break,
                 Err(why) => return Err(Error::new(ErrorKind::InvalidData, why)),
             }
@@ -327,7 +333,8 @@ impl Link {
         if is_over(self.ping_at) {
             let keep_alive = self.peer.as_ref().and_then(|peer| peer.keep_alive);
             self.ping_at = keep_alive.map(|pause| now.plus(pause));
-            self.pong_by = Some(now.plus(PONG_MAX));
+            // The first that was not answered counts, however often it is asked.
+            self.pong_by.get_or_insert(now.plus(PONG_MAX));
             self.framer.forget_line_end();
             let used = self.used;
             let told = self.send(b"\r\n\r\n".to_vec(), now);

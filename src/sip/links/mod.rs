@@ -269,6 +269,10 @@ impl Links {
         let Some(mut link) = self.links.remove(&id) else {
             return;
         };
+        // Whatever ended it: dropped, it would still deliver the other half.
+        if link.holds_half() {
+            link.reset();
+        }
         let Some(peer) = link.peer.clone() else {
             return;
         };

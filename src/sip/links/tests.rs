@@ -289,6 +289,29 @@ fn p03_an_invite_that_has_not_left_when_its_permit_is_over_never_leaves() {
     }
 }
 
+/// Dropped alone, the system would go on delivering the other half, whatever became of the permit.
+#[test]
+fn p03_whatever_ends_a_connection_with_half_an_invite_lets_nothing_of_the_rest_go() {
+    for garbage in [None, Some(&b"\0\0\0\r\n\r\n"[..])] {
+        let mut bench = Bench::new(None);
+        bench.send("BYE");
+        bench.wire(0, |wire| wire.room = 4);
+        assert!(blocked(&bench.invite(7, "INVITE seven")));
+        bench.wire(0, |wire| match garbage {
+            Some(bytes) => wire.arriving.push_back(bytes.to_vec()),
+            None => wire.closed = true,
+        });
+        bench.run();
+        assert!(bench.wire(0, |wire| wire.reset), "{garbage:?}");
+    }
+    // One without half a message ends in good form.
+    let mut bench = Bench::new(None);
+    bench.send("BYE");
+    bench.wire(0, |wire| wire.closed = true);
+    bench.run();
+    assert!(!bench.wire(0, |wire| wire.reset));
+}
+
 #[test]
 fn a_target_that_refuses_is_left_alone_for_longer_each_time() {
     let mut bench = Bench::new(None);
@@ -351,6 +374,29 @@ fn a_far_end_that_answers_no_ping_is_given_up() {
     bench.wire(1, |wire| wire.arriving.push_back(b"\r\n\r\n".to_vec()));
     bench.run();
     assert_eq!(bench.taken(1), "\r\n");
+}
+
+/// A long talk has nothing to say.
+#[test]
+fn a_connection_whose_far_end_answers_pings_stays() {
+    let mut bench = Bench::new(Some(30));
+    bench.send("ACK");
+    for _ in 0..40 {
+        bench.wait(30_000);
+        bench.wire(0, |wire| wire.arriving.push_back(b"\r\n".to_vec()));
+        bench.run();
+    }
+    assert_eq!((bench.count(), bench.links.links.len()), (1, 1));
+}
+
+#[test]
+fn pings_that_come_faster_than_an_answer_may_find_a_dead_far_end_too() {
+    let mut bench = Bench::new(Some(5));
+    bench.send("ACK");
+    bench.wait(14_900);
+    assert_eq!(bench.count(), 1);
+    bench.wait(200);
+    assert_eq!(bench.count(), 2);
 }
 
 #[test]
