@@ -17,8 +17,9 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// What the far end has not acknowledged after so long breaks the connection: an INVITE that the network lost is not to be
-/// brought by the system's own repetition when an opt-out was acknowledged meanwhile. As long as the barrier's wait.
+/// What the far end has not acknowledged after so long breaks the connection, so that the system repeats an INVITE that the network
+/// lost for no longer. It counts from the write, which comes up to a permit's life after the claim, and an opt-out does not wait for
+/// it: the repetition may arrive after one was acknowledged. README says so; a shorter time would break connections at each hiccup.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(2);
 
 /// A connection that is being made.
