@@ -104,7 +104,10 @@ class Sipp(Traffic):
         if self.process.poll() is not None:
             return "ended"
         # Its own ports are known to the system by their inode; a port that another process holds doesn't count.
-        sockets = {os.readlink(link) for link in Path(f"/proc/{self.process.pid}/fd").iterdir() if link.is_symlink()}
+        try:
+            sockets = {os.readlink(link) for link in Path(f"/proc/{self.process.pid}/fd").iterdir()}
+        except (FileNotFoundError, ProcessLookupError):  # SIPp opens and closes files as it starts, or has just ended: look again.
+            return ""
         for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
             words = line.split()
             if int(words[1].split(":")[1], 16) == self.port and f"socket:[{words[9]}]" in sockets:
