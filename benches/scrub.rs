@@ -208,7 +208,7 @@ fn opted_out(index: u32) -> String {
     american(index.wrapping_mul(7_919) % 160_000_000)
 }
 
-/// Puts so many opt-outs on record, behind the gate's back: it would take its time over each.
+/// Puts so many opt-outs on record, behind the gate's back: it would take its time over each. Followers were told of them.
 async fn opt_out(home: &Home, count: u32) {
     let hasher = home.store.hasher().within(&TenantId::default());
     let at = scene::wall();
@@ -223,7 +223,7 @@ async fn opt_out(home: &Home, count: u32) {
         on!(&bare, |pool| {
             let mut query = QueryBuilder::new(
                 "INSERT INTO suppressions (suppression_id, tenant_id, number_key, channels, reason, source, received_time,
-                 create_time, actor) ",
+                 create_time, actor, told) ",
             );
             query.push_values(&rows, |mut values, (id, key)| {
                 values
@@ -235,7 +235,17 @@ async fn opt_out(home: &Home, count: u32) {
                 values
                     .push_bind(at.0)
                     .push_bind(at.0)
-                    .push_bind("key:office");
+                    .push_bind("key:office")
+                    .push_bind(1_i32);
+            });
+            query.build().execute(pool).await.unwrap();
+            let mut query = QueryBuilder::new(
+                "INSERT INTO suppression_changes (tenant_id, position, suppression_id, kind) ",
+            );
+            let placed = rows.iter().zip(i64::from(first) + 1..);
+            query.push_values(placed, |mut values, ((id, _), position)| {
+                values.push_bind("default").push_bind(position);
+                values.push_bind(*id).push_bind("recorded");
             });
             query.build().execute(pool).await.unwrap();
         });

@@ -5,17 +5,23 @@
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::parties::word;
+use super::parties::{number_key, word};
 use super::sql::Text as _;
 use super::suppressions::SuppressionRow;
 use super::{Result, Store, Tx, Urgency, insert_rows, on, row};
 use crate::domain::ids::TenantId;
+use crate::domain::phone::NumberKey;
 use crate::domain::suppression::{SuppressionChange, SuppressionChangeKind};
 
 row!(UntoldRow {
     suppression_id: Uuid,
     told: i64,
     due: i64,
+});
+
+row!(ToldNumberRow {
+    position: i64,
+    number_key: Option<Vec<u8>>,
 });
 
 row!(PlacedRow {
@@ -162,6 +168,71 @@ impl Tx {
             });
         }
         Ok(changes)
+    }
+
+    /// The numbers of suppressions that have changes without a position, of at most so many suppressions; none = there are more.
+    pub async fn untold_numbers(
+        &mut self,
+        tenant: &TenantId,
+        most: i64,
+    ) -> Result<Option<Vec<NumberKey>>> {
+        const SQL: &str = "SELECT number_key FROM suppressions WHERE tenant_id = $1
+            AND told < CASE WHEN lift_time IS NOT NULL THEN 3 WHEN lift_request_time IS NOT NULL THEN 2 ELSE 1 END
+            LIMIT $2";
+        let keys: Vec<Option<Vec<u8>>> = on!(self, |conn| sqlx::query_scalar(SQL)
+            .bind(&tenant.0)
+            .bind(most.saturating_add(1))
+            .fetch_all(conn)
+            .await)?;
+        if i64::try_from(keys.len()).is_ok_and(|found| found > most) {
+            return Ok(None);
+        }
+        let keys = keys.into_iter().flatten();
+        keys.map(|key| number_key(&key))
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+
+    /// The numbers that the changes after a position are about, of at most so many changes, and the position of the last of
+    /// these.
+    pub async fn numbers_told_after(
+        &mut self,
+        tenant: &TenantId,
+        position: i64,
+        limit: i64,
+    ) -> Result<(Vec<NumberKey>, i64)> {
+        const SQL: &str = "SELECT position, number_key FROM suppression_changes AS c
+            JOIN suppressions AS s ON s.suppression_id = c.suppression_id
+            WHERE c.tenant_id = $1 AND c.position > $2 ORDER BY c.position LIMIT $3";
+        let rows: Vec<ToldNumberRow> = on!(self, |conn| sqlx::query_as(SQL)
+            .bind(&tenant.0)
+            .bind(position)
+            .bind(limit)
+            .fetch_all(conn)
+            .await)?;
+        let last = rows.last().map_or(position, |row| row.position);
+        let keys = rows.into_iter().filter_map(|row| row.number_key);
+        let keys = keys.map(|key| number_key(&key)).collect::<Result<_>>()?;
+        Ok((keys, last))
+    }
+
+    /// The numbers of which a suppression was ever recorded, in the order of their keys, from behind this one on.
+    pub async fn suppressed_numbers_after(
+        &mut self,
+        tenant: &TenantId,
+        after: Option<NumberKey>,
+        limit: i64,
+    ) -> Result<Vec<NumberKey>> {
+        const SQL: &str = "SELECT number_key FROM suppressions
+            WHERE tenant_id = $1 AND number_key IS NOT NULL AND number_key > $2 ORDER BY number_key LIMIT $3";
+        let after = after.map(|key| key.0.to_vec()).unwrap_or_default();
+        let keys: Vec<Vec<u8>> = on!(self, |conn| sqlx::query_scalar(SQL)
+            .bind(&tenant.0)
+            .bind(&after)
+            .bind(limit)
+            .fetch_all(conn)
+            .await)?;
+        keys.iter().map(|key| number_key(key)).collect()
     }
 
     /// The position of the latest change; 0 before the first.

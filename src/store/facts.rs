@@ -130,7 +130,8 @@ impl Tx {
             .links
             .keys()
             .map(|(_, key)| *key)
-            .chain(keys.iter().copied());
+            .chain(keys.iter().copied())
+            .filter(|key| links.may_be_blocked(*key));
         let theirs: Vec<NumberKey> = theirs.collect::<BTreeSet<_>>().into_iter().collect();
         let accounts = memberships.iter().map(|each| each.account);
         let accounts: Vec<AccountKey> = accounts.collect::<BTreeSet<_>>().into_iter().collect();

@@ -61,9 +61,20 @@ pub(super) struct Told {
 pub struct Links {
     asked: HashSet<NumberKey>,
     found: HashMap<NumberKey, Vec<(PartyId, bool)>>,
+    never_blocked: HashSet<NumberKey>,
 }
 
 impl Links {
+    /// Takes note that no suppression of these numbers was ever recorded, so that none is looked for.
+    pub fn note_never_blocked(&mut self, keys: impl Iterator<Item = NumberKey>) {
+        self.never_blocked.extend(keys);
+    }
+
+    /// Whether a suppression of the number may be on record.
+    pub(super) fn may_be_blocked(&self, key: NumberKey) -> bool {
+        !self.never_blocked.contains(&key)
+    }
+
     /// Who holds the number now.
     pub fn holders(&self, key: NumberKey) -> impl Iterator<Item = PartyId> {
         let links = self.found.get(&key).into_iter().flatten();

@@ -10,6 +10,7 @@
 //! threads. There are bounds to how many are read and judged at once, over all lists: the gate goes first.
 
 mod alike;
+mod sieve;
 mod tally;
 
 use std::num::NonZero;
@@ -118,6 +119,7 @@ pub struct Scrubbed {
 pub(super) struct Places {
     reading: Semaphore,
     judging: Semaphore,
+    sieves: sieve::Sieves,
 }
 
 /// A row before the store is asked.
@@ -208,6 +210,12 @@ impl Scrub {
         })
     }
 
+    /// How many numbers are held in memory as having an opt-out on record, once lists have asked about enough of them.
+    #[must_use]
+    pub fn numbers_held(&self) -> Option<usize> {
+        self.core.scrubs.sieves.size(&self.terms.tenant)
+    }
+
     /// Reads the numbers.
     async fn sights(
         &self,
@@ -240,7 +248,13 @@ impl Scrub {
     ) -> Result<Vec<Facts>, StoreError> {
         let tenant = &self.terms.tenant;
         let keys: Vec<NumberKey> = sights.iter().filter_map(Sight::key).collect();
-        let links = tx.links(tenant, &keys).await?;
+        let sieves = &self.core.scrubs.sieves;
+        let never_blocked = sieves.never_blocked(tx, tenant, &keys).await?;
+        if never_blocked.is_none() {
+            sieve::asked(&self.core, tenant, keys.len());
+        }
+        let mut links = tx.links(tenant, &keys).await?;
+        links.note_never_blocked(never_blocked.into_iter().flatten());
         let campaign = self.core.campaigns.get(&self.terms.campaign_id);
         let (seller, purpose) = campaign.map_or((String::new(), Purpose::Sales), |campaign| {
             (campaign.seller.clone(), campaign.purpose)
@@ -450,6 +464,7 @@ impl Default for Places {
         Self {
             reading: Semaphore::new(READING_MAX),
             judging: Semaphore::new(cores()),
+            sieves: sieve::Sieves::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::on_both;
 
 on_both![
     p01_a_list_is_judged_as_each_of_its_numbers,
+    p02_a_list_sees_every_opt_out_before_its_batch,
     p01_strangers_of_one_place_are_judged_as_each_alone,
     a_list_may_be_judged_for_a_later_hour,
     a_list_leaves_one_entry_and_nobody_recorded,
@@ -24,7 +25,8 @@ mod tests {
     use dialgate::domain::filter::Filter;
     use dialgate::domain::ids::{PartyId, TenantId};
     use dialgate::domain::party::{LineType, PartyNumber, Profile};
-    use dialgate::domain::phone::Phone;
+    use dialgate::domain::phone::{NumberKey, Phone};
+    use dialgate::domain::suppression::SuppressionSubject;
     use dialgate::domain::time::Micros;
     use dialgate::gate::{
         ContactDraft, Gate, GateError, NewRegionStop, NewSuppression, RowProblem, SCRUB_BATCH_MAX,
@@ -36,7 +38,7 @@ mod tests {
 
     use crate::gate::bench::{Bench, at, campaign, phone};
     use crate::law::samples::NUMBERS;
-    use crate::support::builders::tenant;
+    use crate::support::builders::{suppression, tenant};
 
     const CALLABLE: &str = "+14045550101";
     const STRANGER: &str = "+14045550102";
@@ -111,6 +113,85 @@ mod tests {
         bench.ended(&leased, attempt).await;
     }
 
+    /// Asks about so many strangers that those who opted out are held in memory from then on; tells how many these are.
+    async fn asked_about_many(bench: &Bench) -> usize {
+        let scrub = bench.gate.scrub(terms()).unwrap();
+        for batch in 0..20 {
+            let numbers =
+                (0..SCRUB_BATCH_MAX).map(|index| format!("+1404{}{index:03}", 2200 + batch));
+            scrub.judge(numbers.collect()).await.unwrap();
+        }
+        for _ in 0..1_000 {
+            if let Some(held) = scrub.numbers_held() {
+                return held;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("after {} numbers none is held", 20 * SCRUB_BATCH_MAX);
+    }
+
+    /// Whether the list says that the number opted out.
+    async fn is_opted_out(bench: &Bench, number: &str) -> bool {
+        let scrub = bench.gate.scrub(terms()).unwrap();
+        let row = judge(&scrub, &[number]).await.rows.remove(0);
+        row.said
+            .unwrap()
+            .denied_by
+            .contains(&"US-internal-dnc".into())
+    }
+
+    /// Whatever is held in memory of opt-outs: those that were recorded since count from the next batch on, whether followers
+    /// were told of them or not, one or too many to be learnt at once.
+    pub async fn p02_a_list_sees_every_opt_out_before_its_batch(bench: Bench) {
+        bench
+            .gate
+            .suppress(&bench.ask("admin"), bench.opt_out(STRANGER_OPTED_OUT))
+            .await
+            .unwrap();
+        assert_eq!(asked_about_many(&bench).await, 1);
+        assert!(is_opted_out(&bench, STRANGER_OPTED_OUT).await);
+        assert!(!is_opted_out(&bench, STRANGER).await);
+        bench
+            .gate
+            .suppress(&bench.ask("admin"), bench.opt_out(STRANGER))
+            .await
+            .unwrap();
+        assert!(is_opted_out(&bench, STRANGER).await, "not told of yet");
+        let tell = async || {
+            let mut tx = bench.store.write().await;
+            let placed = tx.place_suppression_changes(&tenant(), 5_000).await;
+            tx.commit().await.unwrap();
+            placed.unwrap()
+        };
+        assert_eq!(tell().await, 1);
+        assert!(is_opted_out(&bench, STRANGER).await, "told of");
+        let scrub = bench.gate.scrub(terms()).unwrap();
+        assert_eq!(scrub.numbers_held(), Some(2), "learnt by that batch");
+
+        for told in [false, true] {
+            let first = if told { 3_000 } else { 1_000 };
+            let mut tx = bench.store.write().await;
+            for index in first..first + 1_500 {
+                let number = format!("+1404300{index}");
+                let key = NumberKey(bench.key(&number));
+                let suppression = suppression(SuppressionSubject::Number(key));
+                tx.insert_suppression(&tenant(), &suppression)
+                    .await
+                    .unwrap();
+            }
+            tx.commit().await.unwrap();
+            if told {
+                assert_eq!(tell().await, 1_500);
+            }
+            let last = format!("+1404300{}", first + 1_499);
+            assert!(is_opted_out(&bench, &last).await, "told: {told}");
+            assert!(!is_opted_out(&bench, CALLABLE).await);
+            assert_eq!(scrub.numbers_held(), None, "it has fallen behind");
+            let recorded = if told { 3_002 } else { 1_502 };
+            assert_eq!(asked_about_many(&bench).await, recorded);
+        }
+    }
+
     fn question(bench: &Bench, number: Phone) -> CallRequest {
         CallRequest {
             request_id: None,
@@ -152,6 +233,9 @@ mod tests {
             bench
                 .clock
                 .advance(Duration::from_micros(u64::try_from(ahead).unwrap()));
+            if instant == "2026-11-19T05:00:00Z" {
+                asked_about_many(&bench).await;
+            }
             let scrub = bench.gate.scrub(terms()).unwrap();
             let rows = judge(&scrub, &list).await.rows;
             let explained = bench.gate.scrub(ScrubTerms {

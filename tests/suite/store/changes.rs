@@ -5,7 +5,10 @@ use dialgate::domain::suppression::SuppressionChangeKind::{LiftRequested, Lifted
 use super::suppressions::lift;
 use super::*;
 
-contract![changes_of_suppressions_have_one_order,];
+contract![
+    changes_of_suppressions_have_one_order,
+    numbers_of_suppressions_are_read_as_far_as_they_are_told,
+];
 
 async fn changes_of_suppressions_have_one_order(store: TestStore) {
     let mut tx = store.write().await;
@@ -59,4 +62,57 @@ async fn changes_of_suppressions_have_one_order(store: TestStore) {
     let some = tx.suppression_changes_after(&tenant(), 5, 1).await.unwrap();
     assert_eq!(some.len(), 1);
     assert_eq!(some[0].position, 6);
+}
+
+async fn numbers_of_suppressions_are_read_as_far_as_they_are_told(store: TestStore) {
+    let mut keys: Vec<NumberKey> = (1..=4).map(|number| store.key(phone(number))).collect();
+    let mut tx = store.write().await;
+    for key in [keys[0], keys[1], keys[1], keys[2]] {
+        let each = suppression(SuppressionSubject::Number(key));
+        tx.insert_suppression(&tenant(), &each).await.unwrap();
+    }
+    let person = suppression(SuppressionSubject::Party(PartyId::new(NOON)));
+    tx.insert_suppression(&tenant(), &person).await.unwrap();
+    assert_eq!(tx.untold_numbers(&tenant(), 4).await.unwrap(), None);
+    let untold = tx.untold_numbers(&tenant(), 5).await.unwrap().unwrap();
+    assert_eq!(untold.len(), 4, "one is about a person");
+    assert_eq!(tx.place_suppression_changes(&tenant(), 9).await.unwrap(), 5);
+    let last = suppression(SuppressionSubject::Number(keys[3]));
+    tx.insert_suppression(&tenant(), &last).await.unwrap();
+    let untold = tx.untold_numbers(&tenant(), 5).await.unwrap();
+    assert_eq!(untold, Some(vec![keys[3]]));
+    tx.commit().await.unwrap();
+
+    let mut tx = store.read().await;
+    let (told, position) = tx.numbers_told_after(&tenant(), 0, 3).await.unwrap();
+    assert!(position == 3 && told.len() <= 3);
+    let (mut rest, position) = tx.numbers_told_after(&tenant(), position, 9).await.unwrap();
+    assert_eq!(position, 5);
+    rest.extend(told);
+    rest.sort_unstable();
+    let mut twice = vec![keys[0], keys[1], keys[1], keys[2]];
+    twice.sort_unstable();
+    assert_eq!(rest, twice);
+    let nothing = tx.numbers_told_after(&tenant(), 5, 9).await.unwrap();
+    assert_eq!(nothing, (Vec::new(), 5));
+
+    let read = tx
+        .suppressed_numbers_after(&tenant(), None, 9)
+        .await
+        .unwrap();
+    keys.sort_unstable();
+    let distinct: std::collections::BTreeSet<NumberKey> = read.iter().copied().collect();
+    assert!(read.is_sorted() && distinct.into_iter().eq(keys.iter().copied()));
+    let from = tx
+        .suppressed_numbers_after(&tenant(), Some(keys[2]), 9)
+        .await
+        .unwrap();
+    assert_eq!(from, [keys[3]]);
+    let other = TenantId("other".to_owned());
+    assert!(
+        tx.suppressed_numbers_after(&other, None, 9)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
