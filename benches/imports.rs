@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::gate;
-use crate::support::figures::{Goal, Table, percentile};
+use crate::support::figures::{Goal, Sample, Table, percentile, ratios};
 use crate::support::home::{Engine, Home};
 use crate::support::pace::open_loop;
 use crate::support::{Size, block_on, now, scene};
@@ -47,43 +47,52 @@ pub fn run(size: &Size) {
     });
 }
 
+/// By turns: checks alone, then a list with checks beside it, then alone again. What else the machine does meets both.
 async fn measure(engine: Engine, size: &Size, table: &mut Table) {
     let home = Home::new(engine).await;
     scene::introduce(&home.store, size.people).await;
     let gate = gate::open(&home);
-    let mut without = checks(&gate, size).await;
     let rows = size.people * ROWS_A_PERSON;
-    // Strangers, and a hundredth of them people on record.
-    let text: String = (0..rows)
-        .map(|row| match row % 100 {
-            0 => scene::number(size.people - 1 - row / 100) + "\n",
-            _ => format!("+1404{:07}\n", 2_000_000 + row),
-        })
-        .collect();
-    let begun = now();
-    let importing = tokio::spawn(import(gate.clone(), text));
-    let mut beside = Vec::new();
-    while !importing.is_finished() {
-        beside.extend(checks(&gate, size).await);
+    let (mut rate, mut without, mut beside) =
+        (Sample::default(), Sample::default(), Sample::default());
+    let p99 = |mut took: Vec<Duration>| percentile(&mut took, 0.99);
+    for round in 0..size.rounds as u32 {
+        without.0.push(p99(checks(&gate, size).await));
+        let text = list(size, round * rows, rows);
+        let begun = now();
+        let importing = tokio::spawn(import(gate.clone(), text));
+        let mut took = Vec::new();
+        while !importing.is_finished() {
+            took.extend(checks(&gate, size).await);
+        }
+        beside.0.push(p99(took));
+        // The last wait is the barrier's, not the list's.
+        let took = importing.await.unwrap() - begun;
+        rate.0.push(f64::from(rows) / took.as_secs_f64());
     }
-    // The last wait is the barrier's, not the list's.
-    let took = importing.await.unwrap() - begun;
-    let (without, beside) = (
-        percentile(&mut without, 0.99),
-        percentile(&mut beside, 0.99),
-    );
-    let ratio = beside / without;
+    let ratio = ratios(&beside, &without);
     table.row(vec![
         engine.name().to_owned(),
         rows.to_string(),
-        format!("{:.0}", f64::from(rows) / took.as_secs_f64()),
+        rate.show(0),
         RATE.to_string(),
-        format!("{without:.1}"),
-        format!("{beside:.1}"),
-        format!("{ratio:.2}"),
+        without.show(1),
+        beside.show(1),
+        ratio.show(2),
         SLOWER.show(),
-        SLOWER.verdict(ratio),
+        SLOWER.verdict(ratio.median()),
     ]);
+}
+
+/// So many strangers, the first of this index, and a hundredth of them people on record.
+fn list(size: &Size, first: u32, rows: u32) -> String {
+    let number = |row: u32| match row % 100 {
+        0 => scene::number(size.people - 1 - row / 100 % size.people),
+        _ => format!("+1404{:07}", 2_000_000 + row),
+    };
+    (first..first + rows)
+        .map(|row| number(row) + "\n")
+        .collect()
 }
 
 async fn checks(gate: &Gate, size: &Size) -> Vec<Duration> {
