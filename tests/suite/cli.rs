@@ -90,7 +90,7 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "registry list --json",
         "registry list --history us-dnc",
         "registry import us-dnc --as-of 2026-11-20 212.txt 646.txt --dry-run",
-        "registry import us-dnc --as-of 2026-11-20 --changes c.txt.gz --yes-it-shrank --yes-it-is-older -y",
+        "registry import us-dnc --as-of 2026-11-20 --changes c.txt.gz --yes-it-shrank --yes-it-is-older --yes-leave-them-out -y",
         "registry import gb-tps --as-of 2026-11-20 tps.csv --column Number --covers 44 --country GB --rejects r.csv",
         &format!("registry diff us-dnc --from {id} --to {id}"),
         "policy test",

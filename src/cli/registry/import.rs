@@ -79,6 +79,9 @@ pub struct ImportArgs {
     /// Take a list that has lost more numbers than the server allows
     #[arg(long)]
     pub yes_it_shrank: bool,
+    /// Take a list though more of its lines are no number than the server allows; who stands on them counts as not listed
+    #[arg(long)]
+    pub yes_leave_them_out: bool,
     /// Take a list that is older than the one in force
     #[arg(long)]
     pub yes_it_is_older: bool,
@@ -298,6 +301,7 @@ impl ImportArgs {
             default_country: self.country.clone().unwrap_or_default(),
             column: self.column.clone().unwrap_or_default(),
             accept_shrunk: self.yes_it_shrank,
+            accept_rejected: self.yes_leave_them_out,
             accept_older: self.yes_it_is_older,
             validate_only: false,
             rows_read: count(report.map(|report| report.lines)),

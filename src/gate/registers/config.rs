@@ -12,6 +12,9 @@ pub struct RegistryConfig {
     pub folder: PathBuf,
     /// A list that has lost more of its numbers than this since the last one is refused unless somebody says that it may.
     pub shrink_max_percent: u8,
+    /// A list of which more lines than this are no number is refused unless somebody says that it may: who stands on such a
+    /// line counts as not listed.
+    pub reject_max_percent: u8,
 }
 
 impl Default for RegistryConfig {
@@ -19,6 +22,7 @@ impl Default for RegistryConfig {
         Self {
             folder: PathBuf::from("registers"),
             shrink_max_percent: 5,
+            reject_max_percent: 1,
         }
     }
 }
@@ -31,11 +35,13 @@ impl RegistryConfig {
         if self.folder.as_os_str().is_empty() {
             problems.push("folder: is empty; name a folder for the snapshots' files".to_owned());
         }
-        if self.shrink_max_percent > 100 {
-            problems.push(format!(
-                "shrink_max_percent: is {}, set 0 to 100",
-                self.shrink_max_percent
-            ));
+        for (key, percent) in [
+            ("shrink_max_percent", self.shrink_max_percent),
+            ("reject_max_percent", self.reject_max_percent),
+        ] {
+            if percent > 100 {
+                problems.push(format!("{key}: is {percent}, set 0 to 100"));
+            }
         }
         problems
     }

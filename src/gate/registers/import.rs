@@ -37,6 +37,8 @@ pub struct NewRegister {
     pub accept_shrunk: bool,
     /// Take it though the one in force is newer.
     pub accept_older: bool,
+    /// Take it though more of its lines are no number than may be.
+    pub accept_rejected: bool,
     /// Check everything, and put nothing in force.
     pub validate_only: bool,
 }
@@ -88,6 +90,20 @@ pub enum RegisterRefusal {
         /// Numbers before.
         before: i64,
         /// What may be lost.
+        percent: u8,
+    },
+    /// Too many of its lines are no number.
+    #[error(
+        "{rejected} of the {lines} lines are no number, more than the {percent} % that [registry] reject_max_percent allows, and \
+         who stands on one of them would count as not listed; what was in force stays. See which lines they are (`--rejects FILE`); \
+         if none of them is a number, import the list with accept_rejected (`--yes-leave-them-out`)"
+    )]
+    Rejected {
+        /// Lines that were read.
+        lines: i64,
+        /// Lines among them that were no number.
+        rejected: i64,
+        /// What may be rejected.
         percent: u8,
     },
     /// The one in force is newer.
@@ -143,6 +159,7 @@ impl RegisterRefusal {
             Self::ContentMismatch => ("CONTENT_MISMATCH", "header.content_sha256"),
             Self::Unreadable(_) => ("LIST_UNREADABLE", "content"),
             Self::Shrank { .. } => ("LIST_SHRANK", "header.accept_shrunk"),
+            Self::Rejected { .. } => ("LIST_REJECTED", "header.accept_rejected"),
             Self::Older { .. } => ("LIST_OLDER", "header.as_of_date"),
             Self::Empty => ("REGISTER_EMPTY", "header.form"),
             Self::NoNumbers { .. } => ("LIST_WITHOUT_NUMBERS", "content"),
@@ -304,7 +321,7 @@ impl Gate {
             "rows_read": snapshot.rows_read, "rows_rejected": snapshot.rows_rejected,
             "before": import.before.as_ref().map(|before| &before.sha256),
             "added": import.diff.map(|diff| diff.added), "removed": import.diff.map(|diff| diff.removed),
-            "accept_shrunk": new.accept_shrunk, "accept_older": new.accept_older,
+            "accept_shrunk": new.accept_shrunk, "accept_older": new.accept_older, "accept_rejected": new.accept_rejected,
         });
         tx.insert_audit(tenant, &[ask.entry("register.imported", None, payload)])
             .await?;
@@ -336,6 +353,7 @@ impl RegisterImport {
 impl Shelf {
     /// Whether the list may take the place of the one before.
     fn may_replace(&self, new: &NewRegister, import: &RegisterImport) -> Result<(), GateError> {
+        self.is_readable(new, &import.snapshot)?;
         let Some(before) = &import.before else {
             return Ok(());
         };
@@ -357,6 +375,22 @@ impl Shelf {
             .into());
         }
         Ok(())
+    }
+
+    /// Whether nearly all of its lines could be read.
+    fn is_readable(&self, new: &NewRegister, made: &RegisterSnapshot) -> Result<(), GateError> {
+        let percent = self.config.reject_max_percent;
+        let (lines, rejected) = (made.rows_read, made.rows_rejected);
+        let is_readable = i128::from(rejected) * 100 <= i128::from(lines) * i128::from(percent);
+        if is_readable || new.accept_rejected {
+            return Ok(());
+        }
+        Err(RegisterRefusal::Rejected {
+            lines,
+            rejected,
+            percent,
+        }
+        .into())
     }
 }
 

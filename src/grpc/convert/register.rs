@@ -57,6 +57,7 @@ pub(in crate::grpc) fn new(
         content,
         accept_shrunk: header.accept_shrunk,
         accept_older: header.accept_older,
+        accept_rejected: header.accept_rejected,
         validate_only: header.validate_only,
     })
 }

@@ -258,6 +258,11 @@ fn a_register_takes_no_list_of_nothing() {
         .says("is the list itself");
     let rejects = house.path("r.csv");
     import(&list, &format!("--rejects {}", rejects.display()))
+        .code(1)
+        .says("1 of the 4 lines are no number")
+        .says("--yes-leave-them-out");
+    let anyway = format!("--yes-leave-them-out --rejects {}", rejects.display());
+    import(&list, &anyway)
         .code(0)
         .says("404.txt: 4 lines; 1 is rejected")
         .says("its first line was taken for a header")
@@ -297,7 +302,7 @@ fn a_register_takes_no_list_of_nothing() {
     );
     let listed = house.run("administrator", "registry list").code(0);
     assert!(!listed.out.contains("2026-11-18"), "{}", listed.out);
-    changes("404,5550199,A\n404,5550198,X\n", &rejects_line)
+    changes("404,5550199,A\n404,5550198,X\n", &anyway)
         .code(0)
         .says("changes.txt: 2 lines; 1 is rejected")
         .says("is in force");

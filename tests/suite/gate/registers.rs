@@ -47,6 +47,7 @@ mod tests {
             }),
             accept_shrunk: false,
             accept_older: false,
+            accept_rejected: false,
             validate_only: false,
         }
     }
@@ -195,11 +196,23 @@ mod tests {
         let wrong = with(&|new| new.content = snapshot.clone(), LIST);
         let told = import(&bench.gate, &ask, wrong, LIST).await;
         assert!(matches!(refusal(told), RegisterRefusal::Unreadable(_)));
-        let trial = with(
-            &|new| new.validate_only = true,
-            "404,5550141\n404,5550142\n404,5550143\nx\n",
-        );
+        // Whoever stood on the fourth line would count as not listed.
         let list = "404,5550141\n404,5550142\n404,5550143\nx\n";
+        let trial = with(&|new| new.validate_only = true, list);
+        let told = import(&bench.gate, &ask, trial.clone(), list).await;
+        let told = refusal(told);
+        assert!(matches!(
+            told,
+            RegisterRefusal::Rejected {
+                lines: 4,
+                rejected: 1,
+                percent: 1
+            }
+        ));
+        let trial = NewRegister {
+            accept_rejected: true,
+            ..trial
+        };
         let would = import(&bench.gate, &ask, trial, list).await.unwrap();
         let diff = would.diff.unwrap();
         assert_eq!((diff.added, diff.removed), (2, 2));
@@ -394,8 +407,14 @@ mod tests {
             found[0].as_of.to_string()
         };
         assert_eq!(in_force().await, CURRENT);
-        // One that is understood is enough; and a day on which nothing happened is a day.
-        let done = change("404,5550197,A\n404,5550196,?\n").await.unwrap();
+        // One in a hundred may be beyond understanding; and a day on which nothing happened is a day.
+        let told = refusal(change("404,5550197,A\n404,5550196,?\n").await);
+        assert!(matches!(told, RegisterRefusal::Rejected { .. }), "{told}");
+        assert_eq!(in_force().await, CURRENT);
+        let marks: String = (0..99)
+            .map(|line| format!("404,55501{line:02},A\n"))
+            .collect();
+        let done = change(&format!("{marks}404,5550196,?\n")).await.unwrap();
         assert_eq!((done.rejects.len(), done.snapshot.rows_rejected), (1, 1));
         assert_eq!(in_force().await, "2026-11-18");
     }

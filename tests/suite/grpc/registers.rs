@@ -25,6 +25,7 @@ fn header() -> pb::ImportRegisterHeader {
             day: 20,
         }),
         content_sha256: Sha256::digest(LIST).to_vec(),
+        accept_rejected: true,
         ..pb::ImportRegisterHeader::default()
     }
 }
@@ -177,6 +178,11 @@ async fn wrong_uploads_are_told_apart() {
             with(&|it| it.content_sha256 = vec![1; 32]),
             "CONTENT_MISMATCH",
             "",
+        ),
+        (
+            with(&|it| it.accept_rejected = false),
+            "LIST_REJECTED",
+            "--yes-leave-them-out",
         ),
         (with(&|it| it.form = 2), "REGISTER_EMPTY", ""),
         (with(&|it| it.form = 3), "LIST_UNREADABLE", ""),
