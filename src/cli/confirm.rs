@@ -1,6 +1,7 @@
 //! Questions before something large.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
@@ -48,4 +49,16 @@ pub fn ask(question: &str) -> Result<bool> {
         answer.trim().to_ascii_lowercase().as_str(),
         "y" | "yes"
     ))
+}
+
+/// Ends what would write over a file that is there, unless somebody said that it may.
+pub fn must_not_write_over(path: &Path, force: bool) -> Result<()> {
+    let is_there = path.symlink_metadata().is_ok_and(|there| there.is_file());
+    if is_there && !force {
+        bail!(Usage(format!(
+            "`{}` is there already; name another file, or add --force to write over it",
+            path.display()
+        )));
+    }
+    Ok(())
 }

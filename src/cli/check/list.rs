@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::super::client::Remote;
+use super::super::confirm::must_not_write_over;
 use super::super::failure::Refused;
 use super::super::output::Paint;
 use super::super::wire::{to_wire, value};
@@ -37,6 +38,9 @@ pub async fn run(args: ListArgs, asked: Asked, remote: Remote) -> Result<ExitCod
         bail!("there is neither a number nor a list");
     };
     let source = Source::open(path, args.column.as_deref())?;
+    if let Some(path) = &args.output {
+        must_not_write_over(path, args.force)?;
+    }
     let out = sink(args.output.as_deref())?;
     let progress = progress(&source.position, args.output.is_some());
     let position = source.position.clone();

@@ -70,6 +70,9 @@ pub struct ListArgs {
     /// Write the rows into this file instead of standard output
     #[arg(long, value_name = "FILE", conflicts_with = "number")]
     pub output: Option<PathBuf>,
+    /// Write over a file that is there
+    #[arg(long, requires = "output")]
+    pub force: bool,
 }
 
 /// What `check` and `call` ask alike.

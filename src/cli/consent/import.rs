@@ -53,8 +53,8 @@ use crate::grpc::pb::{
                         time, form, channels and evidence) is not recorded twice. A list that was broken off (Ctrl-C, a lost \
                         connection) goes on where it was; one that is done and is sent again is looked at anew. Numbers may be written in any common way, but of consent \
                         given without letters and extensions, for somebody is to be called; the list may be packed with gzip or zstd. Whether a consent suffices for a call is for the rules: `dialgate check NUMBER`.\n\n\
-                        Exit codes: 0 the list is done, even if rows were rejected (--strict: 1 then), 1 failed or broken off, \
-                        2 usage.\n\n\
+                        Exit codes: 0 the list is done, even if some rows were rejected (with --strict 1 then), 1 all of them were, \
+                        or it failed or was broken off, 2 usage.\n\n\
                         Examples:\n  \
                         dialgate consent import consents.csv --header --dry-run\n  \
                         dialgate consent import crm.csv.gz --header --number-column Phone --time-column \"Signed on\" \\\n    \

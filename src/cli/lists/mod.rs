@@ -281,7 +281,9 @@ pub async fn import<K: Kind>(
 }
 
 fn after(ended: &Import, strict: bool) -> ExitCode {
-    if ended.is_finished && (ended.rows.rejected == 0 || !strict) {
+    let rows = &ended.rows;
+    let is_for_nothing = rows.rejected > 0 && rows.created == 0 && rows.repeated == 0;
+    if ended.is_finished && !is_for_nothing && (rows.rejected == 0 || !strict) {
         ExitCode::SUCCESS
     } else {
         exit::FAILED

@@ -3,13 +3,14 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
 use super::{channels, purposes};
 use crate::cli::client::Remote;
-use crate::cli::failure::{Refused, Usage};
+use crate::cli::confirm::must_not_write_over;
+use crate::cli::failure::Refused;
 use crate::cli::output::{Progress, counted, plain};
 use crate::cli::wire::{self, word};
 use crate::domain::phone::Phone;
@@ -130,17 +131,8 @@ pub async fn run(args: ExportArgs) -> Result<()> {
 }
 
 async fn export(args: ExportArgs) -> Result<()> {
-    let is_in_the_way = args.file.as_os_str() != "-"
-        && !args.force
-        && args
-            .file
-            .symlink_metadata()
-            .is_ok_and(|there| there.is_file());
-    if is_in_the_way {
-        bail!(Usage(format!(
-            "`{}` is there already; name another file, or add --force to write over it",
-            args.file.display()
-        )));
+    if args.file.as_os_str() != "-" {
+        must_not_write_over(&args.file, args.force)?;
     }
     let output = args.remote.output();
     let client = args.remote.connect().await?;

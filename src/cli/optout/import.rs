@@ -38,8 +38,8 @@ use crate::grpc::pb::{
                         was. A list that is done and is sent again is looked at anew: what stands is in force already; a row without \
                         a time that was lifted since is recorded again; one whose time is no later than that of the lifted opt-out \
                         is rejected, for two people lifted that very wish.\n\n\
-                        Exit codes: 0 the list is done, even if rows were rejected (--strict: 1 then), 1 failed or broken off, \
-                        2 usage.\n\n\
+                        Exit codes: 0 the list is done, even if some rows were rejected (with --strict 1 then), 1 all of them were, \
+                        or it failed or was broken off, 2 usage.\n\n\
                         Examples:\n  \
                         dialgate optout import numbers.txt --country US --dry-run\n  \
                         dialgate optout import crm.csv.gz --header --number-column Phone --time-column \"Opted out\" --country GB\n  \

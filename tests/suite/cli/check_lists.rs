@@ -107,6 +107,13 @@ fn a_column_compressed_and_as_json_into_a_file() {
     );
     let answer = house.run("administrator", &line).code(0);
     assert_eq!(answer.out, "");
+    house
+        .run("administrator", &line)
+        .code(2)
+        .says("is there already; name another file, or add --force");
+    house
+        .run("administrator", &format!("{line} --force"))
+        .code(0);
     let summary: serde_json::Value = serde_json::from_str(&answer.err).unwrap();
     assert_eq!(summary["asked"].as_str().or(Some("")).map(|_| ()), Some(()));
     let text = std::fs::read_to_string(&output).unwrap();

@@ -218,12 +218,12 @@ fn a_list_sent_again_says_what_was_lifted() {
     }
     house
         .run("administrator", &format!("{dated} --dry-run"))
-        .code(0)
+        .code(1)
         .says("0 would be recorded, 0 are in force already, 1 would be rejected")
         .says("line 2: lifted: this wish was lifted since");
     house
         .run("administrator", &dated)
-        .code(0)
+        .code(1)
         .says("0 new opt-outs, 0 in force already, 1 rejected");
     house
         .run("administrator", &undated)
