@@ -193,3 +193,55 @@ impl ByteStream for TcpStream {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    async fn pair() -> (Box<dyn ByteStream>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let streams = Tcp::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let near = streams.connect(listener.local_addr().unwrap());
+        let (near, far) = tokio::join!(near, listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn the_system_tells_what_has_not_arrived() {
+        let (near, mut far) = pair().await;
+        assert_eq!(near.unacknowledged().unwrap(), 0);
+        let piece = [0; 65_536];
+        let mut given = 0;
+        while let Ok(taken) = near.try_write(&piece) {
+            given += taken as u64;
+            tokio::task::yield_now().await;
+        }
+        let open = near.unacknowledged().unwrap();
+        assert!((1..=given).contains(&open), "{open} of {given}");
+        let mut buffer = vec![0; usize::try_from(given).unwrap()];
+        far.read_exact(&mut buffer).await.unwrap();
+        while near.unacknowledged().unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn p03_a_connection_that_is_to_be_reset_when_dropped_delivers_nothing_more() {
+        for reset in [false, true] {
+            let (near, mut far) = pair().await;
+            near.reset_when_dropped(true).unwrap();
+            near.reset_when_dropped(reset).unwrap();
+            let mut given = 0;
+            while let Ok(taken) = near.try_write(&[0; 65_536]) {
+                given += taken;
+            }
+            drop(near);
+            let mut heard = Vec::new();
+            let told = far.read_to_end(&mut heard).await;
+            assert_eq!(told.is_err(), reset, "{told:?}");
+            assert_eq!(heard.len() < given, reset, "{} of {given}", heard.len());
+        }
+    }
+}

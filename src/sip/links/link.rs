@@ -100,6 +100,8 @@ pub(super) struct Link {
     /// It is reset if it is dropped, or the process killed.
     reset_when_dropped: bool,
     framer: Framer,
+    /// Why nothing that follows can be told apart; what came before is answered first.
+    broken: Option<&'static str>,
     half_since: Option<Mono>,
     ping_at: Option<Mono>,
     pong_by: Option<Mono>,
@@ -126,6 +128,7 @@ impl Link {
             unheard: BTreeMap::new(),
             reset_when_dropped: false,
             framer: Framer::default(),
+            broken: None,
             half_since: None,
             ping_at: None,
             pong_by: None,
@@ -143,7 +146,7 @@ impl Link {
 
     /// What belonged to the connection that is over. Messages that were not taken whole go by the next.
     pub(super) fn forget_session(&mut self) {
-        self.framer = Framer::default();
+        (self.framer, self.broken) = (Framer::default(), None);
         (self.held, self.half_since) = (None, None);
         (self.ping_at, self.pong_by, self.pongs) = (None, None, false);
         self.unheard = BTreeMap::new();
@@ -207,6 +210,7 @@ impl Link {
                     Poll::Ready(())
                 }
             },
+            State::Up(_) if self.broken.is_some() => Poll::Ready(()),
             State::Up(session) => {
                 let waits = !self.backlog.is_empty() || !self.waiting.is_empty();
                 session.poll(waits && session.is_ready(), context)
@@ -335,7 +339,13 @@ impl Link {
         if let State::Refused(why) = &mut self.state {
             return Err(std::mem::replace(why, ErrorKind::NotConnected.into()));
         }
+        if let Some(why) = self.broken.take() {
+            return Err(Error::new(ErrorKind::InvalidData, why));
+        }
         for _ in 0..READS_MAX {
+            if self.broken.is_some() {
+                break;
+            }
             let State::Up(session) = &mut self.state else {
                 return Ok(());
             };
@@ -379,7 +389,10 @@ impl Link {
                 // Whoever answers is there, and may have calls with us that say nothing for long.
                 Ok(Some(Frame::Pong)) => (self.used, self.pongs) = (now, true),
                 Ok(None) => break,
-                Err(why) => return Err(Error::new(ErrorKind::InvalidData, why)),
+                Err(why) => {
+                    self.broken = Some(why);
+                    break;
+                }
             }
         }
         match self.framer.is_within() {
