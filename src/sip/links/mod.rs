@@ -157,7 +157,7 @@ impl Links {
     /// Begins the connection of a link that rests.
     fn make(&mut self, id: LinkId, now: Mono) {
         if let Some(mut link) = self.links.remove(&id) {
-            if let Some(peer) = &link.peer {
+            if let (State::Resting(_), Some(peer)) = (&link.state, &link.peer) {
                 link.state = self.connect(link.target, peer, now);
                 link.begin(now);
             }
