@@ -194,7 +194,8 @@ impl ByteStream for TcpStream {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use tokio::io::AsyncReadExt as _;
 
