@@ -90,7 +90,7 @@ async fn relay(near: Arc<UdpSocket>, far: SocketAddr, air: Air, seed: u64) {
         let way = Arc::clone(&ways[&from]);
         let bytes = renamed(&buffer[..length], from, way.local_addr().unwrap());
         let bytes = renamed(&bytes, near.local_addr().unwrap(), far);
-        air.carry(&mut rng, &mut tasks, way, bytes, far);
+        air.carry(&mut rng, &mut tasks, &way, &bytes, far);
         while tasks.try_join_next().is_some() {}
     }
 }
@@ -111,7 +111,7 @@ async fn back(
         };
         let bytes = renamed(&buffer[..length], far, near.local_addr().unwrap());
         let bytes = renamed(&bytes, way.local_addr().unwrap(), to);
-        air.carry(&mut rng, &mut tasks, Arc::clone(&near), bytes, to);
+        air.carry(&mut rng, &mut tasks, &near, &bytes, to);
         while tasks.try_join_next().is_some() {}
     }
 }
@@ -128,8 +128,8 @@ impl Air {
         &self,
         rng: &mut Rng,
         tasks: &mut JoinSet<()>,
-        by: Arc<UdpSocket>,
-        bytes: Vec<u8>,
+        by: &Arc<UdpSocket>,
+        bytes: &[u8],
         to: SocketAddr,
     ) {
         let count = |of: &AtomicU32| of.fetch_add(1, Ordering::Relaxed);
@@ -152,7 +152,7 @@ impl Air {
                 false => self.weather.delay_ms,
             };
             let delay = rng.millis(0, most as u64 + 1);
-            let (by, bytes) = (Arc::clone(&by), bytes.clone());
+            let (by, bytes) = (Arc::clone(by), bytes.to_vec());
             count(&self.fates.passed);
             tasks.spawn(async move {
                 tokio::time::sleep(delay).await;
