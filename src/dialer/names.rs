@@ -36,22 +36,42 @@ async fn keep(endpoint: &Endpoint, trunk: &str, targets: &Targets, place: usize)
     };
     let destination = &place.route.destination;
     let tls = place.route.trunk.peer.has_tls();
+    let mut first = true;
     loop {
         let pause = match endpoint.find(destination, tls).await {
-            Ok(Found { answers, fresh_for }) => {
+            Ok(Found {
+                missed: Some(missed),
+                ..
+            }) if place.knows_any() => {
+                tracing::warn!(trunk, %destination, %missed, "what the name stood for last stays in use");
+                UNANSWERED_PAUSE
+            }
+            Ok(Found {
+                answers,
+                fresh_for,
+                missed,
+            }) => {
                 let servers = answers.len();
-                if place.learn(answers) && servers == 0 {
+                let news = place.learn(answers);
+                if let Some(missed) = missed {
+                    tracing::warn!(trunk, %destination, servers, %missed, "not all of what the name stands for is known");
+                } else if servers == 0 && (news || first) {
                     tracing::warn!(trunk, %destination, "the name stands for no server");
                 } else {
                     tracing::debug!(trunk, %destination, servers, "looked the name up");
                 }
                 fresh_for
             }
-            Err(error) => {
+            Err(error) if place.knows_any() => {
                 tracing::warn!(trunk, %destination, %error, "what the name stood for last stays in use");
                 UNANSWERED_PAUSE
             }
+            Err(error) => {
+                tracing::warn!(trunk, %destination, %error, "it is not known what the name stands for: no call can go there");
+                UNANSWERED_PAUSE
+            }
         };
+        first = false;
         tokio::time::sleep(pause).await;
     }
 }

@@ -42,6 +42,12 @@ impl Place {
         news
     }
 
+    /// Whether anything is known of what its name stands for.
+    pub(super) fn knows_any(&self) -> bool {
+        let known = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        !known.is_empty()
+    }
+
     /// Its targets in the order in which the call of this seed tries them.
     fn targets(&self, seed: u64) -> Vec<Target> {
         match self.route.destination.numeric() {

@@ -85,6 +85,14 @@ impl Headers {
         });
         named.filter_map(|line| self.text.get(line.middle..line.to))
     }
+
+    /// All lines, name and value.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let part = |from, to| self.text.get(from..to).unwrap_or_default();
+        let lines = self.lines.iter();
+        lines.map(move |line| (part(line.from, line.middle), part(line.middle, line.to)))
+    }
 }
 
 /// Length, first and last letter of a name: a message is asked for some twenty names, and this tells nearly all apart.

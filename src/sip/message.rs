@@ -364,10 +364,9 @@ pub(super) fn respond(asked: Asked<'_>, reply: &Reply<'_>) -> (Vec<u8>, Hop) {
         let has_tag = Address::parse(line).is_ok_and(|address| address.params.get("tag").is_some());
         if has_tag || reply.tag.is_empty() {
             draft.line("To", &[line]);
-        } else if line.contains('<') {
-            draft.line("To", &[line, ";tag=", reply.tag]);
         } else {
-            draft.line("To", &["<", line, ">;tag=", reply.tag]);
+            // Without brackets too: what follows is the header's then, and not the URI's (RFC 3261 section 20.10).
+            draft.line("To", &[line, ";tag=", reply.tag]);
         }
     }
     for name in ["Call-ID", "CSeq"] {

@@ -14,6 +14,9 @@ mod call;
 mod config;
 mod dns;
 mod endpoint;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod entries;
 mod framing;
 mod head;
 mod links;

@@ -84,7 +84,7 @@ fn client(
         None => Ok(builder.with_no_client_auth()),
         Some((certificates, key)) => builder
             .with_client_auth_cert(certificates, key)
-            .map_err(|error| format!("cert_file and key_file: do not belong together: {error}")),
+            .map_err(|error| format!("cert_file and key_file: cannot be used together: {error}")),
     }
 }
 

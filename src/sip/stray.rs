@@ -18,6 +18,12 @@ pub(super) fn answer(message: &Message, source: &Hop, secret: &str) -> Option<(V
         "ACK" => return None,
         _ if !is_sip(uri) => (416, "Unsupported URI Scheme", Vec::new()),
         _ if message.to_tag.is_some() => (481, "Call/Transaction Does Not Exist", Vec::new()),
+        // We know no extension: RFC 3261 section 8.2.2.3.
+        "OPTIONS" if !message.list("Require").is_empty() => {
+            let unsupported = message.list("Require").join(", ");
+            let unsupported = Header::new("Unsupported", unsupported);
+            (420, "Bad Extension", vec![unsupported])
+        }
         "OPTIONS" => {
             let accept = Header::new("Accept", SDP);
             (200, "OK", vec![allow(), accept])
@@ -122,6 +128,7 @@ mod tests {
             ("dblreq", Some(405)),
             ("unkscm", Some(416)),
             ("badvers", Some(505)),
+            ("bext01", Some(420)),
             ("mismatch01", Some(400)),
             ("lwsruri", Some(400)),
             ("bcast", None),

@@ -287,9 +287,19 @@ impl Task {
                     for key in keys {
                         self.step(key, Input::Lost(&hop));
                     }
+                    self.revive(&hop);
                 }
+                Came::Rested(hop) => self.revive(&hop),
             }
         }
+    }
+
+    /// A connection is made anew if a call may be spoken to by it.
+    fn revive(&mut self, hop: &Hop) {
+        let mut slots = self.slots.values();
+        let wanted = slots.any(|slot| slot.call.is_reached_by(hop));
+        let now = self.clock.read().mono;
+        self.links.revive(hop, wanted, now);
     }
 
     fn on_message(&mut self, bytes: &[u8], source: &Hop) {
@@ -340,6 +350,7 @@ impl Task {
                 Output::Send(bytes, to) => self.send(bytes, &to),
                 Output::Event(event) => self.tell(key, event),
                 Output::WriteInvite => queue.extend(self.write_invite(key)),
+                Output::Withdraw => self.links.withdraw(key, self.looked),
             }
         }
         self.settle(key);
@@ -451,6 +462,9 @@ impl Task {
         }
         if slot.call.writes_to().is_none() {
             self.links.let_go(key, self.looked);
+        }
+        if !slot.call.is_unheard() {
+            self.links.heard(key);
         }
         if slot.call.is_done() {
             if let Some(slot) = self.slots.remove(&key) {

@@ -7,6 +7,8 @@ mod names;
 mod sipp;
 mod streams;
 mod tls;
+mod torture;
+mod weather;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};

@@ -85,7 +85,7 @@ impl Call {
         if self.legs.len() == LEGS_MAX {
             return;
         }
-        self.finish_invite();
+        self.finish_invite(out);
         let remote = self.remote_of(message, &tag);
         let branch = self.tokens.branch();
         let auth = &self.invite.auth;

@@ -59,6 +59,9 @@ pub(super) enum Output {
     Send(Vec<u8>, Hop),
     /// [`Call::write`] is to be called.
     WriteInvite,
+    /// Nothing was heard of the INVITE and the permit for it is gone: nothing of it may leave by itself from now on. Comes before
+    /// anybody is told that the permit is gone.
+    Withdraw,
     /// Something for the owner.
     Event(SipEvent),
 }
@@ -230,7 +233,10 @@ impl Call {
                     self.on_response(message, *code, reason, now, out)
                 }
             },
-            Input::Lost(hop) => self.send_again(hop, out),
+            Input::Lost(hop) => {
+                self.send_again(hop, out);
+                self.on_lost(hop, now.mono, out);
+            }
             Input::Control(Control::HangUp { cause }) => self.hang_up(cause, now, out),
             Input::Control(Control::Renew(permit)) => self.renew(permit, now, out),
             Input::Tick => self.tick(now.mono, out),
@@ -269,6 +275,16 @@ impl Call {
     pub(super) fn writes_to(&self) -> Option<&Hop> {
         let wanted = self.invite.pending && self.permit.is_some();
         wanted.then(|| self.invite.locked.to())
+    }
+
+    /// Whether its INVITE was sent and nothing was heard of it.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.invite.progress == Progress::Calling
+    }
+
+    /// Whether the far end may have to say something by this way.
+    pub(super) fn is_reached_by(&self, hop: &Hop) -> bool {
+        self.state != State::Over && self.invite.locked.to() == hop
     }
 
     /// When [`Input::Tick`] is next due.
@@ -429,7 +445,7 @@ impl Call {
         if self.state == State::Over {
             return;
         }
-        self.permit = None;
+        self.let_permit_go(out);
         self.state = State::Over;
         self.invite.pending = false;
         self.invite.repeat = None;

@@ -8,6 +8,7 @@ use super::{
     Reading, Settled, Signal, SipEvent, State, reason_of,
 };
 use crate::sip::config::Trunk;
+use crate::sip::peer::Hop;
 use crate::sip::wire::Message;
 
 /// Settled INVITEs that are remembered: one a challenge, and those are bounded.
@@ -89,9 +90,18 @@ impl Call {
         refused && for_length && self.invite.progress == Progress::Unwritten
     }
 
+    /// The connection that the INVITE went by broke before anything was heard of it. That is an answer like a 503: RFC 3261
+    /// section 8.1.3.1.
+    pub(super) fn on_lost(&mut self, hop: &Hop, now: Mono, out: &mut Vec<Output>) {
+        let inviting = self.state == State::Inviting && self.is_unheard();
+        if inviting && self.invite.locked.to() == hop {
+            self.end_unanswered(Signal::Silence, None, EndedBy::Timeout, now, out);
+        }
+    }
+
     /// The permit is over: nothing more is sent under it.
     pub(super) fn on_permit_over(&mut self, now: Mono, out: &mut Vec<Output>) {
-        self.drop_permit();
+        self.drop_permit(out);
         if self.state != State::Inviting {
             return;
         }
@@ -107,11 +117,22 @@ impl Call {
     }
 
     /// Gives the permit up in memory; whoever is told of it hears later (claim-10).
-    fn drop_permit(&mut self) {
-        self.permit = None;
+    fn drop_permit(&mut self, out: &mut Vec<Output>) {
+        self.let_permit_go(out);
         self.deadlines.permit = None;
         self.invite.pending = false;
         self.invite.repeat = None;
+    }
+
+    /// A stream repeats by itself what the network loses, and asks no permit.
+    pub(super) fn let_permit_go(&mut self, out: &mut Vec<Output>) {
+        let unheard = matches!(
+            self.invite.progress,
+            Progress::Unwritten | Progress::Calling
+        );
+        if self.permit.take().is_some() && unheard && self.invite.locked.to().is_stream() {
+            out.push(Output::Withdraw);
+        }
     }
 
     fn await_permit(&mut self, now: Mono, out: &mut Vec<Output>) {
@@ -190,7 +211,7 @@ impl Call {
         let first_ring = (180..190).contains(&code) && !self.rang;
         if first_ring {
             self.rang = true;
-            self.drop_permit();
+            self.drop_permit(out);
         }
         if first_ring || self.deadlines.ring.is_none() {
             self.deadlines.ring = patience;
@@ -299,7 +320,7 @@ impl Call {
     /// Gives the call up before an answer. The permit goes first.
     pub(super) fn cancel(&mut self, own: Own, now: Mono, out: &mut Vec<Output>) {
         let had_permit = self.permit.is_some();
-        self.drop_permit();
+        self.drop_permit(out);
         if self.own.is_some() || self.state == State::Over {
             return;
         }
@@ -344,9 +365,9 @@ impl Call {
     }
 
     /// Nothing more is awaited from the INVITE but repetitions.
-    pub(super) fn finish_invite(&mut self) {
-        self.drop_permit();
+    pub(super) fn finish_invite(&mut self, out: &mut Vec<Output>) {
         self.invite.progress = Progress::Finished;
+        self.drop_permit(out);
         self.deadlines.response = None;
         self.deadlines.ring = None;
         self.deadlines.cancel = None;

@@ -116,6 +116,7 @@ impl Line {
                     self.hops.push(hop);
                 }
                 Output::Event(event) => self.log('!', &describe(&event)),
+                Output::Withdraw => self.log('-', "withdrawn"),
                 Output::WriteInvite => self.write(),
             }
         }

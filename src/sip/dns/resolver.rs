@@ -21,8 +21,10 @@ const SERVERS_MAX: usize = 32;
 const NOTHING_FOR: Duration = Duration::from_secs(30);
 /// How long one name server may take.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// Asked no more often than this, whatever the records say.
-const FRESH_MIN: Duration = Duration::from_secs(1);
+/// Asked no more often than this, whatever the records say: a name without any lifetime would be asked for all day.
+const FRESH_MIN: Duration = Duration::from_secs(5);
+/// How long what is known in part is good enough.
+const PART_FOR: Duration = Duration::from_secs(15);
 /// Asked at least as often as this.
 const FRESH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -33,10 +35,12 @@ pub struct Found {
     pub answers: Vec<Answer>,
     /// How long it may be taken for true.
     pub fresh_for: Duration,
+    /// What no name server answered of it: what was known before is better, if anything was.
+    pub missed: Option<Unanswered>,
 }
 
 /// No name server could be asked, or none that knew; what was known before is the best there is.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no name server answered: {0}")]
 pub struct Unanswered(String);
 
@@ -80,7 +84,7 @@ impl Resolver {
         let name = match &destination.host {
             Host::Ip(_) => {
                 let targets = destination.numeric().into_iter().collect();
-                return Ok(Search::default().found(vec![answer(0, targets)]));
+                return Search::default().found(vec![answer(0, targets)]);
             }
             Host::Name(name) => name,
         };
@@ -95,16 +99,18 @@ impl Resolver {
             };
             let mut answers = Vec::new();
             for (rank, (transport, service)) in services.into_iter().enumerate() {
-                answers.extend(self.servers(rank, transport, service, &mut search).await?);
+                answers.extend(self.servers(rank, transport, service, &mut search).await);
             }
-            if !answers.is_empty() {
-                return Ok(search.found(answers));
+            // A name whose servers are not known is not its own server, and neither is one that says that it has none.
+            let transport = destination.transport.unwrap_or(Transport::Udp);
+            if !answers.is_empty() || search.named_any || search.without.contains(&transport) {
+                return search.found(answers);
             }
         }
         let transport = destination.transport.unwrap_or(Transport::Udp);
         let port = destination.port.unwrap_or(transport.default_port());
-        let targets = self.targets(transport, name, port, &mut search).await?;
-        Ok(search.found(vec![answer(0, targets)]))
+        let targets = self.targets(transport, name, port, &mut search).await;
+        search.found(vec![answer(0, targets)])
     }
 
     /// The transports of a name and where their servers are named, best first: its NAPTR records, or else the usual places.
@@ -115,7 +121,13 @@ impl Resolver {
         search: &mut Search,
     ) -> Result<Vec<(Transport, Name)>, Unanswered> {
         let mut rows = Vec::new();
-        for row in self.ask(name.clone(), RecordType::NAPTR, search).await? {
+        let pointers = match self.ask(name.clone(), RecordType::NAPTR, search).await {
+            Ok(pointers) => pointers,
+            // They may say that it is TLS alone: no silence makes something weaker of that.
+            Err(error) if tls => return Err(error),
+            Err(error) => search.miss(error),
+        };
+        for row in pointers {
             let RData::NAPTR(row) = row else {
                 continue;
             };
@@ -145,25 +157,33 @@ impl Resolver {
             .collect()
     }
 
+    /// The servers of one transport; one whose addresses nobody knows is left out.
     async fn servers(
         &self,
         rank: usize,
         transport: Transport,
         service: Name,
         search: &mut Search,
-    ) -> Result<Vec<Answer>, Unanswered> {
+    ) -> Vec<Answer> {
+        let rows = match self.ask(service, RecordType::SRV, search).await {
+            Ok(rows) => rows,
+            Err(error) => search.miss(error),
+        };
         let mut answers = Vec::new();
-        for row in self.ask(service, RecordType::SRV, search).await? {
+        for row in rows {
             let RData::SRV(row) = row else {
                 continue;
             };
             // A root alone says that there is no such service: RFC 2782.
-            if row.target.is_root() || row.port == 0 || answers.len() == SERVERS_MAX {
+            if row.target.is_root() {
+                search.without.push(transport);
                 continue;
             }
-            let targets = self
-                .targets(transport, row.target, row.port, search)
-                .await?;
+            search.named_any = true;
+            if row.port == 0 || answers.len() == SERVERS_MAX {
+                continue;
+            }
+            let targets = self.targets(transport, row.target, row.port, search).await;
             if !targets.is_empty() {
                 answers.push(Answer {
                     rank,
@@ -173,7 +193,7 @@ impl Resolver {
                 });
             }
         }
-        Ok(answers)
+        answers
     }
 
     /// Addresses of the families that our socket reaches.
@@ -183,7 +203,7 @@ impl Resolver {
         name: Name,
         port: u16,
         search: &mut Search,
-    ) -> Result<Vec<Target>, Unanswered> {
+    ) -> Vec<Target> {
         // A socket for all of IPv6 reaches IPv4 too, by addresses that are mapped into it.
         let (v6, v4) = (
             self.listen.is_ipv6(),
@@ -194,7 +214,11 @@ impl Resolver {
             if !wanted {
                 continue;
             }
-            for row in self.ask(name.clone(), kind, search).await? {
+            let rows = match self.ask(name.clone(), kind, search).await {
+                Ok(rows) => rows,
+                Err(error) => search.miss(error),
+            };
+            for row in rows {
                 match row {
                     RData::AAAA(ip) => addresses.insert((0, IpAddr::V6(ip.0))),
                     RData::A(ip) if v6 => addresses.insert((1, IpAddr::V6(ip.0.to_ipv6_mapped()))),
@@ -208,9 +232,9 @@ impl Resolver {
             addr: SocketAddr::new(ip, port),
         };
         let targets = addresses.into_iter().map(at);
-        Ok(targets
+        targets
             .filter(|target| crate::sip::Trunk::may_be_sent_to(target.addr))
-            .collect())
+            .collect()
     }
 
     /// Records of one kind; that there are none is an answer.
@@ -268,20 +292,45 @@ fn unanswered(error: impl std::fmt::Display) -> Unanswered {
     Unanswered(error.to_string())
 }
 
-/// How long all that one search has heard stays true.
+/// What one search has heard beside targets.
 #[derive(Debug, Default)]
-struct Search(Option<Duration>);
+struct Search {
+    /// How long all of it stays true.
+    fresh_for: Option<Duration>,
+    /// The first question that nobody answered.
+    missed: Option<Unanswered>,
+    /// The name has servers, known or not.
+    named_any: bool,
+    /// Transports that it says it has no servers of.
+    without: Vec<Transport>,
+}
 
 impl Search {
     fn learn(&mut self, fresh_for: Duration) {
-        self.0 = Some(self.0.map_or(fresh_for, |known| known.min(fresh_for)));
+        let known = self.fresh_for.unwrap_or(fresh_for);
+        self.fresh_for = Some(known.min(fresh_for));
     }
 
-    fn found(&self, mut answers: Vec<Answer>) -> Found {
+    /// Goes on without an answer, as if there were nothing.
+    fn miss(&mut self, error: Unanswered) -> Vec<RData> {
+        self.learn(PART_FOR);
+        self.missed.get_or_insert(error);
+        Vec::new()
+    }
+
+    /// What was found; nothing at all, with questions unanswered, is no answer.
+    fn found(self, mut answers: Vec<Answer>) -> Result<Found, Unanswered> {
         answers.retain(|answer| !answer.targets.is_empty());
-        Found {
-            answers,
-            fresh_for: self.0.unwrap_or(FRESH_MAX).clamp(FRESH_MIN, FRESH_MAX),
+        if let (true, Some(missed)) = (answers.is_empty(), &self.missed) {
+            return Err(missed.clone());
         }
+        Ok(Found {
+            answers,
+            fresh_for: self
+                .fresh_for
+                .unwrap_or(FRESH_MAX)
+                .clamp(FRESH_MIN, FRESH_MAX),
+            missed: self.missed,
+        })
     }
 }

@@ -3,12 +3,15 @@
 //!
 //! `link` is one connection; here is which there are, what has come of them, and how INVITE bytes get in: only when nothing
 //! older lies unsent, asked for again and again until all of them have left, and while somebody holds a permit for them. A
-//! connection with half an INVITE whose permit is over is reset, for the other half must not follow.
+//! connection with half an INVITE whose permit is over is reset, for the other half must not follow; and so is one with a whole INVITE
+//! that has not arrived by then, for the system would send it again.
+//!
+//! A connection that ended is made anew only for a call that wants it.
 
 mod link;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{ErrorKind, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,7 +22,7 @@ use super::session::Session;
 use super::stream::{ByteStream, Streams};
 use super::target::{Target, Transport};
 use crate::domain::time::Mono;
-use link::{Link, State};
+use link::{Link, Rest, State};
 
 /// Connections that others made to us at a time.
 const TAKEN_MAX: usize = 64;
@@ -32,8 +35,10 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 /// The first pause after a connection could not be made; it doubles up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A connection that broke sooner than this after it was made counts as one that could not be made.
+/// A connection that broke sooner than this after it was made, and had brought no message, counts as one that could not be made.
 const SOON: Duration = Duration::from_secs(5);
+/// How long no connection of others is taken after one could not be.
+const TAKE_AGAIN: Duration = Duration::from_millis(200);
 
 /// What has come of the connections.
 #[derive(Debug)]
@@ -42,8 +47,10 @@ pub(super) enum Came {
     Message(Vec<u8>, Hop),
     /// This call's INVITE may be written now, or it is known why not.
     Try(u64),
-    /// What was sent this way and not answered yet may not have arrived.
+    /// What was sent this way and not answered yet may not have arrived. [`Links::revive`] is to be called.
     Lost(Hop),
+    /// There could be a connection again. [`Links::revive`] is to be called.
+    Rested(Hop),
 }
 
 /// All connections.
@@ -53,6 +60,8 @@ pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
     next: u64,
     came: VecDeque<Came>,
+    /// No connection of others is taken before this.
+    takes_from: Option<Mono>,
 }
 
 impl Links {
@@ -62,6 +71,7 @@ impl Links {
             links: BTreeMap::new(),
             next: 0,
             came: VecDeque::new(),
+            takes_from: None,
         }
     }
 
@@ -74,15 +84,18 @@ impl Links {
     pub(super) fn poll(&mut self, now: Mono, context: &mut Context<'_>) -> Poll<Vec<LinkId>> {
         let mut ready: Vec<LinkId> = Vec::new();
         for _ in 0..TAKEN_AT_ONCE_MAX {
+            if self.takes_from.is_some() {
+                break;
+            }
             let Poll::Ready(taken) = self.streams.poll_accept(context) else {
                 break;
             };
             match taken {
                 Ok((stream, from)) => ready.extend(self.take(stream, from, now)),
-                // The system is short of something, or who called is gone again.
+                // The system is short of something, or who called is gone again. Nobody tells when that is over.
                 Err(error) => {
                     tracing::debug!(%error, "could not take a connection");
-                    break;
+                    self.takes_from = Some(now.plus(TAKE_AGAIN));
                 }
             }
         }
@@ -130,11 +143,52 @@ impl Links {
         let theirs = |link: &Link| {
             link.target == *target && link.peer.as_ref().is_some_and(|own| Arc::ptr_eq(own, peer))
         };
-        if let Some((id, _)) = self.links.iter().find(|(_, link)| theirs(link)) {
-            return Some(*id);
+        if let Some((id, link)) = self.links.iter().find(|(_, link)| theirs(link)) {
+            let id = *id;
+            if link.may_be_made(now) {
+                self.make(id, now);
+            }
+            return Some(id);
         }
         let state = self.connect(*target, peer, now);
         Some(self.add(Link::new(*target, Some(Arc::clone(peer)), state, now)))
+    }
+
+    /// Begins the connection of a link that rests.
+    fn make(&mut self, id: LinkId, now: Mono) {
+        if let Some(mut link) = self.links.remove(&id) {
+            if let (State::Resting(_), Some(peer)) = (&link.state, &link.peer) {
+                link.state = self.connect(link.target, peer, now);
+                link.begin(now);
+            }
+            self.links.insert(id, link);
+        }
+    }
+
+    /// What is to become of a connection that ended or rested, for there are calls that want it, or none.
+    pub(super) fn revive(&mut self, hop: &Hop, wanted: bool, now: Mono) {
+        let theirs = self
+            .links
+            .iter_mut()
+            .find(|(_, link)| match (hop, &link.peer) {
+                (Hop::Stream(target, peer), Some(own)) => {
+                    link.target == *target && Arc::ptr_eq(own, peer)
+                }
+                _ => false,
+            });
+        let Some((id, link)) = theirs else { return };
+        let id = *id;
+        let State::Resting(rest) = &mut link.state else {
+            return;
+        };
+        if rest.until.is_some_and(|until| until > now) {
+            return;
+        }
+        match wanted {
+            true => self.make(id, now),
+            // The next call makes it.
+            false => rest.until = None,
+        }
     }
 
     fn connect(&self, target: Target, peer: &Peer, now: Mono) -> State {
@@ -143,8 +197,11 @@ impl Links {
             // Never in the clear instead.
             (Transport::Tls, Some(Err(_)) | None) => {
                 tracing::error!(sip.target = %target, "there is no TLS to be had for this target");
-                let until = now.plus(PAUSE_MAX);
-                return State::Resting(until, ErrorKind::Unsupported);
+                return State::Resting(Rest {
+                    since: now,
+                    until: Some(now.plus(PAUSE_MAX)),
+                    why: ErrorKind::Unsupported,
+                });
             }
             (Transport::Udp | Transport::Tcp, _) => None,
         };
@@ -199,10 +256,13 @@ impl Links {
             .get(&id)
             .is_some_and(|link| matches!(link.state, State::Up(_)));
         if error.kind() != ErrorKind::WouldBlock && up {
-            self.fail(id, error.kind(), now);
+            self.fail(id, &error, now);
+            if self.links.get(&id).is_some_and(|link| link.failures == 0) {
+                self.make(id, now);
+            }
         }
         match self.links.get_mut(&id) {
-            Some(link) if !matches!(link.state, State::Resting(..)) => {
+            Some(link) if !matches!(link.state, State::Resting(_)) => {
                 link.waiting.insert(key);
                 Err(ErrorKind::WouldBlock.into())
             }
@@ -220,14 +280,33 @@ impl Links {
             }
         }
         if let Some(id) = half {
-            tracing::warn!(
-                "the permit was over when half an INVITE was out; resetting the connection"
-            );
-            if let Some(link) = self.links.get_mut(&id) {
-                link.reset();
-            }
-            self.fail(id, ErrorKind::TimedOut, now);
+            self.reset(id, "the permit was over when half an INVITE was out", now);
         }
+    }
+
+    /// The permit of this call is over and nothing was heard of its INVITE: nothing of it may leave from now on, not even again.
+    pub(super) fn withdraw(&mut self, key: u64, now: Mono) {
+        self.let_go(key, now);
+        let late = self.links.iter().find(|(_, link)| link.may_repeat(key));
+        if let Some((id, _)) = late {
+            let why = "the permit was over when an INVITE had not arrived yet";
+            self.reset(*id, why, now);
+        }
+        self.heard(key);
+    }
+
+    /// Something was heard of this call's INVITE.
+    pub(super) fn heard(&mut self, key: u64) {
+        for link in self.links.values_mut() {
+            link.forget_invite(key);
+        }
+    }
+
+    fn reset(&mut self, id: LinkId, why: &'static str, now: Mono) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.reset();
+        }
+        self.fail(id, &Error::new(ErrorKind::TimedOut, why), now);
     }
 
     /// Reads and writes what can be.
@@ -259,13 +338,13 @@ impl Links {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
                 tracing::debug!(%error, "a connection is over");
-                self.fail(id, error.kind(), now);
+                self.fail(id, &error, now);
             }
         }
     }
 
-    /// The connection is over. One of ours is made anew: at once if it was up for a while, else after a pause.
-    fn fail(&mut self, id: LinkId, why: ErrorKind, now: Mono) {
+    /// The connection is over. One of ours is made anew for those who want it: at once if it was of use, else after a pause.
+    fn fail(&mut self, id: LinkId, error: &Error, now: Mono) {
         let Some(mut link) = self.links.remove(&id) else {
             return;
         };
@@ -276,28 +355,41 @@ impl Links {
         let Some(peer) = link.peer.clone() else {
             return;
         };
-        let was_up = link.up_since.take();
-        if was_up.is_some_and(|since| now.since(since) >= SOON) {
-            link.failures = 0;
-        } else {
-            link.failures = link.failures.saturating_add(1);
-        }
-        link.state = match link.failures {
-            0 => self.connect(link.target, &peer, now),
-            failures => {
-                let pause = PAUSE_MIN
-                    .saturating_mul(1 << (failures - 1).min(16))
-                    .min(PAUSE_MAX);
-                tracing::warn!(sip.target = %link.target, %why, milliseconds = pause.as_millis(),
-                    "cannot be connected to the target; trying again after a pause");
-                State::Resting(now.plus(pause), why)
+        let pause = match link.was_of_use(now) {
+            true => {
+                link.failures = 0;
+                Duration::ZERO
+            }
+            false => {
+                link.failures = link.failures.saturating_add(1);
+                PAUSE_MIN
+                    .saturating_mul(1 << (link.failures - 1).min(16))
+                    .min(PAUSE_MAX)
             }
         };
+        // An end in good form, and a far end that says what nobody could take, is told as what it is.
+        if link.failures > 0
+            || error.kind() == ErrorKind::InvalidData
+            || error.kind() == ErrorKind::TimedOut
+        {
+            tracing::warn!(sip.target = %link.target, %error, milliseconds = pause.as_millis(),
+                "a connection to the target is over or could not be made; the next comes after this pause, if a call wants it");
+        }
+        link.state = State::Resting(Rest {
+            since: now,
+            until: (pause > Duration::ZERO).then(|| now.plus(pause)),
+            why: error.kind(),
+        });
+        let was_up = link.up_since.take().is_some();
         link.forget_session();
         link.begin(now);
         let hop = Hop::Stream(link.target, peer);
+        let waits = link.is_wanted() && link.failures == 0;
         self.links.insert(id, link);
-        if was_up.is_some() {
+        if waits {
+            self.make(id, now);
+        }
+        if was_up {
             self.came.push_back(Came::Lost(hop));
         }
         self.let_try(id);
@@ -305,11 +397,13 @@ impl Links {
 
     /// When [`Links::tick`] is next due.
     pub(super) fn wake(&self) -> Option<Mono> {
-        self.links.values().map(Link::wake).min()
+        let links = self.links.values().map(Link::wake);
+        links.chain(self.takes_from).min()
     }
 
     /// Does what is due.
     pub(super) fn tick(&mut self, now: Mono) {
+        self.takes_from.take_if(|from| *from <= now);
         let due: Vec<LinkId> = self
             .links
             .iter()
@@ -324,12 +418,13 @@ impl Links {
                 if let Some(link) = self.links.remove(&id) {
                     link.close();
                 }
-            } else if let (State::Resting(..), Some(peer)) = (&link.state, link.peer.clone()) {
-                let target = link.target;
-                let state = self.connect(target, &peer, now);
-                if let Some(link) = self.links.get_mut(&id) {
-                    link.state = state;
-                    link.begin(now);
+            } else if let (State::Resting(rest), Some(peer)) = (&mut link.state, &link.peer) {
+                // Asked once, were the answer late.
+                rest.until = None;
+                let hop = Hop::Stream(link.target, Arc::clone(peer));
+                match link.is_wanted() {
+                    true => self.make(id, now),
+                    false => self.came.push_back(Came::Rested(hop)),
                 }
             } else {
                 let told = link.tick(now);

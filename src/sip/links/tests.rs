@@ -19,6 +19,10 @@ struct Wire {
     stuck: bool,
     closed: bool,
     reset: bool,
+    /// Taken, and not acknowledged by the far end.
+    open: u64,
+    /// What the system does with the rest if the connection is dropped.
+    reset_when_dropped: bool,
 }
 
 type Wires = Arc<Mutex<Vec<Wire>>>;
@@ -28,6 +32,8 @@ struct Net {
     wires: Wires,
     /// Refuses connections.
     refuses: Arc<Mutex<bool>>,
+    /// Connections that others make, or cannot.
+    comes: Arc<Mutex<VecDeque<bool>>>,
 }
 
 #[derive(Debug)]
@@ -49,7 +55,18 @@ impl Streams for Net {
     }
 
     fn poll_accept(&self, _: &mut Context<'_>) -> Poll<Result<(Box<dyn ByteStream>, SocketAddr)>> {
-        Poll::Pending
+        let mut comes = self.comes.lock().unwrap();
+        match comes.pop_front() {
+            None => Poll::Pending,
+            Some(false) => Poll::Ready(Err(Error::other("too many open files"))),
+            Some(true) => {
+                let mut wires = self.wires.lock().unwrap();
+                wires.push(Wire::default());
+                let stream: Box<dyn ByteStream> =
+                    Box::new(Stream(Arc::clone(&self.wires), wires.len() - 1));
+                Poll::Ready(Ok((stream, SocketAddr::from(([192, 0, 2, 1], 4_444)))))
+            }
+        }
     }
 }
 
@@ -104,6 +121,15 @@ impl ByteStream for Stream {
         }
     }
 
+    fn unacknowledged(&self) -> Result<u64> {
+        Ok(self.wire(|wire| wire.open))
+    }
+
+    fn reset_when_dropped(&self, reset: bool) -> Result<()> {
+        self.wire(|wire| wire.reset_when_dropped = reset);
+        Ok(())
+    }
+
     fn reset(self: Box<Self>) {
         self.wire(|wire| wire.reset = true);
     }
@@ -114,17 +140,22 @@ struct Bench {
     links: Links,
     wires: Wires,
     refuses: Arc<Mutex<bool>>,
+    comes: Arc<Mutex<VecDeque<bool>>>,
     now: Mono,
     hop: Hop,
     came: Vec<Came>,
+    /// There is a call that wants the connection.
+    wanted: bool,
 }
 
 impl Bench {
     fn new(keep_alive: Option<u64>) -> Self {
         let (wires, refuses) = (Wires::default(), Arc::<Mutex<bool>>::default());
+        let comes = Arc::<Mutex<VecDeque<bool>>>::default();
         let net = Net {
             wires: Arc::clone(&wires),
             refuses: Arc::clone(&refuses),
+            comes: Arc::clone(&comes),
         };
         let peer = Peer {
             keep_alive: keep_alive.map(Duration::from_secs),
@@ -138,9 +169,11 @@ impl Bench {
             links: Links::new(Box::new(net)),
             wires,
             refuses,
+            comes,
             now: Mono(Duration::from_secs(1_000)),
             hop: Hop::Stream(target, Arc::new(peer)),
             came: Vec::new(),
+            wanted: true,
         }
     }
 
@@ -148,6 +181,14 @@ impl Bench {
     fn run(&mut self) {
         let mut buffer = vec![0; 4_096];
         for _ in 0..20 {
+            while let Some(came) = self.links.came() {
+                if let Came::Lost(hop) | Came::Rested(hop) = &came {
+                    self.links.revive(hop, self.wanted, self.now);
+                }
+                if !matches!(came, Came::Rested(_)) {
+                    self.came.push(came);
+                }
+            }
             let mut context = Context::from_waker(Waker::noop());
             let Poll::Ready(ready) = self.links.poll(self.now, &mut context) else {
                 break;
@@ -189,7 +230,7 @@ impl Bench {
         let came = std::mem::take(&mut self.came);
         let tries = came.into_iter().filter_map(|came| match came {
             Came::Try(key) => Some(key),
-            Came::Message(..) | Came::Lost(_) => None,
+            Came::Message(..) | Came::Lost(_) | Came::Rested(_) => None,
         });
         tries.collect()
     }
@@ -393,10 +434,23 @@ fn a_connection_whose_far_end_answers_pings_stays() {
 fn pings_that_come_faster_than_an_answer_may_find_a_dead_far_end_too() {
     let mut bench = Bench::new(Some(5));
     bench.send("ACK");
+    bench.wait(5_000);
+    bench.wire(0, |wire| wire.arriving.push_back(b"\r\n".to_vec()));
+    bench.run();
     bench.wait(14_900);
     assert_eq!(bench.count(), 1);
     bench.wait(200);
     assert_eq!(bench.count(), 2);
+}
+
+/// A far end that does not know of pings is there all the same.
+#[test]
+fn who_has_never_answered_a_ping_need_not_answer_this_one() {
+    let mut bench = Bench::new(Some(30));
+    bench.send("ACK");
+    bench.wait(300_000);
+    assert_eq!(bench.count(), 1);
+    assert_eq!(bench.taken(0).matches("\r\n\r\n").count(), 10);
 }
 
 #[test]
@@ -430,4 +484,144 @@ fn a_message_that_cannot_be_cut_ends_its_connection() {
         .iter()
         .filter(|came| matches!(came, Came::Message(..)));
     assert_eq!((messages.count(), bench.count()), (1, 2));
+}
+
+/// What the network loses the system sends again by itself, and asks no permit for it.
+#[test]
+fn p03_an_invite_that_has_not_arrived_when_its_permit_is_over_is_not_sent_again() {
+    let sent = || {
+        let mut bench = Bench::new(None);
+        bench.send("BYE");
+        assert_eq!(bench.invite(7, "INVITE seven").unwrap(), 12);
+        bench
+    };
+    let withdrawn = |bench: &mut Bench| {
+        bench.links.withdraw(7, bench.now);
+        bench.wire(0, |wire| wire.reset)
+    };
+    let mut bench = sent();
+    assert!(!withdrawn(&mut bench), "it has arrived");
+    bench.wire(0, |wire| wire.open = 15);
+    assert!(!withdrawn(&mut bench), "and is forgotten");
+    for open in [1, 12, 15] {
+        let mut bench = sent();
+        bench.wire(0, |wire| wire.open = open);
+        assert!(withdrawn(&mut bench), "{open} bytes of it are on their way");
+    }
+    // What others sent after it is theirs.
+    let mut bench = sent();
+    bench.send("ACK");
+    bench.wire(0, |wire| wire.open = 3);
+    assert!(!withdrawn(&mut bench));
+    let mut bench = sent();
+    bench.links.heard(7);
+    bench.wire(0, |wire| wire.open = 12);
+    assert!(!withdrawn(&mut bench), "its answer has come");
+}
+
+/// A process that is killed cannot reset anything any more.
+#[test]
+fn p03_a_connection_with_an_invite_of_which_nothing_was_heard_dies_with_the_process() {
+    let mut bench = Bench::new(None);
+    bench.send("BYE");
+    let is_set = |bench: &Bench| bench.wire(0, |wire| wire.reset_when_dropped);
+    assert!(!is_set(&bench));
+    bench.wire(0, |wire| wire.room = 4);
+    assert!(blocked(&bench.invite(7, "INVITE seven")));
+    assert!(is_set(&bench), "half of it is out");
+    bench.wire(0, |wire| wire.room = 100);
+    bench.run();
+    assert!(bench.invite(7, "INVITE seven").is_ok());
+    bench.run();
+    assert!(bench.invite(8, "INVITE eight").is_ok());
+    bench.links.heard(7);
+    assert!(is_set(&bench), "the other is still unheard of");
+    bench.links.heard(8);
+    assert!(!is_set(&bench));
+    bench.links.withdraw(9, bench.now);
+    assert!(!is_set(&bench));
+}
+
+#[test]
+fn a_carrier_that_closes_after_each_call_is_not_unreachable() {
+    let mut bench = Bench::new(None);
+    bench.wanted = false;
+    let answer = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+    for call in 0..5 {
+        let _ = bench.invite(7, "INVITE");
+        assert_eq!(bench.count(), call + 1, "made for this call, at once");
+        if call > 0 {
+            assert_eq!(bench.tries(), [7]);
+            assert!(bench.invite(7, "INVITE").is_ok());
+        }
+        bench.wire(call, |wire| {
+            wire.arriving.push_back(answer.to_vec());
+            wire.closed = true;
+        });
+        bench.run();
+        bench.came.clear();
+        bench.wait(20);
+        assert_eq!(bench.count(), call + 1, "nobody wants another");
+    }
+    // And none is made for hours, were the pause over long ago.
+    *bench.refuses.lock().unwrap() = true;
+    bench.send("BYE");
+    bench.wait(500_000);
+    bench.wanted = true;
+    bench.send("BYE");
+    *bench.refuses.lock().unwrap() = false;
+    bench.wait(1_000);
+    bench.send("BYE");
+    assert_eq!(bench.count(), 6);
+}
+
+#[test]
+fn a_new_call_breaks_a_pause_once_a_second() {
+    let mut bench = Bench::new(None);
+    *bench.refuses.lock().unwrap() = true;
+    let _ = bench.invite(1, "INVITE");
+    bench.wait(8_000);
+    let failures = |bench: &Bench| bench.links.links.values().next().unwrap().failures;
+    assert_eq!(failures(&bench), 5, "at 0, 0.5, 1.5, 3.5 and 7.5 seconds");
+    bench.tries();
+    let refused = bench.invite(2, "INVITE").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    bench.wait(600);
+    assert!(blocked(&bench.invite(3, "INVITE")));
+    assert_eq!(failures(&bench), 6, "8.6");
+    let refused = bench.invite(3, "INVITE").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    *bench.refuses.lock().unwrap() = false;
+    bench.wait(1_000);
+    assert!(blocked(&bench.invite(4, "INVITE")));
+    assert_eq!(bench.tries().last(), Some(&4));
+    assert!(bench.invite(4, "INVITE").is_ok());
+}
+
+#[test]
+fn what_waits_for_a_connection_is_bounded_by_its_bytes_too() {
+    let mut bench = Bench::new(None);
+    bench.send("BYE");
+    bench.wire(0, |wire| wire.room = 0);
+    let long = "x".repeat(60_000);
+    for _ in 0..100 {
+        bench.send(&long);
+    }
+    bench.wire(0, |wire| wire.room = usize::MAX);
+    bench.run();
+    let taken = bench.taken(0).len();
+    assert_eq!(taken, 3 + 17 * 60_000);
+    bench.send(&long);
+    assert_eq!(bench.taken(0).len(), taken + 60_000, "there is room again");
+}
+
+/// Nobody tells when there is room for a connection again.
+#[test]
+fn connections_of_others_are_taken_again_after_one_could_not_be() {
+    let mut bench = Bench::new(None);
+    bench.comes.lock().unwrap().extend([false, true]);
+    bench.run();
+    assert_eq!(bench.count(), 0);
+    bench.wait(200);
+    assert_eq!(bench.count(), 1);
 }

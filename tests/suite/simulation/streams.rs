@@ -251,6 +251,15 @@ impl ByteStream for NodeStream {
         })
     }
 
+    /// What has left arrives in this network, or the connection breaks.
+    fn unacknowledged(&self) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn reset_when_dropped(&self, _: bool) -> Result<()> {
+        Ok(())
+    }
+
     fn reset(self: Box<Self>) {
         self.wire(|wire, _| wire.open = false);
     }

@@ -178,3 +178,54 @@ async fn no_answer_is_not_the_answer_that_there_is_nothing() {
         "{error}"
     );
 }
+
+/// One server whose name nobody answers for, and questions without an answer: what is known is used, for a short time.
+#[tokio::test]
+async fn what_no_name_server_answers_is_left_out_as_long_as_there_is_something_else() {
+    let server = NameServer::start().await;
+    server.set(
+        "_sip._tcp.carrier.test",
+        900,
+        vec![
+            Record::Server(10, 0, 5062, "silent.test"),
+            Record::Server(20, 0, 5063, "b.test"),
+        ],
+    );
+    server.set("b.test", 900, vec![v4(2)]);
+    server.be_silent_of("silent.test");
+    let endpoint = endpoint(&server, "127.0.0.1:0").await;
+    let found = find(&endpoint, "tcp:carrier.test", false).await;
+    assert_eq!(told(&found), ["tcp:192.0.2.2:5063"]);
+    assert!(found.missed.is_some());
+    assert_eq!(found.fresh_for.as_secs(), 15);
+    // With none left that is no answer, and the name is not taken for its own server.
+    server.set("carrier.test", 900, vec![v4(9)]);
+    server.be_silent_of("b.test");
+    let destination: Destination = "tcp:carrier.test".parse().unwrap();
+    endpoint.find(&destination, false).await.unwrap_err();
+    // Its pointers may say that it is TLS alone: silence about them does not make UDP of it.
+    server.be_silent_of("carrier.test");
+    let destination: Destination = "carrier.test".parse().unwrap();
+    endpoint.find(&destination, true).await.unwrap_err();
+}
+
+/// RFC 2782: a root says that the service is not to be had there, and then the host is not asked for it either.
+#[tokio::test]
+async fn a_name_that_says_it_has_no_servers_has_none() {
+    let server = NameServer::start().await;
+    server.set("none.test", 90, vec![v4(1)]);
+    server.set(
+        "_sip._tcp.none.test",
+        90,
+        vec![Record::Server(0, 0, 0, ".")],
+    );
+    let endpoint = endpoint(&server, "127.0.0.1:0").await;
+    let none = find(&endpoint, "tcp:none.test", true).await;
+    assert_eq!(told(&none), [""; 0]);
+    let udp = find(&endpoint, "udp:none.test", true).await;
+    assert_eq!(told(&udp), ["udp:192.0.2.1:5060"]);
+    // A name without any lifetime is not asked for all day.
+    server.set("short.test", 0, vec![v4(1)]);
+    let short = find(&endpoint, "short.test:5060", true).await;
+    assert_eq!(short.fresh_for.as_secs(), 5);
+}

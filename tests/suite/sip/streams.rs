@@ -249,8 +249,8 @@ async fn a_message_without_end_ends_its_connection_alone() {
         assert_eq!(far.hear().await, None);
         // A pause, for it broke soon.
         place.clock.advance(Duration::from_secs(1));
-        let mut again = accept(&listener).await;
         let mut next = place.dial_over("+14045550142", &trunk);
+        let mut again = accept(&listener).await;
         again.answer(&format!("sip:{addr};transport=tcp")).await;
         next.until("answered").await;
         next.hang_up(HangUpCause::Client).await;
@@ -338,7 +338,7 @@ async fn pings_are_sent_and_who_answers_none_is_called_anew() {
 }
 
 #[tokio::test]
-async fn who_refuses_a_connection_is_told_at_once_and_tried_again_later() {
+async fn who_refuses_a_connection_is_told_at_once_and_tried_again_for_a_later_call() {
     let place = Place::new().await;
     let (listener, addr) = listen().await;
     drop(listener);
@@ -354,8 +354,8 @@ async fn who_refuses_a_connection_is_told_at_once_and_tried_again_later() {
     }
     let listener = TcpListener::bind(addr).await.unwrap();
     place.clock.advance(Duration::from_secs(31));
-    let mut far = accept(&listener).await;
     let mut call = place.dial_over(NUMBER, &trunk);
+    let mut far = accept(&listener).await;
     far.answer(&format!("sip:{addr};transport=tcp")).await;
     call.until("answered").await;
 }

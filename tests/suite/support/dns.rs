@@ -1,6 +1,6 @@
 //! A name server over loopback, written out byte by byte: it knows what a test tells it, and falls silent when told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
@@ -63,6 +63,8 @@ fn name(text: &str) -> Vec<u8> {
 struct Book {
     records: BTreeMap<String, Vec<(u32, Record)>>,
     silent: bool,
+    /// Names that are not answered for.
+    unanswered: BTreeSet<String>,
     asked: Vec<(String, u16)>,
 }
 
@@ -105,6 +107,12 @@ impl NameServer {
         self.book.lock().unwrap().silent = silent;
     }
 
+    /// Falls silent when asked for this name.
+    pub fn be_silent_of(&self, name: &str) {
+        let mut book = self.book.lock().unwrap();
+        book.unanswered.insert(name.to_owned());
+    }
+
     /// Names and kinds asked for so far.
     pub fn asked(&self) -> Vec<(String, u16)> {
         self.book.lock().unwrap().asked.clone()
@@ -133,7 +141,7 @@ fn answer(question: &[u8], book: &mut Book) -> Option<Vec<u8>> {
     let kind = u16::from_be_bytes([question[at + 1], question[at + 2]]);
     let asked = labels.join(".");
     book.asked.push((asked.clone(), kind));
-    if book.silent {
+    if book.silent || book.unanswered.contains(&asked) {
         return None;
     }
     let known = book.records.get(&asked);

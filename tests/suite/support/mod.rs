@@ -6,3 +6,4 @@ pub mod history;
 pub mod postgres;
 pub mod provider;
 pub mod receiver;
+pub mod relay;

@@ -96,7 +96,63 @@ fn a_stream_that_takes_nothing_is_a_target_that_says_nothing() {
         line.call.writes_to().is_none(),
         "half of it must not be followed by the rest"
     );
-    line.check("1500 ! ended unreachable trunk by Timeout code None");
+    line.check(
+        "1500 - withdrawn
+         1500 ! ended unreachable trunk by Timeout code None",
+    );
+}
+
+/// Whoever hears that the permit is gone may acknowledge an opt-out at once: nothing may leave by itself from before then.
+#[test]
+fn p03_an_unheard_invite_is_withdrawn_before_it_is_told_that_its_permit_is_gone() {
+    let sent = || {
+        let mut line = Line::on(over(Transport::Tcp));
+        line.transcript.clear();
+        line
+    };
+    let mut line = sent();
+    line.hang_up(HangUpCause::OptOut);
+    let at = |line: &Line, word: &str| {
+        let mut lines = line.transcript.iter();
+        lines.position(|said| said.contains(word))
+    };
+    assert_eq!(at(&line, "withdrawn"), Some(0));
+    assert!(at(&line, "spent").is_some(), "{:?}", line.transcript);
+    let mut line = sent();
+    line.wait(1_500);
+    assert_eq!(at(&line, "withdrawn"), Some(0));
+    assert!(at(&line, "spent").is_some(), "{:?}", line.transcript);
+    // What was answered has arrived; and a datagram is sent once.
+    for answer in [100, 180, 200, 486] {
+        let mut line = sent();
+        line.answer("INVITE", answer, "a", "", ANSWER);
+        line.hang_up(HangUpCause::OptOut);
+        assert_eq!(at(&line, "withdrawn"), None, "{answer}");
+    }
+    let mut line = Line::new();
+    line.hang_up(HangUpCause::OptOut);
+    assert_eq!(at(&line, "withdrawn"), None);
+}
+
+/// RFC 3261 section 8.1.3.1: another target need not wait until this one has said nothing for long enough.
+#[test]
+fn an_invite_whose_connection_breaks_before_anything_was_heard_of_it_is_over() {
+    let mut line = Line::on(over(Transport::Tcp));
+    let lost = line.call.invite.locked.to().clone();
+    line.transcript.clear();
+    line.wait(200);
+    line.input(Input::Lost(&lost));
+    line.check(
+        "200 - withdrawn
+         200 ! ended unreachable trunk by Timeout code None",
+    );
+    // It rings: whoever is there may come back by another connection.
+    let mut line = Line::on(over(Transport::Tcp));
+    line.invited(180, "a");
+    let lost = line.call.invite.locked.to().clone();
+    line.transcript.clear();
+    line.input(Input::Lost(&lost));
+    line.check("");
 }
 
 #[test]
@@ -135,7 +191,10 @@ fn a_long_invite_falls_back_to_a_datagram_only_if_the_stream_is_refused() {
     let mut line = long();
     line.refusal = Some(ErrorKind::TimedOut);
     line.input(Input::Start);
-    line.check("0 ! ended unreachable trunk by Timeout code None");
+    line.check(
+        "0 - withdrawn
+         0 ! ended unreachable trunk by Timeout code None",
+    );
 }
 
 /// Nothing of a trunk with TLS goes in the clear, whatever a route or a contact says.

@@ -1,0 +1,4 @@
+//! The value of a digest challenge. What must hold of it stands in `src/sip/entries.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| dialgate::sip::entries::challenge(bytes));

@@ -1,0 +1,4 @@
+//! One message, as a datagram brings it. What must hold of it stands in `src/sip/entries.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| dialgate::sip::entries::message(bytes));
