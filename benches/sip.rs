@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use dialgate::clock::Clock;
 use dialgate::domain::phone::Phone;
+use dialgate::passport::Vouch;
 use dialgate::policy::{self, Pack, Permit};
 use dialgate::sip::{Control, Dialog, Endpoint, HangUpCause, Invite, SipConfig, SipEvent, Trunk};
 use tokio::runtime::Builder;
@@ -212,6 +213,7 @@ async fn call_all(
     let under_way = TaskTracker::new();
     while let Some(permit) = wanted.recv().await {
         let invite = Invite {
+            vouch: Vouch::Nobody,
             sip_call_id: endpoint.new_call_id(),
             trunk: Arc::clone(&trunk),
             sdp_offer: scene::OFFER.as_bytes().to_vec(),

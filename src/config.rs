@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::console::{ConsentSource, ConsentSourceConfig, ConsoleConfig};
 use crate::dialer::{DialerConfig, Lane, TrunkConfig};
 use crate::domain::campaign::Campaign;
+use crate::domain::time::Micros;
 use crate::gate::{CampaignConfig, GateConfig, RegistryConfig, provider_problems};
 use crate::grpc::GrpcConfig;
 use crate::policy::{OPERATOR_FILE, Pack, PackFiles, PackProblem, PackProblems};
@@ -110,6 +111,16 @@ impl Config {
                 .separator("__")
                 .try_parsing(true),
         )
+    }
+
+    /// Certificates of signing keys that are not valid at this instant, each with its section: nothing is signed with them.
+    #[must_use]
+    pub fn certificate_problems(&self, now: Micros) -> Vec<String> {
+        let told = |lane: &Lane| {
+            let problem = lane.voucher.as_ref()?.certificate_problem(now)?;
+            Some(format!("[trunk.{}] identity.{problem}", lane.trunk.name))
+        };
+        self.lanes.iter().filter_map(told).collect()
     }
 
     /// The same from text, with this environment.
@@ -695,6 +706,60 @@ timeout = 5
                 "{wanted} in {problems:?}"
             );
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_signing_key_is_read_and_its_certificates_days_are_told() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.not_after = rcgen::date_time_ymd(2027, 1, 1);
+        let certificate = params.self_signed(&pair).unwrap();
+        let (key, pem) = (folder.path().join("key"), folder.path().join("pem"));
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        std::fs::write(&pem, certificate.pem()).unwrap();
+        let mode = |mode| {
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(0o600);
+        let section = format!(
+            "[trunk.carrier.identity]\nattest = \"A\"\norigid = \"4437c7eb-8f7a-4f0e-a863-f53a0e60251a\"\nkey_file = \"{}\"\n\
+             certificate_url = \"https://cert.example/c.pem\"\ncertificate_file = \"{}\"\n",
+            key.display(),
+            pem.display()
+        );
+        let text = format!("{EXAMPLE}\n{section}");
+        let config = parse(&text).unwrap();
+        let at = |text: &str| Micros::from(text.parse::<jiff::Timestamp>().unwrap());
+        assert!(
+            config
+                .certificate_problems(at("2026-12-31T00:00:00Z"))
+                .is_empty()
+        );
+        let told = config.certificate_problems(at("2027-01-02T00:00:00Z"));
+        assert!(
+            told[0].starts_with(
+                "[trunk.carrier] identity.certificate_file: was valid until 2027-01-01"
+            )
+        );
+        let asserted = text.replace(
+            "# trusted = false",
+            "trusted = true\nasserted_number = \"+12125550199\"",
+        );
+        let ConfigProblems(problems) = parse(&asserted).unwrap_err();
+        assert!(
+            problems[0].starts_with("[trunk.carrier] asserted_number: "),
+            "{problems:?}"
+        );
+        mode(0o644);
+        let ConfigProblems(problems) = parse(&text).unwrap_err();
+        let wanted = "[trunk.carrier] identity.key_file: ";
+        assert!(
+            problems[0].starts_with(wanted) && problems[0].contains("chmod 600"),
+            "{problems:?}"
+        );
     }
 
     #[test]

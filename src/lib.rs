@@ -11,6 +11,7 @@
 //!             ^        ^                  ^                    > cli <- main
 //!          registry    sip  <-----------  dialer              /
 //!          provider (uses http_client; used by gate)      webhook (uses store, http_client; used by cli)
+//!          passport (uses http_client; used by sip, dialer)
 //! ```
 
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod gate;
 pub mod grpc;
 pub mod http_client;
 pub mod meter;
+pub mod passport;
 pub mod place;
 pub mod policy;
 pub mod provider;

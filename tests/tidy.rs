@@ -28,7 +28,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "webhook",
         &["domain", "clock", "secret", "meter", "http_client", "store"],
     ),
-    ("sip", &["domain", "policy", "clock", "vital"]),
+    ("passport", &["domain", "secret", "http_client"]),
+    ("sip", &["domain", "policy", "clock", "vital", "passport"]),
     (
         "gate",
         &[
@@ -38,7 +39,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "dialer",
         &[
-            "domain", "clock", "secret", "meter", "policy", "store", "gate", "sip", "vital",
+            "domain", "clock", "secret", "meter", "policy", "passport", "store", "gate", "sip",
+            "vital",
         ],
     ),
     (
@@ -121,7 +123,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("unicode_normalization", &["domain"]),
     ("memmap2", &["registry"]),
     ("reqwest", &["http_client"]),
-    ("base64", &["webhook"]),
+    ("base64", &["webhook", "passport"]),
+    ("aws_lc_rs", &["passport"]),
     ("arc_swap", &["registry"]),
     ("flate2", &["registry", "gate", "cli"]),
     ("zstd", &["registry", "gate", "cli"]),

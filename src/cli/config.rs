@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::config::Config;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigProblems};
 
 /// What to do with a configuration
 #[derive(Debug, Subcommand)]
@@ -28,6 +29,10 @@ pub struct CheckArgs {
 pub fn run(command: ConfigCommand) -> Result<ExitCode> {
     let ConfigCommand::Check(CheckArgs { file }) = command;
     let config = Config::load(&file)?;
+    let over = config.certificate_problems(Clock::Real.read().wall);
+    if !over.is_empty() {
+        return Err(ConfigProblems(over).into());
+    }
     println!(
         "{}: {} campaigns on {} trunks; nothing is wrong with it",
         file.display(),

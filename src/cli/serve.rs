@@ -30,6 +30,9 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let config = Config::load(&args.config)?;
     // What sqlx tells at `info` is PostgreSQL's notices about migrations.
     telemetry::start(&config.log, "info,sqlx=warn");
+    for problem in config.certificate_problems(Clock::Real.read().wall) {
+        tracing::warn!("{problem}: until it is renewed no call of this trunk is sent");
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let node = Node::start(config, Clock::Real).await?;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use crate::domain::call::{CallState, EventDetail, EventKind, Outcome, Retry};
+use crate::domain::call::{Attestation, CallState, EventDetail, EventKind, Outcome, Retry};
 use crate::domain::decision::Decision;
 use crate::domain::ids::AttemptId;
 use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::meter;
+use crate::passport::Vouch;
 use crate::policy::Permit;
 use crate::sip::{
     Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Heard, Invite, Rang, SipEvent, Target,
@@ -53,11 +54,15 @@ pub(super) async fn run(
         shared: &shared,
         leased: &leased,
     };
-    match shared
-        .gate
-        .claim(claim(&shared, &leased, &sip_call_id, None))
-        .await
-    {
+    let vouch = match shared.vouch(&track.lane, &leased.call).await {
+        Ok(vouch) => vouch,
+        Err(why) => {
+            drop(token);
+            return shared.end_unsigned(&leased, why).await;
+        }
+    };
+    let first = claim(&shared, &leased, &sip_call_id, None).vouched(&vouch);
+    match shared.gate.claim(first).await {
         Ok(Claimed::Permitted { permit, attempt_id }) => {
             let call = Under {
                 shared: &shared,
@@ -67,13 +72,14 @@ pub(super) async fn run(
                 leased: &leased,
                 sip_call_id,
                 attempt_id,
+                attestation: vouch.attestation(),
                 tried: Vec::new(),
                 before: None,
                 rang: Vec::new(),
                 unsettled: false,
                 progressed: false,
             };
-            call.follow(permit, token).await;
+            call.follow(permit, token, vouch).await;
         }
         Ok(Claimed::Denied(decision)) => {
             tracing::info!(call.id = %call_id, decision.id = %decision.decision_id, denied_by = ?decision.judgement.denied_by,
@@ -127,6 +133,18 @@ pub(super) fn claim(
         owner: shared.me,
         sip_call_id: sip_call_id.to_owned(),
         again,
+        attestation: None,
+    }
+}
+
+impl ClaimRequest {
+    /// The same, with how its number will be vouched for.
+    pub(super) fn vouched(self, vouch: &Vouch) -> Self {
+        let attestation = vouch.attestation();
+        Self {
+            attestation,
+            ..self
+        }
     }
 }
 
@@ -139,6 +157,8 @@ pub(super) struct Under<'a> {
     pub(super) leased: &'a Leased,
     pub(super) sip_call_id: String,
     pub(super) attempt_id: AttemptId,
+    /// How its INVITE vouches for the number shown.
+    pub(super) attestation: Option<Attestation>,
     /// The targets that had their turn.
     pub(super) tried: Vec<Target>,
     /// How the target before the present one ended.
@@ -156,11 +176,12 @@ pub(super) struct Leg {
     pub(super) trunk: Arc<Trunk>,
     pub(super) permit: Permit,
     pub(super) token: Token,
+    pub(super) vouch: Vouch,
 }
 
 impl Under<'_> {
     /// One target after another, as far as may be, and the outcome of the last.
-    async fn follow(mut self, permit: Permit, token: Token) {
+    async fn follow(mut self, permit: Permit, token: Token, vouch: Vouch) {
         let now = self.shared.clock.read().mono;
         let Some(trunk) = self.lane.targets.pick(self.seed(), &[], now) else {
             // Its names stand for nothing since the call was leased. The permit goes unused.
@@ -174,6 +195,7 @@ impl Under<'_> {
             trunk,
             permit,
             token,
+            vouch,
         };
         loop {
             let stopped = *self.phase.borrow() == Phase::Stopped;
@@ -205,12 +227,14 @@ impl Under<'_> {
             trunk,
             permit,
             token,
+            vouch,
         } = leg;
         self.progressed = false;
         self.tried.push(trunk.target);
         let invite = Invite {
             sip_call_id: self.sip_call_id.clone(),
             trunk,
+            vouch,
             sdp_offer: self.leased.sdp_offer.clone(),
         };
         // At once: between the claim's commit and here lies no await.
@@ -348,12 +372,11 @@ impl Under<'_> {
     /// end (claim-5). Anything but a new permit ends the call.
     async fn renew(&mut self, control: &mpsc::Sender<Control>) {
         let call_id = self.leased.call.call_id;
-        let again = claim(
-            self.shared,
-            self.leased,
-            &self.sip_call_id,
-            Some(self.attempt_id),
-        );
+        let old = Some(self.attempt_id);
+        let again = ClaimRequest {
+            attestation: self.attestation,
+            ..claim(self.shared, self.leased, &self.sip_call_id, old)
+        };
         match self.shared.gate.claim(again).await {
             Ok(Claimed::Permitted { permit, attempt_id }) => {
                 self.attempt_id = attempt_id;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::domain::phone::Phone;
+use crate::passport::{IdentityConfig, Voucher};
 use crate::secret;
 use crate::sip::{Credentials, Destination, Peer, Secret, Target, TlsFiles, Transport, Trunk};
 
@@ -45,6 +47,8 @@ impl Default for DialerConfig {
 pub struct TrunkRoutes {
     /// At the first.
     pub trunk: Arc<Trunk>,
+    /// Who vouches for the numbers that its calls show, if anybody does.
+    pub voucher: Option<Arc<Voucher>>,
     /// In the order in which they are tried.
     pub(super) routes: Vec<Route>,
 }
@@ -101,6 +105,15 @@ pub struct TrunkConfig {
     /// Registered caller name, if it is to be shown.
     #[serde(default)]
     pub display_name: Option<String>,
+    /// Whether the carrier is told in P-Asserted-Identity who calls.
+    #[serde(default)]
+    pub trusted: bool,
+    /// The number that it is told there, where that is not the one shown.
+    #[serde(default)]
+    pub asserted_number: Option<Phone>,
+    /// Who signs for its calls; absent = we do not (the carrier may).
+    #[serde(default)]
+    pub identity: Option<IdentityConfig>,
     /// Texts in a 603's Reason header that tell of blocking by analytics (603+); absent = those known so far.
     #[serde(default)]
     pub blocking_texts: Option<Vec<String>>,
@@ -179,6 +192,9 @@ impl TrunkConfig {
             ring_timeout_seconds: ring_timeout_seconds(),
             first_response_timeout_ms: first_response_timeout_ms(),
             display_name: None,
+            trusted: false,
+            asserted_number: None,
+            identity: None,
             blocking_texts: None,
             cause_codes: BTreeMap::new(),
             calls_per_second: calls_per_second(),
@@ -209,6 +225,10 @@ impl TrunkConfig {
             }
         }
         problems.extend(self.target_problems());
+        let voucher = self.voucher().unwrap_or_else(|more| {
+            problems.extend(more);
+            None
+        });
         let credentials = self.credentials().unwrap_or_else(|more| {
             problems.extend(more);
             None
@@ -221,6 +241,8 @@ impl TrunkConfig {
         trunk.ring_timeout = Duration::from_secs(self.ring_timeout_seconds);
         trunk.first_response_timeout = Duration::from_millis(self.first_response_timeout_ms);
         trunk.display_name.clone_from(&self.display_name);
+        trunk.trusted = self.trusted;
+        trunk.asserted_number = self.asserted_number;
         if let Some(texts) = &self.blocking_texts {
             trunk.blocking_texts = texts.iter().map(|text| text.to_lowercase()).collect();
         }
@@ -244,10 +266,33 @@ impl TrunkConfig {
         if problems.is_empty() {
             Ok(TrunkRoutes {
                 trunk: Arc::new(trunk),
+                voucher,
                 routes,
             })
         } else {
             Err(problems)
+        }
+    }
+
+    /// Who vouches for the caller.
+    fn voucher(&self) -> Result<Option<Arc<Voucher>>, Vec<String>> {
+        let Some(identity) = &self.identity else {
+            return Ok(None);
+        };
+        let mut problems = Vec::new();
+        if self.asserted_number.is_some() {
+            problems.push(
+                "asserted_number: a signature is about the number shown, and whoever verifies would compare it with this one; leave one of them out"
+                    .to_owned(),
+            );
+        }
+        match identity.voucher() {
+            Ok(voucher) if problems.is_empty() => Ok(Some(Arc::new(voucher))),
+            voucher => {
+                let more = voucher.err().into_iter().flatten();
+                problems.extend(more.map(|problem| format!("identity.{problem}")));
+                Err(problems)
+            }
         }
     }
 

@@ -112,12 +112,21 @@ impl Under<'_> {
             () = drained(&mut self.phase) => return Err(over),
             token = self.pace.token() => token,
         };
+        // A signature of its own: whoever verifies may take one that comes twice for a copy.
+        let vouch = match self.shared.vouch(self.lane, &self.leased.call).await {
+            Ok(vouch) => vouch,
+            Err(why) => {
+                tracing::warn!(call.id = %self.leased.call.call_id, %why, "nobody vouches for the number at the next target");
+                return Err(over);
+            }
+        };
         let sip_call_id = self.shared.endpoint.new_call_id();
         let old = Some(self.attempt_id);
-        let again = claim(self.shared, self.leased, &sip_call_id, old);
+        let again = claim(self.shared, self.leased, &sip_call_id, old).vouched(&vouch);
         match self.shared.gate.claim(again).await {
             Ok(Claimed::Permitted { permit, attempt_id }) => {
                 self.attempt_id = attempt_id;
+                self.attestation = vouch.attestation();
                 self.sip_call_id = sip_call_id;
                 // Asked for while the gate judged: the permit is used for nothing. What is asked for from here on, whoever
                 // looks for it finds again.
@@ -132,6 +141,7 @@ impl Under<'_> {
                     trunk,
                     permit,
                     token,
+                    vouch,
                 })
             }
             Ok(Claimed::Denied(decision)) => {

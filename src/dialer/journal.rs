@@ -11,7 +11,9 @@ use crate::domain::ids::{AttemptId, AuditEntryId};
 use crate::domain::time::Micros;
 use crate::meter;
 use crate::sip::{EndedBy, Ending};
-use crate::store::{AttemptEnd, AuditEntry, Leased, NewEvent, Store, StoreError, Urgency};
+use crate::store::{
+    AttemptEnd, AuditEntry, Leased, NewEvent, Store, StoreError, UnsentEnd, Urgency,
+};
 
 use super::Shared;
 
@@ -141,6 +143,39 @@ impl<'a> Journal<'a> {
         let store = self.shared.gate.store();
         self.persist("an outcome", || end_attempt(store, self.call, &end))
             .await;
+        self.tell().await;
+    }
+
+    /// The end of a leased call that is not sent. Somebody who ended it before goes first.
+    pub(super) async fn end_unsent(&self, lease_epoch: i64, detail: EventDetail) {
+        let (call, at) = (self.call, self.at);
+        let end = UnsentEnd {
+            call_id: call.call_id,
+            lease_epoch,
+            detail,
+            at,
+        };
+        let payload = json!({
+            "call_id": call.call_id, "outcome": end.detail.outcome, "why": end.detail.note,
+        });
+        let entry = AuditEntry {
+            entry_id: AuditEntryId::new(at),
+            kind: "call.unsent".to_owned(),
+            actor: call.actor.clone(),
+            subject_key: Some(call.number_key.0),
+            payload,
+            at,
+        };
+        let store = self.shared.gate.store();
+        self.persist("the end of a call that is not sent", || async {
+            let mut tx = store.write(Urgency::Ordinary).await?;
+            if tx.end_unsent(&call.tenant, &end).await? {
+                tx.insert_audit(&call.tenant, std::slice::from_ref(&entry))
+                    .await?;
+            }
+            tx.commit().await
+        })
+        .await;
         self.tell().await;
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
 //! meanwhile. Files in the order of a call's life: `lanes` (lease, channel), `pace`, `attempt` (claim, dial, events),
-//! `targets`, `names` and `failover` (the trunk's next target), `late` (what a target says after its turn), `journal` (writing them
+//! `vouching` (who signs for it), `targets`, `names` and `failover` (the trunk's next target), `late` (what a target says after its turn), `journal` (writing them
 //! down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
 
 mod attempt;
@@ -16,6 +16,7 @@ mod names;
 mod pace;
 mod sweep;
 mod targets;
+mod vouching;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::domain::ids::{CallId, Incarnation, TenantId};
 use crate::gate::Gate;
+use crate::passport::Voucher;
 use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 use crate::store::Notice;
 use crate::vital::vital;
@@ -51,6 +53,8 @@ pub struct Lane {
     pub trunk: Arc<Trunk>,
     /// Its section of the configuration.
     pub config: TrunkConfig,
+    /// Who vouches for the numbers that its calls show, if anybody does.
+    pub voucher: Option<Arc<Voucher>>,
     targets: Arc<Targets>,
 }
 
@@ -58,11 +62,16 @@ impl Lane {
     /// The lane of this trunk at all of its destinations.
     #[must_use]
     pub fn new(routes: TrunkRoutes, config: TrunkConfig) -> Self {
-        let TrunkRoutes { trunk, routes } = routes;
+        let TrunkRoutes {
+            trunk,
+            voucher,
+            routes,
+        } = routes;
         let targets = Arc::new(Targets::new(routes));
         Self {
             trunk,
             config,
+            voucher,
             targets,
         }
     }

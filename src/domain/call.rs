@@ -171,6 +171,18 @@ words! {
 }
 
 words! {
+    /// How strongly the number shown is vouched for in a call's PASSporT (ATIS-1000074 section 5.2.3).
+    Attestation, "attestation" {
+        /// Fully: the caller is known, and may use the number.
+        A = "A",
+        /// In part: the caller is known, their right to the number is not.
+        B = "B",
+        /// It came in here; nothing is said of the caller.
+        C = "C",
+    }
+}
+
+words! {
     /// What may be done after an outcome. Every retry passes the gate anew.
     Retry, "retry class" {
         /// Not until a person clears it.
@@ -286,6 +298,8 @@ pub struct Call {
     pub claim_decision_id: Option<DecisionId>,
     /// Its latest attempt.
     pub attempt_id: Option<AttemptId>,
+    /// How strongly the INVITE of that attempt vouches for the number shown; absent = it does not.
+    pub attestation: Option<Attestation>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Final SIP status code, if one came.
@@ -316,6 +330,7 @@ impl Call {
             state: CallState::Queued,
             claim_decision_id: None,
             attempt_id: None,
+            attestation: None,
             outcome: None,
             sip_code: None,
             q850_cause: None,

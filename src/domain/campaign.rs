@@ -24,7 +24,7 @@ pub struct Campaign {
     pub controller_country: Option<String>,
     /// Kinds of call that the campaign makes.
     pub call_kinds: Vec<CallKind>,
-    /// Numbers that may be shown, the first being the default.
+    /// Numbers that may be shown; of several the one that a person is shown follows from their number.
     pub caller_ids: Vec<CallerId>,
     /// ISO countries that may be dialed. Nothing is allowed by default.
     pub destinations: Vec<String>,

@@ -49,7 +49,7 @@ impl Campaigns {
         self.0.values().any(|campaign| campaign.seller == seller)
     }
 
-    /// The campaign and the number to show, if the request may have them.
+    /// The campaign and the number to show, if the request may have them; without a number it is chosen when the law is known.
     pub(super) fn admit(
         &self,
         request: &CallRequest,
@@ -62,7 +62,7 @@ impl Campaigns {
                 country: country.to_owned(),
             });
         }
-        Ok((campaign, Some(caller_id)))
+        Ok((campaign, caller_id))
     }
 
     /// The campaign and the number to show, whomever the call goes to.
@@ -71,7 +71,7 @@ impl Campaigns {
         campaign_id: &str,
         call_kind: CallKind,
         wanted: Option<Phone>,
-    ) -> Result<(&Campaign, CallerId), GateError> {
+    ) -> Result<(&Campaign, Option<CallerId>), GateError> {
         let campaign = self.get(campaign_id).ok_or(GateError::CampaignUnknown)?;
         if !campaign.active {
             return Err(GateError::CampaignInactive);
@@ -79,7 +79,13 @@ impl Campaigns {
         if !campaign.call_kinds.contains(&call_kind) {
             return Err(GateError::CallKindNotAllowed);
         }
-        let shown = caller_id(campaign, wanted).ok_or(GateError::CallerIdNotAllowed)?;
+        let shown = match (wanted, campaign.caller_ids.as_slice()) {
+            (None, [_, _, ..]) => None,
+            (None, pool) => pool.first().copied(),
+            (Some(number), _) => {
+                Some(caller_id(campaign, number).ok_or(GateError::CallerIdNotAllowed)?)
+            }
+        };
         Ok((campaign, shown))
     }
 
@@ -101,9 +107,9 @@ impl Campaigns {
         if !reaches(campaign, country) {
             return Err("the campaign may no longer dial this country");
         }
-        let caller_id =
-            caller_id(campaign, call.from).ok_or("the campaign may no longer show this number")?;
-        Ok((campaign, Some(caller_id)))
+        let shown = call.from.and_then(|number| caller_id(campaign, number));
+        let shown = shown.ok_or("the campaign may no longer show this number")?;
+        Ok((campaign, Some(shown)))
     }
 }
 
@@ -133,14 +139,8 @@ pub(super) fn reaches(campaign: &Campaign, country: &str) -> bool {
     campaign.destinations.iter().any(|each| each == country)
 }
 
-/// The number asked for if it is one of the campaign's, else its first.
-fn caller_id(campaign: &Campaign, wanted: Option<Phone>) -> Option<CallerId> {
-    match wanted {
-        Some(number) => campaign
-            .caller_ids
-            .iter()
-            .find(|each| each.number == number)
-            .copied(),
-        None => campaign.caller_ids.first().copied(),
-    }
+/// The number, if it is one of the campaign's.
+pub(super) fn caller_id(campaign: &Campaign, number: Phone) -> Option<CallerId> {
+    let mut pool = campaign.caller_ids.iter();
+    pool.find(|each| each.number == number).copied()
 }

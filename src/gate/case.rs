@@ -3,9 +3,12 @@
 use crate::domain::call::CallKind;
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::ids::DecisionId;
-use crate::domain::phone::Phone;
+use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::Micros;
-use crate::policy::facts::{CallFacts, CallerIdFacts, Case, Facts, RegistrationFact};
+use crate::policy::Pack;
+use crate::policy::facts::{CallFacts, Case, Facts, RegistrationFact};
+
+use super::caller_ids;
 
 /// What a case is made of beside the stored facts.
 pub(super) struct Question<'a> {
@@ -14,13 +17,16 @@ pub(super) struct Question<'a> {
     pub to: Phone,
     pub call_kind: CallKind,
     pub campaign: &'a Campaign,
+    /// The number to show; none = one of the campaign's is chosen.
     pub caller_id: Option<CallerId>,
+    /// By what it is chosen, where it matters which it is and not only whether there is any.
+    pub key: Option<NumberKey>,
     /// Regions in which nobody is called now.
     pub stops: &'a [String],
 }
 
 /// The case object of one decision.
-pub(super) fn build(question: &Question<'_>, stored: Facts) -> Case {
+pub(super) fn build(pack: &Pack, question: &Question<'_>, stored: Facts) -> Case {
     let campaign = question.campaign;
     let call = CallFacts {
         at: question.at,
@@ -41,11 +47,7 @@ pub(super) fn build(question: &Question<'_>, stored: Facts) -> Case {
         voice: campaign.voice,
     };
     let facts = Facts {
-        caller_id: question.caller_id.map(|shown| CallerIdFacts {
-            owned: Some(shown.owned),
-            callable: Some(shown.callable),
-            in_directory: Some(shown.in_directory),
-        }),
+        caller_id: question.caller_id.map(Into::into),
         registrations: campaign
             .registrations
             .iter()
@@ -59,12 +61,16 @@ pub(super) fn build(question: &Question<'_>, stored: Facts) -> Case {
         stopped_regions: question.stops.to_vec(),
         ..stored
     };
-    Case {
+    let mut case = Case {
         id: question.decision_id.to_string(),
         call,
         facts,
         expect: None,
         why: None,
         tags: Vec::new(),
+    };
+    if question.caller_id.is_none() {
+        caller_ids::settle(pack, &mut case, &campaign.caller_ids, question.key);
     }
+    case
 }

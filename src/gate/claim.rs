@@ -1,6 +1,6 @@
 //! The question at dial time: what goes in, what comes out.
 
-use crate::domain::call::Call;
+use crate::domain::call::{Attestation, Call};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{AttemptId, Incarnation};
 use crate::policy::Permit;
@@ -20,6 +20,8 @@ pub struct ClaimRequest {
     pub sip_call_id: String,
     /// For a further claim (late challenge, next target): the attempt that it ends in the same transaction.
     pub again: Option<AttemptId>,
+    /// How strongly its INVITE will vouch for the number shown; stored with the attempt.
+    pub attestation: Option<Attestation>,
 }
 
 /// What a claim came to.

@@ -116,7 +116,7 @@ pub struct CampaignConfig {
     /// Kinds of call that the campaign makes.
     #[serde(default = "live_manual")]
     pub call_kinds: Vec<CallKind>,
-    /// Numbers that may be shown, the first being the default.
+    /// Numbers that may be shown; of several the one that a person is shown follows from their number.
     pub caller_ids: Vec<CallerIdConfig>,
     /// ISO countries that may be dialed. Nothing is allowed by default.
     #[serde(default)]
@@ -279,6 +279,13 @@ impl CampaignConfig {
             })
             .collect();
         for (index, each) in self.caller_ids.iter().enumerate() {
+            let mut before = self.caller_ids.iter().take(index);
+            if before.any(|other| other.number == each.number) {
+                problems.push(format!(
+                    "caller_ids, number {}: stands there before; name each number once",
+                    index + 1
+                ));
+            }
             if let Err(why) = dialable(tables, &each.number.reveal()) {
                 problems.push(format!("caller_ids, number {}: {why}", index + 1));
             }

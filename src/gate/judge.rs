@@ -150,29 +150,33 @@ pub(super) async fn judge<'a>(
 /// The decision on one question, from what is known.
 fn decide<'a>(
     law: &InForce,
-    asked: Asked<'a>,
+    mut asked: Asked<'a>,
     facts: Facts,
     read: Reading,
 ) -> Result<Judged<'a>, StoreError> {
     let decision_id = DecisionId::new(read.wall);
-    let (judgement, permit, case_json) = match asked.about {
+    let (key, call_kind) = (asked.number_key, asked.call_kind());
+    let (judgement, permit, case_json) = match &mut asked.about {
         Ok(about) => {
             let question = Question {
                 decision_id,
                 at: read.wall,
                 to: about.to,
-                call_kind: asked.call_kind(),
+                call_kind,
                 campaign: about.campaign,
                 caller_id: about.caller_id,
+                key: Some(key),
                 stops: &law.stops,
             };
-            let case = case::build(&question, facts);
+            let case = case::build(&law.pack, &question, facts);
+            let from = case.call.from;
+            about.caller_id = from.and_then(|from| campaigns::caller_id(about.campaign, from));
             let (judgement, permit) = policy::evaluate(&law.pack, &case, read);
             let case_json = serde_json::to_string(&case)
                 .map_err(|error| StoreError::Other(error.to_string()))?;
             (judgement, permit, Some(case_json))
         }
-        Err(problem) => (refused(problem), None, None),
+        Err(problem) => (refused(*problem), None, None),
     };
     let decision = Box::new(Decision {
         decision_id,

@@ -6,6 +6,7 @@
 //! a way to read it, and reads it once, before the transaction begins (claim-1).
 
 mod batch;
+mod caller_ids;
 mod campaigns;
 mod case;
 mod claim;

@@ -27,6 +27,7 @@ mod permit;
 mod read;
 mod registers;
 mod rule;
+mod shown;
 mod stated;
 mod stop;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use pack::{Pack, PackProblem, PackProblems};
 pub use permit::{Permit, PermitExpired};
 pub use registers::DeclaredRegister;
 pub use rule::{Certainty, Common, Flag, Reach, RowAudience, Rule};
+pub use shown::showable;
 pub use stop::BLOCK_RULE;
 pub use vectors::Vector;
 pub use whereabouts::jurisdictions;

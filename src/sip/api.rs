@@ -9,6 +9,7 @@ use super::config::Trunk;
 use super::outcome::judge_hang_up;
 use crate::domain::call::{Outcome, Retry};
 use crate::domain::time::Reading;
+use crate::passport::{Unsigned, Vouch};
 use crate::policy::Permit;
 
 /// What is needed for a call beside its permit, which alone says whom to call and which number to show.
@@ -18,6 +19,8 @@ pub struct Invite {
     pub sip_call_id: String,
     /// The trunk that carries the call.
     pub trunk: Arc<Trunk>,
+    /// Who vouches for the number shown; as the claim was told.
+    pub vouch: Vouch,
     /// The softphone's SDP, passed on byte for byte.
     pub sdp_offer: Vec<u8>,
 }
@@ -204,6 +207,19 @@ impl Ending {
             retry_after: None,
             by,
             answered: false,
+        }
+    }
+
+    /// The end of a call that may not be sent, for nobody vouches for its number as its trunk asks.
+    #[must_use]
+    pub fn unsigned(why: Unsigned) -> Self {
+        let retry = match why.may_pass() {
+            true => Retry::Soon,
+            false => Retry::Fix,
+        };
+        Self {
+            reason: Some(why.to_string()),
+            ..Self::plain(Outcome::IdentityRejected, retry, EndedBy::Us)
         }
     }
 

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::peer::Peer;
 use super::target::Target;
+use crate::domain::phone::Phone;
 
 /// Settings of the node's one SIP endpoint, section `[sip]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -136,6 +137,10 @@ pub struct Trunk {
     pub first_response_timeout: Duration,
     /// Registered caller name, if it is to be shown.
     pub display_name: Option<String>,
+    /// Whether it is told in P-Asserted-Identity who calls: it belongs to the same trust domain (RFC 3325).
+    pub trusted: bool,
+    /// The number that it is told there, where that is not the one shown.
+    pub asserted_number: Option<Phone>,
     /// Texts in a 603's Reason header that tell of blocking by analytics (603+, ATIS-1000099), in lower case.
     pub blocking_texts: Vec<String>,
     /// This carrier's own translation of Q.850 causes into status codes, where it differs from RFC 3398.
@@ -161,6 +166,8 @@ impl Trunk {
             ring_timeout: Duration::from_secs(45),
             first_response_timeout: Duration::from_secs(4),
             display_name: None,
+            trusted: false,
+            asserted_number: None,
             blocking_texts: ["v=analytics", "url=", "tel=", "tel:", "email=", "mailto:"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -193,6 +200,11 @@ impl Trunk {
         }
         if !printable(&self.username) {
             problems.push("username: leave control characters out".to_owned());
+        }
+        if self.asserted_number.is_some() && !self.trusted {
+            problems.push(
+                "asserted_number: only a trunk that is `trusted` is told a number so".to_owned(),
+            );
         }
         if self.ring_timeout < Self::RING_TIMEOUT_MIN {
             problems.push(format!(
@@ -273,8 +285,16 @@ mod tests {
             display_name: Some("A\r\nB".to_owned()),
             ring_timeout: Duration::from_secs(14),
             first_response_timeout: Duration::ZERO,
+            asserted_number: Some(Phone::parse("+14045550100").unwrap()),
             ..Trunk::new("t", target, "carrier.example")
         };
-        assert_eq!(trunk.problems().len(), 3);
+        assert_eq!(trunk.problems().len(), 4);
+        let trusted = Trunk {
+            trusted: true,
+            ring_timeout: Duration::from_secs(45),
+            asserted_number: trunk.asserted_number,
+            ..Trunk::new("t", target, "carrier.example")
+        };
+        assert!(trusted.problems().is_empty());
     }
 }

@@ -13,7 +13,7 @@ use super::call::Limits;
 use super::config::SipConfig;
 use super::dns::{Found, Resolver, Unanswered};
 use super::links::Links;
-use super::message::{Identity, Local};
+use super::message::{Identity, Local, Vouched};
 use super::socket::Datagrams;
 use super::stream::{Streams, Tcp};
 use super::target::Destination;
@@ -150,19 +150,25 @@ impl Endpoint {
             last.send(shared.refused(Outcome::IdentityRejected, Retry::Fix, "no number to show"));
             return dialog;
         };
+        let mut id = Identity {
+            call_id: invite.sip_call_id,
+            from_tag: random(),
+            to: permit.to(),
+            from,
+            trunk: invite.trunk,
+            local: Arc::clone(&self.shared.local),
+            vouched: Vouched::by(invite.vouch),
+        };
+        if let Err(why) = id.vouch(permit.read().wall) {
+            last.send(self.shared.over(Ending::unsigned(why)));
+            return dialog;
+        }
         if !self.admit() {
             last.send(self.shared.full());
             return dialog;
         }
         let call = NewCall {
-            id: Identity {
-                call_id: invite.sip_call_id,
-                from_tag: random(),
-                to: permit.to(),
-                from,
-                trunk: invite.trunk,
-                local: Arc::clone(&self.shared.local),
-            },
+            id,
             offer: invite.sdp_offer,
             permit,
             events,
@@ -244,6 +250,10 @@ impl Shared {
             reason: Some(reason.to_owned()),
             ..Ending::plain(outcome, retry, EndedBy::Us)
         };
+        self.over(ending)
+    }
+
+    fn over(&self, ending: Ending) -> Happened {
         Happened {
             at: self.clock.read(),
             event: SipEvent::Ended(ending),

@@ -11,6 +11,8 @@ use super::peer::Hop;
 use super::target::{Target, Transport};
 use super::values::{Address, Via, host_and_port, split, uri_param};
 use crate::domain::phone::Phone;
+use crate::domain::time::Micros;
+use crate::passport::{Unsigned, Vouch};
 
 /// What we answer to within a dialog.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
@@ -57,6 +59,21 @@ pub(super) struct Identity {
     pub(super) from: Phone,
     pub(super) trunk: Arc<Trunk>,
     pub(super) local: Arc<Local>,
+    pub(super) vouched: Vouched,
+}
+
+/// Who vouches for the caller, and the lines of the INVITE that say so.
+#[derive(Debug, Default)]
+pub(super) struct Vouched {
+    by: Vouch,
+    lines: Vec<Header>,
+}
+
+impl Vouched {
+    pub(super) fn by(by: Vouch) -> Self {
+        let lines = Vec::new();
+        Self { by, lines }
+    }
 }
 
 /// The far end of a dialog (RFC 3261 section 12.1.2).
@@ -127,6 +144,21 @@ impl Identity {
         draft
     }
 
+    /// Has the INVITEs of a permit of this moment vouched for; tells whether their lines are new.
+    pub(super) fn vouch(&mut self, at: Micros) -> Result<bool, Unsigned> {
+        let passport = self.vouched.by.passport(self.from, self.to, at)?;
+        let signed = passport.is_some();
+        self.vouched.lines = passport.map_or_else(Vec::new, |passport| {
+            let date = passport.issued().timestamp();
+            let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            vec![
+                Header::new("Date", date),
+                Header::new("Identity", passport.value().to_owned()),
+            ]
+        });
+        Ok(signed)
+    }
+
     /// An INVITE, locked until a permit opens it. One that a datagram might lose a part of goes by a stream, where the trunk has
     /// one and it was not refused before (RFC 3261 section 18.1.1).
     pub(super) fn invite(
@@ -159,6 +191,11 @@ impl Identity {
         let (uri, to) = (self.request_uri(), self.callee(""));
         let mut draft = self.request("INVITE", &uri, &to, cseq, (transport, branch));
         draft.line("Contact", &self.local.contact_parts(transport));
+        if self.trunk.trusted {
+            let asserted = self.uri(self.trunk.asserted_number.unwrap_or(self.from));
+            draft.line("P-Asserted-Identity", &["<", &asserted, ">"]);
+        }
+        draft.lines(&self.vouched.lines);
         draft.lines(auth);
         draft.line("Allow", &[ALLOW]);
         draft.line("User-Agent", &["dialgate"]);
@@ -412,3 +449,6 @@ fn draw_vias(draft: &mut Draft, asked: Asked<'_>) {
         draft.line("Via", &[other]);
     }
 }
+
+#[cfg(test)]
+mod tests;

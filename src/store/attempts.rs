@@ -1,7 +1,7 @@
 //! Attempts: the durable twins of permits. `permit_open` is cleared by the owner, after dropping its permit, or by who has
 //! watched the row for the barrier's wait; never because something was sent.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use sqlx::QueryBuilder;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use super::events::EventRow;
 use super::holders::links;
 use super::sql::Text as _;
 use super::{Result, StoreError, Tx, insert_rows, on, row};
-use crate::domain::call::{CallState, EventDetail, EventKind, Outcome, Purpose};
+use crate::domain::call::{Attestation, CallState, EventDetail, EventKind, Outcome, Purpose};
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{AttemptId, CallId, DecisionId, Incarnation, PartyId, TenantId};
 use crate::domain::phone::{NumberKey, Phone};
@@ -37,6 +37,8 @@ pub struct NewAttempt {
     pub purpose: Option<Purpose>,
     /// Number shown.
     pub from: Option<Phone>,
+    /// How strongly its INVITE vouches for that number; absent = it does not.
+    pub attestation: Option<Attestation>,
     /// The decision that allowed it.
     pub decision_id: DecisionId,
     /// Trunk that carries it.
@@ -82,11 +84,6 @@ pub enum CancelCause {
     HangUp,
 }
 
-row!(SequenceRow {
-    call_id: Uuid,
-    last_sequence: i64
-});
-
 row!(CancelRow {
     attempt_id: Uuid,
     call_id: Uuid,
@@ -101,27 +98,7 @@ impl Tx {
         if rows.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<_> = rows
-            .iter()
-            .map(|row| (row.call_id.0, 0, row.decision_id.0))
-            .collect();
-        let claimed: Vec<SequenceRow> = on!(self, |conn| {
-            let mut query = QueryBuilder::<Db>::new(
-                "UPDATE calls SET claim_decision_id = t.column3, last_sequence = last_sequence + 1,
-                     state = CASE WHEN state = 'queued' THEN 'claimed' ELSE state END FROM ",
-            );
-            query
-                .table_of(&wanted)
-                .text(" WHERE call_id = t.column1 AND queue_state = 'claimed' AND tenant_id = ");
-            query
-                .bind_text(&tenant.0)
-                .text(" RETURNING call_id, last_sequence");
-            query.build_query_as().fetch_all(conn).await
-        })?;
-        let sequences: HashMap<Uuid, i64> = claimed
-            .into_iter()
-            .map(|row| (row.call_id, row.last_sequence))
-            .collect();
+        let sequences = self.tell_claims(tenant, rows).await?;
         let mut sealed = Vec::with_capacity(rows.len());
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
@@ -155,6 +132,7 @@ impl Tx {
             subject: "text" = row.0.subject.as_deref(),
             purpose: "text" = row.0.purpose.map(Purpose::as_str),
             sealed_from: "bytea" = row.1.clone(),
+            attestation: "text" = row.0.attestation.map(Attestation::as_str),
             decision_id: "uuid" = row.0.decision_id.0,
             trunk: "text" = row.0.trunk.as_str(),
             sip_call_id: "text" = row.0.sip_call_id.as_str(),

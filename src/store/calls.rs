@@ -1,16 +1,21 @@
 //! Calls: the row that clients see and the fence compares. The number is sealed under the person's key, the number shown,
 //! which is the seller's, under the deployment's own.
 
+use std::collections::HashMap;
+
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
+use super::attempts::NewAttempt;
 use super::events::EventRow;
 use super::paging::{CREATE_TIME, field, push_list};
 use super::parties::{number_key, parse_phone, word};
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{ListQuery, Page, Result, StoreError, Tx, insert_rows, on, row};
-use crate::domain::call::{Call, CallKind, CallState, EventDetail, EventKind, Outcome};
+use crate::domain::call::{
+    Attestation, Call, CallKind, CallState, EventDetail, EventKind, Outcome,
+};
 use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{AttemptId, CallId, DecisionId, PartyId, TenantId};
 use crate::domain::phone::Phone;
@@ -77,6 +82,7 @@ row!(CallRow {
     state: String,
     lease_epoch: i64,
     attempt_id: Option<Uuid>,
+    attestation: Option<String>,
     place_decision_id: Uuid,
     claim_decision_id: Option<Uuid>,
     outcome: Option<String>,
@@ -89,6 +95,11 @@ row!(CallRow {
     ring_time: Option<i64>,
     answer_time: Option<i64>,
     end_time: Option<i64>,
+});
+
+row!(SequenceRow {
+    call_id: Uuid,
+    last_sequence: i64
 });
 
 impl Tx {
@@ -148,6 +159,36 @@ impl Tx {
             sealed_offer: "bytea" = row.3.clone(),
         })?;
         self.insert_events(&events).await
+    }
+
+    /// What clients see of the calls of new attempts; answers the number of each call's next event.
+    pub(super) async fn tell_claims(
+        &mut self,
+        tenant: &TenantId,
+        rows: &[NewAttempt],
+    ) -> Result<HashMap<Uuid, i64>> {
+        let wanted: Vec<_> = rows
+            .iter()
+            .map(|row| (row.call_id.0, number_of(row.attestation), row.decision_id.0))
+            .collect();
+        let claimed: Vec<SequenceRow> = on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new(
+                "UPDATE calls SET claim_decision_id = t.column3, last_sequence = last_sequence + 1,
+                     attestation = CASE t.column2 WHEN 1 THEN 'A' WHEN 2 THEN 'B' WHEN 3 THEN 'C' END,
+                     state = CASE WHEN state = 'queued' THEN 'claimed' ELSE state END FROM ",
+            );
+            query
+                .table_of(&wanted)
+                .text(" WHERE call_id = t.column1 AND queue_state = 'claimed' AND tenant_id = ");
+            query
+                .bind_text(&tenant.0)
+                .text(" RETURNING call_id, last_sequence");
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        Ok(claimed
+            .into_iter()
+            .map(|row| (row.call_id, row.last_sequence))
+            .collect())
     }
 
     /// How many calls wait for this trunk, and not in vain.
@@ -298,6 +339,10 @@ impl Tx {
             place_decision_id: DecisionId(row.place_decision_id),
             claim_decision_id: row.claim_decision_id.map(DecisionId),
             attempt_id: row.attempt_id.map(AttemptId),
+            attestation: row
+                .attestation
+                .map(|attestation| word(&attestation, "attestation"))
+                .transpose()?,
             outcome: row
                 .outcome
                 .map(|outcome| word(&outcome, "outcome"))
@@ -312,6 +357,16 @@ impl Tx {
             answer_time: row.answer_time.map(Micros),
             end_time: row.end_time.map(Micros),
         })
+    }
+}
+
+/// An attestation as the statement's table carries it, beside ids, as a number.
+fn number_of(attestation: Option<Attestation>) -> i64 {
+    match attestation {
+        None => 0,
+        Some(Attestation::A) => 1,
+        Some(Attestation::B) => 2,
+        Some(Attestation::C) => 3,
     }
 }
 

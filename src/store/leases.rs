@@ -12,7 +12,7 @@ use super::parties::number_key;
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{AuditEntry, Result, StoreError, Tx, on, row};
-use crate::domain::call::{Call, EventDetail, EventKind};
+use crate::domain::call::{Call, EventDetail, EventKind, Outcome};
 use crate::domain::ids::{
     AttemptId, AuditEntryId, CallId, DecisionId, Incarnation, PartyId, TenantId,
 };
@@ -73,6 +73,19 @@ impl DamagedCall {
             at,
         }
     }
+}
+
+/// The end of a leased call that is not sent.
+#[derive(Debug, Clone)]
+pub struct UnsentEnd {
+    /// The call.
+    pub call_id: CallId,
+    /// Under which lease it was held.
+    pub lease_epoch: i64,
+    /// Outcome, retry class and why.
+    pub detail: EventDetail,
+    /// When.
+    pub at: Micros,
 }
 
 row!(ExpiredRow {
@@ -281,6 +294,30 @@ impl Tx {
             .into_iter()
             .map(|(call_id, epoch)| (CallId(call_id), epoch))
             .collect())
+    }
+
+    /// Ends a leased call that no attempt was made of; false = it was no longer held under this lease, and nothing was changed.
+    pub async fn end_unsent(&mut self, tenant: &TenantId, end: &UnsentEnd) -> Result<bool> {
+        const SQL: &str =
+            "UPDATE calls SET queue_state = 'done', state = 'failed', outcome = $5, end_time = $4,
+                last_sequence = last_sequence + 1
+            WHERE tenant_id = $1 AND call_id = $2 AND queue_state = 'leased' AND lease_epoch = $3
+            RETURNING last_sequence";
+        let sequence: Option<i64> = on!(self, |conn| sqlx::query_scalar(SQL)
+            .bind(&tenant.0)
+            .bind(end.call_id.0)
+            .bind(end.lease_epoch)
+            .bind(end.at.0)
+            .bind(end.detail.outcome.map(Outcome::as_str))
+            .fetch_optional(conn)
+            .await)?;
+        let Some(sequence) = sequence else {
+            return Ok(false);
+        };
+        let (call_id, kind) = (end.call_id, EventKind::Ended);
+        let ended = EventRow::new(tenant, call_id, sequence, end.at, kind, &end.detail)?;
+        self.insert_events(&[ended]).await?;
+        Ok(true)
     }
 
     /// Ends leased calls that the gate refused (claim-5); answers those that were still ours.

@@ -8,145 +8,41 @@ use sqlx::{Acquire, SqlSafeStr as _, SqlStr};
 
 use super::{Result, StoreError};
 
+/// Every migration there is, with the texts of one engine: a file that is not named here is never run, and a test says so.
+macro_rules! migrations {
+    ($engine:literal) => {
+        migrations! { $engine
+            1 init "0001_init.sql",
+            2 lookups "0002_lookups.sql",
+            3 holders "0003_holders.sql",
+            4 raises "0004_raises.sql",
+            5 imports "0005_imports.sql",
+            6 registers "0006_registers.sql",
+            7 changes "0007_changes.sql",
+            8 providers "0008_providers.sql",
+            9 approvers "0009_approvers.sql",
+            10 consent_imports "0010_consent_imports.sql",
+            11 webhooks "0011_webhooks.sql",
+            12 scopes "0012_scopes.sql",
+            13 sent_again "0013_sent_again.sql",
+            14 lift_requests "0014_lift_requests.sql",
+            16 attestation "0016_attestation.sql",
+        }
+    };
+    ($engine:literal $($version:literal $name:ident $file:literal,)+) => {
+        migrator(&[$(
+            ($version, stringify!($name), include_str!(concat!("../../migrations/", $engine, "/", $file))),
+        )+])
+    };
+}
+
 /// Same versions in both folders, as `tests/tidy.rs` checks.
 pub(super) fn postgres() -> Migrator {
-    migrator(&[
-        (
-            1,
-            "init",
-            include_str!("../../migrations/postgres/0001_init.sql"),
-        ),
-        (
-            2,
-            "lookups",
-            include_str!("../../migrations/postgres/0002_lookups.sql"),
-        ),
-        (
-            3,
-            "holders",
-            include_str!("../../migrations/postgres/0003_holders.sql"),
-        ),
-        (
-            4,
-            "raises",
-            include_str!("../../migrations/postgres/0004_raises.sql"),
-        ),
-        (
-            5,
-            "imports",
-            include_str!("../../migrations/postgres/0005_imports.sql"),
-        ),
-        (
-            6,
-            "registers",
-            include_str!("../../migrations/postgres/0006_registers.sql"),
-        ),
-        (
-            7,
-            "changes",
-            include_str!("../../migrations/postgres/0007_changes.sql"),
-        ),
-        (
-            8,
-            "providers",
-            include_str!("../../migrations/postgres/0008_providers.sql"),
-        ),
-        (
-            9,
-            "approvers",
-            include_str!("../../migrations/postgres/0009_approvers.sql"),
-        ),
-        (
-            10,
-            "consent_imports",
-            include_str!("../../migrations/postgres/0010_consent_imports.sql"),
-        ),
-        (
-            11,
-            "webhooks",
-            include_str!("../../migrations/postgres/0011_webhooks.sql"),
-        ),
-        (
-            12,
-            "scopes",
-            include_str!("../../migrations/postgres/0012_scopes.sql"),
-        ),
-        (
-            13,
-            "sent_again",
-            include_str!("../../migrations/postgres/0013_sent_again.sql"),
-        ),
-    ])
+    migrations!("postgres")
 }
 
 pub(super) fn sqlite() -> Migrator {
-    migrator(&[
-        (
-            1,
-            "init",
-            include_str!("../../migrations/sqlite/0001_init.sql"),
-        ),
-        (
-            2,
-            "lookups",
-            include_str!("../../migrations/sqlite/0002_lookups.sql"),
-        ),
-        (
-            3,
-            "holders",
-            include_str!("../../migrations/sqlite/0003_holders.sql"),
-        ),
-        (
-            4,
-            "raises",
-            include_str!("../../migrations/sqlite/0004_raises.sql"),
-        ),
-        (
-            5,
-            "imports",
-            include_str!("../../migrations/sqlite/0005_imports.sql"),
-        ),
-        (
-            6,
-            "registers",
-            include_str!("../../migrations/sqlite/0006_registers.sql"),
-        ),
-        (
-            7,
-            "changes",
-            include_str!("../../migrations/sqlite/0007_changes.sql"),
-        ),
-        (
-            8,
-            "providers",
-            include_str!("../../migrations/sqlite/0008_providers.sql"),
-        ),
-        (
-            9,
-            "approvers",
-            include_str!("../../migrations/sqlite/0009_approvers.sql"),
-        ),
-        (
-            10,
-            "consent_imports",
-            include_str!("../../migrations/sqlite/0010_consent_imports.sql"),
-        ),
-        (
-            11,
-            "webhooks",
-            include_str!("../../migrations/sqlite/0011_webhooks.sql"),
-        ),
-        (
-            12,
-            "scopes",
-            include_str!("../../migrations/sqlite/0012_scopes.sql"),
-        ),
-        (
-            13,
-            "sent_again",
-            include_str!("../../migrations/sqlite/0013_sent_again.sql"),
-        ),
-    ])
+    migrations!("sqlite")
 }
 
 /// Runs what is missing. On PostgreSQL sqlx holds a lock of its own meanwhile, so that two nodes may start at once.
@@ -191,7 +87,9 @@ fn explain(error: MigrateError) -> StoreError {
 #[cfg(test)]
 mod tests {
     use crate::domain::access::Role;
-    use crate::domain::call::{CallKind, CallState, EventKind, Outcome, Purpose, QueueState};
+    use crate::domain::call::{
+        Attestation, CallKind, CallState, EventKind, Outcome, Purpose, QueueState,
+    };
     use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
     use crate::domain::decision::{Stage, Verdict};
     use crate::domain::disposition::{AttemptResult, DispositionCode};
@@ -201,6 +99,23 @@ mod tests {
     use crate::domain::provider::{ProviderKind, ScrubOutcome};
     use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
     use crate::domain::webhook::WebhookState;
+
+    /// A file that nobody runs is a schema that only its author has.
+    #[test]
+    fn every_file_is_run() {
+        for (engine, migrator) in [("postgres", super::postgres()), ("sqlite", super::sqlite())] {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/").to_owned() + engine;
+            let files = std::fs::read_dir(folder).unwrap();
+            let mut files: Vec<String> = files
+                .map(|file| file.unwrap().file_name().into_string().unwrap())
+                .collect();
+            files.sort();
+            let run = migrator
+                .iter()
+                .map(|each| format!("{:04}_{}.sql", each.version, each.description));
+            assert_eq!(run.collect::<Vec<_>>(), files, "{engine}");
+        }
+    }
 
     /// A word that Rust knows and a CHECK refuses would be found by a person being called.
     #[test]
@@ -229,6 +144,7 @@ mod tests {
         }
         known!(
             Role,
+            Attestation,
             CallKind,
             CallState,
             EventKind,

@@ -75,7 +75,7 @@ pub use error::{Result, StoreError};
 pub use events::NewEvent;
 pub use facts::FactsWanted;
 pub use imports::{IMPORT_FIELDS, ImportRunner, ImportStep};
-pub use leases::{ExpiredCall, Leased};
+pub use leases::{ExpiredCall, Leased, UnsentEnd};
 pub use locks::party_lock_key;
 pub use notice::Notice;
 pub use number_facts::Links;

@@ -9,6 +9,7 @@ import client as rpc
 from callee import Lossy, Mute, Sipp, Traffic
 from checks import equal
 from client import audit_pb2, call_pb2, call_types_pb2, consent_pb2, contact_pb2, decision_pb2, suppression_pb2
+from keys import make_key
 from world import START, Clock, Folder, Postgres, Server, free_port, run_binary
 
 
@@ -19,6 +20,7 @@ SHA_CHALLENGE = 'Proxy-Authenticate: Digest realm="carrier.example", nonce="d4c3
 USERNAME, PASSWORD = "trunk-user", "a-trunk-secret-7f3e"
 FORM_SOURCE, FORM_SECRET = "website", "5d41402abc4b2a76b9719d911017c592"
 WEBHOOK, WEBHOOK_SECRET = "crm", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+CERTIFICATE_URL, ORIGID = "https://cert.example/shaken.pem", "4437c7eb-8f7a-4f0e-a863-f53a0e60251a"
 CALLER_IDS = {"us": "+14045550199", "de": "+493023125900"}
 
 
@@ -68,6 +70,7 @@ class Stage:
 
         sipp("callee_hangs_up", "answer_hangs_up")
         sipp("callee_waits", "answer_waits")
+        sipp("signed", "answer_hangs_up")
         sipp("busy", "refuse", status="486 Busy Here", header="Reason: Q.850;cause=17")
         sipp("declines", "refuse", status="603 Decline", header="Reason: Q.850;cause=21")
         sipp("unwanted", "refuse", status="607 Unwanted", header="Reason: Q.850;cause=21")
@@ -115,6 +118,10 @@ class Stage:
         for trunk, callee in self.trunks.items():
             lines.append(f'[trunk.{trunk}]\ntarget = "127.0.0.1:{callee.port}"\ndomain = "carrier.example"\n'
                          f'calls_per_second = 50\nburst = 10\nring_timeout_seconds = {15 if trunk == "rings" else 45}\n')
+            if trunk == "signed":
+                key, certificate = make_key(self.folder.path, self.clock.now())
+                lines.append(f'trusted = true\n[trunk.{trunk}.identity]\nattest = "A"\norigid = "{ORIGID}"\nkey_file = "{key}"\n'
+                             f'certificate_url = "{CERTIFICATE_URL}"\ncertificate_file = "{certificate}"\n')
             if trunk.startswith("challenge"):
                 lines.append(f'username = "{USERNAME}"\npassword_file = "{password_file}"\n')
             for land, caller_id in CALLER_IDS.items():

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import calls  # noqa: F401  Each of these adds its checks to the list.
 import denials  # noqa: F401
 import forms  # noqa: F401
+import signatures  # noqa: F401
 import starts  # noqa: F401
 import trouble  # noqa: F401
 import webhooks  # noqa: F401

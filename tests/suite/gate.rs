@@ -4,6 +4,7 @@
 mod accounts;
 mod barrier;
 pub mod bench;
+mod caller_ids;
 mod caps;
 mod claims;
 mod consent_imports;

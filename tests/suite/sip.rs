@@ -17,6 +17,7 @@ use std::time::Duration;
 use dialgate::clock::{Clock, ManualClock};
 use dialgate::domain::call::{Outcome, Retry};
 use dialgate::domain::phone::Phone;
+use dialgate::passport::Vouch;
 use dialgate::policy::facts::Case;
 use dialgate::policy::{Pack, Permit, evaluate};
 use dialgate::sip::{
@@ -97,6 +98,7 @@ impl Place {
 
     fn dial_over(&self, to: &str, trunk: &Arc<Trunk>) -> Call {
         let invite = Invite {
+            vouch: Vouch::Nobody,
             sip_call_id: self.endpoint.new_call_id(),
             trunk: Arc::clone(trunk),
             sdp_offer: OFFER.as_bytes().to_vec(),
@@ -316,6 +318,7 @@ async fn under_a_spent_permit_nothing_leaves() {
     let permit = place.permit("+14045550140");
     place.clock.advance(Duration::from_millis(1_500));
     let invite = Invite {
+        vouch: Vouch::Nobody,
         sip_call_id: place.endpoint.new_call_id(),
         trunk: Arc::new(towards(carrier.addr())),
         sdp_offer: OFFER.as_bytes().to_vec(),

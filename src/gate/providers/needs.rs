@@ -84,6 +84,7 @@ impl Core {
             call_kind: request.call_kind,
             campaign,
             caller_id,
+            key: Some(number_key),
             stops: &known.law.stops,
         };
         let matters = !open.is_empty() && may_matter(&known, &question, &open);
@@ -149,7 +150,7 @@ fn may_matter(known: &Known, question: &Question<'_>, open: &[Open]) -> bool {
         return false;
     };
     hopeful(&known.facts, open, question.at).any(|facts| {
-        let case = case::build(question, facts);
+        let case = case::build(pack, question, facts);
         let outline = policy::outline(pack, &case, &number);
         outline.verdict == Verdict::Allow || outline.next_allowed_time.is_some()
     })

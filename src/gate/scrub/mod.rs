@@ -313,10 +313,12 @@ impl Scrub {
                         to,
                         call_kind: this.terms.call_kind,
                         campaign,
-                        caller_id: Some(caller_id),
+                        caller_id,
+                        // Many are judged by the stand-in of their place, and which number they are shown is nobody's question.
+                        key: None,
                         stops: &law.stops,
                     };
-                    case::build(&question, facts)
+                    case::build(&law.pack, &question, facts)
                 };
                 let pack = &*law.pack;
                 let mut alike = Alike::new(pack.tables(), |number: &Dialable, facts: Facts| {
@@ -351,7 +353,7 @@ impl Scrub {
     }
 
     /// The campaigns of a node do not change while it runs.
-    fn campaign(&self) -> Result<(&Campaign, CallerId), GateError> {
+    fn campaign(&self) -> Result<(&Campaign, Option<CallerId>), GateError> {
         let terms = &self.terms;
         self.core
             .campaigns

@@ -169,6 +169,7 @@ pub(in crate::grpc) fn call(call: Call, role: Role) -> pb::Call {
         claim_decision_id: text(call.claim_decision_id),
         attempt_id: text(call.attempt_id),
         outcome: wire_option(call.outcome),
+        attestation: wire_option(call.attestation),
         sip_code: call.sip_code.map(Into::into),
         q850_cause: call.q850_cause.map(Into::into),
         actor: call.actor,

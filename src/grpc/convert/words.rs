@@ -1,7 +1,7 @@
 //! The closed sets of words, on the wire and in the domain. The compiler holds the two together: a word that one side lacks
 //! does not compile.
 
-use crate::domain::call::{CallKind, CallState, EventKind, Outcome, Purpose, Retry};
+use crate::domain::call::{Attestation, CallKind, CallState, EventKind, Outcome, Purpose, Retry};
 use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use crate::domain::decision::{RuleOutcome, Stage, Verdict};
 use crate::domain::disposition::DispositionCode;
@@ -55,6 +55,7 @@ mirror! {
         NumberChanged NoRoute Congestion CarrierError Redirected Canceled TrunkAuthFailed TrunkRefused IdentityRejected
         MediaIncompatible FeatureRefused TooLarge PermitExpired InterruptedUnknown
     }
+    Attestation = Attestation { A B C }
     Purpose = Purpose { Sales Informational Service }
     Retry = RetryClass { Never Fix Later Soon Trunk None }
     EventKind = CallEventKind {

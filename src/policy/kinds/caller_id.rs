@@ -2,11 +2,13 @@
 
 use serde::Deserialize;
 
+use super::super::facts::CallerIdFacts;
 use super::super::heal::Readable;
 use super::super::moment::{Finding, Moment};
 use super::super::origin::Faults;
 use super::super::rule::{Common, Rule};
 use super::{Names, RuleKind};
+use crate::domain::phone::Phone;
 
 /// Keys of the kind.
 #[derive(Debug, Deserialize)]
@@ -58,7 +60,8 @@ impl RuleKind for CallerId {
     }
 
     fn judge(&self, rule: &Rule, moment: &Moment<'_>) -> Finding {
-        match self.fault(moment) {
+        let (call, facts) = (&moment.scene.case.call, &moment.scene.case.facts);
+        match self.fault(call.caller_id_withheld, call.from, facts.caller_id) {
             Some(fault) => moment.fail_unless_lifted(rule, format_args!("{fault}")),
             None => moment.pass(format_args!("the number shown is as it must be")),
         }
@@ -67,12 +70,15 @@ impl RuleKind for CallerId {
 
 impl CallerId {
     /// What is wrong with what is shown; the number itself stays out of the text.
-    fn fault(&self, moment: &Moment<'_>) -> Option<String> {
-        let (call, facts) = (&moment.scene.case.call, &moment.scene.case.facts);
-        if !self.withheld_allowed && call.caller_id_withheld == Some(true) {
+    pub fn fault(
+        &self,
+        withheld: Option<bool>,
+        from: Option<Phone>,
+        known: Option<CallerIdFacts>,
+    ) -> Option<String> {
+        if !self.withheld_allowed && withheld == Some(true) {
             return Some("the number shown must not be withheld".to_owned());
         }
-        let known = facts.caller_id;
         let must = [
             (
                 self.must_be_own_number,
@@ -105,7 +111,7 @@ impl CallerId {
         if self.forbidden_prefixes.is_empty() && self.required_prefixes.is_empty() {
             return None;
         }
-        let Some(from) = call.from else {
+        let Some(from) = from else {
             return Some("the number to be shown is not known".to_owned());
         };
         let shown = from.reveal();
@@ -129,6 +135,7 @@ mod tests {
 
     use crate::domain::phone::Phone;
     use crate::policy::facts::{CallerIdFacts, Case};
+    use crate::policy::showable;
 
     const AT: &str = "2026-10-14T12:00:00Z";
 
@@ -139,6 +146,73 @@ mod tests {
             callable,
             in_directory: None,
         });
+    }
+
+    #[test]
+    fn numbers_that_cost_or_mislead_are_not_shown_in_germany() {
+        table(
+            "DE",
+            AT,
+            "DE-caller-id",
+            &[
+                (
+                    "own",
+                    |c| shown(c, "+493023125900", Some(true), Some(true)),
+                    Pass,
+                ),
+                (
+                    "mass traffic",
+                    |c| shown(c, "+491371234567", Some(true), Some(true)),
+                    Fail,
+                ),
+                (
+                    "a premium number",
+                    |c| shown(c, "+499001234567", Some(true), Some(true)),
+                    Fail,
+                ),
+                (
+                    "directory assistance",
+                    |c| shown(c, "+4911880000", Some(true), Some(true)),
+                    Fail,
+                ),
+            ],
+        );
+    }
+
+    /// What may be chosen from is what would pass when it is judged.
+    #[test]
+    fn of_several_numbers_those_may_be_shown_that_the_law_of_the_place_passes() {
+        let numbers = [
+            "+33162001122",
+            "+33612345678",
+            "+421888123456",
+            "+493023125900",
+        ];
+        let own = CallerIdFacts {
+            owned: Some(true),
+            callable: Some(true),
+            in_directory: Some(false),
+        };
+        let pool: Vec<_> = numbers
+            .iter()
+            .map(|number| (Phone::parse(number).unwrap(), own))
+            .collect();
+        for (place, wanted) in [
+            ("FR", [true, false, true, true]),
+            ("SK", [false, false, true, false]),
+            ("DE", [true, true, true, true]),
+            // Not in the directory.
+            ("NO", [false, false, false, false]),
+        ] {
+            let case = case(place, AT);
+            assert_eq!(showable(pack(), &case, &pool), wanted, "{place}");
+        }
+        let strange = CallerIdFacts {
+            owned: Some(false),
+            ..own
+        };
+        let pool = [(pool[3].0, strange)];
+        assert_eq!(showable(pack(), &case("DE", AT), &pool), [false]);
     }
 
     #[test]

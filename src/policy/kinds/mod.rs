@@ -22,6 +22,7 @@ use super::heal::{Readable, keys_of};
 use super::moment::{Finding, Moment};
 use super::origin::Faults;
 use super::rule::{Common, Rule};
+pub(super) use caller_id::CallerId;
 
 /// What a kind of rule can do. Its fields are the row's keys; keys that it does not know are an error of the pack.
 pub(super) trait RuleKind: Readable {

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::dialog::RequestKind;
 use super::{
-    Call, EndedBy, Invitation, LATE_AFTER, Mono, Output, Own, Permit, Progress, RENEW_WAIT,
+    Call, EndedBy, Ending, Invitation, LATE_AFTER, Mono, Output, Own, Permit, Progress, RENEW_WAIT,
     Reading, Settled, Signal, SipEvent, State, reason_of,
 };
 use crate::sip::config::Trunk;
@@ -151,6 +151,16 @@ impl Call {
         if permit.to() != self.id.to || permit.from() != Some(self.id.from) {
             self.note(None, "the new permit is for another call", out);
             return self.end_without_permit(now.mono, out);
+        }
+        match self.id.vouch(permit.read().wall) {
+            Ok(false) => {}
+            // Made for the permit before: its signature may be of another minute.
+            Ok(true) => {
+                let (cseq, branch) = (self.invite.cseq, &self.invite.branch);
+                let (auth, refused) = (&self.invite.auth, self.stream_refused);
+                self.invite.locked = self.id.invite(cseq, branch, auth, &self.offer, refused);
+            }
+            Err(why) => return self.end(Ending::unsigned(why), now.mono, out),
         }
         self.deadlines.permit = Some(permit.read().mono.plus(Permit::LIFE));
         self.permit = Some(permit);

@@ -71,6 +71,7 @@ impl Line {
                     from: phone(CALLER),
                     trunk: Arc::new(trunk),
                     local: Arc::new(Local::new("127.0.0.1", 5070)),
+                    vouched: Default::default(),
                 },
                 OFFER.as_bytes().to_vec(),
                 permit_at(0),

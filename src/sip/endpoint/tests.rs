@@ -62,6 +62,7 @@ impl Line {
                 from,
                 trunk: Arc::new(Trunk::new("t", target, "carrier.example")),
                 local: Arc::clone(&endpoint.shared.local),
+                vouched: Default::default(),
             },
             offer: b"v=0\r\n".to_vec(),
             permit: Permit::for_test(to, Some(from), at),
@@ -236,6 +237,7 @@ async fn what_arrived_while_the_process_stood_still_is_heard_before_its_timers()
     .unwrap();
     let [to, from] = ["+14045550141", "+14045550142"].map(|text| Phone::parse(text).unwrap());
     let invite = Invite {
+        vouch: Default::default(),
         sip_call_id: endpoint.new_call_id(),
         trunk: Arc::new(Trunk::new("t", CARRIER, "carrier.example")),
         sdp_offer: b"v=0\r\n".to_vec(),

@@ -344,6 +344,7 @@ impl Bench {
             owner: self.me,
             sip_call_id: uuid::Uuid::new_v4().to_string(),
             again,
+            attestation: None,
         }
     }
 

@@ -776,6 +776,7 @@ async fn answered(house: &House, call_id: &str) {
         owner,
         sip_call_id: "a-call-id".to_owned(),
         again: None,
+        attestation: None,
     };
     let Claimed::Permitted { attempt_id, .. } = house.gate.claim(claim).await.unwrap() else {
         panic!("the claim was not allowed")

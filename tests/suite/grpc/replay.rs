@@ -305,6 +305,7 @@ mod tests {
             owner,
             sip_call_id: Uuid::new_v4().to_string(),
             again: None,
+            attestation: None,
         };
         let claimed = node.claim(claim).await.unwrap();
         assert!(matches!(claimed, Claimed::Denied(_)), "{claimed:?}");

@@ -370,6 +370,7 @@ async fn p03_half_an_invite_is_not_followed_by_the_other_half() {
     let listener = socket.listen(4).unwrap();
     let addr = listener.local_addr().unwrap();
     let invite = Invite {
+        vouch: Vouch::Nobody,
         sip_call_id: place.endpoint.new_call_id(),
         trunk: Arc::new(tcp(addr)),
         // More than both systems hold.
@@ -415,6 +416,7 @@ async fn a_long_invite_goes_by_tcp_and_by_datagram_if_that_is_refused() {
     let long = || [OFFER, &"a=x\r\n".repeat(300)].concat().into_bytes();
     let dial = |trunk: &Arc<Trunk>, sdp_offer| {
         let invite = Invite {
+            vouch: Vouch::Nobody,
             sip_call_id: place.endpoint.new_call_id(),
             trunk: Arc::clone(trunk),
             sdp_offer,

@@ -1,17 +1,108 @@
 //! Claims, fences, permits, and what cancels them.
 
+use dialgate::domain::call::Attestation;
+use dialgate::store::UnsentEnd;
+
 use super::*;
 
 contract![
     a_double_claim_is_impossible,
     a_further_claim_supersedes_the_old_one,
     an_outcome_is_fixed_once,
+    a_call_tells_the_attestation_of_its_latest_attempt,
+    a_leased_call_that_is_not_sent_ends_once,
     an_end_told_by_another_leaves_the_permit_open,
     an_end_says_how_it_counts_unless_an_agent_has,
     permits_are_watched_and_closed,
     permits_longer_than_the_proof_are_refused,
     cancels_are_found_by_their_owner,
 ];
+
+async fn a_call_tells_the_attestation_of_its_latest_attempt(store: TestStore) {
+    let owner = Incarnation::new(NOON);
+    let new = store.queued(phone(1)).await;
+    let id = new.call.call_id;
+    let shown = async || {
+        let mut tx = store.read().await;
+        tx.call(&tenant(), id).await.unwrap().unwrap().attestation
+    };
+    let mut tx = store.write().await;
+    let leased = tx.lease_calls(owner, "main", 1, NOON).await.unwrap();
+    let first = NewAttempt {
+        attestation: Some(Attestation::B),
+        ..attempt(&new.call, owner)
+    };
+    let fence = [(id, leased[0].lease_epoch, first.attempt_id)];
+    assert_eq!(tx.fence_claims(&fence).await.unwrap(), [id]);
+    tx.insert_attempts(&tenant(), std::slice::from_ref(&first))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(shown().await, Some(Attestation::B));
+    for next in [Some(Attestation::A), Some(Attestation::C), None] {
+        let old = {
+            let mut tx = store.read().await;
+            let call = tx.call(&tenant(), id).await.unwrap().unwrap();
+            call.attempt_id.unwrap()
+        };
+        let again = NewAttempt {
+            attempt_id: AttemptId::new(NOON),
+            attestation: next,
+            ..first.clone()
+        };
+        let mut tx = store.write().await;
+        assert!(
+            tx.fence_again(id, old, again.attempt_id, NOON)
+                .await
+                .unwrap()
+        );
+        tx.insert_attempts(&tenant(), &[again]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(shown().await, next);
+    }
+}
+
+async fn a_leased_call_that_is_not_sent_ends_once(store: TestStore) {
+    let owner = Incarnation::new(NOON);
+    let new = store.queued(phone(1)).await;
+    let mut tx = store.write().await;
+    let leased = tx.lease_calls(owner, "main", 1, NOON).await.unwrap();
+    tx.commit().await.unwrap();
+    let end = |lease_epoch| UnsentEnd {
+        call_id: new.call.call_id,
+        lease_epoch,
+        detail: EventDetail {
+            outcome: Some(Outcome::IdentityRejected),
+            note: Some("nobody vouches for it".to_owned()),
+            ..EventDetail::default()
+        },
+        at: after(1),
+    };
+    let epoch = leased[0].lease_epoch;
+    for (epoch, ends) in [(epoch - 1, false), (epoch, true), (epoch, false)] {
+        let mut tx = store.write().await;
+        assert_eq!(tx.end_unsent(&tenant(), &end(epoch)).await.unwrap(), ends);
+        tx.commit().await.unwrap();
+    }
+    let mut tx = store.read().await;
+    let call = tx.call(&tenant(), new.call.call_id).await.unwrap().unwrap();
+    assert_eq!(
+        (call.state, call.outcome, call.attempt_id, call.end_time),
+        (
+            CallState::Failed,
+            Some(Outcome::IdentityRejected),
+            None,
+            Some(after(1))
+        )
+    );
+    let events = tx
+        .events_after(&tenant(), call.call_id, 0, 9)
+        .await
+        .unwrap();
+    let last = events.last().unwrap();
+    assert_eq!((events.len(), last.kind), (2, EventKind::Ended));
+    assert_eq!(last.detail.note.as_deref(), Some("nobody vouches for it"));
+}
 
 async fn a_double_claim_is_impossible(store: TestStore) {
     let new = store.queued(phone(1)).await;
