@@ -28,7 +28,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "webhook",
         &["domain", "clock", "secret", "meter", "http_client", "store"],
     ),
-    ("sip", &["domain", "policy", "clock", "vital"]),
+    ("sip", &["domain", "policy", "clock", "meter", "vital"]),
     (
         "gate",
         &[

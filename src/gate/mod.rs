@@ -18,6 +18,7 @@ mod effects;
 mod error;
 mod facts;
 mod imports;
+mod instructions;
 mod job;
 mod judge;
 mod law;

@@ -134,6 +134,10 @@ pub struct Trunk {
     pub ring_timeout: Duration,
     /// How long the trunk may stay silent after the first INVITE.
     pub first_response_timeout: Duration,
+    /// How long a session may last without a refresh, as the INVITE proposes it (RFC 4028); nothing = not proposed.
+    pub session_expires: Option<Duration>,
+    /// The shortest such time that we take; at least [`Trunk::SESSION_MIN`].
+    pub session_min: Duration,
     /// Registered caller name, if it is to be shown.
     pub display_name: Option<String>,
     /// Texts in a 603's Reason header that tell of blocking by analytics (603+, ATIS-1000099), in lower case.
@@ -145,6 +149,11 @@ pub struct Trunk {
 impl Trunk {
     /// The least a phone must ring before we give up, 15 seconds or four rings: 47 CFR 64.1200(a)(6), 16 CFR 310.4(b)(4)(ii).
     pub const RING_TIMEOUT_MIN: Duration = Duration::from_secs(15);
+
+    /// The shortest session interval that there may be: RFC 4028 section 5.
+    pub const SESSION_MIN: Duration = Duration::from_secs(90);
+    /// A longer one would outlive any call.
+    pub const SESSION_MAX: Duration = Duration::from_secs(86_400);
 
     /// A trunk with the defaults.
     #[must_use]
@@ -160,6 +169,8 @@ impl Trunk {
             allow_md5: true,
             ring_timeout: Duration::from_secs(45),
             first_response_timeout: Duration::from_secs(4),
+            session_expires: Some(Duration::from_secs(1_800)),
+            session_min: Self::SESSION_MIN,
             display_name: None,
             blocking_texts: ["v=analytics", "url=", "tel=", "tel:", "email=", "mailto:"]
                 .map(str::to_owned)
@@ -202,6 +213,20 @@ impl Trunk {
         }
         if self.first_response_timeout < Self::FIRST_RESPONSE_TIMEOUT_MIN {
             problems.push("first_response_timeout_ms: set at least 500".to_owned());
+        }
+        if !(Self::SESSION_MIN..=Self::SESSION_MAX).contains(&self.session_min) {
+            problems.push(format!(
+                "session_min_seconds: set {} to {}",
+                Self::SESSION_MIN.as_secs(),
+                Self::SESSION_MAX.as_secs()
+            ));
+        }
+        let interval = self.session_expires.unwrap_or(self.session_min);
+        if !(self.session_min..=Self::SESSION_MAX).contains(&interval) {
+            problems.push(format!(
+                "session_expires_seconds: set `session_min_seconds` to {}, or 0 to propose none",
+                Self::SESSION_MAX.as_secs()
+            ));
         }
         problems
     }
@@ -273,8 +298,16 @@ mod tests {
             display_name: Some("A\r\nB".to_owned()),
             ring_timeout: Duration::from_secs(14),
             first_response_timeout: Duration::ZERO,
+            session_expires: Some(Duration::from_secs(100)),
+            session_min: Duration::from_secs(89),
             ..Trunk::new("t", target, "carrier.example")
         };
-        assert_eq!(trunk.problems().len(), 3);
+        assert_eq!(trunk.problems().len(), 4);
+        let trunk = Trunk {
+            session_expires: Some(Duration::from_secs(100)),
+            session_min: Duration::from_secs(101),
+            ..Trunk::new("t", target, "carrier.example")
+        };
+        assert_eq!(trunk.problems().len(), 1);
     }
 }

@@ -245,6 +245,7 @@ impl Tx {
             &detail,
         )?])
         .await?;
+        self.end_instructions_of(e.call_id, e.at).await?;
         Ok(true)
     }
 

@@ -196,6 +196,7 @@ mod tests {
     use crate::domain::decision::{Stage, Verdict};
     use crate::domain::disposition::{AttemptResult, DispositionCode};
     use crate::domain::import::{ImportKind, ImportState};
+    use crate::domain::instruction::{InstructionKind, InstructionResult};
     use crate::domain::party::LineType;
     use crate::domain::policy::PackOrigin;
     use crate::domain::provider::{ProviderKind, ScrubOutcome};
@@ -239,6 +240,8 @@ mod tests {
             ImportKind,
             ImportState,
             InitiatedBy,
+            InstructionKind,
+            InstructionResult,
             Stage,
             Verdict,
             AttemptResult,
