@@ -1,4 +1,5 @@
-//! The last lock before the wire: the bytes of an INVITE that begins a call, which nothing can read but a permit that is alive at that moment.
+//! The last lock before the wire: the bytes of an INVITE that begins a call, which nothing can read but a permit that is
+//! alive at that moment.
 //!
 //! The bytes are private to this file, and the only way to them is [`LockedInvite::write`], which asks the permit and
 //! makes the one non-blocking system call right after (claim-8). There is no await between the two, and no other

@@ -29,9 +29,9 @@ impl Line {
         };
         let endpoint = Endpoint::bind(&config, clock.clone()).await.unwrap();
         let config = TrunkConfig {
-            calls_per_second: 500.try_into().unwrap(),
-            burst: 100.try_into().unwrap(),
-            channels: 50.try_into().unwrap(),
+            calls_per_second: 500_u32.try_into().unwrap(),
+            burst: 100_u32.try_into().unwrap(),
+            channels: 50_u32.try_into().unwrap(),
             ..TrunkConfig::towards(carrier)
         };
         let lane = Lane::new(config.trunk("carrier").unwrap(), config);
@@ -190,7 +190,7 @@ fn scenario(rows: &[(bool, Row)]) -> String {
     let end = rows.len() + 1;
     for (row, (rang, (status, cause, text, ..))) in rows.iter().enumerate() {
         let label = row + 1;
-        let reason = match cause {
+        let reason = match *cause {
             0 => "Supported: replaces".to_owned(),
             cause => format!("Reason: Q.850;cause={cause};text=\"{text}\""),
         };

@@ -375,7 +375,7 @@ async fn a_session_is_refreshed() {
     let mut call = place.dial(NUMBER, towards(sipp.addr));
     call.until("answered").await;
     place.clock.advance(Duration::from_secs(46));
-    // So long that the next refresh would be due if this one had not been answered.
+    // SIPp hears of the hanging up only after the refresh, or is not content.
     sleep(Duration::from_millis(500)).await;
     call.hang_up(HangUpCause::Client).await;
     assert_eq!(call.ending().await.outcome, Outcome::Answered);

@@ -18,7 +18,7 @@ fn asked(call_id: CallId, what: Instruct) -> Instruction {
     }
 }
 
-async fn answered(store: &TestStore, number: u64, owner: Incarnation) -> (Call, NewAttempt) {
+async fn answered(store: &TestStore, number: u32, owner: Incarnation) -> (Call, NewAttempt) {
     let (call, made) = store.claimed(phone(number), owner).await;
     let mut tx = store.write().await;
     let up = event(
@@ -57,7 +57,7 @@ async fn instructions_reach_the_owner_of_a_call_that_is_up(store: TestStore) {
             .await
             .unwrap()
     );
-    assert_eq!(tx.instructions_for(other).await.unwrap(), []);
+    assert!(tx.instructions_for(other).await.unwrap().is_empty());
     let open = tx.instructions_for(owner).await.unwrap();
     let open: Vec<_> = open
         .into_iter()
