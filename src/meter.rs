@@ -15,6 +15,7 @@ use crate::domain::import::ImportKind;
 const DECISIONS: &str = "dialgate_decisions_total";
 const OPT_OUT_WAIT: &str = "dialgate_opt_out_wait_seconds";
 const INVITES: &str = "dialgate_invites_total";
+const INBOUND_REFUSED: &str = "dialgate_inbound_calls_refused_total";
 const CALLS_ENDED: &str = "dialgate_calls_ended_total";
 const IMPORT_ROWS: &str = "dialgate_import_rows_total";
 const REQUESTS: &str = "dialgate_requests_total";
@@ -55,6 +56,11 @@ pub fn opt_out_acknowledged(wait: Duration) {
 /// A call was handed to SIP, its permit in hand.
 pub fn invited() {
     counter!(INVITES).increment(1);
+}
+
+/// Somebody called us and was refused: we only place calls.
+pub fn inbound_refused() {
+    counter!(INBOUND_REFUSED).increment(1);
 }
 
 /// The outcome of a call was written down.
@@ -167,6 +173,7 @@ pub fn describe() {
         "From an opt-out's arrival to its acknowledgement."
     );
     metrics::describe_counter!(INVITES, "Calls handed to SIP under a permit.");
+    metrics::describe_counter!(INBOUND_REFUSED, "Calls to us, which are refused.");
     metrics::describe_counter!(CALLS_ENDED, "Calls that have their outcome, by outcome.");
     metrics::describe_counter!(IMPORT_ROWS, "Rows of lists of opt-outs, by result.");
     metrics::describe_counter!(REQUESTS, "Requests over gRPC, by RPC and code.");

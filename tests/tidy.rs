@@ -29,7 +29,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &["domain", "clock", "secret", "meter", "http_client", "store"],
     ),
     ("passport", &["domain", "secret", "http_client"]),
-    ("sip", &["domain", "policy", "clock", "vital", "passport"]),
+    (
+        "sip",
+        &["domain", "policy", "clock", "meter", "vital", "passport"],
+    ),
     (
         "gate",
         &[

@@ -324,8 +324,9 @@ impl Under<'_> {
                 let ok = said(200, "OK".to_owned(), Some(sdp));
                 (EventKind::Answered, ok, Some(CallState::Answered))
             }
-            SipEvent::MediaOffer { sdp } => {
+            SipEvent::MediaOffer { offer, sdp } => {
                 let detail = EventDetail {
+                    offer,
                     sdp: Some(sdp),
                     ..EventDetail::default()
                 };
@@ -339,6 +340,7 @@ impl Under<'_> {
                 };
                 (EventKind::Note, detail, None)
             }
+            SipEvent::Followed { id, followed } => return journal.followed(id, &followed).await,
             SipEvent::Sent { .. }
             | SipEvent::PermitSpent
             | SipEvent::PermitNeeded

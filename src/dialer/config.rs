@@ -102,6 +102,12 @@ pub struct TrunkConfig {
     /// How long the trunk may stay silent after an INVITE, in milliseconds.
     #[serde(default = "first_response_timeout_ms")]
     pub first_response_timeout_ms: u64,
+    /// How long a session may last without a refresh (RFC 4028), in seconds; 0 = proposed to nobody.
+    #[serde(default = "session_expires_seconds")]
+    pub session_expires_seconds: u64,
+    /// The shortest such time that is taken from the carrier, in seconds; at least 90.
+    #[serde(default = "session_min_seconds")]
+    pub session_min_seconds: u64,
     /// Registered caller name, if it is to be shown.
     #[serde(default)]
     pub display_name: Option<String>,
@@ -154,6 +160,15 @@ fn first_response_timeout_ms() -> u64 {
     4_000
 }
 
+/// RFC 4028 section 4 recommends it.
+fn session_expires_seconds() -> u64 {
+    1_800
+}
+
+fn session_min_seconds() -> u64 {
+    Trunk::SESSION_MIN.as_secs()
+}
+
 /// Ten times what a node dials; far above it the time between two calls would be lost in rounding.
 const CALLS_PER_SECOND_MAX: u32 = 10_000;
 
@@ -191,6 +206,8 @@ impl TrunkConfig {
             allow_md5: yes(),
             ring_timeout_seconds: ring_timeout_seconds(),
             first_response_timeout_ms: first_response_timeout_ms(),
+            session_expires_seconds: session_expires_seconds(),
+            session_min_seconds: session_min_seconds(),
             display_name: None,
             trusted: false,
             asserted_number: None,
@@ -240,6 +257,9 @@ impl TrunkConfig {
         trunk.allow_md5 = self.allow_md5;
         trunk.ring_timeout = Duration::from_secs(self.ring_timeout_seconds);
         trunk.first_response_timeout = Duration::from_millis(self.first_response_timeout_ms);
+        let proposed = Duration::from_secs(self.session_expires_seconds);
+        trunk.session_expires = (!proposed.is_zero()).then_some(proposed);
+        trunk.session_min = Duration::from_secs(self.session_min_seconds);
         trunk.display_name.clone_from(&self.display_name);
         trunk.trusted = self.trusted;
         trunk.asserted_number = self.asserted_number;

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::domain::call::{Call, CallKind, CallState, EventDetail, EventKind, Outcome, Retry};
 use crate::domain::disposition::AttemptResult;
-use crate::domain::ids::{AttemptId, AuditEntryId};
+use crate::domain::ids::{AttemptId, AuditEntryId, InstructionId};
+use crate::domain::instruction::Followed;
 use crate::domain::time::Micros;
 use crate::meter;
 use crate::sip::{EndedBy, Ending};
@@ -88,6 +89,19 @@ impl<'a> Journal<'a> {
         };
         let told = (EventKind::Note, detail);
         self.event_and_entry(attempt_id, told, LATE_ANSWER).await;
+    }
+
+    /// What became of what the client asked of the call.
+    pub(super) async fn followed(&self, id: InstructionId, followed: &Followed) {
+        let store = self.shared.gate.store();
+        self.persist("what became of an instruction", || async {
+            let mut tx = store.write(Urgency::Ordinary).await?;
+            tx.end_instruction(&self.call.tenant, id, followed, self.at)
+                .await?;
+            tx.commit().await
+        })
+        .await;
+        self.tell().await;
     }
 
     async fn event_and_entry(

@@ -1,7 +1,7 @@
 //! What the owner of attempts looks for: opt-outs that cover an unanswered call, wishes to hang up, calls that are over on
 //! record, and attempts and leases of its own that it does not know (claim-12, claim-7). On a notice at once, every 250 ms without.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +9,13 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
 use crate::domain::call::{EventDetail, EventKind, Outcome};
-use crate::domain::ids::{AttemptId, CallId, TenantId};
+use crate::domain::ids::{AttemptId, CallId, InstructionId, TenantId};
+use crate::domain::instruction::{Followed, Instruction, InstructionResult};
 use crate::domain::time::Mono;
-use crate::sip::HangUpCause;
-use crate::store::{AttemptEnd, CancelCause, NewEvent, Notice, StoreError, Urgency};
+use crate::sip::{Control, HangUpCause};
+use crate::store::{
+    AttemptEnd, CancelCause, NewEvent, Notice, OpenInstruction, StoreError, Urgency,
+};
 
 use super::journal::end_attempt;
 use super::{Active, LOOK_EVERY, Phase, Shared};
@@ -28,9 +31,10 @@ const TAKEN_FOR_DEAD: &str = "another node took the worker of this call for dead
 pub(super) async fn run(shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
     let mut notices = shared.gate.store().notices();
     let (mut unknown, mut unheard) = (HashMap::new(), HashMap::new());
+    let mut given = HashSet::new();
     loop {
-        if let Err(error) = cancel_covered(&shared).await {
-            tracing::warn!(%error, "cannot look for opt-outs and hang-ups; trying again");
+        if let Err(error) = heed(&shared, &mut given).await {
+            tracing::warn!(%error, "cannot look for opt-outs, hang-ups and what else clients ask; trying again");
         }
         if let Err(error) = end_unsent(&shared, &mut unknown).await {
             tracing::debug!(%error, "cannot look for unsent attempts; trying again");
@@ -58,18 +62,22 @@ async fn concerns_us(notices: &mut broadcast::Receiver<Notice>) {
     }
 }
 
-async fn cancel_covered(shared: &Arc<Shared>) -> Result<(), StoreError> {
+/// One look for all that others ask of our calls.
+async fn heed(shared: &Arc<Shared>, given: &mut HashSet<InstructionId>) -> Result<(), StoreError> {
     if shared.active().is_empty() {
+        given.clear();
         return Ok(());
     }
     let at = shared.clock.read().wall;
-    let found = shared
-        .gate
-        .store()
-        .read()
-        .await?
-        .cancels_for(shared.me, at)
-        .await?;
+    let mut tx = shared.gate.store().read().await?;
+    let covered = tx.cancels_for(shared.me, at).await?;
+    let asked = tx.instructions_for(shared.me).await;
+    drop(tx);
+    cancel(shared, covered).await;
+    instruct(shared, given, asked?).await
+}
+
+async fn cancel(shared: &Arc<Shared>, found: Vec<(AttemptId, CallId, CancelCause)>) {
     let mut endings = JoinSet::new();
     for (_, call_id, cause) in found {
         let tenant = match shared.active().get(&call_id) {
@@ -110,7 +118,58 @@ async fn cancel_covered(shared: &Arc<Shared>) -> Result<(), StoreError> {
     }
     // All at once: many calls under one wide opt-out wait no longer than one.
     endings.join_all().await;
+}
+
+/// Hands what clients ask of calls to those, once each; a call that is full of it is asked again at the next look.
+async fn instruct(
+    shared: &Arc<Shared>,
+    given: &mut HashSet<InstructionId>,
+    asked: Vec<OpenInstruction>,
+) -> Result<(), StoreError> {
+    let store = shared.gate.store();
+    given.retain(|id| asked.iter().any(|(_, open, _, _)| open == id));
+    for (tenant, id, call_id, instruction) in asked {
+        if given.contains(&id) {
+            continue;
+        }
+        tracing::debug!(call.id = %call_id, "a client asks something of the call");
+        match hand_over(shared, call_id, instruction) {
+            Handed::Over => drop(given.insert(id)),
+            Handed::Later => {}
+            Handed::ToNobody => {
+                let followed = Followed::plain(InstructionResult::NotUp);
+                let at = shared.clock.read().wall;
+                let mut tx = store.write(Urgency::Ordinary).await?;
+                tx.end_instruction(&tenant, id, &followed, at).await?;
+                tx.commit().await?;
+                shared.tell(call_id).await;
+            }
+        }
+    }
     Ok(())
+}
+
+enum Handed {
+    Over,
+    Later,
+    ToNobody,
+}
+
+fn hand_over(shared: &Shared, call_id: CallId, instruction: Option<Instruction>) -> Handed {
+    use tokio::sync::mpsc::error::TrySendError;
+    let Some(instruction) = instruction else {
+        return Handed::ToNobody;
+    };
+    match shared.active().get(&call_id) {
+        Some(Active::Dialing { control, .. }) => {
+            match control.try_send(Control::Instruct(Box::new(instruction))) {
+                Ok(()) => Handed::Over,
+                Err(TrySendError::Full(_)) => Handed::Later,
+                Err(TrySendError::Closed(_)) => Handed::ToNobody,
+            }
+        }
+        _ => Handed::ToNobody,
+    }
 }
 
 /// Writes one line of history, if the store takes it at once.

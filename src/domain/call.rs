@@ -361,6 +361,9 @@ pub struct EventDetail {
     /// SDP; stored sealed, for it names the person's addresses.
     #[serde(skip)]
     pub sdp: Option<Vec<u8>>,
+    /// Number of the far end's offer in the call, which its client is to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<u32>,
     /// A sentence for people; never a number.
     pub note: Option<String>,
 }

@@ -49,6 +49,8 @@ ids! {
     DecisionId,
     /// One entry in the history of a call.
     EventId,
+    /// One thing that a client asks of a call that is up.
+    InstructionId,
     /// One act of giving or withdrawing consent.
     ConsentEventId,
     /// A record that blocks calls.

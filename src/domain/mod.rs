@@ -17,6 +17,7 @@ pub mod filter;
 pub mod hex;
 pub mod ids;
 pub mod import;
+pub mod instruction;
 pub(crate) mod object;
 pub mod party;
 pub mod phone;

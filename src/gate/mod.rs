@@ -19,6 +19,7 @@ mod effects;
 mod error;
 mod facts;
 mod imports;
+mod instructions;
 mod job;
 mod judge;
 mod law;

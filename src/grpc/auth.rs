@@ -56,6 +56,10 @@ pub const METHODS: &[Method] = &[
         "/dialgate.v1.CallService/HangUpCall",
         &[Agent, Administrator],
     ),
+    // What is said and heard in a call is its agent's.
+    method("/dialgate.v1.CallService/OfferMedia", &[Agent]),
+    method("/dialgate.v1.CallService/AnswerMediaOffer", &[Agent]),
+    method("/dialgate.v1.CallService/SendDtmf", &[Agent]),
     method(
         "/dialgate.v1.CallService/RecordDisposition",
         &[Agent, Administrator],

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::domain::instruction::InstructionResult;
 use crate::store::{CALL_FIELDS, Urgency};
 
 use super::convert::Fields;
@@ -14,6 +15,9 @@ const FILTERABLE: Filterable = Filterable {
     fields: CALL_FIELDS,
     renamed: &[("campaign", "campaign_id")],
 };
+
+/// What a far end says that cannot take a session.
+const NOT_ACCEPTABLE: u16 = 488;
 
 #[tonic::async_trait]
 impl CallService for Api {
@@ -168,6 +172,67 @@ impl CallService for Api {
             .await?;
         Ok(Response::new(pb::HangUpCallResponse {
             call: Some(convert::call::call(call, role)),
+        }))
+    }
+
+    async fn offer_media(
+        &self,
+        request: Request<pb::OfferMediaRequest>,
+    ) -> Result<Response<pb::OfferMediaResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let (of, offer) = convert::call::media_offer(message, &self.check_offer)?;
+        let ask = ask(who, of.request_id, "OfferMedia", digest, at);
+        let followed = self.instruct(ask, of.call_id, offer).await?;
+        // An answer of the far end that does not fit ends the call, as it would be refused.
+        let code = followed.code.unwrap_or(NOT_ACCEPTABLE);
+        Ok(Response::new(pb::OfferMediaResponse {
+            sip_code: code.into(),
+            sdp_answer: followed.sdp,
+        }))
+    }
+
+    async fn answer_media_offer(
+        &self,
+        request: Request<pb::AnswerMediaOfferRequest>,
+    ) -> Result<Response<pb::AnswerMediaOfferResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let (of, answer) = convert::call::media_answer(message, &self.check_offer)?;
+        let ask = ask(who, of.request_id, "AnswerMediaOffer", digest, at);
+        let followed = self.instruct(ask, of.call_id, answer).await?;
+        if followed.result == InstructionResult::Misfit {
+            return Err(status::wrong(
+                "sdp_answer",
+                "does not fit the offer: answer each of its streams, in its order, and take the audio",
+            ));
+        }
+        Ok(Response::new(pb::AnswerMediaOfferResponse {}))
+    }
+
+    async fn send_dtmf(
+        &self,
+        request: Request<pb::SendDtmfRequest>,
+    ) -> Result<Response<pb::SendDtmfResponse>, Status> {
+        let Asked {
+            who,
+            message,
+            digest,
+            at,
+        } = self.open(request)?;
+        let (of, tones) = convert::call::tones(message)?;
+        let ask = ask(who, of.request_id, "SendDtmf", digest, at);
+        let followed = self.instruct(ask, of.call_id, tones).await?;
+        Ok(Response::new(pb::SendDtmfResponse {
+            sip_code: followed.code.map(Into::into).unwrap_or_default(),
         }))
     }
 

@@ -20,6 +20,7 @@ mod ending;
 mod evaluate;
 mod health;
 mod imports;
+mod instructions;
 mod paging;
 mod policy;
 mod registers;

@@ -36,7 +36,7 @@ pub(super) struct Violation {
 pub(super) const INVALID_FIELDS: &str = "INVALID_FIELDS";
 
 /// An error under construction.
-struct Refusal {
+pub(super) struct Refusal {
     code: Code,
     reason: String,
     message: String,
@@ -45,7 +45,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(code: Code, reason: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(code: Code, reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             code,
             reason: reason.into(),
@@ -56,7 +56,7 @@ impl Refusal {
     }
 
     /// What the request asks for is not to be had as things stand: which field asks, and why not.
-    fn precondition(reason: &str, field: &str, problem: &str) -> Self {
+    pub fn precondition(reason: &str, field: &str, problem: &str) -> Self {
         let mut refusal = Self::new(
             Code::FailedPrecondition,
             reason,
@@ -85,7 +85,7 @@ impl Refusal {
         self
     }
 
-    fn status(mut self) -> Status {
+    pub fn status(mut self) -> Status {
         self.details
             .set_error_info(self.reason, DOMAIN, self.metadata);
         Status::with_error_details(self.code, self.message, self.details)

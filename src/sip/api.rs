@@ -8,6 +8,8 @@ use tokio::sync::{mpsc, watch};
 use super::config::Trunk;
 use super::outcome::judge_hang_up;
 use crate::domain::call::{Outcome, Retry};
+use crate::domain::ids::InstructionId;
+use crate::domain::instruction::{Followed, Instruction};
 use crate::domain::time::Reading;
 use crate::passport::{Unsigned, Vouch};
 use crate::policy::Permit;
@@ -82,6 +84,8 @@ pub enum Control {
     },
     /// Go on under a new claim; the answer to [`SipEvent::PermitNeeded`].
     Renew(Permit),
+    /// Do what the client asks of a call that is up; [`SipEvent::Followed`] tells what became of it.
+    Instruct(Box<Instruction>),
 }
 
 /// Why we end a call.
@@ -157,10 +161,20 @@ pub enum SipEvent {
         /// The far end's SDP.
         sdp: Vec<u8>,
     },
-    /// The far end offered other media within the call; it was declined and the session stays as it was.
+    /// The far end's session is another, or is to be.
     MediaOffer {
-        /// The SDP that was declined.
+        /// Number of the offer, to be answered within [`super::ANSWER_WAIT`]; nothing if it answered an offer of ours and is
+        /// in force already.
+        offer: Option<u32>,
+        /// Its SDP.
         sdp: Vec<u8>,
+    },
+    /// What became of an instruction.
+    Followed {
+        /// Which.
+        id: InstructionId,
+        /// What.
+        followed: Followed,
     },
     /// Something worth a line in the call's history.
     Note {

@@ -135,6 +135,10 @@ pub struct Trunk {
     pub ring_timeout: Duration,
     /// How long the trunk may stay silent after the first INVITE.
     pub first_response_timeout: Duration,
+    /// How long a session may last without a refresh, as the INVITE proposes it (RFC 4028); nothing = not proposed.
+    pub session_expires: Option<Duration>,
+    /// The shortest such time that we take; at least [`Trunk::SESSION_MIN`].
+    pub session_min: Duration,
     /// Registered caller name, if it is to be shown.
     pub display_name: Option<String>,
     /// Whether it is told in P-Asserted-Identity who calls: it belongs to the same trust domain (RFC 3325).
@@ -151,6 +155,11 @@ impl Trunk {
     /// The least a phone must ring before we give up, 15 seconds or four rings: 47 CFR 64.1200(a)(6), 16 CFR 310.4(b)(4)(ii).
     pub const RING_TIMEOUT_MIN: Duration = Duration::from_secs(15);
 
+    /// The shortest session interval that there may be: RFC 4028 section 5.
+    pub const SESSION_MIN: Duration = Duration::from_secs(90);
+    /// A longer one would outlive any call.
+    pub const SESSION_MAX: Duration = Duration::from_secs(86_400);
+
     /// A trunk with the defaults.
     #[must_use]
     pub fn new(name: &str, target: impl Into<Target>, domain: &str) -> Self {
@@ -165,6 +174,8 @@ impl Trunk {
             allow_md5: true,
             ring_timeout: Duration::from_secs(45),
             first_response_timeout: Duration::from_secs(4),
+            session_expires: Some(Duration::from_secs(1_800)),
+            session_min: Self::SESSION_MIN,
             display_name: None,
             trusted: false,
             asserted_number: None,
@@ -214,6 +225,20 @@ impl Trunk {
         }
         if self.first_response_timeout < Self::FIRST_RESPONSE_TIMEOUT_MIN {
             problems.push("first_response_timeout_ms: set at least 500".to_owned());
+        }
+        if !(Self::SESSION_MIN..=Self::SESSION_MAX).contains(&self.session_min) {
+            problems.push(format!(
+                "session_min_seconds: set {} to {}",
+                Self::SESSION_MIN.as_secs(),
+                Self::SESSION_MAX.as_secs()
+            ));
+        }
+        let interval = self.session_expires.unwrap_or(self.session_min);
+        if !(self.session_min..=Self::SESSION_MAX).contains(&interval) {
+            problems.push(format!(
+                "session_expires_seconds: set `session_min_seconds` to {}, or 0 to propose none",
+                Self::SESSION_MAX.as_secs()
+            ));
         }
         problems
     }
@@ -286,15 +311,22 @@ mod tests {
             ring_timeout: Duration::from_secs(14),
             first_response_timeout: Duration::ZERO,
             asserted_number: Some(Phone::parse("+14045550100").unwrap()),
+            session_expires: Some(Duration::from_secs(100)),
+            session_min: Duration::from_secs(89),
             ..Trunk::new("t", target, "carrier.example")
         };
-        assert_eq!(trunk.problems().len(), 4);
+        assert_eq!(trunk.problems().len(), 5);
         let trusted = Trunk {
             trusted: true,
-            ring_timeout: Duration::from_secs(45),
             asserted_number: trunk.asserted_number,
             ..Trunk::new("t", target, "carrier.example")
         };
         assert!(trusted.problems().is_empty());
+        let trunk = Trunk {
+            session_expires: Some(Duration::from_secs(100)),
+            session_min: Duration::from_secs(101),
+            ..Trunk::new("t", target, "carrier.example")
+        };
+        assert_eq!(trunk.problems().len(), 1);
     }
 }

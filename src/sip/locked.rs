@@ -1,8 +1,9 @@
-//! The last lock before the wire: INVITE bytes that nothing can read but a permit that is alive at that moment.
+//! The last lock before the wire: the bytes of an INVITE that begins a call, which nothing can read but a permit that is
+//! alive at that moment.
 //!
 //! The bytes are private to this file, and the only way to them is [`LockedInvite::write`], which asks the permit and
 //! makes the one non-blocking system call right after (claim-8). There is no await between the two, and no other
-//! function in the crate can give INVITE bytes to a socket. A stream may not take all of them at once, or take them and keep
+//! function in the crate can give such bytes to a socket. A stream may not take all of them at once, or take them and keep
 //! them: it answers `WouldBlock` until all have left, and is asked again with the same bytes, each time under the permit.
 
 use super::peer::Hop;

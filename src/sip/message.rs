@@ -159,21 +159,21 @@ impl Identity {
         Ok(signed)
     }
 
-    /// An INVITE, locked until a permit opens it. One that a datagram might lose a part of goes by a stream, where the trunk has
-    /// one and it was not refused before (RFC 3261 section 18.1.1).
+    /// An INVITE, locked until a permit opens it, with credentials and the terms of the session timer. One that a datagram might
+    /// lose a part of goes by a stream, where the trunk has one and it was not refused before (RFC 3261 section 18.1.1).
     pub(super) fn invite(
         &self,
         cseq: u32,
         branch: &str,
-        auth: &[Header],
+        extra: (&[Header], &[Header]),
         offer: &[u8],
         refused: bool,
     ) -> LockedInvite {
         let to = self.trunk.hop();
-        let bytes = self.invite_bytes(to.transport(), cseq, branch, auth, offer);
+        let bytes = self.invite_bytes(to.transport(), cseq, branch, extra, offer);
         match self.trunk.hop_of_large() {
             Some(stream) if bytes.len() > DATAGRAM_BYTES_MAX && !refused => {
-                let bytes = self.invite_bytes(stream.transport(), cseq, branch, auth, offer);
+                let bytes = self.invite_bytes(stream.transport(), cseq, branch, extra, offer);
                 LockedInvite::new(bytes, stream)
             }
             _ => LockedInvite::new(bytes, to),
@@ -185,7 +185,7 @@ impl Identity {
         transport: Transport,
         cseq: u32,
         branch: &str,
-        auth: &[Header],
+        (auth, terms): (&[Header], &[Header]),
         offer: &[u8],
     ) -> Vec<u8> {
         let (uri, to) = (self.request_uri(), self.callee(""));
@@ -197,6 +197,7 @@ impl Identity {
         }
         draft.lines(&self.vouched.lines);
         draft.lines(auth);
+        draft.lines(terms);
         draft.line("Allow", &[ALLOW]);
         draft.line("User-Agent", &["dialgate"]);
         draft.line("Content-Type", &[SDP]);
@@ -234,6 +235,7 @@ impl Identity {
         cseq: u32,
         branch: &str,
         extra: &[Header],
+        body: &[u8],
     ) -> (Vec<u8>, Hop) {
         let (uri, routes) = remote.request_uri();
         let hop = remote.next_hop().and_then(|next| self.trunk.hop_to(next));
@@ -244,7 +246,7 @@ impl Identity {
             draft.line("Route", &[route]);
         }
         draft.lines(extra);
-        (draft.end(&[]), hop)
+        (draft.end(body), hop)
     }
 }
 
@@ -352,12 +354,16 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// The requests that we send within a dialog. INVITE is not among them.
+/// The requests that we send within a dialog. An INVITE among them bears the tag of a far end that has answered: it begins no
+/// call, reaches nobody new, and so needs no permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InDialog {
     Ack,
     Bye,
+    Info,
+    Invite,
     Prack,
+    Update,
 }
 
 impl InDialog {
@@ -365,7 +371,10 @@ impl InDialog {
         match self {
             Self::Ack => "ACK",
             Self::Bye => "BYE",
+            Self::Info => "INFO",
+            Self::Invite => "INVITE",
             Self::Prack => "PRACK",
+            Self::Update => "UPDATE",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The only module that speaks SIP: it takes a permit and makes a call of it.
 //!
 //! A call is a pure step function (`call`): input and the time go in, messages and events come out; the endpoint's task
-//! (`transport`) owns the socket and the timers and nothing else. INVITE bytes exist only in a form that a [`Permit`]
+//! (`transport`) owns the socket and the timers and nothing else. The bytes of an INVITE that begins a call exist only in a form that a [`Permit`]
 //! must unlock right before the system call. Audio never passes here. Nothing here logs a number, an SDP address, a
 //! credential or a message.
 //!
@@ -40,6 +40,7 @@ mod wire;
 pub use api::{
     Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Heard, Invite, Rang, SipEvent,
 };
+pub use call::ANSWER_WAIT;
 pub use config::{Secret, SipConfig, Trunk};
 pub use dns::{Answer, Found, Resolver, Unanswered, ordered};
 pub use endpoint::Endpoint;

@@ -280,7 +280,7 @@ static ROWS: &[Row] = &[
     ),
     row(&[405, 416, 420, 421], Outcome::FeatureRefused, Retry::Fix),
     row(&[413, 414, 513], Outcome::TooLarge, Retry::Fix),
-    // RFC 4028; session timers are not offered, so there is no interval to raise.
+    // RFC 4028; what could be raised was, and it was not enough.
     row(&[422], Outcome::FeatureRefused, Retry::Fix),
     // RFC 8224 6.2.2.
     row(&[428, 436, 437, 438], Outcome::IdentityRejected, Retry::Fix),

@@ -33,6 +33,17 @@ impl Tokens {
         }
     }
 
+    /// A number under this bound.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        let token = self.next();
+        let drawn = token
+            .get(..8)
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        drawn
+            .and_then(|drawn| drawn.checked_rem(bound))
+            .unwrap_or(0)
+    }
+
     /// A fresh branch, with the cookie of RFC 3261 section 8.1.1.7.
     pub(super) fn branch(&mut self) -> String {
         format!("z9hG4bK{}", self.next())

@@ -1,4 +1,5 @@
-//! Client transactions of requests other than INVITE, and the repetition of final answers to an INVITE within a dialog.
+//! Client transactions within a dialog and of all requests but the INVITE that begins it, and the repetition of final answers
+//! to an INVITE within a dialog.
 //! Pure: they are told the time and say what is to be sent again (RFC 3261 section 17).
 
 use std::time::Duration;
@@ -76,6 +77,18 @@ impl Repeated {
     /// A provisional response: from now on at the slowest pace (timer E in Proceeding).
     pub(super) fn slow_down(&mut self) {
         self.interval = self.t2;
+    }
+
+    /// An INVITE within a dialog: its intervals double without a limit (timer A).
+    pub(super) fn invited(bytes: Vec<u8>, to: Hop, timers: Timers, now: Mono) -> Self {
+        let t2 = timers.long();
+        Self::sent(bytes, to, Timers { t2, ..timers }, now)
+    }
+
+    /// A provisional response to an INVITE: it is not sent again, and its final response is waited for until then.
+    pub(super) fn hold(&mut self, until: Mono) {
+        self.at = None;
+        self.until = until;
     }
 
     pub(super) fn wake(&self) -> Mono {

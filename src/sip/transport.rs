@@ -26,6 +26,7 @@ use super::{stray, wire};
 use crate::clock::Clock;
 use crate::domain::call::{Outcome, Retry};
 use crate::domain::time::Mono;
+use crate::meter;
 
 /// Datagrams that wait for a full socket; those beyond are lost, as the network may lose them.
 const BACKLOG_MAX: usize = 1_024;
@@ -321,6 +322,7 @@ impl Task {
     fn on_stray(&self, message: &Message, source: &Hop) -> Option<(Vec<u8>, Hop)> {
         if message.is_request("INVITE") && message.to_tag.is_none() {
             self.shared.refused_calls.fetch_add(1, Ordering::Relaxed);
+            meter::inbound_refused();
         }
         stray::answer(message, source, &self.secret)
     }

@@ -223,6 +223,7 @@ impl Tx {
             &detail,
         )?])
         .await?;
+        self.end_instructions_of(e.call_id, e.at).await?;
         Ok(true)
     }
 

@@ -27,6 +27,7 @@ macro_rules! migrations {
             13 sent_again "0013_sent_again.sql",
             14 lift_requests "0014_lift_requests.sql",
             16 attestation "0016_attestation.sql",
+            17 instructions "0017_instructions.sql",
         }
     };
     ($engine:literal $($version:literal $name:ident $file:literal,)+) => {
@@ -94,6 +95,7 @@ mod tests {
     use crate::domain::decision::{Stage, Verdict};
     use crate::domain::disposition::{AttemptResult, DispositionCode};
     use crate::domain::import::{ImportKind, ImportState};
+    use crate::domain::instruction::{InstructionKind, InstructionResult};
     use crate::domain::party::LineType;
     use crate::domain::policy::PackOrigin;
     use crate::domain::provider::{ProviderKind, ScrubOutcome};
@@ -155,6 +157,8 @@ mod tests {
             ImportKind,
             ImportState,
             InitiatedBy,
+            InstructionKind,
+            InstructionResult,
             Stage,
             Verdict,
             AttemptResult,

@@ -32,6 +32,7 @@ pub(super) enum Label {
     CallerId,
     SuppressionNote,
     Account,
+    Instruction,
 }
 
 impl Label {
@@ -45,6 +46,7 @@ impl Label {
             Self::CallerId => "caller id",
             Self::SuppressionNote => "suppression note",
             Self::Account => "account",
+            Self::Instruction => "instruction",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! moved by hand, in step with the machine's, so that the hour is lawful whenever the tests run.
 
 mod names;
+mod over_grpc;
 mod sipp;
 mod streams;
 mod tls;
@@ -142,6 +143,7 @@ impl Call {
             SipEvent::PermitNeeded => "needed".to_owned(),
             SipEvent::Answered { .. } => "answered".to_owned(),
             SipEvent::MediaOffer { .. } => "media offer".to_owned(),
+            SipEvent::Followed { followed, .. } => format!("followed {}", followed.result),
             SipEvent::Note { text, .. } => text.clone(),
             SipEvent::Ended(_) => "ended".to_owned(),
         });

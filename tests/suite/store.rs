@@ -35,6 +35,7 @@ mod decisions;
 mod engines;
 mod follows;
 mod imports;
+mod instructions;
 mod people;
 mod plans;
 mod policy;

@@ -7,6 +7,8 @@ use tonic::Status;
 use crate::domain::access::{Principal, Role};
 use crate::domain::call::{Call, CallEvent, CallKind, CallRequest};
 use crate::domain::disposition::Disposition;
+use crate::domain::ids::{CallId, RequestId};
+use crate::domain::instruction::{Instruct, TONES_MAX};
 use crate::domain::time::{Micros, Mono};
 use crate::gate::NewDisposition;
 use crate::grpc::auth::reads_personal_data;
@@ -19,6 +21,10 @@ use super::{
 
 /// A call that was not dialed a day later is no longer what anybody asked for.
 const EXPIRE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a tone sounds if nothing is said of it.
+const TONE_MILLIS: u16 = 160;
+const TONE_MILLIS_RANGE: std::ops::RangeInclusive<u16> = 40..=2_000;
 
 /// What is asked for by both `CheckCall` and `PlaceCall`.
 struct Wanted {
@@ -150,6 +156,90 @@ pub(in crate::grpc) fn disposition_request(
     })
 }
 
+/// Which call is asked for something, and the name of the request.
+pub(in crate::grpc) struct OfCall {
+    pub(in crate::grpc) request_id: RequestId,
+    pub(in crate::grpc) call_id: CallId,
+}
+
+/// Reads both before the rest is complained of.
+fn of_call(fields: &mut Fields, request_id: &str, call_id: &str) -> Result<OfCall, Noted> {
+    let request_id = fields.request_id(request_id);
+    let call_id = fields.id("call_id", call_id);
+    let call_id = fields.required("call_id", call_id);
+    Ok(OfCall {
+        request_id: request_id?,
+        call_id: call_id?,
+    })
+}
+
+/// Reads `OfferMedia`.
+pub(in crate::grpc) fn media_offer(
+    message: pb::OfferMediaRequest,
+    check_offer: &CheckOffer,
+) -> Result<(OfCall, Instruct), Status> {
+    let mut fields = Fields::default();
+    let of = of_call(&mut fields, &message.request_id, &message.call_id);
+    let sdp = match check_offer(&message.sdp_offer) {
+        Ok(()) => Ok(message.sdp_offer),
+        Err(problem) => fields.wrong("sdp_offer", problem),
+    };
+    fields.done()?;
+    Ok((of?, Instruct::Offer { sdp: sdp? }))
+}
+
+/// Reads `AnswerMediaOffer`; without a session it declines.
+pub(in crate::grpc) fn media_answer(
+    message: pb::AnswerMediaOfferRequest,
+    check_offer: &CheckOffer,
+) -> Result<(OfCall, Instruct), Status> {
+    let mut fields = Fields::default();
+    let of = of_call(&mut fields, &message.request_id, &message.call_id);
+    let offer = match u32::try_from(message.offer_id) {
+        Ok(offer) if offer > 0 => Ok(offer),
+        _ => fields.wrong("offer_id", "names no offer; send that of the event"),
+    };
+    let sdp = match message.sdp_answer {
+        answer if answer.is_empty() => Ok(None),
+        answer => match check_offer(&answer) {
+            Ok(()) => Ok(Some(answer)),
+            Err(problem) => fields.wrong("sdp_answer", problem.replace("SDP offer", "SDP answer")),
+        },
+    };
+    fields.done()?;
+    let (of, offer) = (of?, offer?);
+    Ok(match sdp? {
+        Some(sdp) => (of, Instruct::Answer { offer, sdp }),
+        None => (of, Instruct::Decline { offer }),
+    })
+}
+
+/// Reads `SendDtmf`.
+pub(in crate::grpc) fn tones(message: pb::SendDtmfRequest) -> Result<(OfCall, Instruct), Status> {
+    let mut fields = Fields::default();
+    let of = of_call(&mut fields, &message.request_id, &message.call_id);
+    let is_tone = |tone: char| matches!(tone, '0'..='9' | '*' | '#' | 'A'..='D');
+    let tones = match message.tones {
+        tones if tones.is_empty() => fields.wrong("tones", "is missing"),
+        tones if tones.len() <= TONES_MAX && tones.chars().all(is_tone) => Ok(tones),
+        _ => fields.wrong(
+            "tones",
+            format!("are not at most {TONES_MAX} of the digits, `*`, `#` and `A` to `D`"),
+        ),
+    };
+    let millis = match u16::try_from(message.tone_milliseconds) {
+        Ok(0) => Ok(TONE_MILLIS),
+        Ok(millis) if TONE_MILLIS_RANGE.contains(&millis) => Ok(millis),
+        _ => fields.wrong(
+            "tone_milliseconds",
+            "is not between 40 and 2000; 0 stands for 160",
+        ),
+    };
+    fields.done()?;
+    let (tones, millis) = (tones?, millis?);
+    Ok((of?, Instruct::Dtmf { tones, millis }))
+}
+
 /// A call, for this role.
 pub(in crate::grpc) fn call(call: Call, role: Role) -> pb::Call {
     let shown = call.to.filter(|_| reads_personal_data(role));
@@ -202,6 +292,10 @@ pub(in crate::grpc) fn event(event: CallEvent, role: Role) -> pb::CallEvent {
             .unwrap_or_default(),
         decision_id: text(detail.decision_id),
         note: detail.note.unwrap_or_default(),
+        offer_id: detail
+            .offer
+            .and_then(|offer| i32::try_from(offer).ok())
+            .unwrap_or_default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What follows a 2xx: its dialog, the ACK, BYE; and reliable provisional responses.
 
-use super::{Call, EndedBy, Mono, Outcome, Output, Retry, SipEvent, State, reason_of};
+use super::{Call, EndedBy, HangUpCause, Mono, Outcome, Output, Own, Retry, SipEvent, State};
 use crate::sip::api::Ending;
 use crate::sip::auth::Auth;
 use crate::sip::head::Header;
@@ -24,7 +24,7 @@ pub(super) struct Leg {
     pub(super) remote: Remote,
     /// Sent again with each repetition of the 2xx.
     ack: (Vec<u8>, Hop),
-    next_cseq: u32,
+    pub(super) next_cseq: u32,
     pub(super) remote_cseq: Option<u32>,
     pub(super) remote_sdp: Vec<u8>,
     /// A BYE was sent or received.
@@ -44,9 +44,15 @@ pub(super) struct Early {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RequestKind {
     Cancel,
-    /// Ends the leg with this tag.
-    Bye(String),
+    /// Ends the leg with this tag, for this reason.
+    Bye(String, String),
     Prack,
+    /// A refresh of the session; whether it answers a challenge.
+    Update {
+        challenged: bool,
+    },
+    /// A tone.
+    Info,
 }
 
 /// A request of ours under way.
@@ -63,7 +69,11 @@ impl ClientRequest {
     }
 
     pub(super) fn is_bye(&self) -> bool {
-        matches!(self.kind, RequestKind::Bye(_))
+        matches!(self.kind, RequestKind::Bye(..))
+    }
+
+    pub(super) fn kind(&self) -> &RequestKind {
+        &self.kind
     }
 }
 
@@ -89,7 +99,9 @@ impl Call {
         let remote = self.remote_of(message, &tag);
         let branch = self.tokens.branch();
         let auth = &self.invite.auth;
-        let ack = self.id.within(InDialog::Ack, &remote, cseq, &branch, auth);
+        let ack = self
+            .id
+            .within(InDialog::Ack, &remote, cseq, &branch, auth, &[]);
         out.push(Output::Send(ack.0.clone(), ack.1.clone()));
         let early = self.early.iter().find(|early| early.tag == tag);
         let next_cseq = early.map_or(cseq + 1, |early| early.next_cseq);
@@ -106,7 +118,10 @@ impl Call {
             byes: 0,
         });
         match (self.state, self.own) {
-            (State::Inviting, None) => self.on_answer(&tag, answer, code, now, out),
+            (State::Inviting, None) => {
+                self.talk.timer.agreed(message, now);
+                self.on_answer(&tag, answer, code, now, out);
+            }
             (State::Inviting | State::AwaitingPermit, own) => {
                 let reason = own.map_or("SIP;cause=487", reason_of);
                 self.bye(&tag, reason, now, out);
@@ -222,15 +237,34 @@ impl Call {
         let branch = self.tokens.branch();
         let (bytes, to) = self
             .id
-            .within(InDialog::Bye, &leg.remote, cseq, &branch, &extra);
-        self.send_request(
-            RequestKind::Bye(tag.to_owned()),
-            branch,
-            bytes,
-            to,
-            now,
-            out,
-        );
+            .within(InDialog::Bye, &leg.remote, cseq, &branch, &extra, &[]);
+        let kind = RequestKind::Bye(tag.to_owned(), reason.to_owned());
+        self.send_request(kind, branch, bytes, to, now, out);
+    }
+
+    /// A request within the call that is up.
+    pub(super) fn send_within(
+        &mut self,
+        kind: RequestKind,
+        method: InDialog,
+        mut extra: Vec<Header>,
+        body: &[u8],
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(leg) = self.legs.iter_mut().find(|leg| !leg.ended) else {
+            return;
+        };
+        let cseq = leg.next_cseq;
+        leg.next_cseq += 1;
+        let (target, trunk) = (&leg.remote.target, &self.id.trunk);
+        let name = method.as_str();
+        extra.extend(self.auth.headers(name, target, trunk, &mut self.tokens));
+        let branch = self.tokens.branch();
+        let (bytes, to) = self
+            .id
+            .within(method, &leg.remote, cseq, &branch, &extra, body);
+        self.send_request(kind, branch, bytes, to, now, out);
     }
 
     pub(super) fn send_request(
@@ -274,30 +308,41 @@ impl Call {
         }
         let request = self.requests.swap_remove(place);
         self.requests.shrink_to_fit();
-        // A challenged BYE is sent once more, to a nonce of its own; any other answer, 481 included, ends the leg too.
-        if let (401 | 407, RequestKind::Bye(tag)) = (code, request.kind)
-            && self
-                .legs
-                .iter()
-                .any(|leg| leg.remote.tag == tag && leg.byes < BYES_MAX)
-        {
+        match request.kind {
+            RequestKind::Bye(tag, reason) => {
+                self.on_bye_answered(&tag, &reason, message, code, now, out);
+            }
+            RequestKind::Update { challenged } => {
+                self.on_update_answered(message, code, challenged, now, out);
+            }
+            RequestKind::Info => self.on_info_answered(message, code, now, out),
+            RequestKind::Cancel | RequestKind::Prack => {}
+        }
+    }
+
+    /// A challenged BYE is sent once more, to a nonce of its own; any other answer, 481 included, ends the leg too.
+    fn on_bye_answered(
+        &mut self,
+        tag: &str,
+        reason: &str,
+        message: &Message,
+        code: u16,
+        now: Mono,
+        out: &mut Vec<Output>,
+    ) {
+        let mut legs = self.legs.iter();
+        let again = legs.any(|leg| leg.remote.tag == tag && leg.byes < BYES_MAX);
+        if again && matches!(code, 401 | 407) {
             self.auth = Auth::default();
-            if self
-                .auth
-                .challenged(message, code == 407, &self.id.trunk)
-                .is_ok()
-            {
-                self.bye(
-                    &tag,
-                    "Q.850;cause=16;text=\"Normal call clearing\"",
-                    now,
-                    out,
-                );
+            let trunk = &self.id.trunk;
+            if self.auth.challenged(message, code == 407, trunk).is_ok() {
+                self.bye(tag, reason, now, out);
             }
         }
     }
 
     pub(super) fn tick_requests(&mut self, now: Mono, out: &mut Vec<Output>) {
+        let (mut silent_refresh, mut silent_tone) = (false, false);
         self.requests
             .retain_mut(|request| match request.repeated.tick(now) {
                 Tick::Nothing => true,
@@ -308,8 +353,18 @@ impl Call {
                     ));
                     true
                 }
-                Tick::TimedOut => false,
+                Tick::TimedOut => {
+                    silent_refresh |= matches!(request.kind, RequestKind::Update { .. });
+                    silent_tone |= request.kind == RequestKind::Info;
+                    false
+                }
             });
+        if silent_tone {
+            self.end_tones(408, out);
+        }
+        if silent_refresh {
+            self.end_silent_talk(408, now, out);
+        }
     }
 
     /// Requests that went by a connection that broke: the same again by the next, for nothing else would repeat them there, and
@@ -369,7 +424,7 @@ impl Call {
             &mut self.tokens,
         ));
         let branch = self.tokens.branch();
-        let (bytes, to) = self.id.within(method, &remote, cseq, &branch, &extra);
+        let (bytes, to) = self.id.within(method, &remote, cseq, &branch, &extra, &[]);
         self.send_request(RequestKind::Prack, branch, bytes, to, now, out);
     }
 
@@ -400,4 +455,14 @@ impl Call {
 pub(in crate::sip) fn target_of(message: &Message) -> Option<String> {
     let contact = message.list("Contact").into_iter().next()?;
     Some(Address::parse(contact).ok()?.uri.to_owned())
+}
+
+/// The Reason header of what we do ourselves (RFC 3326).
+pub(super) fn reason_of(own: Own) -> &'static str {
+    match own {
+        Own::HangUp(HangUpCause::Drain) => "SIP;cause=503;text=\"Service shutting down\"",
+        Own::HangUp(HangUpCause::Elsewhere) => "SIP;cause=200;text=\"Call completed elsewhere\"",
+        Own::HangUp(_) => "Q.850;cause=16;text=\"Normal call clearing\"",
+        Own::RingTimer => "Q.850;cause=19;text=\"No answer from user\"",
+    }
 }

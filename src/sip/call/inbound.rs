@@ -1,6 +1,7 @@
 //! What the far end asks within our dialogs: BYE, session refreshes, and all that we decline in good form.
 
 use super::dialog::target_of;
+use super::offered::Offered;
 use super::{Call, EndedBy, Mono, Output, Reading, SipEvent, State};
 use crate::sip::head::Header;
 use crate::sip::message::{ALLOW, Asked, Reply, SDP, respond};
@@ -18,6 +19,10 @@ pub(super) struct Inbound {
     recent: Vec<Recent>,
     /// The answer to a re-INVITE, repeated until its ACK (RFC 3261 sections 13.3.1.4 and 17.2.1).
     unacknowledged: Option<(u32, bool, Repeated)>,
+    /// An offer that the client was asked about.
+    pub(super) offered: Option<Box<Offered>>,
+    /// How many there were.
+    pub(super) offers: u32,
 }
 
 #[derive(Debug)]
@@ -30,9 +35,19 @@ struct Recent {
 
 impl Inbound {
     pub(super) fn wake(&self) -> Option<Mono> {
-        self.unacknowledged
+        let unacknowledged = self.unacknowledged.as_ref();
+        let unacknowledged = unacknowledged.map(|(_, _, repeated)| repeated.wake());
+        let offered = self.offered.as_ref().map(|offered| offered.wake());
+        [unacknowledged, offered].into_iter().flatten().min()
+    }
+
+    /// Whether an INVITE of the far end is under way, until its ACK: none of ours may be then (RFC 3261 section 14.1).
+    pub(super) fn is_busy(&self) -> bool {
+        let accepted = self
+            .unacknowledged
             .as_ref()
-            .map(|(_, _, repeated)| repeated.wake())
+            .is_some_and(|(_, accepted, _)| *accepted);
+        accepted || self.offered.is_some()
     }
 }
 
@@ -46,13 +61,15 @@ impl Call {
     ) {
         let ours = message.to_tag.as_deref() == Some(self.id.from_tag.as_str());
         if message.method == "ACK" {
-            if ours
-                && let Some((cseq, _, _)) = &self.inbound.unacknowledged
-                && *cseq == message.cseq
-            {
-                self.inbound.unacknowledged = None;
+            if ours {
+                self.on_ack(message, out);
             }
             return;
+        }
+        if let Some(offered) = &self.inbound.offered
+            && offered.is(message)
+        {
+            return self.say_trying(message, source, out);
         }
         let recent = self.inbound.recent.iter().find(|recent| {
             recent.branch == message.via.branch
@@ -75,18 +92,40 @@ impl Call {
             .iter_mut()
             .find(|leg| ours && leg.remote.tag == tag);
         let reply = match leg {
-            None if early => early_answer(message),
-            None => self.outside_legs(message),
+            None if early => Some(early_answer(message)),
+            None => Some(self.outside_legs(message)),
             // A request older than the last: RFC 3261 section 12.2.2.
             Some(leg) if leg.remote_cseq.is_some_and(|last| message.cseq < last) => {
-                answer(500, "Server Internal Error")
+                Some(answer(500, "Server Internal Error"))
             }
             Some(leg) => {
                 leg.remote_cseq = Some(message.cseq);
-                self.within_leg(&tag, message, now.mono, out)
+                self.within_leg(&tag, message, source, now.mono, out)
             }
         };
-        self.reply(message, source, reply, now.mono, out);
+        if let Some(reply) = reply {
+            self.reply(message, source, reply, now.mono, out);
+        }
+    }
+
+    /// The ACK of an answer of ours. With a session in it, it answers one that we were asked to offer: ours as it stands.
+    fn on_ack(&mut self, message: &Message, out: &mut Vec<Output>) {
+        let of_it = |(cseq, _, _): &mut (u32, bool, Repeated)| *cseq == message.cseq;
+        if self.inbound.unacknowledged.take_if(of_it).is_none() {
+            return;
+        }
+        let tag = message.from_tag.as_deref().unwrap_or_default();
+        let leg = self
+            .legs
+            .iter_mut()
+            .find(|leg| leg.remote.tag == tag && !leg.ended);
+        if let (Some(leg), Some(answered)) = (leg, message.sdp())
+            && !sdp::unchanged(&leg.remote_sdp, answered)
+        {
+            let sdp = answered.to_vec();
+            leg.remote_sdp.clone_from(&sdp);
+            self.report(SipEvent::MediaOffer { offer: None, sdp }, out);
+        }
     }
 
     /// A request for none of the dialogs at hand. A CANCEL finds its re-INVITE long answered (section 9.2).
@@ -113,20 +152,23 @@ impl Call {
         self.state == State::Inviting && self.progress_is_open() && known == Some(tag)
     }
 
+    /// The answer, unless the client is asked first.
     fn within_leg(
         &mut self,
         tag: &str,
         message: &Message,
+        source: &Hop,
         now: Mono,
         out: &mut Vec<Output>,
-    ) -> Reply<'static> {
-        let required: Vec<&str> = message.list("Require");
+    ) -> Option<Reply<'static>> {
+        let mut required: Vec<&str> = message.list("Require");
+        required.retain(|extension| !extension.eq_ignore_ascii_case("timer"));
         if !required.is_empty() && message.method != "CANCEL" {
             let unsupported = Header::new("Unsupported", required.join(", "));
-            return with(answer(420, "Bad Extension"), unsupported);
+            return Some(with(answer(420, "Bad Extension"), unsupported));
         }
         let allow = || Header::new("Allow", ALLOW);
-        match message.method.as_str() {
+        let reply = match message.method.as_str() {
             "BYE" => {
                 self.on_bye(tag, message, now, out);
                 answer(200, "OK")
@@ -136,8 +178,8 @@ impl Call {
                 let accept = Header::new("Accept", SDP);
                 with(with(answer(200, "OK"), allow()), accept)
             }
-            "INVITE" | "UPDATE" => self.on_session_request(tag, message, out),
-            "CANCEL" => self.outside_legs(message),
+            "INVITE" | "UPDATE" => return self.on_session_request(tag, message, source, now, out),
+            "CANCEL" => self.on_cancel(message, now, out),
             // A transfer is a new call and would have to pass the gate.
             "REFER" => answer(603, "Decline"),
             "PRACK" => answer(481, "Call/Transaction Does Not Exist"),
@@ -145,48 +187,75 @@ impl Call {
                 with(answer(405, "Method Not Allowed"), allow())
             }
             _ => with(answer(501, "Not Implemented"), allow()),
-        }
+        };
+        Some(reply)
     }
 
-    /// A re-INVITE or UPDATE: a refresh is answered, another session is declined and shown to the client.
+    /// The far end takes an offer back that the client was asked about, or one that is answered already.
+    fn on_cancel(&mut self, message: &Message, now: Mono, out: &mut Vec<Output>) -> Reply<'static> {
+        let open = self.inbound.offered.as_ref();
+        if open.is_some_and(|offered| offered.is_cancelled_by(message)) {
+            self.withdraw_offered(487, "Request Terminated", now, out);
+            self.note(
+                None,
+                "the far end took its offer of another session back",
+                out,
+            );
+        }
+        self.outside_legs(message)
+    }
+
+    /// A re-INVITE or UPDATE: a refresh is answered, about another session the client is asked.
     fn on_session_request(
         &mut self,
         tag: &str,
         message: &Message,
+        source: &Hop,
+        now: Mono,
         out: &mut Vec<Output>,
-    ) -> Reply<'static> {
+    ) -> Option<Reply<'static>> {
         let up = self.state == State::Up;
-        let Some(leg) = self
+        let leg = self
             .legs
-            .iter_mut()
-            .find(|leg| leg.remote.tag == tag && up && !leg.ended)
-        else {
-            return answer(481, "Call/Transaction Does Not Exist");
+            .iter()
+            .find(|leg| leg.remote.tag == tag && up && !leg.ended);
+        let Some(leg) = leg else {
+            return Some(answer(481, "Call/Transaction Does Not Exist"));
         };
-        let has_body = !message.body.is_empty();
-        let Some(offered) = message.sdp() else {
-            if has_body {
-                let accept = Header::new("Accept", SDP);
-                return with(answer(415, "Unsupported Media Type"), accept);
-            }
-            if let Some(target) = target_of(message) {
-                leg.remote.target = target;
-            }
-            return with(answer(200, "OK"), self.contact());
-        };
-        if sdp::unchanged(&leg.remote_sdp, offered) {
-            // Target refresh: RFC 3261 section 12.2.2.
-            if let Some(target) = target_of(message) {
-                leg.remote.target = target;
-            }
-            return with(answer(200, "OK"), self.contact());
+        let offered = message.sdp();
+        if offered.is_none() && !message.body.is_empty() {
+            let accept = Header::new("Accept", SDP);
+            return Some(with(answer(415, "Unsupported Media Type"), accept));
         }
-        let sdp = offered.to_vec();
-        self.report(SipEvent::MediaOffer { sdp }, out);
-        answer(488, "Not Acceptable Here")
+        let same = offered.is_none_or(|offered| sdp::unchanged(&leg.remote_sdp, offered));
+        if let Some(least) = self.talk.timer.too_short(message) {
+            return Some(with(answer(422, "Session Interval Too Small"), least));
+        }
+        // An UPDATE without a session touches none.
+        if (offered.is_some() || message.method == "INVITE")
+            && let Some(busy) = self.in_the_way()
+        {
+            return Some(busy);
+        }
+        match same {
+            true => Some(self.accept(tag, message, now)),
+            false => self.ask_client(tag, message, source, now, out),
+        }
     }
 
-    fn reply(
+    /// A 2xx to an INVITE or UPDATE within the call, which may move the far end (RFC 3261 section 12.2.2) and is a refresh.
+    pub(super) fn accept(&mut self, tag: &str, message: &Message, now: Mono) -> Reply<'static> {
+        let leg = self.legs.iter_mut().find(|leg| leg.remote.tag == tag);
+        if let (Some(leg), Some(target)) = (leg, target_of(message)) {
+            leg.remote.target = target;
+        }
+        let mut reply = with(answer(200, "OK"), self.contact());
+        reply.extra.push(Header::new("Allow", ALLOW));
+        reply.extra.extend(self.talk.timer.answered(message, now));
+        reply
+    }
+
+    pub(super) fn reply(
         &mut self,
         message: &Message,
         source: &Hop,
@@ -235,7 +304,7 @@ impl Call {
     }
 
     /// As in the INVITE of the call.
-    fn contact(&self) -> Header {
+    pub(super) fn contact(&self) -> Header {
         let transport = self.invite.locked.to().transport();
         self.id.local.contact(transport)
     }
@@ -269,7 +338,7 @@ fn early_answer(message: &Message) -> Reply<'static> {
     }
 }
 
-fn answer(code: u16, phrase: &'static str) -> Reply<'static> {
+pub(super) fn answer(code: u16, phrase: &'static str) -> Reply<'static> {
     Reply {
         code,
         phrase,
@@ -277,7 +346,7 @@ fn answer(code: u16, phrase: &'static str) -> Reply<'static> {
     }
 }
 
-fn with(mut reply: Reply<'static>, header: Header) -> Reply<'static> {
+pub(super) fn with(mut reply: Reply<'static>, header: Header) -> Reply<'static> {
     reply.extra.push(header);
     reply
 }

@@ -1,15 +1,20 @@
 //! One call as a step function: what came in and the time go in, messages and events come out. No socket, no clock, no
 //! await: the endpoint's task and a test drive the same code.
 //!
-//! `setup` holds the INVITE and its answers, `dialog` what follows a 2xx, `inbound` the far end's own requests. The call
+//! `setup` holds the INVITE and its answers, `dialog` what follows a 2xx, `inbound` the far end's own requests, `offered` its
+//! offers of another session, `reinvite` ours, `refresh` the session timer, `tones` DTMF. The call
 //! owns the permit; whatever ends its use (18x, final response, cancel, deadline) drops it in memory before the event that
 //! tells of it is put out (claim-10).
 
 mod dialog;
 mod inbound;
+mod offered;
+mod refresh;
+mod reinvite;
 mod setup;
 #[cfg(test)]
 mod tests;
+mod tones;
 
 use std::time::Duration;
 
@@ -27,8 +32,12 @@ use crate::domain::call::{Outcome, Retry};
 use crate::domain::time::{Mono, Reading};
 use crate::policy::Permit;
 pub(super) use dialog::target_of;
-use dialog::{ClientRequest, Early, Leg};
+use dialog::{ClientRequest, Early, Leg, reason_of};
 use inbound::Inbound;
+pub use offered::ANSWER_WAIT;
+use refresh::SessionTimer;
+use reinvite::Reinvite;
+use tones::Tones;
 
 /// An INVITE that leaves with a permit this old is late: the barrier's wait (claim-9).
 const LATE_AFTER: Duration = Duration::from_secs(2);
@@ -137,6 +146,16 @@ struct Deadlines {
     linger: Option<Mono>,
 }
 
+/// What goes on in a call that is up.
+#[derive(Debug)]
+struct Talk {
+    timer: SessionTimer,
+    reinvite: Option<Box<Reinvite>>,
+    /// INVITEs of ours within the call that have their final answer.
+    reinvited: Vec<Settled>,
+    tones: Option<Box<Tones>>,
+}
+
 /// Limits that come from the endpoint's configuration.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -170,6 +189,7 @@ pub(super) struct Call {
     /// The stream for what is too long for a datagram was refused.
     stream_refused: bool,
     inbound: Inbound,
+    talk: Talk,
     deadlines: Deadlines,
 }
 
@@ -183,7 +203,8 @@ impl Call {
         mut tokens: Tokens,
     ) -> Self {
         let branch = tokens.branch();
-        let locked = id.invite(1, &branch, &[], &offer, false);
+        let timer = SessionTimer::of(&id.trunk);
+        let locked = id.invite(1, &branch, (&[], &timer.proposal()), &offer, false);
         let deadline = permit.read().mono.plus(Permit::LIFE);
         Self {
             invite: Invitation {
@@ -216,6 +237,12 @@ impl Call {
             settled: Vec::new(),
             stream_refused: false,
             inbound: Inbound::default(),
+            talk: Talk {
+                timer,
+                reinvite: None,
+                reinvited: Vec::new(),
+                tones: None,
+            },
             deadlines: Deadlines {
                 permit: Some(deadline),
                 ..Deadlines::default()
@@ -239,6 +266,7 @@ impl Call {
             }
             Input::Control(Control::HangUp { cause }) => self.hang_up(cause, now, out),
             Input::Control(Control::Renew(permit)) => self.renew(permit, now, out),
+            Input::Control(Control::Instruct(asked)) => self.instruct(*asked, now.mono, out),
             Input::Tick => self.tick(now.mono, out),
         }
     }
@@ -300,6 +328,9 @@ impl Call {
             deadlines.linger,
             self.invite.repeat,
             self.inbound.wake(),
+            self.talk.timer.wake(),
+            self.talk.reinvite.as_ref().map(|sent| sent.wake()),
+            self.talk.tones.as_ref().and_then(|tones| tones.wake()),
         ]
         .into_iter()
         .flatten()
@@ -370,6 +401,10 @@ impl Call {
         }
         self.tick_requests(now, out);
         self.tick_inbound(now, out);
+        self.tick_offered(now, out);
+        self.tick_reinvite(now, out);
+        self.tick_timer(now, out);
+        self.tick_tones(now, out);
     }
 
     fn hang_up(&mut self, cause: HangUpCause, now: Reading, out: &mut Vec<Output>) {
@@ -447,6 +482,7 @@ impl Call {
         }
         self.let_permit_go(out);
         self.state = State::Over;
+        self.end_instructions(now, out);
         self.invite.pending = false;
         self.invite.repeat = None;
         self.deadlines = Deadlines::default();
@@ -476,15 +512,5 @@ impl Call {
     fn note(&mut self, code: Option<u16>, text: &str, out: &mut Vec<Output>) {
         let text = text.to_owned();
         self.report(SipEvent::Note { code, text }, out);
-    }
-}
-
-/// The Reason header of what we do ourselves (RFC 3326).
-fn reason_of(own: Own) -> &'static str {
-    match own {
-        Own::HangUp(HangUpCause::Drain) => "SIP;cause=503;text=\"Service shutting down\"",
-        Own::HangUp(HangUpCause::Elsewhere) => "SIP;cause=200;text=\"Call completed elsewhere\"",
-        Own::HangUp(_) => "Q.850;cause=16;text=\"Normal call clearing\"",
-        Own::RingTimer => "Q.850;cause=19;text=\"No answer from user\"",
     }
 }

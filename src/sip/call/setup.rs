@@ -8,6 +8,7 @@ use super::{
     Reading, Settled, Signal, SipEvent, State, reason_of,
 };
 use crate::sip::config::Trunk;
+use crate::sip::head::Header;
 use crate::sip::peer::Hop;
 use crate::sip::wire::Message;
 
@@ -70,7 +71,8 @@ impl Call {
             self.stream_refused = true;
             let (cseq, branch) = (self.invite.cseq, &self.invite.branch);
             let auth = &self.invite.auth;
-            self.invite.locked = self.id.invite(cseq, branch, auth, &self.offer, true);
+            let extra: (&[Header], &[Header]) = (auth, &self.talk.timer.proposal());
+            self.invite.locked = self.id.invite(cseq, branch, extra, &self.offer, true);
             self.invite.blocked = false;
             self.want_write(out);
         } else if self.invite.progress == Progress::Unwritten {
@@ -158,7 +160,8 @@ impl Call {
             Ok(true) => {
                 let (cseq, branch) = (self.invite.cseq, &self.invite.branch);
                 let (auth, refused) = (&self.invite.auth, self.stream_refused);
-                self.invite.locked = self.id.invite(cseq, branch, auth, &self.offer, refused);
+                let extra: (&[Header], &[Header]) = (auth, &self.talk.timer.proposal());
+                self.invite.locked = self.id.invite(cseq, branch, extra, &self.offer, refused);
             }
             Err(why) => return self.end(Ending::unsigned(why), now.mono, out),
         }
@@ -183,6 +186,9 @@ impl Call {
             return self.on_request_answered(message, code, now.mono, out);
         }
         let branch = message.via.branch.as_str();
+        if self.answers_reinvite(branch) {
+            return self.on_reinvite_answered(message, code, now.mono, out);
+        }
         let settled = self.settled.iter().find(|old| old.branch == branch);
         match (settled.map(|old| old.cseq), code) {
             (Some(cseq), 200..=299) => self.on_success(message, code, cseq, now.mono, out),
@@ -282,8 +288,11 @@ impl Call {
                 ack: (ack, hop),
             });
         }
-        let challenged = matches!(code, 401 | 407);
-        if challenged && self.own.is_none() && !self.rang && self.state == State::Inviting {
+        let may_follow = self.own.is_none() && !self.rang && self.state == State::Inviting;
+        if code == 422 && may_follow && self.talk.timer.raise(message) {
+            return self.invite_again(now, out);
+        }
+        if matches!(code, 401 | 407) && may_follow {
             match self.auth.challenged(message, code == 407, &self.id.trunk) {
                 Ok(()) => return self.invite_again(now, out),
                 Err(why) => self.note(Some(code), why, out),
@@ -298,7 +307,7 @@ impl Call {
         }
     }
 
-    /// The answer to a challenge: a new INVITE under the same claim, if that still lives.
+    /// The answer to a challenge or to a 422: a new INVITE under the same claim, if that still lives.
     fn invite_again(&mut self, now: Mono, out: &mut Vec<Output>) {
         let branch = self.tokens.branch();
         let cseq = self.invite.cseq + 1;
@@ -308,9 +317,13 @@ impl Call {
             .headers("INVITE", &uri, &self.id.trunk, &mut self.tokens);
         self.deadlines.ring = None;
         self.invite = Invitation {
-            locked: self
-                .id
-                .invite(cseq, &branch, &auth, &self.offer, self.stream_refused),
+            locked: self.id.invite(
+                cseq,
+                &branch,
+                (&auth, &self.talk.timer.proposal()),
+                &self.offer,
+                self.stream_refused,
+            ),
             branch,
             cseq,
             auth,

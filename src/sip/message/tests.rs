@@ -60,7 +60,7 @@ fn identity(trunk: Trunk, vouch: Vouch) -> Identity {
 
 /// The lines of the INVITE, each a name and a value.
 fn lines(identity: &Identity) -> Vec<(String, String)> {
-    let bytes = identity.invite_bytes(Transport::Udp, 1, "z9hG4bK1", &[], b"v=0\r\n");
+    let bytes = identity.invite_bytes(Transport::Udp, 1, "z9hG4bK1", (&[], &[]), b"v=0\r\n");
     let text = String::from_utf8(bytes).unwrap();
     let head = text.split("\r\n\r\n").next().unwrap();
     let lines = head.split("\r\n").skip(1).map(|line| {

@@ -22,6 +22,9 @@ const WANTED: &[(&str, &str)] = &[
     ("CallService/ListCalls", "ADU"),
     ("CallService/WatchCall", "ADU"),
     ("CallService/HangUpCall", "AD"),
+    ("CallService/OfferMedia", "A"),
+    ("CallService/AnswerMediaOffer", "A"),
+    ("CallService/SendDtmf", "A"),
     ("CallService/RecordDisposition", "AD"),
     ("CallService/AmendDisposition", "AD"),
     ("ConsentService/RecordConsent", "AD"),
@@ -249,7 +252,7 @@ fn every_method_that_changes_something_takes_a_request_id() {
             changing += 1;
         }
     }
-    assert_eq!(changing, 20);
+    assert_eq!(changing, 23);
 }
 
 #[tokio::test]
@@ -261,7 +264,8 @@ async fn no_change_is_made_without_a_request_id() {
         if method.input().get_field_by_name("request_id").is_none() {
             continue;
         }
-        let asker = if method.name() == "PlaceCall" {
+        let of_agents = ["PlaceCall", "OfferMedia", "AnswerMediaOffer", "SendDtmf"];
+        let asker = if of_agents.contains(&method.name()) {
             &agent
         } else {
             &client

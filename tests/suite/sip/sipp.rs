@@ -19,8 +19,20 @@ impl Sipp {
         Self::play_over("u1", scenario, status, header)
     }
 
+    /// The same for so many calls of a scenario that stands in no file.
+    pub fn play_text(scenario: &str, calls: usize) -> Option<Self> {
+        Self::play_calls("u1", scenario, calls)
+    }
+
     /// The same over another transport.
     fn play_over(transport: &str, scenario: &str, status: &str, header: &str) -> Option<Self> {
+        let fixtures = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
+        let text = std::fs::read_to_string(fixtures.join(scenario)).unwrap();
+        let text = text.replace("@STATUS@", status).replace("@HEADER@", header);
+        Self::play_calls(transport, &text, 1)
+    }
+
+    fn play_calls(transport: &str, scenario: &str, calls: usize) -> Option<Self> {
         if Command::new("sipp")
             .arg("-v")
             .stdout(Stdio::null())
@@ -38,17 +50,11 @@ impl Sipp {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let fixtures = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
-        let text = std::fs::read_to_string(fixtures.join(scenario)).unwrap();
         let script = folder.path().join("scenario.xml");
-        std::fs::write(
-            &script,
-            text.replace("@STATUS@", status).replace("@HEADER@", header),
-        )
-        .unwrap();
+        std::fs::write(&script, scenario).unwrap();
         // Whoever else looks for a free port may take this one first.
         (0..5)
-            .find_map(|_| Self::start(transport, &script))
+            .find_map(|_| Self::start(transport, &script, calls))
             .map(|(child, addr)| Self {
                 child,
                 addr,
@@ -57,7 +63,7 @@ impl Sipp {
             .or_else(|| panic!("SIPp found no free port"))
     }
 
-    fn start(transport: &str, script: &Path) -> Option<(Child, SocketAddr)> {
+    fn start(transport: &str, script: &Path, calls: usize) -> Option<(Child, SocketAddr)> {
         let folder = script.parent().unwrap();
         let probe = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = probe.local_addr().unwrap();
@@ -72,11 +78,11 @@ impl Sipp {
                 "-p",
                 &addr.port().to_string(),
                 "-m",
-                "1",
+                &calls.to_string(),
                 "-nostdin",
             ])
             .args(["-t", transport])
-            .args(["-buff_size", "212992", "-timeout", "35s", "-timeout_error"])
+            .args(["-buff_size", "212992", "-timeout", "90s", "-timeout_error"])
             .args([
                 "-trace_err",
                 "-error_file",
@@ -356,6 +362,23 @@ async fn requests_within_the_call() {
         "{:?}",
         call.seen
     );
+    sipp.is_content().await;
+}
+
+/// Half an interval later, and not by a second INVITE: SIPp takes UPDATE.
+#[tokio::test]
+async fn a_session_is_refreshed() {
+    let Some(mut sipp) = Sipp::play("sip/timer.xml", "", NO_HEADER) else {
+        return;
+    };
+    let place = Place::new().await;
+    let mut call = place.dial(NUMBER, towards(sipp.addr));
+    call.until("answered").await;
+    place.clock.advance(Duration::from_secs(46));
+    // SIPp hears of the hanging up only after the refresh, or is not content.
+    sleep(Duration::from_millis(500)).await;
+    call.hang_up(HangUpCause::Client).await;
+    assert_eq!(call.ending().await.outcome, Outcome::Answered);
     sipp.is_content().await;
 }
 

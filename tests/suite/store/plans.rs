@@ -4,7 +4,7 @@
 use super::*;
 
 /// Tables that grow for as long as a house runs.
-const LARGE: [&str; 10] = [
+const LARGE: [&str; 11] = [
     "parties",
     "party_numbers",
     "party_accounts",
@@ -15,15 +15,17 @@ const LARGE: [&str; 10] = [
     "attempts",
     "calls",
     "decisions",
+    "instructions",
 ];
 
 /// Indexes of what is under way only, which is never much.
-const SMALL: [&str; 5] = [
+const SMALL: [&str; 6] = [
     "attempts_open",
     "attempts_unended",
     "calls_queued",
     "calls_leased",
     "suppressions_untold",
+    "instructions_open",
 ];
 
 /// The statements of a source file: texts that are a constant of their own, or given to the macro that names one.
