@@ -2,7 +2,7 @@
 //! and stand in docs/METRICS.md; `console` shows them.
 //!
 //! No label may carry a number, a name of a person, or an id that somebody made up: labels are words of closed sets, the
-//! registers of the rules and the webhooks of the configuration. Nothing is counted, and it costs next to nothing, while nobody shows it.
+//! registers of the rules, the webhooks and the trunks of the configuration. Nothing is counted, and it costs next to nothing, while nobody shows it.
 
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ const REQUESTS: &str = "dialgate_requests_total";
 const FORM_REQUESTS: &str = "dialgate_form_requests_total";
 const WEBHOOK_TRIES: &str = "dialgate_webhook_tries_total";
 const WEBHOOK_CHANGES: &str = "dialgate_webhook_changes_total";
+const HEALTH_QUESTIONS: &str = "dialgate_health_questions_total";
+const REGISTRATIONS: &str = "dialgate_registrations_total";
 const STORE_UP: &str = "dialgate_store_up";
 const CALLS_QUEUED: &str = "dialgate_calls_queued";
 const ATTEMPTS_OPEN: &str = "dialgate_attempts_open";
@@ -89,6 +91,22 @@ pub fn webhook_tried(webhook: &str, is_taken: bool, changes: usize) {
     counter!(WEBHOOK_TRIES, "webhook" => webhook.to_owned(), "result" => result).increment(1);
     let changes = u64::try_from(changes).unwrap_or(u64::MAX);
     counter!(WEBHOOK_CHANGES, "webhook" => webhook.to_owned()).increment(changes);
+}
+
+/// A trunk's target was asked for a sign of life, and gave one or did not.
+pub fn asked_for_life(trunk: &str, is_life: bool) {
+    let result = if is_life { "life" } else { "failed" };
+    counter!(HEALTH_QUESTIONS, "trunk" => trunk.to_owned(), "result" => result).increment(1);
+}
+
+/// A trunk's registrar was asked to keep our address, and does or does not.
+pub fn registered(trunk: &str, is_registered: bool) {
+    let result = if is_registered {
+        "registered"
+    } else {
+        "failed"
+    };
+    counter!(REGISTRATIONS, "trunk" => trunk.to_owned(), "result" => result).increment(1);
 }
 
 /// How things stand, as the store tells it when somebody looks.
@@ -172,6 +190,11 @@ pub fn describe() {
     metrics::describe_counter!(REQUESTS, "Requests over gRPC, by RPC and code.");
     metrics::describe_counter!(FORM_REQUESTS, "Posted web forms, by HTTP status.");
     metrics::describe_counter!(WEBHOOK_TRIES, "Messages sent to webhooks, by result.");
+    metrics::describe_counter!(
+        HEALTH_QUESTIONS,
+        "OPTIONS sent to targets of trunks, by what they came to."
+    );
+    metrics::describe_counter!(REGISTRATIONS, "Registrations tried, by result.");
     metrics::describe_counter!(
         WEBHOOK_CHANGES,
         "Changes of opt-outs that webhooks' receivers took."

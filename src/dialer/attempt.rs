@@ -59,6 +59,7 @@ pub(super) async fn run(
         .await
     {
         Ok(Claimed::Permitted { permit, attempt_id }) => {
+            let _counted = track.lane.targets.call_begins();
             let call = Under {
                 shared: &shared,
                 lane: &track.lane,

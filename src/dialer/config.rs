@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::health::HealthConfig;
+use super::registration::{Registrar, RegistrationConfig};
 use crate::secret;
 use crate::sip::{Credentials, Destination, Peer, Secret, Target, TlsFiles, Transport, Trunk};
 
@@ -47,6 +49,8 @@ pub struct TrunkRoutes {
     pub trunk: Arc<Trunk>,
     /// In the order in which they are tried.
     pub(super) routes: Vec<Route>,
+    /// Where it is registered, if it has to be.
+    pub(super) registrar: Option<Arc<Registrar>>,
 }
 
 /// A trunk at one of its destinations; its target stands for nothing if that is a name.
@@ -83,6 +87,12 @@ pub struct TrunkConfig {
     /// Host part of the URIs; absent = the target's host.
     #[serde(default)]
     pub domain: Option<String>,
+    /// Whether its targets are asked for a sign of life.
+    #[serde(default)]
+    pub health: HealthConfig,
+    /// How it is registered, where its carrier wants that.
+    #[serde(default)]
+    pub registration: Option<RegistrationConfig>,
     /// Digest user name.
     #[serde(default)]
     pub username: Option<String>,
@@ -173,6 +183,8 @@ impl TrunkConfig {
             cert_file: None,
             key_file: None,
             domain: None,
+            health: HealthConfig::default(),
+            registration: None,
             username: None,
             password_file: None,
             allow_md5: yes(),
@@ -209,6 +221,7 @@ impl TrunkConfig {
             }
         }
         problems.extend(self.target_problems());
+        problems.extend(self.health.problems());
         let credentials = self.credentials().unwrap_or_else(|more| {
             problems.extend(more);
             None
@@ -237,6 +250,11 @@ impl TrunkConfig {
                 Err(problem) => problems.push(format!("{key}: {problem}")),
             }
         }
+        let registrar = self.registrar(&trunk, credentials.as_ref());
+        let registrar = registrar.unwrap_or_else(|more| {
+            problems.extend(more);
+            None
+        });
         if let Some(route) = routes.first() {
             trunk = Trunk::clone(&route.trunk);
         }
@@ -245,10 +263,44 @@ impl TrunkConfig {
             Ok(TrunkRoutes {
                 trunk: Arc::new(trunk),
                 routes,
+                registrar,
             })
         } else {
             Err(problems)
         }
+    }
+
+    /// The trunk at its registrar, if it has to be registered.
+    fn registrar(
+        &self,
+        trunk: &Trunk,
+        credentials: Option<&Credentials>,
+    ) -> Result<Option<Arc<Registrar>>, Vec<String>> {
+        let Some(config) = &self.registration else {
+            return Ok(None);
+        };
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let destination = config.registrar.as_ref().unwrap_or(&self.target);
+        let numeric = destination.numeric();
+        if numeric.is_some_and(|target| !Trunk::may_be_sent_to(target.addr)) {
+            return Err(vec![format!(
+                "registration.registrar: nothing can be sent to `{destination}`"
+            )]);
+        }
+        let wants_tls = numeric.is_some_and(|target| target.transport == Transport::Tls);
+        if wants_tls && credentials.is_none() {
+            return Err(vec![
+                "registration.registrar: TLS needs a target of the trunk that uses it too"
+                    .to_owned(),
+            ]);
+        }
+        let route = self.route(trunk, destination, credentials);
+        let route = route.map_err(|problem| vec![format!("registration.registrar: {problem}")])?;
+        let config = config.clone();
+        Ok(Some(Arc::new(Registrar { config, route })))
     }
 
     /// The trunk at one of its destinations.

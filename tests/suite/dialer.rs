@@ -2,6 +2,7 @@
 
 mod failover;
 mod names;
+mod registrar;
 mod stop;
 
 use std::sync::{Arc, Mutex};

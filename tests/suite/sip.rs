@@ -4,6 +4,7 @@
 //! moved by hand, in step with the machine's, so that the hour is lawful whenever the tests run.
 
 mod names;
+pub mod registrar;
 mod sipp;
 mod streams;
 mod tls;
