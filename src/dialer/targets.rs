@@ -17,6 +17,7 @@ use super::state::Known;
 use crate::domain::call::Retry;
 use crate::domain::time::{Mono, Reading};
 use crate::domain::trunk::{RegistrationState, TargetState, TargetStatus, TrunkState, TrunkStatus};
+use crate::meter;
 use crate::sip::{Answer, Ending, Target, Trunk, ordered};
 
 const SERVICE_UNAVAILABLE: u16 = 503;
@@ -337,6 +338,17 @@ impl Targets {
         }
     }
 
+    /// Tells the figures.
+    pub(super) fn measure(&self, now: Mono) {
+        let book = self.book();
+        let is_up = |target: &Target| book.state(*target, now) == TargetState::Up;
+        let targets_up = self.all().iter().filter(|target| is_up(target)).count();
+        let is_registered = self.enrolment().map(|known| known.is_registered(now));
+        let takes_calls = self.trunk_state(&book, now) == TrunkState::Up;
+        let calls = self.calls.load(Ordering::Relaxed);
+        meter::trunk_stands(&self.name, takes_calls, targets_up, calls, is_registered);
+    }
+
     fn since(&self, book: &Book, now: Reading) -> Reading {
         book.told.map_or(now, |(_, since)| since)
     }
@@ -436,7 +448,7 @@ mod tests {
             fallback_targets: vec![addr(2).into()],
             ..TrunkConfig::towards(addr(1))
         });
-        let at = |seconds| Reading {
+        let at = |seconds: i64| Reading {
             wall: Micros(seconds * 1_000_000),
             mono: Mono(Duration::from_secs(seconds.unsigned_abs())),
         };
