@@ -36,6 +36,7 @@ pub(super) async fn run(
         };
         let mut waiting = leased.into_iter().zip(free);
         while let Some((call, channel)) = waiting.next() {
+            track.pace.slow_until(lane.targets.slow_until());
             tokio::select! {
                 // A stop goes first: no call is begun any more.
                 biased;

@@ -79,8 +79,7 @@ impl Pace {
     }
 
     /// Halves the pace until then.
-    pub(super) fn slow_until(&self, until: Option<Mono>) {
-        let Some(until) = until else { return };
+    pub(super) fn slow_until(&self, until: Mono) {
         let now = self.clock.read().mono;
         let mut bucket = self.bucket();
         bucket.fill(now, self.interval, self.burst);
@@ -172,9 +171,8 @@ mod tests {
     fn a_target_that_sleeps_halves_the_pace_until_it_wakes() {
         let (pace, clock) = pace(10, 3);
         assert_eq!(used_at_once(&pace), 3);
-        pace.slow_until(Some(Mono(Duration::from_secs(1))));
-        pace.slow_until(Some(Mono(Duration::from_millis(500))));
-        pace.slow_until(None);
+        pace.slow_until(Mono(Duration::from_secs(1)));
+        pace.slow_until(Mono(Duration::from_millis(500)));
         clock.advance(Duration::from_millis(199));
         assert_eq!(used_at_once(&pace), 0);
         clock.advance(Duration::from_millis(1));

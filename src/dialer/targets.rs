@@ -43,11 +43,21 @@ pub(super) struct Targets {
 struct Book {
     known: HashMap<Target, Known>,
     told: Option<(TrunkState, Reading)>,
+    /// Until when the trunk goes at half its pace.
+    slow_until: Mono,
 }
 
 impl Book {
     fn of(&mut self, target: Target, now: Reading) -> &mut Known {
         self.known.entry(target).or_insert_with(|| Known::new(now))
+    }
+
+    /// It sleeps, and its trunk slows down meanwhile: what it could not take is not to fall on the others at once.
+    fn lay_down(&mut self, target: Target, rest: Option<Duration>, now: Reading) {
+        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
+            self.of(target, now).sleeps(rest, now.mono);
+            self.slow_until = self.slow_until.max(now.mono.plus(rest));
+        }
     }
 
     /// One of which nothing is known is up.
@@ -155,27 +165,27 @@ impl Targets {
         picked.map(|(place, target)| place.at(*target))
     }
 
-    /// Takes note of how a call ended there. A target that wants to be left alone is, and the trunk's pace is halved until
-    /// the instant that this tells.
-    pub(super) fn learn(&self, target: Target, ending: &Ending, now: Reading) -> Option<Mono> {
+    /// Until when the trunk goes at half its pace: as long as one of its targets sleeps.
+    pub(super) fn slow_until(&self) -> Mono {
+        self.book().slow_until
+    }
+
+    /// Takes note of how a call ended there. A target that wants to be left alone is.
+    pub(super) fn learn(&self, target: Target, ending: &Ending, now: Reading) {
         if ending.retry != Retry::Trunk {
-            return None;
+            return;
         }
         let reason = ending
             .code
             .map_or_else(|| "timeout".to_owned(), |code| format!("sip_{code}"));
         let rest = ending
             .retry_after
-            .filter(|rest| ending.code == Some(SERVICE_UNAVAILABLE) && !rest.is_zero());
+            .filter(|_| ending.code == Some(SERVICE_UNAVAILABLE));
         let mut book = self.book();
-        let known = book.of(target, now);
-        known.failed(Some(reason), now);
-        if let Some(rest) = rest {
-            known.sleeps(rest, now.mono);
-        }
+        book.of(target, now).failed(Some(reason), now);
+        book.lay_down(target, rest, now);
         drop(book);
         self.settle(now);
-        rest.map(|rest| now.mono.plus(rest))
     }
 
     /// Takes note of what became of a question for a sign of life.
@@ -187,11 +197,8 @@ impl Targets {
         now: Reading,
     ) {
         let mut book = self.book();
-        let known = book.of(target, now);
-        known.asked(failed, &self.health, now);
-        if let Some(rest) = rest {
-            known.sleeps(rest, now.mono);
-        }
+        book.of(target, now).asked(failed, &self.health, now);
+        book.lay_down(target, rest, now);
         drop(book);
         self.settle(now);
     }
@@ -286,6 +293,8 @@ impl Targets {
         match (state, before) {
             // As it is to be.
             (TrunkState::Up, None) => {}
+            // A name was not looked up yet, or a registrar not asked.
+            (state, None) => tracing::info!(trunk, %state, "the trunk takes no calls yet"),
             (TrunkState::Up, Some(_)) => tracing::info!(trunk, "the trunk takes calls again"),
             (state, _) => tracing::warn!(trunk, %state, "the trunk takes no calls; they wait"),
         }
@@ -324,7 +333,7 @@ impl Targets {
                 }
             })
             .collect();
-        let is_slow = book.known.values().any(|known| known.is_asleep(now.mono));
+        let is_slow = now.mono < book.slow_until;
         let pace = self.calls_per_second.saturating_mul(1_000);
         TrunkStatus {
             name: self.name.clone(),
@@ -404,7 +413,7 @@ mod tests {
         assert_eq!(next(&[1, 2, 3], now), None);
         // Only a 503 is about the target.
         for other in [404, 413, 480, 486, 500, 600, 603] {
-            assert_eq!(learn(1, busy(other, 30)), None);
+            learn(1, busy(other, 30));
         }
         assert_eq!(next(&[], now), Some(addr(1)));
         let bare = Ending {
@@ -412,11 +421,17 @@ mod tests {
             ..busy(503, 0)
         };
         for rest in [busy(503, 0), bare] {
-            assert_eq!(learn(1, rest), None, "as a 500");
+            learn(1, rest);
         }
         assert_eq!(next(&[], now), Some(addr(1)));
         let until = now.plus(Duration::from_secs(30));
-        assert_eq!(learn(1, busy(503, 30)), Some(until));
+        assert_eq!(
+            targets.slow_until(),
+            Mono::default(),
+            "a bare 503 is as a 500"
+        );
+        learn(1, busy(503, 30));
+        assert_eq!(targets.slow_until(), until);
         learn(2, busy(503, 60));
         assert_eq!(next(&[], now), Some(addr(3)));
         assert_eq!(next(&[3], now), None, "the others sleep");

@@ -168,6 +168,9 @@ async fn a_registration_is_kept_runs_out_with_its_registrar_and_is_taken_back() 
     assert_eq!(desk.status().state, TrunkState::Up);
     edge.stop();
     desk.is(TrunkState::Unregistered, &edge).await;
+    // A question may still wait for its answer when what was granted is over.
+    let told = || desk.status().registration.unwrap().last_failure.is_some();
+    desk.until("the failure", &edge, told).await;
     let lost = desk.status().registration.unwrap();
     assert_eq!(
         (lost.state, lost.expires_at),
