@@ -2,7 +2,7 @@
 //! and stand in docs/METRICS.md; `console` shows them.
 //!
 //! No label may carry a number, a name of a person, or an id that somebody made up: labels are words of closed sets, the
-//! registers of the rules and the webhooks of the configuration. Nothing is counted, and it costs next to nothing, while nobody shows it.
+//! registers of the rules, the webhooks and the trunks of the configuration. Nothing is counted, and it costs next to nothing, while nobody shows it.
 
 use std::time::Duration;
 
@@ -22,6 +22,12 @@ const REQUESTS: &str = "dialgate_requests_total";
 const FORM_REQUESTS: &str = "dialgate_form_requests_total";
 const WEBHOOK_TRIES: &str = "dialgate_webhook_tries_total";
 const WEBHOOK_CHANGES: &str = "dialgate_webhook_changes_total";
+const HEALTH_QUESTIONS: &str = "dialgate_health_questions_total";
+const REGISTRATIONS: &str = "dialgate_registrations_total";
+const TRUNK_UP: &str = "dialgate_trunk_up";
+const TRUNK_TARGETS_UP: &str = "dialgate_trunk_targets_up";
+const TRUNK_CALLS: &str = "dialgate_trunk_calls";
+const TRUNK_REGISTERED: &str = "dialgate_trunk_registered";
 const STORE_UP: &str = "dialgate_store_up";
 const CALLS_QUEUED: &str = "dialgate_calls_queued";
 const ATTEMPTS_OPEN: &str = "dialgate_attempts_open";
@@ -95,6 +101,39 @@ pub fn webhook_tried(webhook: &str, is_taken: bool, changes: usize) {
     counter!(WEBHOOK_TRIES, "webhook" => webhook.to_owned(), "result" => result).increment(1);
     let changes = u64::try_from(changes).unwrap_or(u64::MAX);
     counter!(WEBHOOK_CHANGES, "webhook" => webhook.to_owned()).increment(changes);
+}
+
+/// A trunk's target was asked for a sign of life, and gave one or did not.
+pub fn asked_for_life(trunk: &str, is_life: bool) {
+    let result = if is_life { "life" } else { "failed" };
+    counter!(HEALTH_QUESTIONS, "trunk" => trunk.to_owned(), "result" => result).increment(1);
+}
+
+/// A trunk's registrar was asked to keep our address, and does or does not.
+pub fn registered(trunk: &str, is_registered: bool) {
+    let result = if is_registered {
+        "registered"
+    } else {
+        "failed"
+    };
+    counter!(REGISTRATIONS, "trunk" => trunk.to_owned(), "result" => result).increment(1);
+}
+
+/// How a trunk stands on this node; whether it is registered, where it has to be.
+pub fn trunk_stands(
+    trunk: &str,
+    is_up: bool,
+    targets_up: usize,
+    calls: u32,
+    is_registered: Option<bool>,
+) {
+    let of = |name: &'static str| gauge!(name, "trunk" => trunk.to_owned());
+    of(TRUNK_UP).set(f64::from(u8::from(is_up)));
+    of(TRUNK_TARGETS_UP).set(count(i64::try_from(targets_up).unwrap_or(i64::MAX)));
+    of(TRUNK_CALLS).set(f64::from(calls));
+    if let Some(is_registered) = is_registered {
+        of(TRUNK_REGISTERED).set(f64::from(u8::from(is_registered)));
+    }
 }
 
 /// How things stand, as the store tells it when somebody looks.
@@ -179,6 +218,21 @@ pub fn describe() {
     metrics::describe_counter!(REQUESTS, "Requests over gRPC, by RPC and code.");
     metrics::describe_counter!(FORM_REQUESTS, "Posted web forms, by HTTP status.");
     metrics::describe_counter!(WEBHOOK_TRIES, "Messages sent to webhooks, by result.");
+    metrics::describe_counter!(
+        HEALTH_QUESTIONS,
+        "OPTIONS sent to targets of trunks, by what they came to."
+    );
+    metrics::describe_gauge!(TRUNK_UP, "1 if the trunk takes calls of this node, else 0.");
+    metrics::describe_gauge!(
+        TRUNK_TARGETS_UP,
+        "Targets of the trunk that are sent calls."
+    );
+    metrics::describe_gauge!(TRUNK_CALLS, "Calls of this node that are under way.");
+    metrics::describe_gauge!(
+        TRUNK_REGISTERED,
+        "1 if the trunk's registrar keeps our address, else 0."
+    );
+    metrics::describe_counter!(REGISTRATIONS, "Registrations tried, by result.");
     metrics::describe_counter!(
         WEBHOOK_CHANGES,
         "Changes of opt-outs that webhooks' receivers took."

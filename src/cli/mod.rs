@@ -36,6 +36,7 @@ pub mod policy;
 pub mod progress;
 pub mod registry;
 pub mod serve;
+pub mod trunk;
 pub mod webhook;
 pub mod wire;
 
@@ -86,6 +87,9 @@ pub enum Command {
     /// Load the lists of national and state registers, and see how old they are
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
+    /// See whether the trunks take calls, and why not
+    #[command(subcommand)]
+    Trunk(trunk::TrunkCommand),
     /// See who is told of changes of opt-outs, and how far each is
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -121,6 +125,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Consent(command) => consent::run(command).await,
         Command::Contact(command) => contact::run(command).await,
         Command::Registry(command) => registry::run(command).await,
+        Command::Trunk(command) => trunk::run(command).await,
         Command::Webhook(command) => webhook::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Policy(command) => policy::run(command).await,
@@ -143,6 +148,7 @@ impl Command {
             Self::Consent(command) => command.remote(),
             Self::Contact(command) => command.remote(),
             Self::Registry(command) => command.remote(),
+            Self::Trunk(command) => command.remote(),
             Self::Webhook(command) => command.remote(),
             Self::Audit(command) => command.remote(),
             Self::Policy(command) => match command.remote() {

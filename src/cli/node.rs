@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::console::{self, Console};
 use crate::dialer::Dialer;
 use crate::gate::{Campaigns, Gate};
-use crate::grpc::{self, Server};
+use crate::grpc::{self, CheckOffer, Server, Trunks};
 use crate::sip::{self, Endpoint};
 use crate::store::Store;
 use crate::webhook::Webhooks;
@@ -59,7 +59,12 @@ impl Node {
             .context("the webhooks cannot be begun")?;
         let check_offer =
             Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
-        let server = grpc::serve(&config.grpc, gate.clone(), check_offer, clock.clone()).await?;
+        let mut lanes = config.lanes.clone();
+        lanes.sort_by(|one, other| one.trunk.name.cmp(&other.trunk.name));
+        let trunks: Trunks =
+            Arc::new(move |now| lanes.iter().map(|lane| lane.status(now)).collect());
+        let asked = (check_offer as CheckOffer, trunks);
+        let server = grpc::serve(&config.grpc, gate.clone(), asked, clock.clone()).await?;
         let console = match &config.console {
             Some(console) => Some(console::serve(console, gate.clone(), clock.clone()).await?),
             None => None,

@@ -64,6 +64,7 @@ pub(super) async fn run(
     let first = claim(&shared, &leased, &sip_call_id, None).vouched(&vouch);
     match shared.gate.claim(first).await {
         Ok(Claimed::Permitted { permit, attempt_id }) => {
+            let _counted = track.lane.targets.call_begins();
             let call = Under {
                 shared: &shared,
                 lane: &track.lane,

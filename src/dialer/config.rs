@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::health::HealthConfig;
+use super::registration::{Registrar, RegistrationConfig};
 use crate::domain::phone::Phone;
 use crate::passport::{IdentityConfig, Voucher};
 use crate::secret;
@@ -51,6 +53,8 @@ pub struct TrunkRoutes {
     pub voucher: Option<Arc<Voucher>>,
     /// In the order in which they are tried.
     pub(super) routes: Vec<Route>,
+    /// Where it is registered, if it has to be.
+    pub(super) registrar: Option<Arc<Registrar>>,
 }
 
 /// A trunk at one of its destinations; its target stands for nothing if that is a name.
@@ -87,6 +91,12 @@ pub struct TrunkConfig {
     /// Host part of the URIs; absent = the target's host.
     #[serde(default)]
     pub domain: Option<String>,
+    /// Whether its targets are asked for a sign of life.
+    #[serde(default)]
+    pub health: HealthConfig,
+    /// How it is registered, where its carrier wants that.
+    #[serde(default)]
+    pub registration: Option<RegistrationConfig>,
     /// Digest user name.
     #[serde(default)]
     pub username: Option<String>,
@@ -201,6 +211,8 @@ impl TrunkConfig {
             cert_file: None,
             key_file: None,
             domain: None,
+            health: HealthConfig::default(),
+            registration: None,
             username: None,
             password_file: None,
             allow_md5: yes(),
@@ -246,6 +258,7 @@ impl TrunkConfig {
             problems.extend(more);
             None
         });
+        problems.extend(self.health.problems());
         let credentials = self.credentials().unwrap_or_else(|more| {
             problems.extend(more);
             None
@@ -279,6 +292,11 @@ impl TrunkConfig {
                 Err(problem) => problems.push(format!("{key}: {problem}")),
             }
         }
+        let registrar = self.registrar(&trunk, credentials.as_ref());
+        let registrar = registrar.unwrap_or_else(|more| {
+            problems.extend(more);
+            None
+        });
         if let Some(route) = routes.first() {
             trunk = Trunk::clone(&route.trunk);
         }
@@ -288,6 +306,7 @@ impl TrunkConfig {
                 trunk: Arc::new(trunk),
                 voucher,
                 routes,
+                registrar,
             })
         } else {
             Err(problems)
@@ -314,6 +333,39 @@ impl TrunkConfig {
                 Err(problems)
             }
         }
+    }
+
+    /// The trunk at its registrar, if it has to be registered.
+    fn registrar(
+        &self,
+        trunk: &Trunk,
+        credentials: Option<&Credentials>,
+    ) -> Result<Option<Arc<Registrar>>, Vec<String>> {
+        let Some(config) = &self.registration else {
+            return Ok(None);
+        };
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let destination = config.registrar.as_ref().unwrap_or(&self.target);
+        let numeric = destination.numeric();
+        if numeric.is_some_and(|target| !Trunk::may_be_sent_to(target.addr)) {
+            return Err(vec![format!(
+                "registration.registrar: nothing can be sent to `{destination}`"
+            )]);
+        }
+        let wants_tls = numeric.is_some_and(|target| target.transport == Transport::Tls);
+        if wants_tls && credentials.is_none() {
+            return Err(vec![
+                "registration.registrar: TLS needs a target of the trunk that uses it too"
+                    .to_owned(),
+            ]);
+        }
+        let route = self.route(trunk, destination, credentials);
+        let route = route.map_err(|problem| vec![format!("registration.registrar: {problem}")])?;
+        let config = config.clone();
+        Ok(Some(Arc::new(Registrar { config, route })))
     }
 
     /// The trunk at one of its destinations.

@@ -52,7 +52,8 @@ impl Under<'_> {
     pub(super) async fn go_on(&mut self, mut over: Over) -> Result<Leg, Over> {
         let now = self.shared.clock.read();
         if let Some(target) = self.tried.last() {
-            self.lane.targets.learn(*target, &over.ending, now.mono);
+            self.lane.targets.learn(*target, &over.ending, now);
+            self.pace.slow_until(self.lane.targets.slow_until());
         }
         if over.ending.outcome == Outcome::PermitExpired {
             // Nothing went to this target. What counts is what the one before it did.

@@ -36,6 +36,7 @@ pub(super) async fn run(
         };
         let mut waiting = leased.into_iter().zip(free);
         while let Some((call, channel)) = waiting.next() {
+            track.pace.slow_until(lane.targets.slow_until());
             tokio::select! {
                 // A stop goes first: no call is begun any more.
                 biased;
@@ -45,6 +46,12 @@ pub(super) async fn run(
                     return;
                 }
                 token = track.pace.token() => {
+                    if !lane.targets.may_call(shared.clock.read().mono) {
+                        // Not any more: a token may take minutes. They go back to the queue and wait there.
+                        let rest = waiting.map(|(call, _)| call);
+                        give_back(&shared, std::iter::once(call).chain(rest)).await;
+                        break;
+                    }
                     calls.spawn(attempt::run(Arc::clone(&shared), track.clone(), call, channel, token));
                 }
             }
@@ -61,8 +68,8 @@ async fn due(
 ) -> (Vec<OwnedSemaphorePermit>, Vec<Leased>) {
     let mut notices = shared.gate.store().notices();
     loop {
-        while !lane.targets.has_any() {
-            // Nobody knows yet where its calls go; they wait.
+        while !lane.targets.may_call(shared.clock.read().mono) {
+            // Nobody knows where its calls go, or nobody there takes them; they wait.
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let mut free = free_channels(lane, channels).await;

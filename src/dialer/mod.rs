@@ -3,23 +3,29 @@
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
 //! meanwhile. Files in the order of a call's life: `lanes` (lease, channel), `pace`, `attempt` (claim, dial, events),
-//! `vouching` (who signs for it), `targets`, `names` and `failover` (the trunk's next target), `late` (what a target says after its turn), `journal` (writing them
+//! `vouching` (who signs for it), `targets`, `names`, `health`, `state` and `registration` (where a trunk's calls may go), `failover`
+//! (its next target), `late` (what a target says after its turn), `journal` (writing them
 //! down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
 
 mod attempt;
 mod config;
 mod failover;
+mod health;
 mod journal;
 mod lanes;
 mod late;
 mod names;
 mod pace;
+mod registration;
+mod spread;
+mod state;
 mod sweep;
 mod targets;
 mod vouching;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +34,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::domain::ids::{CallId, Incarnation, TenantId};
+use crate::domain::time::{Micros, Reading};
+use crate::domain::trunk::TrunkStatus;
 use crate::gate::Gate;
 use crate::passport::Voucher;
 use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
@@ -35,6 +43,8 @@ use crate::store::Notice;
 use crate::vital::vital;
 
 pub use config::{DialerConfig, TrunkConfig, TrunkRoutes};
+pub use health::HealthConfig;
+pub use registration::RegistrationConfig;
 use targets::Targets;
 
 /// How often a worker looks by itself for what notices would tell it: opt-outs, hang-ups, queued calls (claim-12).
@@ -59,15 +69,18 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// How the trunk stands.
+    #[must_use]
+    pub fn status(&self, now: Reading) -> TrunkStatus {
+        self.targets.status(now)
+    }
+
     /// The lane of this trunk at all of its destinations.
     #[must_use]
     pub fn new(routes: TrunkRoutes, config: TrunkConfig) -> Self {
-        let TrunkRoutes {
-            trunk,
-            voucher,
-            routes,
-        } = routes;
-        let targets = Arc::new(Targets::new(routes));
+        let trunk = Arc::clone(&routes.trunk);
+        let voucher = routes.voucher.clone();
+        let targets = Arc::new(Targets::new(routes, &config));
         Self {
             trunk,
             config,
@@ -103,6 +116,7 @@ struct Shared {
     endpoint: Endpoint,
     clock: Clock,
     node: String,
+    began: Micros,
     /// Which start of which process this is: the owner's name on leases, attempts and the heartbeat.
     me: Incarnation,
     /// Calls that this process leased, claims or has claimed.
@@ -136,12 +150,14 @@ impl Dialer {
         config: &DialerConfig,
         clock: Clock,
     ) -> Self {
-        let me = Incarnation::new(clock.read().wall);
+        let began = clock.read().wall;
+        let me = Incarnation::new(began);
         let shared = Arc::new(Shared {
             gate,
             endpoint,
             clock,
             node: config.node.clone(),
+            began,
             me,
             active: Mutex::new(BTreeMap::new()),
             keepers: TaskTracker::new(),
@@ -160,6 +176,12 @@ impl Dialer {
                 let names = names::run(Arc::clone(&shared), trunk, targets, place, phase.clone());
                 shared.keepers.spawn(vital("names", names));
             }
+            let (looker, targets) = (Arc::clone(&shared), Arc::clone(&lane.targets));
+            let health = health::run(looker, targets, phase.clone());
+            shared.keepers.spawn(vital("health", health));
+            let (registrant, targets) = (Arc::clone(&shared), Arc::clone(&lane.targets));
+            let registration = registration::run(registrant, targets, phase.clone());
+            shared.keepers.spawn(vital("registration", registration));
             dialer.lanes.spawn(vital(
                 "lane",
                 lanes::run(
@@ -233,6 +255,11 @@ fn last_words(endpoint: &Endpoint, lanes: &[Lane]) -> Duration {
 }
 
 impl Shared {
+    /// What tells this start of this process from others, for times that are spread.
+    fn seed(&self) -> (SocketAddr, i64) {
+        (self.endpoint.local_addr(), self.began.0)
+    }
+
     fn active(&self) -> MutexGuard<'_, BTreeMap<CallId, Active>> {
         // A task that panicked while it held the map left it whole: every change is one insertion or removal.
         self.active.lock().unwrap_or_else(PoisonError::into_inner)

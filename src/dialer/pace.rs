@@ -4,6 +4,9 @@
 //! which a slow store holds up, and a socket that may be full. Tokens that wait there would fill the bucket anew behind
 //! them and then leave all at once. So the bucket never fills beyond the burst less the tokens in hand: what may leave
 //! within a second is what was in hand or in the bucket when it began, the burst at most, and what the rate adds.
+//!
+//! While a target of the trunk sleeps at its own wish (503 with Retry-After) tokens fill up half as fast: the carrier is
+//! short of room, and the other targets are not to get at once what the one could not take.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,6 +36,8 @@ struct Bucket {
     filled: Duration,
     at: Mono,
     in_hand: u32,
+    /// Until then it fills up half as fast.
+    slow_until: Mono,
 }
 
 /// The right to begin one call, or to try its next target; in hand until its INVITE has left or never will.
@@ -47,6 +52,7 @@ impl Pace {
             filled: interval.saturating_mul(burst),
             at: clock.read().mono,
             in_hand: 0,
+            slow_until: Mono::default(),
         });
         Arc::new(Self {
             clock,
@@ -70,6 +76,14 @@ impl Pace {
                 }
             }
         }
+    }
+
+    /// Halves the pace until then.
+    pub(super) fn slow_until(&self, until: Mono) {
+        let now = self.clock.read().mono;
+        let mut bucket = self.bucket();
+        bucket.fill(now, self.interval, self.burst);
+        bucket.slow_until = bucket.slow_until.max(until);
     }
 
     /// Takes a token, or tells when there may be one.
@@ -96,7 +110,8 @@ impl Pace {
 impl Bucket {
     fn fill(&mut self, now: Mono, interval: Duration, burst: u32) {
         let most = interval.saturating_mul(burst.saturating_sub(self.in_hand));
-        let filled = self.filled.saturating_add(now.since(self.at));
+        let slow = now.min(self.slow_until).since(self.at);
+        let filled = self.filled.saturating_add(now.since(self.at) - slow / 2);
         self.filled = filled.min(most);
         self.at = now;
     }
@@ -150,6 +165,22 @@ mod tests {
         assert_eq!(used_at_once(&pace), 1);
         clock.advance(Duration::from_secs(60));
         assert_eq!(used_at_once(&pace), 3, "no more than the burst");
+    }
+
+    #[test]
+    fn a_target_that_sleeps_halves_the_pace_until_it_wakes() {
+        let (pace, clock) = pace(10, 3);
+        assert_eq!(used_at_once(&pace), 3);
+        pace.slow_until(Mono(Duration::from_secs(1)));
+        pace.slow_until(Mono(Duration::from_millis(500)));
+        clock.advance(Duration::from_millis(199));
+        assert_eq!(used_at_once(&pace), 0);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(used_at_once(&pace), 1);
+        clock.advance(Duration::from_millis(800));
+        assert_eq!(used_at_once(&pace), 3, "and no more than the burst");
+        clock.advance(Duration::from_millis(100));
+        assert_eq!(used_at_once(&pace), 1, "it is over");
     }
 
     #[test]

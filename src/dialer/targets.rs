@@ -1,23 +1,79 @@
-//! The targets of one trunk, in the order in which they are tried, and which of them asked to be left alone for a while.
+//! The targets of one trunk, in the order in which they are tried, and how each of them stands: who gives no sign of life
+//! (`health`) or asked to be left alone for a while is not sent calls, and a trunk without any other takes none.
 //!
 //! A 503 with Retry-After is about the server and not about the call: nothing else is sent there meanwhile (RFC 3261 section
-//! 21.5.4), as long as there is another. Each node learns it by itself and forgets it when it ends. What a name stands for is
-//! kept up to date by `names`.
+//! 21.5.4), and the trunk goes at half its pace until then, for the others get its share. Each node learns it by itself and
+//! forgets it when it ends. What a name stands for is kept up to date by `names`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::config::Route;
-use crate::domain::time::Mono;
+use super::config::{Route, TrunkConfig, TrunkRoutes};
+use super::health::HealthConfig;
+use super::registration::{Enrolment, Registrar};
+use super::state::Known;
+use crate::domain::call::Retry;
+use crate::domain::time::{Mono, Reading};
+use crate::domain::trunk::{RegistrationState, TargetState, TargetStatus, TrunkState, TrunkStatus};
+use crate::meter;
 use crate::sip::{Answer, Ending, Target, Trunk, ordered};
+
+const SERVICE_UNAVAILABLE: u16 = 503;
 
 /// Where the calls of a trunk may go.
 #[derive(Debug)]
 pub(super) struct Targets {
     /// In the order of the configuration.
     pub(super) places: Vec<Place>,
-    asleep: Mutex<HashMap<Target, Mono>>,
+    pub(super) health: HealthConfig,
+    pub(super) registrar: Option<Arc<Registrar>>,
+    enrolment: Option<Mutex<Enrolment>>,
+    name: String,
+    channels: u32,
+    calls_per_second: u32,
+    /// Calls under way.
+    calls: AtomicU32,
+    book: Mutex<Book>,
+}
+
+/// What is known of the targets, and what was told of the trunk last and since when it is so.
+#[derive(Debug, Default)]
+struct Book {
+    known: HashMap<Target, Known>,
+    told: Option<(TrunkState, Reading)>,
+    /// Until when the trunk goes at half its pace.
+    slow_until: Mono,
+}
+
+impl Book {
+    fn of(&mut self, target: Target, now: Reading) -> &mut Known {
+        self.known.entry(target).or_insert_with(|| Known::new(now))
+    }
+
+    /// It sleeps, and its trunk slows down meanwhile: what it could not take is not to fall on the others at once.
+    fn lay_down(&mut self, target: Target, rest: Option<Duration>, now: Reading) {
+        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
+            self.of(target, now).sleeps(rest, now.mono);
+            self.slow_until = self.slow_until.max(now.mono.plus(rest));
+        }
+    }
+
+    /// One of which nothing is known is up.
+    fn state(&self, target: Target, now: Mono) -> TargetState {
+        let known = self.known.get(&target);
+        known.map_or(TargetState::Up, |known| known.state(now))
+    }
+}
+
+/// A call under way, counted until this is dropped.
+pub(super) struct UnderWay(Arc<Targets>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The trunk at one destination.
@@ -72,50 +128,250 @@ impl Place {
 }
 
 impl Targets {
-    pub(super) fn new(routes: Vec<Route>) -> Self {
+    pub(super) fn new(routes: TrunkRoutes, config: &TrunkConfig) -> Self {
+        let TrunkRoutes {
+            trunk,
+            routes,
+            registrar,
+            ..
+        } = routes;
         let place = |route| Place {
             route,
             answers: Mutex::default(),
         };
         Self {
             places: routes.into_iter().map(place).collect(),
-            asleep: Mutex::default(),
+            health: config.health.clone(),
+            name: trunk.name.clone(),
+            enrolment: registrar.as_ref().map(|_| Mutex::new(Enrolment::new())),
+            registrar,
+            channels: config.channels.get(),
+            calls_per_second: config.calls_per_second.get(),
+            calls: AtomicU32::new(0),
+            book: Mutex::default(),
         }
     }
 
-    /// Whether there is any: names may not be known yet.
-    pub(super) fn has_any(&self) -> bool {
-        self.places.iter().any(|place| !place.targets(0).is_empty())
+    /// Whether a call may be begun: one that is placed meanwhile waits, or goes by another trunk.
+    pub(super) fn may_call(&self, now: Mono) -> bool {
+        self.trunk_state(&self.book(), now) == TrunkState::Up
     }
 
-    /// The first that is awake and that this call has not tried. A new call is sent to the first of all if none is.
+    /// The first that takes calls and that this one has not tried. A new call that has its claim is sent to the first of all
+    /// if none does: it was begun when one did.
     pub(super) fn pick(&self, seed: u64, tried: &[Target], now: Mono) -> Option<Arc<Trunk>> {
-        let asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_awake = |target: &Target| asleep.get(target).is_none_or(|until| *until <= now);
+        let book = self.book();
         let all = self.places.iter().flat_map(|place| {
             let targets = place.targets(seed).into_iter();
             targets.map(move |target| (place, target))
         });
         let left: Vec<_> = all.filter(|(_, target)| !tried.contains(target)).collect();
-        let awake = left.iter().find(|(_, target)| is_awake(target));
+        let up = |(_, target): &&(&Place, Target)| book.state(*target, now) == TargetState::Up;
         let first = left.first().filter(|_| tried.is_empty());
-        awake.or(first).map(|(place, target)| place.at(*target))
+        let picked = left.iter().find(up).or(first);
+        picked.map(|(place, target)| place.at(*target))
     }
 
-    /// Takes note of a target that wants to be left alone.
-    pub(super) fn learn(&self, target: Target, ending: &Ending, now: Mono) {
-        const SERVICE_UNAVAILABLE: u16 = 503;
-        let Some(rest) = ending.retry_after else {
-            return;
-        };
-        if ending.code != Some(SERVICE_UNAVAILABLE) || rest == Duration::ZERO {
+    /// Until when the trunk goes at half its pace: as long as one of its targets sleeps.
+    pub(super) fn slow_until(&self) -> Mono {
+        self.book().slow_until
+    }
+
+    /// Takes note of how a call ended there. A target that wants to be left alone is.
+    pub(super) fn learn(&self, target: Target, ending: &Ending, now: Reading) {
+        if ending.retry != Retry::Trunk {
             return;
         }
-        tracing::warn!(sip.target = %target, seconds = rest.as_secs(), "the target wants to be left alone");
-        let mut asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
-        // Names come and go, and with them what they stood for.
-        asleep.retain(|_, until| *until > now);
-        asleep.insert(target, now.plus(rest));
+        let reason = ending
+            .code
+            .map_or_else(|| "timeout".to_owned(), |code| format!("sip_{code}"));
+        let rest = ending
+            .retry_after
+            .filter(|_| ending.code == Some(SERVICE_UNAVAILABLE));
+        let mut book = self.book();
+        book.of(target, now).failed(Some(reason), now);
+        book.lay_down(target, rest, now);
+        drop(book);
+        self.settle(now);
+    }
+
+    /// Takes note of what became of a question for a sign of life.
+    pub(super) fn asked(
+        &self,
+        target: Target,
+        failed: Option<String>,
+        rest: Option<Duration>,
+        now: Reading,
+    ) {
+        let mut book = self.book();
+        book.of(target, now).asked(failed, &self.health, now);
+        book.lay_down(target, rest, now);
+        drop(book);
+        self.settle(now);
+    }
+
+    /// Takes note of what became of its registration.
+    pub(super) fn enrolled(&self, note: impl FnOnce(&mut Enrolment), now: Reading) {
+        if let Some(mut enrolment) = self.enrolment() {
+            note(&mut enrolment);
+        }
+        self.settle(now);
+    }
+
+    fn enrolment(&self) -> Option<MutexGuard<'_, Enrolment>> {
+        let enrolment = self.enrolment.as_ref()?;
+        Some(enrolment.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it asked to be left alone.
+    pub(super) fn is_asleep(&self, target: Target, now: Mono) -> bool {
+        let book = self.book();
+        let known = book.known.get(&target);
+        known.is_some_and(|known| known.is_asleep(now))
+    }
+
+    /// All of them, in the order of the configuration; names may not be known yet.
+    pub(super) fn all(&self) -> Vec<Target> {
+        let mut all = Vec::new();
+        for target in self.places.iter().flat_map(|place| place.targets(0)) {
+            if !all.contains(&target) {
+                all.push(target);
+            }
+        }
+        all
+    }
+
+    /// The trunk at this target of it.
+    pub(super) fn at(&self, target: Target) -> Option<Arc<Trunk>> {
+        let mut places = self.places.iter();
+        let place = places.find(|place| place.targets(0).contains(&target));
+        place.map(|place| place.at(target))
+    }
+
+    /// Counts a call until what it answers is dropped.
+    pub(super) fn call_begins(self: &Arc<Self>) -> UnderWay {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(self))
+    }
+
+    /// Tells what has changed since the last time: one line a change.
+    pub(super) fn settle(&self, now: Reading) {
+        let (trunk, all) = (&self.name, self.all());
+        let mut book = self.book();
+        // Names come and go, and with them what they stood for. Who is asleep stays so, were it gone for a moment.
+        book.known
+            .retain(|target, known| all.contains(target) || known.is_asleep(now.mono));
+        for (target, known) in &mut book.known {
+            let Some(state) = known.news(now) else {
+                continue;
+            };
+            let why = known.last_failure.as_ref();
+            let why = why
+                .map(|failure| failure.reason.as_str())
+                .unwrap_or_default();
+            match state {
+                TargetState::Up => {
+                    tracing::info!(trunk, sip.target = %target, "the target takes calls again");
+                }
+                TargetState::Down | TargetState::Asleep => {
+                    tracing::warn!(trunk, sip.target = %target, %state, why, "the target takes no calls");
+                }
+            }
+        }
+        if let Some((state, why)) = self.enrolment().and_then(|mut known| known.news(now)) {
+            match state {
+                RegistrationState::Registered => tracing::info!(trunk, "the trunk is registered"),
+                RegistrationState::Unregistered | RegistrationState::Refused => {
+                    tracing::warn!(trunk, registration = %state, why, "the trunk is not registered");
+                }
+            }
+        }
+        let state = self.trunk_state(&book, now.mono);
+        let before = book.told.map(|(state, _)| state);
+        if before == Some(state) {
+            return;
+        }
+        book.told = Some((state, now));
+        drop(book);
+        match (state, before) {
+            // As it is to be.
+            (TrunkState::Up, None) => {}
+            // A name was not looked up yet, or a registrar not asked.
+            (state, None) => tracing::info!(trunk, %state, "the trunk takes no calls yet"),
+            (TrunkState::Up, Some(_)) => tracing::info!(trunk, "the trunk takes calls again"),
+            (state, _) => tracing::warn!(trunk, %state, "the trunk takes no calls; they wait"),
+        }
+    }
+
+    fn trunk_state(&self, book: &Book, now: Mono) -> TrunkState {
+        let states = self.all().into_iter().map(|target| book.state(target, now));
+        let states: Vec<TargetState> = states.collect();
+        let enrolment = self.enrolment();
+        let is_registered = enrolment.is_none_or(|known| known.is_registered(now));
+        let is_up = states.contains(&TargetState::Up);
+        match (is_up, states.contains(&TargetState::Asleep)) {
+            (false, false) => TrunkState::Down,
+            _ if !is_registered => TrunkState::Unregistered,
+            (true, _) => TrunkState::Up,
+            (false, true) => TrunkState::Asleep,
+        }
+    }
+
+    /// How the trunk stands.
+    pub(super) fn status(&self, now: Reading) -> TrunkStatus {
+        self.settle(now);
+        let book = self.book();
+        let targets: Vec<TargetStatus> = self
+            .all()
+            .into_iter()
+            .map(|target| {
+                let unknown = Known::new(self.since(&book, now));
+                let known = book.known.get(&target).unwrap_or(&unknown);
+                TargetStatus {
+                    transport: target.transport.as_str(),
+                    address: target.addr.to_string(),
+                    state: known.told,
+                    since: known.since.wall,
+                    last_failure: known.last_failure.clone(),
+                }
+            })
+            .collect();
+        let is_slow = now.mono < book.slow_until;
+        let pace = self.calls_per_second.saturating_mul(1_000);
+        TrunkStatus {
+            name: self.name.clone(),
+            state: self.trunk_state(&book, now.mono),
+            since: self.since(&book, now).wall,
+            targets,
+            calls: self.calls.load(Ordering::Relaxed),
+            channels: self.channels,
+            calls_per_second_milli: if is_slow { pace / 2 } else { pace },
+            registration: self.enrolment().map(|known| known.status(now)),
+        }
+    }
+
+    /// Tells the figures.
+    pub(super) fn measure(&self, now: Mono) {
+        let book = self.book();
+        let is_up = |target: &Target| book.state(*target, now) == TargetState::Up;
+        let targets_up = self.all().iter().filter(|target| is_up(target)).count();
+        let is_registered = self.enrolment().map(|known| known.is_registered(now));
+        let takes_calls = self.trunk_state(&book, now) == TrunkState::Up;
+        let calls = self.calls.load(Ordering::Relaxed);
+        meter::trunk_stands(&self.name, takes_calls, targets_up, calls, is_registered);
+    }
+
+    fn since(&self, book: &Book, now: Reading) -> Reading {
+        book.told.map_or(now, |(_, since)| since)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Whoever panicked while holding it left what is true of some moment.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,7 +381,8 @@ mod tests {
 
     use super::*;
     use crate::dialer::TrunkConfig;
-    use crate::domain::call::{Outcome, Retry};
+    use crate::domain::call::Outcome;
+    use crate::domain::time::Micros;
     use crate::sip::EndedBy;
 
     fn addr(host: u8) -> SocketAddr {
@@ -133,7 +390,7 @@ mod tests {
     }
 
     fn targets(of: &TrunkConfig) -> Targets {
-        Targets::new(of.trunk("t").unwrap().routes)
+        Targets::new(of.trunk("t").unwrap(), of)
     }
 
     #[test]
@@ -152,25 +409,107 @@ mod tests {
             let tried: Vec<Target> = tried.iter().map(|host| addr(*host).into()).collect();
             targets.pick(0, &tried, now).map(|trunk| trunk.target.addr)
         };
-        let learn = |host, ending: Ending| targets.learn(addr(host).into(), &ending, now);
+        let reading = |mono| Reading {
+            wall: Micros(0),
+            mono,
+        };
+        let learn = |host, ending: Ending| targets.learn(addr(host).into(), &ending, reading(now));
         assert_eq!(next(&[], now), Some(addr(1)));
         assert_eq!(next(&[1], now), Some(addr(2)));
         assert_eq!(next(&[1, 2], now), Some(addr(3)));
         assert_eq!(next(&[1, 2, 3], now), None);
         // Only a 503 is about the target.
-        learn(1, busy(486, 30));
+        for other in [404, 413, 480, 486, 500, 600, 603] {
+            learn(1, busy(other, 30));
+        }
         assert_eq!(next(&[], now), Some(addr(1)));
+        let bare = Ending {
+            retry_after: None,
+            ..busy(503, 0)
+        };
+        for rest in [busy(503, 0), bare] {
+            learn(1, rest);
+        }
+        assert_eq!(next(&[], now), Some(addr(1)));
+        let until = now.plus(Duration::from_secs(30));
+        assert_eq!(
+            targets.slow_until(),
+            Mono::default(),
+            "a bare 503 is as a 500"
+        );
         learn(1, busy(503, 30));
+        assert_eq!(targets.slow_until(), until);
         learn(2, busy(503, 60));
         assert_eq!(next(&[], now), Some(addr(3)));
         assert_eq!(next(&[3], now), None, "the others sleep");
         let later = now.plus(Duration::from_secs(30));
         assert_eq!(next(&[], later), Some(addr(1)));
         assert_eq!(next(&[1], later), Some(addr(3)));
-        // With all of them asleep a new call is tried all the same, once.
+        let status = |now| targets.status(reading(now));
+        assert!(targets.may_call(now));
+        assert_eq!(status(now).state, TrunkState::Up);
+        assert_eq!(
+            status(now).calls_per_second_milli,
+            500,
+            "one of them sleeps"
+        );
+        // With all of them asleep no call is begun; one that has its claim goes to the first, once.
         learn(3, busy(503, 60));
+        assert!(!targets.may_call(now));
+        assert_eq!(status(now).state, TrunkState::Asleep);
         assert_eq!(next(&[], now), Some(addr(1)));
         assert_eq!(next(&[1], now), None);
+        assert!(targets.may_call(later));
+        let whole = now.plus(Duration::from_secs(60));
+        assert_eq!(status(whole).calls_per_second_milli, 1_000);
+    }
+
+    #[test]
+    fn a_trunk_without_a_target_that_lives_takes_no_calls_until_one_does() {
+        let targets = targets(&TrunkConfig {
+            fallback_targets: vec![addr(2).into()],
+            ..TrunkConfig::towards(addr(1))
+        });
+        let at = |seconds: i64| Reading {
+            wall: Micros(seconds * 1_000_000),
+            mono: Mono(Duration::from_secs(seconds.unsigned_abs())),
+        };
+        let asked = |host, failed: Option<&str>, now| {
+            let failed = failed.map(str::to_owned);
+            targets.asked(addr(host).into(), failed, None, at(now));
+        };
+        let told = |now| {
+            let status = targets.status(at(now));
+            let states = status.targets.iter().map(|target| target.state);
+            (status.state, states.collect::<Vec<_>>())
+        };
+        use TargetState::{Down, Up};
+        assert_eq!(
+            told(0),
+            (TrunkState::Up, vec![Up, Up]),
+            "until the contrary is known"
+        );
+        for now in [1, 2] {
+            asked(1, Some("timeout"), now);
+        }
+        assert_eq!(told(2), (TrunkState::Up, vec![Down, Up]));
+        let next = targets.pick(0, &[], at(2).mono).unwrap();
+        assert_eq!(next.target.addr, addr(2));
+        for now in [3, 4] {
+            asked(2, Some("sip_503"), now);
+        }
+        assert_eq!(told(5), (TrunkState::Down, vec![Down, Down]));
+        assert!(!targets.may_call(at(5).mono));
+        let status = targets.status(at(5));
+        assert_eq!(status.since, Micros(4_000_000));
+        let failure = status.targets[1].last_failure.clone().unwrap();
+        assert_eq!(
+            (failure.reason.as_str(), failure.at),
+            ("sip_503", Micros(4_000_000))
+        );
+        asked(2, None, 6);
+        assert_eq!(told(6), (TrunkState::Up, vec![Down, Up]));
+        assert!(targets.may_call(at(6).mono));
     }
 
     #[test]
@@ -190,7 +529,7 @@ mod tests {
             }
             tried
         };
-        assert!(targets.has_any());
+        assert!(targets.may_call(Mono::default()));
         assert_eq!(walk(1), [addr(9).into()], "the name is not known yet");
         let at = |host| Target {
             transport: crate::sip::Transport::Tcp,

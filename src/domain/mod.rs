@@ -27,6 +27,7 @@ pub mod register;
 pub mod suppression;
 mod text;
 pub mod time;
+pub mod trunk;
 pub mod webhook;
 
 pub use text::{Text, UnknownWord, not_plain};

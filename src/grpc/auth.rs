@@ -174,6 +174,11 @@ pub const METHODS: &[Method] = &[
         "/dialgate.v1.WebhookService/ResumeWebhook",
         &[Administrator],
     ),
+    // Where calls go is not every agent's business.
+    method(
+        "/dialgate.v1.TrunkService/ListTrunks",
+        &[Administrator, Auditor],
+    ),
     // The law is no secret.
     method("/dialgate.v1.PolicyService/ListRules", EVERYBODY),
     method("/dialgate.v1.PolicyService/GetRule", EVERYBODY),

@@ -22,6 +22,7 @@ use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::policy_service_server::PolicyServiceServer;
 use super::pb::register_service_server::RegisterServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
+use super::pb::trunk_service_server::TrunkServiceServer;
 use super::pb::webhook_service_server::WebhookServiceServer;
 
 /// How often the store is asked.
@@ -30,7 +31,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// What health is told for: the server as a whole, and each service by its name.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "",
     <CallServiceServer<Api> as NamedService>::NAME,
     <ConsentServiceServer<Api> as NamedService>::NAME,
@@ -39,6 +40,7 @@ const NAMES: [&str; 9] = [
     <AuditServiceServer<Api> as NamedService>::NAME,
     <PolicyServiceServer<Api> as NamedService>::NAME,
     <RegisterServiceServer<Api> as NamedService>::NAME,
+    <TrunkServiceServer<Api> as NamedService>::NAME,
     <WebhookServiceServer<Api> as NamedService>::NAME,
 ];
 

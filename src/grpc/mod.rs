@@ -29,6 +29,7 @@ mod scrub;
 mod server;
 mod status;
 mod suppressions;
+mod trunks;
 mod watch;
 mod watch_suppressions;
 mod webhooks;
@@ -46,7 +47,8 @@ use crate::domain::access::Principal;
 use crate::domain::account::{Account, AccountKey};
 use crate::domain::ids::RequestId;
 use crate::domain::phone::{NumberKey, Phone};
-use crate::domain::time::Micros;
+use crate::domain::time::{Micros, Reading};
+use crate::domain::trunk::TrunkStatus;
 use crate::gate::{Ask, Gate, GateError};
 use crate::policy::Pack;
 use crate::store::{Tx, Urgency};
@@ -76,12 +78,16 @@ pub mod pb {
 /// Says what is wrong with an SDP offer. `sip` knows, and `grpc` may not name it.
 pub type CheckOffer = Arc<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
 
+/// How the trunks of this node stand. The worker knows, and `grpc` may not name it.
+pub type Trunks = Arc<dyn Fn(Reading) -> Vec<TrunkStatus> + Send + Sync>;
+
 /// What every service works with.
 #[derive(Clone)]
 struct Api {
     gate: Gate,
     clock: Clock,
     check_offer: CheckOffer,
+    trunks: Trunks,
     /// Ends the streams when the server goes down.
     closing: CancellationToken,
     /// Calls that may be followed at once.

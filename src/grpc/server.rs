@@ -28,9 +28,10 @@ use super::pb::contact_service_server::ContactServiceServer;
 use super::pb::policy_service_server::PolicyServiceServer;
 use super::pb::register_service_server::RegisterServiceServer;
 use super::pb::suppression_service_server::SuppressionServiceServer;
+use super::pb::trunk_service_server::TrunkServiceServer;
 use super::pb::webhook_service_server::WebhookServiceServer;
 use super::scrub::SCRUBS_MAX;
-use super::{Api, CheckOffer, health, pb};
+use super::{Api, CheckOffer, Trunks, health, pb};
 
 /// How long open requests may take after the word to go down. An opt-out's barrier takes two seconds.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -86,7 +87,7 @@ pub struct Server {
 pub async fn serve(
     config: &GrpcConfig,
     gate: Gate,
-    check_offer: CheckOffer,
+    (check_offer, trunks): (CheckOffer, Trunks),
     clock: Clock,
 ) -> Result<Server, ServeError> {
     let problems = config.problems();
@@ -108,6 +109,7 @@ pub async fn serve(
         gate,
         clock,
         check_offer,
+        trunks,
         closing: closing.clone(),
         changes: Changes::new(),
         scrubs: Arc::new(Semaphore::new(SCRUBS_MAX)),
@@ -194,6 +196,7 @@ async fn router(
         .add_service(ContactServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(PolicyServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(RegisterServiceServer::new(api.clone()).max_decoding_message_size(bytes))
+        .add_service(TrunkServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(WebhookServiceServer::new(api.clone()).max_decoding_message_size(bytes))
         .add_service(AuditServiceServer::new(api).max_decoding_message_size(bytes)))
 }

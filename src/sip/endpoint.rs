@@ -6,20 +6,24 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::api::{Control, Dialog, EndedBy, Ending, Happened, Heard, Invite, Rang, SipEvent};
 use super::call::Limits;
-use super::config::SipConfig;
+use super::config::{SipConfig, Trunk};
 use super::dns::{Found, Resolver, Unanswered};
 use super::links::Links;
 use super::message::{Identity, Local, Vouched};
+use super::outcome::retry_after;
+use super::peer::Hop;
+use super::request::{self, NewRequest, Unheard};
 use super::socket::Datagrams;
 use super::stream::{Streams, Tcp};
 use super::target::Destination;
 use super::token::random;
 use super::transaction::Timers;
-use super::transport::Task;
+use super::transport::{Inboxes, Task};
+use super::wire::{Message, Start};
 use crate::clock::Clock;
 use crate::domain::call::{Outcome, Retry};
 use crate::policy::Permit;
@@ -27,6 +31,8 @@ use crate::vital::vital;
 
 /// Admitted calls on their way to the task.
 const NEW_CALLS_MAX: usize = 1_024;
+/// Requests outside of calls on their way to the task.
+const NEW_REQUESTS_MAX: usize = 64;
 /// Events of one call that its owner has not read; the ending has a place of its own.
 const EVENTS_MAX: usize = 64;
 /// Controls of one call on their way.
@@ -39,6 +45,27 @@ const LINGERING_MAX: usize = 50_000;
 pub struct Endpoint {
     shared: Arc<Shared>,
     calls: mpsc::Sender<Box<NewCall>>,
+    requests: mpsc::Sender<NewRequest>,
+}
+
+/// What a server answered to a request outside of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// Code of the final response.
+    pub code: u16,
+    /// How long it asked us to stay away.
+    pub retry_after: Option<Duration>,
+}
+
+impl Answered {
+    pub(super) fn of(message: &Message) -> Self {
+        let code = match message.start {
+            Start::Response { code, .. } => code,
+            Start::Request { .. } => 0,
+        };
+        let retry_after = retry_after(message);
+        Self { code, retry_after }
+    }
 }
 
 /// What the handles and the task share.
@@ -111,10 +138,19 @@ impl Endpoint {
             unsettled: watch::Sender::new(0),
             refused_calls: AtomicU64::new(0),
         });
-        let (calls, inbox) = mpsc::channel(NEW_CALLS_MAX);
+        let (calls, new_calls) = mpsc::channel(NEW_CALLS_MAX);
+        let (requests, new_requests) = mpsc::channel(NEW_REQUESTS_MAX);
+        let inbox = Inboxes {
+            calls: new_calls,
+            requests: new_requests,
+        };
         let task = Task::new(socket, Links::new(streams), clock, Arc::clone(&shared));
         tokio::spawn(vital("sip", task.run(inbox)));
-        Ok(Self { shared, calls })
+        Ok(Self {
+            shared,
+            calls,
+            requests,
+        })
     }
 
     /// The address of the socket.
@@ -181,6 +217,38 @@ impl Endpoint {
             error.into_inner().last.send(self.shared.full());
         }
         dialog
+    }
+
+    /// Asks the trunk's target for a sign of life, and waits so long for it, at most 64 T1.
+    pub async fn options(&self, trunk: &Trunk, patience: Duration) -> Result<Answered, Unheard> {
+        let (branch, bytes, to) = request::options(trunk, &self.shared.local);
+        let heard = self.ask("OPTIONS", (branch, bytes, to), patience).await?;
+        Ok(Answered::of(&heard))
+    }
+
+    /// Sends a request outside of calls and waits for its answer.
+    pub(super) async fn ask(
+        &self,
+        method: &'static str,
+        (branch, bytes, to): (String, Vec<u8>, Hop),
+        patience: Duration,
+    ) -> Result<Box<Message>, Unheard> {
+        let (tell, heard) = oneshot::channel();
+        let new = NewRequest {
+            method,
+            branch,
+            bytes,
+            to,
+            patience,
+            heard: tell,
+        };
+        let sent = self.requests.send(new).await;
+        sent.map_err(|_| Unheard::NotSent)?;
+        heard.await.unwrap_or(Err(Unheard::NotSent))
+    }
+
+    pub(super) fn local(&self) -> &Local {
+        &self.shared.local
     }
 
     /// What a destination stands for; `tls` tells whether that can be used.

@@ -39,6 +39,40 @@ impl Local {
         Header::new("Contact", [before, by, after].concat())
     }
 
+    /// Who we are where no number is to be named.
+    pub(super) fn uri(&self) -> String {
+        ["sip:", &self.sent_by].concat()
+    }
+
+    /// Where a user of ours is reached.
+    pub(super) fn contact_of(&self, user: &str, transport: Transport) -> String {
+        let [_, by, after] = self.contact_parts(transport);
+        ["sip:", user, "@", by, after.trim_end_matches('>')].concat()
+    }
+
+    /// A request outside any call.
+    pub(super) fn outside(
+        &self,
+        ask: &Outside<'_>,
+        (transport, branch): (Transport, &str),
+        extra: &[Header],
+    ) -> Vec<u8> {
+        let (by, transport) = (&self.sent_by, transport.in_via());
+        let mut draft = Draft::request(ask.method, ask.uri);
+        draft.line(
+            "Via",
+            &["SIP/2.0/", transport, " ", by, ";branch=", branch, ";rport"],
+        );
+        draft.line("Max-Forwards", &["70"]);
+        draft.line("From", &["<", ask.from, ">;tag=", ask.tag]);
+        draft.line("To", &["<", ask.to, ">"]);
+        draft.line("Call-ID", &[ask.call_id]);
+        draft.line("CSeq", &[&ask.cseq.to_string(), " ", ask.method]);
+        draft.lines(extra);
+        draft.line("User-Agent", &["dialgate"]);
+        draft.end(&[])
+    }
+
     /// UDP is what nobody need name: RFC 3263 section 4.1.
     fn contact_parts(&self, transport: Transport) -> [&str; 3] {
         let after = match transport {
@@ -74,6 +108,18 @@ impl Vouched {
         let lines = Vec::new();
         Self { by, lines }
     }
+}
+
+/// A request outside any call: whom it asks, and for whom.
+#[derive(Debug)]
+pub(super) struct Outside<'a> {
+    pub(super) method: &'static str,
+    pub(super) uri: &'a str,
+    pub(super) from: &'a str,
+    pub(super) to: &'a str,
+    pub(super) tag: &'a str,
+    pub(super) call_id: &'a str,
+    pub(super) cseq: u32,
 }
 
 /// The far end of a dialog (RFC 3261 section 12.1.2).
@@ -299,6 +345,16 @@ struct Next {
 }
 
 impl Trunk {
+    /// The URI of a user of its domain, or of the domain itself.
+    pub(super) fn uri_of(&self, user: &str) -> String {
+        let at = if user.is_empty() { "" } else { "@" };
+        let (before, after) = match self.domain.parse::<Ipv6Addr>() {
+            Ok(_) => ("[", "]"),
+            Err(_) => ("", ""),
+        };
+        ["sip:", user, at, before, &self.domain, after].concat()
+    }
+
     /// Where its requests go.
     pub(super) fn hop(&self) -> Hop {
         self.hop_at(self.target)

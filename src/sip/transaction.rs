@@ -74,6 +74,12 @@ impl Repeated {
         }
     }
 
+    /// Given up after so long, were it before the time of the RFC.
+    pub(super) fn within(self, patience: Duration, now: Mono) -> Self {
+        let until = self.until.min(now.plus(patience));
+        Self { until, ..self }
+    }
+
     /// A provisional response: from now on at the slowest pace (timer E in Proceeding).
     pub(super) fn slow_down(&mut self) {
         self.interval = self.t2;

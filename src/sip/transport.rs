@@ -19,6 +19,7 @@ use super::call::{Call, Input, Output, Write};
 use super::endpoint::{NewCall, Shared};
 use super::links::{Came, Links};
 use super::peer::{Hop, LinkId};
+use super::request::{NewRequest, Requests};
 use super::socket::Datagrams;
 use super::token::{Tokens, random};
 use super::wire::Message;
@@ -77,6 +78,14 @@ pub(super) struct Task {
     backlog: VecDeque<(Vec<u8>, SocketAddr)>,
     /// Calls whose INVITE waits for the socket; each asks its permit anew.
     blocked: BTreeSet<u64>,
+    /// What was asked outside of calls and not answered yet.
+    requests: Requests,
+}
+
+/// What handles ask of the task.
+pub(super) struct Inboxes {
+    pub(super) calls: mpsc::Receiver<Box<NewCall>>,
+    pub(super) requests: mpsc::Receiver<NewRequest>,
 }
 
 impl Task {
@@ -100,10 +109,11 @@ impl Task {
             next_key: 0,
             backlog: VecDeque::new(),
             blocked: BTreeSet::new(),
+            requests: Requests::default(),
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Box<NewCall>>) {
+    pub(super) async fn run(mut self, mut inbox: Inboxes) {
         let mut open = true;
         let mut buffer = vec![0; 65_536];
         let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
@@ -136,10 +146,11 @@ impl Task {
                 rang = poll_fn(|context| self.bells.poll(context)) => for key in rang {
                     self.listen(key);
                 },
-                call = inbox.recv(), if open => match call {
+                call = inbox.calls.recv(), if open => match call {
                     Some(call) => self.dial(*call),
                     None => open = false,
                 },
+                Some(request) = inbox.requests.recv() => self.ask(request),
                 ready = poll_fn(|context| self.socket.poll_writable(context)), if full => if ready.is_ok() {
                     self.flush();
                 },
@@ -163,8 +174,8 @@ impl Task {
             let now = self.clock.read().mono;
             self.looked = now;
             let call = self.timers.first().copied();
-            let links = self.links.wake();
-            let Some(at) = call.map(|(at, _)| at).into_iter().chain(links).min() else {
+            let others = self.links.wake().into_iter().chain(self.requests.wake());
+            let Some(at) = others.chain(call.map(|(at, _)| at)).min() else {
                 return Ok(None);
             };
             if at > now {
@@ -178,6 +189,9 @@ impl Task {
                 return Err(StoodStill);
             }
             let Some((at, key)) = call.filter(|(due, _)| *due == at) else {
+                for (bytes, to) in self.requests.tick(now) {
+                    self.send(bytes, &to);
+                }
                 self.links.tick(now);
                 self.heed_links();
                 continue;
@@ -222,6 +236,13 @@ impl Task {
         self.slots.insert(key, Box::new(slot));
         self.step(key, Input::Start);
         self.listen(key);
+    }
+
+    fn ask(&mut self, new: NewRequest) {
+        let now = self.clock.read().mono;
+        if let Some((bytes, to)) = self.requests.begin(new, self.shared.limits.timers, now) {
+            self.send(bytes, &to);
+        }
     }
 
     /// Does what a call's owner has asked for; an owner who went away hangs up.
@@ -283,6 +304,7 @@ impl Task {
                     self.carry_out(key, outputs);
                 }
                 Came::Lost(hop) => {
+                    self.requests.lost(&hop, self.looked);
                     let mut keys: Vec<u64> = self.slots.keys().copied().collect();
                     keys.sort_unstable();
                     for key in keys {
@@ -307,6 +329,7 @@ impl Task {
         let answer = match wire::parse(bytes) {
             Ok(message) => match self.by_call_id.get(&message.call_id) {
                 Some(key) => return self.step(*key, Input::Message(&message, source)),
+                None if self.requests.hear(&message, self.looked) => return,
                 None => self.on_stray(&message, source),
             },
             Err(refusal) => {

@@ -5,6 +5,7 @@ mod documents;
 mod house;
 mod list_care;
 mod lists;
+mod trunks;
 mod webhooks;
 
 use std::io::{BufRead, BufReader, Read};
@@ -138,6 +139,8 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "contact set +14045550141 --audience consumer --zip 30303 --register us-dnc=clear@2026-11-20 --seller acme --notice v1",
         "contact show +14045550141",
         &format!("contact show {id}"),
+        "trunk list",
+        "trunk list --json",
         "webhook list --json",
         "webhook resume crm --from-start",
         "audit query --full --all",

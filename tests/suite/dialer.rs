@@ -3,6 +3,7 @@
 mod failover;
 mod identity;
 mod names;
+mod registrar;
 mod stop;
 
 use std::sync::{Arc, Mutex};

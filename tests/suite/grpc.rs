@@ -16,4 +16,5 @@ mod replay;
 mod scopes;
 mod scrub;
 mod surface;
+mod trunks;
 mod webhooks;

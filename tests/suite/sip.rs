@@ -5,6 +5,7 @@
 
 mod names;
 mod over_grpc;
+pub mod registrar;
 mod sipp;
 mod streams;
 mod tls;

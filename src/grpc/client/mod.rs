@@ -26,6 +26,7 @@ use super::pb::contact_service_client::ContactServiceClient;
 use super::pb::policy_service_client::PolicyServiceClient;
 use super::pb::register_service_client::RegisterServiceClient;
 use super::pb::suppression_service_client::SuppressionServiceClient;
+use super::pb::trunk_service_client::TrunkServiceClient;
 use super::pb::webhook_service_client::WebhookServiceClient;
 
 pub use follow::{Follower, Next};
@@ -165,6 +166,12 @@ impl Client {
     #[must_use]
     pub fn webhooks(&self) -> WebhookServiceClient<Wire> {
         WebhookServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Trunks.
+    #[must_use]
+    pub fn trunks(&self) -> TrunkServiceClient<Wire> {
+        TrunkServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     /// Decisions.

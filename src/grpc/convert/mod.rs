@@ -12,6 +12,7 @@ pub(super) mod policy;
 pub(super) mod register;
 pub(super) mod scrub;
 pub(super) mod suppression;
+pub(super) mod trunk;
 pub(super) mod webhook;
 mod words;
 

@@ -9,6 +9,7 @@ use crate::domain::import::{ImportState, RejectReason};
 use crate::domain::party::{Audience, LineType, ReassignedAnswer};
 use crate::domain::policy::PackOrigin;
 use crate::domain::suppression::{SuppressionChangeKind, SuppressionReason, SuppressionSource};
+use crate::domain::trunk::{RegistrationState, TargetState, TrunkState};
 use crate::domain::webhook::WebhookState;
 use crate::grpc::pb;
 
@@ -91,6 +92,9 @@ mirror! {
     LineType = LineType { Landline Mobile Voip Unknown }
     ReassignedAnswer = ReassignedAnswer { Yes No NoData }
     WebhookState = WebhookState { Delivering Parked }
+    TrunkState = TrunkState { Up Down Asleep Unregistered }
+    TargetState = TrunkTargetState { Up Down Asleep }
+    RegistrationState = RegistrationState { Registered Unregistered Refused }
 }
 
 /// A word as the wire carries it.

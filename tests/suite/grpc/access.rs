@@ -49,6 +49,7 @@ const WANTED: &[(&str, &str)] = &[
     ("RegisterService/ListRegisters", "ADPU"),
     ("RegisterService/ListRegisterSnapshots", "ADPU"),
     ("RegisterService/DiffRegister", "DU"),
+    ("TrunkService/ListTrunks", "DU"),
     ("WebhookService/ListWebhooks", "DU"),
     ("WebhookService/ResumeWebhook", "D"),
     ("ContactService/UpsertContact", "D"),

@@ -9,6 +9,7 @@ use dialgate::domain::campaign::{CallerId, Campaign};
 use dialgate::domain::ids::TenantId;
 use dialgate::domain::phone::Phone;
 use dialgate::domain::time::Micros;
+use dialgate::domain::trunk::TrunkStatus;
 use dialgate::gate::{Campaigns, Gate, GateConfig};
 use dialgate::grpc::pb::audit_service_client::AuditServiceClient;
 use dialgate::grpc::pb::call_service_client::CallServiceClient;
@@ -17,8 +18,9 @@ use dialgate::grpc::pb::contact_service_client::ContactServiceClient;
 use dialgate::grpc::pb::policy_service_client::PolicyServiceClient;
 use dialgate::grpc::pb::register_service_client::RegisterServiceClient;
 use dialgate::grpc::pb::suppression_service_client::SuppressionServiceClient;
+use dialgate::grpc::pb::trunk_service_client::TrunkServiceClient;
 use dialgate::grpc::pb::webhook_service_client::WebhookServiceClient;
-use dialgate::grpc::{Credential, GrpcConfig, Server, pb, serve};
+use dialgate::grpc::{CheckOffer, Credential, GrpcConfig, Server, Trunks, pb, serve};
 use dialgate::policy::Pack;
 use dialgate::store::{Store, Urgency};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -59,8 +61,18 @@ impl House {
         Self::over(TestStore::sqlite().await, config).await
     }
 
+    /// A house whose node has these trunks.
+    pub async fn with_trunks(trunks: Vec<TrunkStatus>) -> Self {
+        let store = TestStore::sqlite().await;
+        Self::of(store, GrpcConfig::default(), trunks).await
+    }
+
     /// The same over this store.
     pub async fn over(base: TestStore, config: GrpcConfig) -> Self {
+        Self::of(base, config, Vec::new()).await
+    }
+
+    async fn of(base: TestStore, config: GrpcConfig, trunks: Vec<TrunkStatus>) -> Self {
         let store = base.store.clone();
         let clock = ManualClock::at(NOW.parse::<jiff::Timestamp>().unwrap().into());
         let reader = Clock::Manual(Arc::clone(&clock));
@@ -73,7 +85,9 @@ impl House {
             listen: "127.0.0.1:0".parse().unwrap(),
             ..config
         };
-        let server = serve(&config, gate.clone(), check_offer, reader);
+        let trunks: Trunks = Arc::new(move |_| trunks.clone());
+        let asked = (check_offer as CheckOffer, trunks);
+        let server = serve(&config, gate.clone(), asked, reader);
         let server = server.await.unwrap();
         Self {
             clock,
@@ -316,6 +330,10 @@ impl Client {
 
     pub fn webhooks(&self) -> WebhookServiceClient<Wire> {
         WebhookServiceClient::new(self.wire())
+    }
+
+    pub fn trunks(&self) -> TrunkServiceClient<Wire> {
+        TrunkServiceClient::new(self.wire())
     }
 
     pub fn audit(&self) -> AuditServiceClient<Wire> {

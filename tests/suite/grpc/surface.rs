@@ -244,7 +244,9 @@ async fn what_cannot_be_served_is_refused_at_start_with_the_reason() {
     let start = async |config: &GrpcConfig| {
         let check_offer = std::sync::Arc::new(|_: &[u8]| Ok(()));
         let clock = dialgate::clock::Clock::Real;
-        let server = dialgate::grpc::serve(config, house.gate.clone(), check_offer, clock).await;
+        let trunks: dialgate::grpc::Trunks = std::sync::Arc::new(|_| Vec::new());
+        let asked = (check_offer as dialgate::grpc::CheckOffer, trunks);
+        let server = dialgate::grpc::serve(config, house.gate.clone(), asked, clock).await;
         server.err().expect("the server started").to_string()
     };
     let open = GrpcConfig {

@@ -9,6 +9,20 @@ use super::world::CARRIERS;
 use crate::joints::rng::Rng;
 use crate::joints::sink::Message;
 
+/// For how long a registration holds.
+const GRANTED_SECONDS: u64 = 6;
+
+/// The first carrier's own target gives no sign of life now and then, and the second's registrar hears nobody for longer than
+/// it believes.
+fn is_silent(now: Duration, home: SocketAddr) -> bool {
+    let [first, second] = CARRIERS.map(|carrier| carrier.parse::<SocketAddr>().unwrap());
+    match home {
+        home if home == first => (5..10).contains(&(now.as_secs() % 16)),
+        home if home == second => (3..11).contains(&(now.as_secs() % 20)),
+        _ => false,
+    }
+}
+
 /// A datagram on its way out.
 pub struct Outgoing {
     pub from: SocketAddr,
@@ -111,6 +125,8 @@ impl Carrier {
         };
         match message.what.as_str() {
             "INVITE" => self.invited(now, home, node, message),
+            "OPTIONS" if is_silent(now, home) => {}
+            "REGISTER" => self.registered(now, home, node, &message),
             "ACK" => self.acknowledged(now, &message),
             "CANCEL" => self.cancelled(now, home, node, &message),
             "BYE" => {
@@ -194,7 +210,7 @@ impl Carrier {
     }
 
     /// A call at the target that fails now and then: it refuses, or says nothing, or nothing until it is given up.
-    fn script_at(&mut self, home: SocketAddr) -> Script {
+    fn script_at(&mut self, now: Duration, home: SocketAddr) -> Script {
         let script = self.script();
         if home != CARRIERS[0].parse().unwrap() {
             return script;
@@ -207,6 +223,9 @@ impl Carrier {
             end: End::Never,
             ..script.clone()
         };
+        if is_silent(now, home) {
+            return silent;
+        }
         match rng.below(100) {
             0..12 => Script {
                 end: End::Refuse(503, "Service Unavailable"),
@@ -229,6 +248,19 @@ impl Carrier {
         }
     }
 
+    /// The second carrier wants to know who calls, believes it for seconds, and has hours at which it hears nobody.
+    fn registered(&mut self, now: Duration, home: SocketAddr, node: SocketAddr, message: &Message) {
+        if is_silent(now, home) {
+            return;
+        }
+        let code = match message.get("proxy-authorization").is_empty() {
+            true => (407, "Proxy Authentication Required"),
+            false => (200, "OK"),
+        };
+        self.made += 1;
+        self.say(home, node, message, code, "registrar");
+    }
+
     fn invited(&mut self, now: Duration, home: SocketAddr, node: SocketAddr, invite: Message) {
         let call_id = invite.get("call-id").to_owned();
         if let Some(leg) = self.calls.get(&call_id)
@@ -242,7 +274,7 @@ impl Carrier {
         let round = self.calls.get(&call_id).map_or(0, |leg| leg.round + 1);
         let script = match self.calls.get(&call_id) {
             Some(leg) => leg.script.clone(),
-            None => self.script_at(home),
+            None => self.script_at(now, home),
         };
         self.made += 1;
         let trusted = !invite.get("proxy-authorization").is_empty();
@@ -419,6 +451,9 @@ impl Carrier {
             text += &format!(
                 "Proxy-Authenticate: Digest realm=\"callee\", nonce=\"n{nonce}\", algorithm=SHA-256, qop=\"auth\"\r\n"
             );
+        }
+        if about.what == "REGISTER" {
+            text += &format!("Expires: {GRANTED_SECONDS}\r\n");
         }
         let with_sdp = about.what == "INVITE" && matches!(code, 183 | 200);
         if with_sdp {

@@ -218,12 +218,14 @@ impl Simulation {
         world.note(format_args!("left:{outcomes}"));
         let (lines, hash) = world.trace.hash();
         format!(
-            "{:.0?} of virtual time, settled {:.0?} after the last damage; {:?}; {} INVITEs, {} calls went on to a second target; {:?};{outcomes}; {lines} steps, hash {hash:016x}",
+            "{:.0?} of virtual time, settled {:.0?} after the last damage; {:?}; {} INVITEs, {} calls went on to a second target; {} signs of life asked for, {} registrations; {:?};{outcomes}; {lines} steps, hash {hash:016x}",
             world.now,
             world.now - mended,
             world.load.figures,
             world.checks.invites,
             world.checks.went_on,
+            world.questions,
+            world.registrations,
             self.damage
         )
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use dialgate::clock::{Clock, ManualClock};
-use dialgate::dialer::{Dialer, DialerConfig, Lane, TrunkConfig};
+use dialgate::dialer::{Dialer, DialerConfig, HealthConfig, Lane, RegistrationConfig, TrunkConfig};
 use dialgate::domain::call::{CallKind, Purpose, SellerType};
 use dialgate::domain::campaign::{CallerId, Campaign};
 use dialgate::domain::phone::Phone;
@@ -252,7 +252,8 @@ async fn assemble(vessel: &Arc<Vessel>, store: &StoreConfig) -> (Gate, Dialer) {
     (gate, dialer)
 }
 
-/// A trunk to each carrier, named like the campaign that uses it; the first has a second target.
+/// A trunk to each carrier, named like the campaign that uses it; the first has a second target and is asked for signs of
+/// life, the second wants to be registered at.
 fn lanes() -> Vec<Lane> {
     let lane = |(name, target): (&str, &str)| {
         let some = |count| NonZeroU32::new(count).unwrap();
@@ -261,6 +262,17 @@ fn lanes() -> Vec<Lane> {
                 true => vec![format!("tcp:{NEXT}").parse().unwrap()],
                 false => Vec::new(),
             },
+            health: HealthConfig {
+                interval_seconds: if target == CARRIERS[0] { 1 } else { 0 },
+                timeout_ms: 1_000,
+                ..HealthConfig::default()
+            },
+            registration: (target == CARRIERS[1]).then(|| RegistrationConfig {
+                registrar: None,
+                user: "dialgate".to_owned(),
+                contact_user: None,
+                expires_seconds: 60,
+            }),
             username: Some("dialgate".to_owned()),
             password_file: Some(password_file()),
             ring_timeout_seconds: 15,

@@ -1,6 +1,6 @@
 //! What the nodes live in: one time, one network, the carriers, the lock of the database file, and the record of it all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -145,6 +145,13 @@ pub struct World {
     pub checks: Checks,
     pub load: Load,
     pub packets: Vec<Packet>,
+    /// Who registers by which Call-ID, and whose registration was taken.
+    registers: BTreeMap<String, (usize, u64)>,
+    registered: BTreeSet<(usize, u64)>,
+    /// Questions for a sign of life.
+    pub questions: usize,
+    /// Registrations that were taken.
+    pub registrations: usize,
 }
 
 impl World {
@@ -164,6 +171,10 @@ impl World {
             checks,
             load,
             packets: Vec::new(),
+            registers: BTreeMap::new(),
+            registered: BTreeSet::new(),
+            questions: 0,
+            registrations: 0,
         }
     }
 
@@ -205,10 +216,21 @@ impl World {
             "node {node} sends {what} ({cseq}) of call {call} to {to}, {:?} from now",
             ahead + stood
         ));
+        if what == "OPTIONS" || what == "REGISTER" {
+            // No call's.
+            self.questions += usize::from(what == "OPTIONS");
+            self.registers
+                .insert(message.get("call-id").to_owned(), vessel);
+            return self.fly(at, node_addr(node), to, bytes, wire);
+        }
         if !what.starts_with(|char: char| char.is_ascii_digit()) {
             self.packets.push(packet(&message, &what, at, false, node));
         }
         if what == "INVITE" {
+            if to == CARRIERS[1].parse().unwrap() && !self.registered.contains(&vessel) {
+                let fault = format!("node {node} calls by a trunk where it never was registered");
+                self.checks.wrong.push(fault);
+            }
             let faults =
                 self.checks
                     .invited(self.now, (compared, at), vessel, &message, to, &self.load);
@@ -232,6 +254,14 @@ impl World {
             if let (Some((invite, code)), Some(node)) = (answers, node_at(to)) {
                 self.packets
                     .push(packet(&invite, &code.to_string(), at, true, node));
+            }
+            if let Some(message) = Message::parse(&text)
+                && message.what == "200"
+                && message.get("cseq").ends_with("REGISTER")
+                && let Some(vessel) = self.registers.get(message.get("call-id"))
+            {
+                self.registered.insert(*vessel);
+                self.registrations += 1;
             }
             let line = text.lines().next().unwrap_or_default().to_owned();
             self.note(format_args!("{from} says {line} to {to}"));

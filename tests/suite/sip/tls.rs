@@ -19,13 +19,13 @@ use super::*;
 const NUMBER: &str = "+14045550148";
 
 /// Who vouches for certificates, and where they lie.
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -39,7 +39,7 @@ impl Authority {
     }
 
     /// A certificate for this name, in `NAME.pem` and `NAME.key`.
-    fn issue(&self, name: &str) -> (PathBuf, PathBuf) {
+    pub(super) fn issue(&self, name: &str) -> (PathBuf, PathBuf) {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -53,7 +53,12 @@ impl Authority {
     }
 
     /// The trunk to a far end of this name at this address.
-    fn trunk(&self, name: &str, addr: SocketAddr, own: Option<&(PathBuf, PathBuf)>) -> Trunk {
+    pub(super) fn trunk(
+        &self,
+        name: &str,
+        addr: SocketAddr,
+        own: Option<&(PathBuf, PathBuf)>,
+    ) -> Trunk {
         let files = TlsFiles {
             ca_file: Some(self.path("ca.pem")),
             cert_file: own.map(|(certificate, _)| certificate.clone()),
