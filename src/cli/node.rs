@@ -100,6 +100,25 @@ impl Node {
         self.sip_addr
     }
 
+    /// Works with the trunks and paces of this configuration from now on, and drops no call; or tells why not, and changes nothing.
+    pub fn take_trunks(&self, config: Config) -> Result<()> {
+        let carriers = config.carriers();
+        for campaign in self.gate.campaigns().all() {
+            let mut routes = campaign.dialing.routes.iter();
+            if let Some(route) = routes.find(|route| !carriers.contains_key(&route.trunk)) {
+                anyhow::bail!(
+                    "the campaign `{}` goes by the trunk `{}`, for which there is no section any more; keep it until the server is \
+                     started with another campaign",
+                    campaign.campaign_id,
+                    route.trunk
+                );
+            }
+        }
+        self.gate.take_carriers(carriers);
+        self.dialer.take_trunks(config.lanes, &config.dialer);
+        Ok(())
+    }
+
     /// Stops in order: no call is taken or begun any more, those under way end, their followers see it, then the doors close.
     pub async fn stop(self) {
         self.gate.close();

@@ -2,11 +2,13 @@
 //! what happens.
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
-//! meanwhile. Files in the order of a call's life: `lanes` (lease, channel), `pace`, `attempt` (claim, dial, events),
-//! `targets`, `names` and `failover` (the trunk's next target), `late` (what a target says after its turn), `journal` (writing them
+//! meanwhile. Files in the order of a call's life: `lanes` (lease, trunk), `board` (whose turn it is), `tracks` (the trunks with
+//! their channels), `pace`, `attempt` (claim, dial, events), `targets`, `names` and `failover` (the trunk's next target, the
+//! next trunk), `late` (what a target says after its turn), `journal` (writing them
 //! down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
 
 mod attempt;
+mod board;
 mod config;
 mod failover;
 mod journal;
@@ -16,6 +18,7 @@ mod names;
 mod pace;
 mod sweep;
 mod targets;
+mod tracks;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -23,17 +26,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch as signal};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::domain::ids::{CallId, Incarnation, TenantId};
+use crate::domain::route::Carrier;
 use crate::gate::Gate;
 use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 use crate::store::Notice;
 use crate::vital::vital;
 
-pub use config::{DialerConfig, TrunkConfig, TrunkRoutes};
+pub use config::{DialerConfig, PaceConfig, TrunkConfig, TrunkRoutes};
 use targets::Targets;
+use tracks::Tracks;
 
 /// How often a worker looks by itself for what notices would tell it: opt-outs, hang-ups, queued calls (claim-12).
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -52,6 +58,8 @@ pub struct Lane {
     /// Its section of the configuration.
     pub config: TrunkConfig,
     targets: Arc<Targets>,
+    /// Another has taken its place, or none; what keeps its targets up to date ends.
+    retired: CancellationToken,
 }
 
 impl Lane {
@@ -64,7 +72,19 @@ impl Lane {
             trunk,
             config,
             targets,
+            retired: CancellationToken::new(),
         }
+    }
+
+    /// Its name, and what it may carry.
+    #[must_use]
+    pub fn carrier(&self) -> (String, Carrier) {
+        (self.trunk.name.clone(), self.config.carrier())
+    }
+
+    /// Whether a call may be sent by it now: of a name nobody may know yet what it stands for.
+    fn may_be_chosen(&self) -> bool {
+        self.targets.has_any()
     }
 }
 
@@ -74,8 +94,6 @@ pub struct Dialer {
     stop: signal::Sender<Phase>,
     lanes: TaskTracker,
     drain: Duration,
-    /// How long the calls that are ended after that may take.
-    last_words: Duration,
 }
 
 /// How far a stop has come.
@@ -96,6 +114,8 @@ struct Shared {
     node: String,
     /// Which start of which process this is: the owner's name on leases, attempts and the heartbeat.
     me: Incarnation,
+    /// The trunks, and what is used of them.
+    tracks: Tracks,
     /// Calls that this process leased, claims or has claimed.
     active: Mutex<BTreeMap<CallId, Active>>,
     /// What goes on until the worker has stopped, whatever calls there are.
@@ -131,9 +151,10 @@ impl Dialer {
         let shared = Arc::new(Shared {
             gate,
             endpoint,
-            clock,
             node: config.node.clone(),
             me,
+            tracks: Tracks::new(clock.clone()),
+            clock,
             active: Mutex::new(BTreeMap::new()),
             keepers: TaskTracker::new(),
         });
@@ -143,24 +164,12 @@ impl Dialer {
             stop,
             lanes: TaskTracker::new(),
             drain: Duration::from_secs(config.drain_seconds),
-            last_words: last_words(&shared.endpoint, &lanes),
         };
-        for lane in lanes {
-            for place in 0..lane.targets.places.len() {
-                let (trunk, targets) = (lane.trunk.name.clone(), Arc::clone(&lane.targets));
-                let names = names::run(Arc::clone(&shared), trunk, targets, place, phase.clone());
-                shared.keepers.spawn(vital("names", names));
-            }
-            dialer.lanes.spawn(vital(
-                "lane",
-                lanes::run(
-                    Arc::clone(&shared),
-                    lane,
-                    phase.clone(),
-                    dialer.lanes.clone(),
-                ),
-            ));
+        for lane in shared.tracks.take(lanes, &config.paces) {
+            keep(&shared, &lane, &phase);
         }
+        let lanes = lanes::run(Arc::clone(&shared), phase.clone(), dialer.lanes.clone());
+        dialer.lanes.spawn(vital("lanes", lanes));
         let keepers = shared.keepers.clone();
         keepers.spawn(vital(
             "watch",
@@ -168,6 +177,15 @@ impl Dialer {
         ));
         keepers.spawn(vital("sweep", sweep::run(shared, phase)));
         dialer
+    }
+
+    /// Works with these trunks and paces from now on. Calls under way keep their trunk until they end; a trunk that has not changed
+    /// keeps what is known of its targets, and each of the same name its pace and what is used of its channels.
+    pub fn take_trunks(&self, lanes: Vec<Lane>, config: &DialerConfig) {
+        let phase = self.stop.subscribe();
+        for lane in self.shared.tracks.take(lanes, &config.paces) {
+            keep(&self.shared, &lane, &phase);
+        }
     }
 
     /// Stops claiming at once, lets calls finish up to the drain limit, then ends them, hears the far ends out and writes the
@@ -184,7 +202,9 @@ impl Dialer {
                 "the drain limit has passed; ending the calls under way"
             );
         }
-        if tokio::time::timeout(self.last_words, self.end_all())
+        let silence = self.shared.tracks.longest_silence();
+        let last_words = last_words(&self.shared.endpoint, silence);
+        if tokio::time::timeout(last_words, self.end_all())
             .await
             .is_err()
         {
@@ -215,12 +235,21 @@ impl Dialer {
     }
 }
 
+/// Keeps what is known of a trunk's targets up to date until the worker stops or another takes its place.
+fn keep(shared: &Arc<Shared>, lane: &Lane, phase: &signal::Receiver<Phase>) {
+    for place in 0..lane.targets.places.len() {
+        let (trunk, targets) = (lane.trunk.name.clone(), Arc::clone(&lane.targets));
+        let names = names::run(Arc::clone(shared), trunk, targets, place, phase.clone());
+        let retired = lane.retired.clone();
+        let names = async move { retired.run_until_cancelled(names).await.unwrap_or_default() };
+        shared.keepers.spawn(vital("names", names));
+    }
+}
+
 /// How long calls may take to end: a trunk that has said nothing yet is given its time before there can be a CANCEL (RFC
 /// 3261 section 9.1), and that its own.
-fn last_words(endpoint: &Endpoint, lanes: &[Lane]) -> Duration {
-    let silent = lanes.iter().map(|lane| lane.trunk.first_response_timeout);
-    let silent = silent.max().unwrap_or_default().min(endpoint.patience());
-    silent + endpoint.patience() + STOP_MARGIN
+fn last_words(endpoint: &Endpoint, silence: Duration) -> Duration {
+    silence.min(endpoint.patience()) + endpoint.patience() + STOP_MARGIN
 }
 
 impl Shared {
@@ -284,8 +313,8 @@ mod tests {
                 first_response_timeout_ms: first_response_ms,
                 ..TrunkConfig::towards(endpoint.local_addr())
             };
-            let lane = Lane::new(trunk.trunk("carrier").unwrap(), trunk);
-            assert_eq!(last_words(&endpoint, &[lane]).as_secs(), seconds);
+            let silence = trunk.trunk("carrier").unwrap().trunk.first_response_timeout;
+            assert_eq!(last_words(&endpoint, silence).as_secs(), seconds);
         }
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::Text;
-use crate::domain::call::{Call, CallKind, CallRequest};
+use crate::domain::call::{CallKind, CallRequest};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
 use crate::domain::phone::Phone;
+use crate::domain::route::{Carriers, Unroutable};
 
+use super::claim::ClaimRequest;
 use super::error::GateError;
 
 /// Every campaign, by name.
@@ -33,6 +35,11 @@ impl Campaigns {
         self.0.get(campaign_id)
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Campaign> {
+        self.0.values()
+    }
+
     /// A seller that no campaign calls for is a slip of the pen: an opt-out or a withdrawal under it would bind nobody.
     pub(super) fn knows_seller(&self, seller: &str) -> Result<(), GateError> {
         if self.calls_for(seller) {
@@ -52,6 +59,7 @@ impl Campaigns {
     /// The campaign and the number to show, if the request may have them.
     pub(super) fn admit(
         &self,
+        carriers: &Carriers,
         request: &CallRequest,
         country: &str,
     ) -> Result<(&Campaign, Option<CallerId>), GateError> {
@@ -62,6 +70,9 @@ impl Campaigns {
                 country: country.to_owned(),
             });
         }
+        let shown = Some(caller_id.number);
+        let ways = campaign.dialing.trunks(carriers, request.to, shown, 0);
+        ways.map_err(|why| GateError::invalid(field(why), why.as_str()))?;
         Ok((campaign, Some(caller_id)))
     }
 
@@ -86,9 +97,11 @@ impl Campaigns {
     /// The same questions at dial time: the configuration may have changed while the call was waiting.
     pub(super) fn admits_still(
         &self,
-        call: &Call,
+        carriers: &Carriers,
+        (claim, to): (&ClaimRequest, Phone),
         country: &str,
     ) -> Result<(&Campaign, Option<CallerId>), &'static str> {
+        let call = &claim.call;
         let campaign = self
             .get(&call.campaign_id)
             .ok_or("the campaign is no longer in the configuration")?;
@@ -103,7 +116,21 @@ impl Campaigns {
         }
         let caller_id =
             caller_id(campaign, call.from).ok_or("the campaign may no longer show this number")?;
+        let shown = Some(caller_id.number);
+        let ways = campaign.dialing.trunks(carriers, to, shown, 0);
+        let ways = ways.map_err(Unroutable::as_str)?;
+        if !ways.contains(&claim.trunk.as_str()) {
+            return Err("the trunk may no longer carry this call");
+        }
         Ok((campaign, Some(caller_id)))
+    }
+}
+
+/// The field of a request that no trunk can do.
+fn field(why: Unroutable) -> &'static str {
+    match why {
+        Unroutable::Destination => "to",
+        Unroutable::CallerId => "caller_id",
     }
 }
 

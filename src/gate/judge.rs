@@ -374,21 +374,21 @@ async fn claim_plan<'a>(
         .await?;
         return Ok(Plan::Settled(Answer::Claimed(Claimed::Expired)));
     }
-    let about =
-        match call.to {
-            None => Err("the person's data was erased"),
-            Some(to) => match place::dialable(law.pack.tables(), &to.reveal()) {
-                // The law refuses it too, with the floor's own code; the country only matters to the campaign.
-                Err(_) => Err("the number is no longer a dialable destination"),
-                Ok(number) => core.campaigns.admits_still(call, &number.country).map(
-                    |(campaign, caller_id)| About {
-                        to,
-                        campaign,
-                        caller_id,
-                    },
-                ),
-            },
-        };
+    let about = match call.to {
+        None => Err("the person's data was erased"),
+        Some(to) => match place::dialable(law.pack.tables(), &to.reveal()) {
+            // The law refuses it too, with the floor's own code; the country only matters to the campaign.
+            Err(_) => Err("the number is no longer a dialable destination"),
+            Ok(number) => core
+                .campaigns
+                .admits_still(&core.carriers(), (claim, to), &number.country)
+                .map(|(campaign, caller_id)| About {
+                    to,
+                    campaign,
+                    caller_id,
+                }),
+        },
+    };
     Ok(Plan::Open(Asked {
         job,
         party_id: call.party_id,
@@ -432,7 +432,8 @@ impl Core {
     fn admits(&self, law: &InForce, request: &CallRequest) -> Admitted<'_> {
         let number = place::dialable(law.pack.tables(), &request.to.reveal())
             .map_err(|why| GateError::NotDialable { field: "to", why })?;
-        self.campaigns.admit(request, &number.country)
+        self.campaigns
+            .admit(&self.carriers(), request, &number.country)
     }
 }
 

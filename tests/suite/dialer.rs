@@ -3,6 +3,7 @@
 mod failover;
 mod names;
 mod stop;
+mod trunks;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

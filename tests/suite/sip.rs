@@ -4,7 +4,7 @@
 //! moved by hand, in step with the machine's, so that the hour is lawful whenever the tests run.
 
 mod names;
-mod sipp;
+pub mod sipp;
 mod streams;
 mod tls;
 

@@ -48,7 +48,10 @@ impl Core {
         let Ok(number) = place::dialable(pack.tables(), &request.to.reveal()) else {
             return Ok(Vec::new());
         };
-        let Ok((campaign, caller_id)) = self.campaigns.admit(request, &number.country) else {
+        let admitted = self
+            .campaigns
+            .admit(&self.carriers(), request, &number.country);
+        let Ok((campaign, caller_id)) = admitted else {
             return Ok(Vec::new());
         };
         let mut serving = self.providers.serving(&number.country).peekable();

@@ -19,8 +19,41 @@ impl Sipp {
         Self::play_over("u1", scenario, status, header)
     }
 
+    /// The same for so many calls.
+    pub fn play_calls(calls: usize, scenario: &str, status: &str) -> Option<Self> {
+        Self::play_all("u1", calls, scenario, (status, NO_HEADER))
+    }
+
+    /// When it received each INVITE, in seconds of the day; a repetition of one is another.
+    pub fn invites(&self) -> Vec<f64> {
+        let mut at = 0.0;
+        let (mut seen, mut received) = (Vec::new(), false);
+        for line in self.log("messages.log").lines() {
+            if line.starts_with("-----") {
+                let time = line.split_whitespace().find(|word| word.contains(':'));
+                let parts = time.unwrap_or("0:0:0").split(':');
+                at = parts.fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap());
+                received = false;
+            }
+            received |= line.contains("message received");
+            if received && line.starts_with("INVITE ") {
+                seen.push(at);
+            }
+        }
+        seen
+    }
+
     /// The same over another transport.
     fn play_over(transport: &str, scenario: &str, status: &str, header: &str) -> Option<Self> {
+        Self::play_all(transport, 1, scenario, (status, header))
+    }
+
+    fn play_all(
+        transport: &str,
+        calls: usize,
+        scenario: &str,
+        (status, header): (&str, &str),
+    ) -> Option<Self> {
         if Command::new("sipp")
             .arg("-v")
             .stdout(Stdio::null())
@@ -48,7 +81,7 @@ impl Sipp {
         .unwrap();
         // Whoever else looks for a free port may take this one first.
         (0..5)
-            .find_map(|_| Self::start(transport, &script))
+            .find_map(|_| Self::start(transport, calls, &script))
             .map(|(child, addr)| Self {
                 child,
                 addr,
@@ -57,7 +90,7 @@ impl Sipp {
             .or_else(|| panic!("SIPp found no free port"))
     }
 
-    fn start(transport: &str, script: &Path) -> Option<(Child, SocketAddr)> {
+    fn start(transport: &str, calls: usize, script: &Path) -> Option<(Child, SocketAddr)> {
         let folder = script.parent().unwrap();
         let probe = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = probe.local_addr().unwrap();
@@ -72,7 +105,7 @@ impl Sipp {
                 "-p",
                 &addr.port().to_string(),
                 "-m",
-                "1",
+                &calls.to_string(),
                 "-nostdin",
             ])
             .args(["-t", transport])

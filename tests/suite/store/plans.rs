@@ -18,10 +18,11 @@ const LARGE: [&str; 10] = [
 ];
 
 /// Indexes of what is under way only, which is never much.
-const SMALL: [&str; 5] = [
+const SMALL: [&str; 6] = [
     "attempts_open",
     "attempts_unended",
     "calls_queued",
+    "calls_queued_by_campaign",
     "calls_leased",
     "suppressions_untold",
 ];
