@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dialgate::clock::Clock;
 use dialgate::domain::decision::Verdict;
+use dialgate::domain::route::Carrier;
 use dialgate::gate::{Campaigns, Gate, GateConfig};
 use dialgate::policy::Pack;
 
@@ -108,7 +109,7 @@ async fn measure(engine: Engine, size: &Size, table: &mut Table) -> String {
 
 pub fn open(home: &Home) -> Gate {
     let config = GateConfig {
-        trunk_queue_max: [(scene::TRUNK.to_owned(), 1_000_000)].into(),
+        trunks: [(scene::TRUNK.to_owned(), Carrier::of_all(1_000_000))].into(),
         ..GateConfig::default()
     };
     Gate::start(

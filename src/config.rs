@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::console::{ConsentSource, ConsentSourceConfig, ConsoleConfig};
-use crate::dialer::{DialerConfig, Lane, TrunkConfig};
+use crate::dialer::{DialerConfig, Lane, PaceConfig, TrunkConfig};
 use crate::domain::campaign::Campaign;
+use crate::domain::route::Carriers;
 use crate::domain::time::Micros;
 use crate::gate::{CampaignConfig, GateConfig, RegistryConfig, provider_problems};
 use crate::grpc::GrpcConfig;
@@ -99,6 +100,12 @@ impl RulesConfig {
 pub struct ConfigProblems(pub Vec<String>);
 
 impl Config {
+    /// What each trunk may carry.
+    #[must_use]
+    pub fn carriers(&self) -> Carriers {
+        carriers(&self.lanes)
+    }
+
     /// Reads the file, lays the environment over it, and checks everything.
     pub fn load(path: &Path) -> Result<Self, ConfigProblems> {
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -150,13 +157,14 @@ impl Sections {
         let store = self.take::<StoreConfig>("store");
         let grpc = self.take::<GrpcConfig>("grpc");
         let sip = self.take::<SipConfig>("sip");
-        let dialer = self.take::<DialerConfig>("dialer");
+        let dialer = self.dialer();
         let gate = self.gate();
         let rules = self.take::<RulesConfig>("rules");
         let log = self.take::<LogConfig>("log");
         let pack = rules.and_then(|rules| self.pack(&rules));
         let (trunks, lanes) = self.lanes(sip.as_ref());
-        let campaigns = self.campaigns(&trunks, pack.as_deref());
+        let carriers = carriers(&lanes);
+        let campaigns = self.campaigns((&trunks, &carriers), pack.as_deref());
         let console = self.console(&campaigns);
         let providers = self.providers(pack.as_deref());
         let webhooks = self.webhooks();
@@ -169,16 +177,14 @@ impl Sections {
             store.iter().flat_map(StoreConfig::problems).collect(),
         );
         self.at("[log]", log.iter().flat_map(LogConfig::problems).collect());
-        self.at(
-            "[grpc]",
-            grpc.iter().flat_map(GrpcConfig::problems).collect(),
-        );
+        let problems = grpc.iter().flat_map(GrpcConfig::problems);
+        self.at("[grpc]", problems.collect());
         self.at("[sip]", sip.iter().flat_map(SipConfig::problems).collect());
         if let (Some(gate), Some(pack)) = (&gate, &pack) {
             self.at("[gate]", gate.problems(pack, &campaigns));
         }
         let gate = gate.map(|gate| GateConfig {
-            trunk_queue_max: queues(&lanes),
+            trunks: carriers,
             providers,
             webhooks: webhooks.iter().map(|each| each.name.clone()).collect(),
             ..gate
@@ -217,6 +223,21 @@ impl Sections {
             }),
             _ => Err(ConfigProblems(self.problems)),
         }
+    }
+
+    /// What the worker is told, in a section and the rows `[[pace]]`.
+    fn dialer(&mut self) -> Option<DialerConfig> {
+        let dialer = self.take::<DialerConfig>("dialer");
+        let mut paces: Vec<PaceConfig> = Vec::new();
+        for (number, row) in self.take_rows::<PaceConfig>("pace") {
+            let mut problems = row.rate().problems();
+            if paces.iter().any(|each| each.prefix == row.prefix) {
+                problems.push(format!("prefix: `{}` has a row already", row.prefix));
+            }
+            self.at(&format!("[[pace]] number {number}:"), problems);
+            paces.push(row);
+        }
+        dialer.map(|dialer| DialerConfig { paces, ..dialer })
     }
 
     /// What the gate is told, in two sections.
@@ -373,22 +394,29 @@ impl Sections {
         read
     }
 
-    fn campaigns(&mut self, trunks: &[String], pack: Option<&Pack>) -> Vec<Campaign> {
+    fn campaigns(
+        &mut self,
+        (trunks, carriers): (&[String], &Carriers),
+        pack: Option<&Pack>,
+    ) -> Vec<Campaign> {
         let mut campaigns = Vec::new();
         for (name, config) in self.take_all::<CampaignConfig>("campaign") {
             let Some(config) = config else { continue };
             let place = format!("[campaign.{name}]");
-            if !trunks.contains(&config.trunk) {
-                self.problems.push(format!(
-                    "{place} trunk: there is no section [trunk.{}]",
-                    config.trunk
-                ));
-            }
+            let short = config.trunk.iter().map(|trunk| ("trunk", trunk));
+            let long = config.trunks.iter().map(|route| ("trunks", &route.trunk));
+            let named = short.chain(long).filter(|(_, name)| !trunks.contains(name));
+            let unknown =
+                named.map(|(key, name)| format!("{key}: there is no section [trunk.{name}]"));
+            self.at(&place, unknown.collect());
             if let Some(pack) = pack {
                 self.at(&place, config.unknown(pack));
             }
             match config.campaign(&name) {
-                Ok(campaign) => campaigns.push(campaign),
+                Ok(campaign) => {
+                    self.at(&place, never_taken(&campaign, carriers));
+                    campaigns.push(campaign);
+                }
                 Err(problems) => self.at(&place, problems),
             }
         }
@@ -396,18 +424,43 @@ impl Sections {
     }
 }
 
-/// How many calls may wait for each trunk.
-fn queues(lanes: &[Lane]) -> BTreeMap<String, i64> {
-    let queue = |lane: &Lane| {
-        let max = i64::from(lane.config.queue_max.get());
-        (lane.trunk.name.clone(), max)
-    };
-    lanes.iter().map(queue).collect()
+/// What each trunk may carry.
+fn carriers(lanes: &[Lane]) -> Carriers {
+    lanes.iter().map(Lane::carrier).collect()
+}
+
+/// The trunks of a campaign that would carry none of its calls, whatever numbers it calls.
+fn never_taken(campaign: &Campaign, carriers: &Carriers) -> Vec<String> {
+    let mut problems = Vec::new();
+    for route in &campaign.dialing.routes {
+        let Some(carrier) = carriers.get(&route.trunk) else {
+            continue;
+        };
+        let (trunk, prefix) = (&route.trunk, &route.prefix);
+        let reaches = carrier.destinations.iter().any(|each| each.meets(prefix));
+        if !reaches && !carrier.destinations.is_empty() {
+            problems.push(format!(
+                "trunks: `{trunk}` carries no number that begins with `{prefix}`, see destinations of [trunk.{trunk}]"
+            ));
+        }
+        let shown = campaign.caller_ids.iter().map(|each| each.number);
+        if !carrier.caller_ids.is_empty()
+            && !shown
+                .into_iter()
+                .any(|each| carrier.caller_ids.contains(&each))
+        {
+            problems.push(format!(
+                "trunks: `{trunk}` may show none of the campaign's caller_ids, see caller_ids of [trunk.{trunk}]"
+            ));
+        }
+    }
+    problems
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::route::{Carrier, Dialing};
 
     const EXAMPLE: &str = include_str!("../deploy/dialgate.example.toml");
 
@@ -423,7 +476,8 @@ mod tests {
         let config = parse(EXAMPLE).unwrap();
         assert_eq!(config.lanes.len(), 1);
         assert_eq!(config.campaigns.len(), 2);
-        assert_eq!(config.gate.trunk_queue_max.get("carrier"), Some(&1_000));
+        let carrier = config.gate.trunks.get("carrier");
+        assert_eq!(carrier, Some(&Carrier::of_all(1_000)));
     }
 
     #[test]
@@ -760,6 +814,100 @@ timeout = 5
             problems[0].starts_with(wanted) && problems[0].contains("chmod 600"),
             "{problems:?}"
         );
+    }
+
+    #[test]
+    fn trunks_that_a_campaign_would_never_take_are_told() {
+        let with = |trunk: &str, campaign: &str| {
+            let text = EXAMPLE
+                .replace("[trunk.carrier]", &format!("[trunk.carrier]\n{trunk}"))
+                .replacen("trunk = \"carrier\"", campaign, 1);
+            let second = "\n[trunk.spare]\ntarget = \"127.0.0.1:5071\"\n";
+            parse(&(text + second)).map_err(|problems| problems.to_string())
+        };
+        let one = "trunk = \"carrier\"";
+        let both = "trunk = \"carrier\"\ntrunks = [{ trunk = \"spare\", priority = 1 }]\ncalls_per_second = 3\nshare = 2";
+        let config = with("destinations = [\"+1\", \"+49\"]", both).unwrap();
+        let dialing = |name: &str| {
+            let mut all = config.campaigns.iter();
+            all.find(|each| each.campaign_id == name)
+                .unwrap()
+                .dialing
+                .clone()
+        };
+        let us = dialing("us-sales");
+        assert_eq!((us.routes.len(), us.share.get()), (2, 2));
+        assert_eq!(us.rate.unwrap().burst.get(), 1);
+        assert_eq!(dialing("de-sales"), Dialing::by("carrier"));
+        for (trunk, campaign, told) in [
+            ("", "", "trunk: is missing"),
+            (
+                "",
+                "trunk = \"nowhere\"",
+                "trunk: there is no section [trunk.nowhere]",
+            ),
+            (
+                "",
+                "trunks = [{ trunk = \"nowhere\" }]",
+                "trunks: there is no section [trunk.nowhere]",
+            ),
+            (
+                "",
+                "trunks = [{ trunk = \"spare\" }, { trunk = \"spare\" }]",
+                "trunks: `spare` is named twice",
+            ),
+            (
+                "",
+                "trunks = [{ trunk = \"spare\", prefix = \"49\" }]",
+                "not the beginning of a number",
+            ),
+            (
+                "",
+                "trunk = \"carrier\"\nburst = 3",
+                "burst: needs calls_per_second",
+            ),
+            ("", "trunk = \"carrier\"\nshare = 1001", "share: is 1001"),
+            (
+                "",
+                "trunk = \"carrier\"\ncalls_per_second = 10001",
+                "calls_per_second: is 10001",
+            ),
+            (
+                "destinations = [\"+44\"]",
+                "trunks = [{ trunk = \"carrier\", prefix = \"+49\" }]",
+                "carries no number that begins with `+49`",
+            ),
+            (
+                "caller_ids = [\"+12125550199\"]",
+                one,
+                "may show none of the campaign's caller_ids",
+            ),
+        ] {
+            let problems = with(trunk, campaign).unwrap_err();
+            assert!(problems.contains(told), "{told}: {problems}");
+        }
+    }
+
+    #[test]
+    fn paces_of_prefixes_are_rows() {
+        let with = |rows: &str| parse(&format!("{EXAMPLE}\n{rows}"));
+        let row = "[[pace]]\nprefix = \"+4930\"\ncalls_per_second = 1\n";
+        assert_eq!(with(row).unwrap().dialer.paces.len(), 1);
+        for (rows, told) in [
+            (
+                row.to_owned() + row,
+                "number 2: prefix: `+4930` has a row already",
+            ),
+            (row.replace("= 1", "= 0"), "[[pace]] number 1:"),
+            (
+                row.replace("+4930", "4930"),
+                "not the beginning of a number",
+            ),
+            (row.replace("= 1", "= 10001"), "calls_per_second: is 10001"),
+        ] {
+            let problems = with(&rows).unwrap_err().to_string();
+            assert!(problems.contains(told), "{told}: {problems}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use dialgate::domain::party::{
     Audience, Dealings, LineType, Location, Notice, PartyNumber, Profile, RegisterCheck,
 };
 use dialgate::domain::phone::Phone;
+use dialgate::domain::route::Dialing;
 use dialgate::domain::time::Micros;
 use dialgate::policy::facts::{CallFacts, CallerIdFacts, Case, Consent, Facts};
 use dialgate::store::{PartyDraft, Store, Urgency};
@@ -138,7 +139,7 @@ pub fn campaign() -> Campaign {
             in_directory: false,
         }],
         destinations: vec!["AU".to_owned()],
-        trunk: TRUNK.to_owned(),
+        dialing: Dialing::by(TRUNK),
         registrations: Vec::new(),
         special_category: false,
         atds: false,

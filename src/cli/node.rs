@@ -2,7 +2,7 @@
 //! minute.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 
@@ -59,10 +59,13 @@ impl Node {
             .context("the webhooks cannot be begun")?;
         let check_offer =
             Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
-        let mut lanes = config.lanes.clone();
-        lanes.sort_by(|one, other| one.trunk.name.cmp(&other.trunk.name));
-        let trunks: Trunks =
-            Arc::new(move |now| lanes.iter().map(|lane| lane.status(now)).collect());
+        // The worker begins when the doors are open: who asks before it does hears of no trunk.
+        let standing = Arc::new(OnceLock::new());
+        let known = Arc::clone(&standing);
+        let trunks: Trunks = Arc::new(move |now| {
+            let standing: Option<&Trunks> = known.get();
+            standing.map_or_else(Vec::new, |standing| standing(now))
+        });
         let asked = (check_offer as CheckOffer, trunks);
         let server = grpc::serve(&config.grpc, gate.clone(), asked, clock.clone()).await?;
         let console = match &config.console {
@@ -70,6 +73,7 @@ impl Node {
             None => None,
         };
         let dialer = Dialer::start(gate.clone(), endpoint, config.lanes, &config.dialer, clock);
+        let _ = standing.set(Arc::new(dialer.standing()) as Trunks);
         Ok(Self {
             store,
             server,
@@ -103,6 +107,25 @@ impl Node {
     #[must_use]
     pub fn sip_addr(&self) -> SocketAddr {
         self.sip_addr
+    }
+
+    /// Works with the trunks and paces of this configuration from now on, and drops no call; or tells why not, and changes nothing.
+    pub fn take_trunks(&self, config: Config) -> Result<()> {
+        let carriers = config.carriers();
+        for campaign in self.gate.campaigns().all() {
+            let mut routes = campaign.dialing.routes.iter();
+            if let Some(route) = routes.find(|route| !carriers.contains_key(&route.trunk)) {
+                anyhow::bail!(
+                    "the campaign `{}` goes by the trunk `{}`, for which there is no section any more; keep it until the server is \
+                     started with another campaign",
+                    campaign.campaign_id,
+                    route.trunk
+                );
+            }
+        }
+        self.gate.take_carriers(carriers);
+        self.dialer.take_trunks(config.lanes, &config.dialer);
+        Ok(())
     }
 
     /// Stops in order: no call is taken or begun any more, those under way end, their followers see it, then the doors close.

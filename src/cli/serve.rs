@@ -1,6 +1,6 @@
-//! `dialgate serve`: runs a node until SIGTERM or Ctrl-C.
+//! `dialgate serve`: runs a node until SIGTERM or Ctrl-C; reads its trunks anew on SIGHUP.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -17,7 +17,8 @@ use crate::telemetry;
 #[command(
     after_help = "Example:\n  dialgate serve --config /etc/dialgate/dialgate.toml\n\n\
                   On SIGTERM or Ctrl-C no call is begun any more; those under way have [dialer] drain_seconds to end.\n\
-                  What is ended then is waited for until the far end has answered, with the defaults for 40 s at most."
+                  What is ended then is waited for until the far end has answered, with the defaults for 40 s at most.\n\
+                  On SIGHUP the [trunk] sections and [[pace]] rows are read anew; no call is dropped."
 )]
 pub struct ServeArgs {
     /// The configuration file; deploy/dialgate.example.toml lists every setting
@@ -35,17 +36,36 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let node = Node::start(config, Clock::Real).await?;
     tracing::info!(grpc = %node.grpc_addr(), sip = %node.sip_addr(), version = env!("CARGO_PKG_VERSION"), "serving");
     if let Some(console) = node.console_addr() {
         tracing::info!(%console, "health, metrics and forms are served over HTTP");
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(&node, &args.config),
+        }
     }
     tracing::info!("stopping: no call is begun any more");
     node.stop().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the trunks anew. A file that cannot be used changes nothing.
+fn reload(node: &Node, path: &Path) {
+    let taken = Config::load(path)
+        .map_err(anyhow::Error::from)
+        .and_then(|config| node.take_trunks(config));
+    match taken {
+        Ok(()) => {
+            tracing::info!(
+                "the trunks and paces of the configuration are in force; its other sections wait for a restart"
+            );
+        }
+        Err(error) => tracing::error!("the trunks stay as they were: {error:#}"),
+    }
 }

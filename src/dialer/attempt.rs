@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::domain::call::{Attestation, CallState, EventDetail, EventKind, Outcome, Retry};
 use crate::domain::decision::Decision;
-use crate::domain::ids::AttemptId;
+use crate::domain::ids::{AttemptId, CallId};
 use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::meter;
 use crate::passport::Vouch;
@@ -21,9 +21,10 @@ use crate::store::Leased;
 use super::failover::Over;
 use super::journal::{self, Journal};
 use super::late;
-use super::pace::{Pace, Token};
+use super::pace::Token;
+use super::tracks::{Channel, Paces, Track};
 use super::watch::note;
-use super::{Active, LOOK_EVERY, Lane, Phase, Shared};
+use super::{Active, LOOK_EVERY, Phase, Shared};
 
 /// A call that the gate could not decide on waits this long before it is leased again.
 const UNDECIDED_PAUSE: Duration = Duration::from_secs(1);
@@ -31,22 +32,20 @@ const UNDECIDED_PAUSE: Duration = Duration::from_secs(1);
 /// What the history of a call says that was dialed and may not be dialed further.
 const REFUSED: &str = "the gate refused a further INVITE of this call; the decision says why, and the call is cancelled";
 
-/// What all calls of one lane share.
-#[derive(Clone)]
-pub(super) struct Track {
-    pub(super) lane: Lane,
-    pub(super) pace: Arc<Pace>,
+/// What a call has in hand when it begins.
+pub(super) struct Begun {
+    pub(super) track: Arc<Track>,
+    /// Held until the call is over, or goes on to another trunk.
+    pub(super) channel: Channel,
+    /// The other trunks that may carry it, in their order.
+    pub(super) ways: Vec<String>,
+    /// The paces that it is under besides its trunk's.
+    pub(super) paces: Paces,
     pub(super) phase: watch::Receiver<Phase>,
 }
 
-/// Claims the call and, if allowed, dials it and follows it to its end. The channel is held throughout.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    track: Track,
-    leased: Leased,
-    channel: OwnedSemaphorePermit,
-    token: Token,
-) {
+/// Claims the call and, if allowed, dials it and follows it to its end.
+pub(super) async fn run(shared: Arc<Shared>, begun: Begun, leased: Leased, token: Token) {
     let call_id = leased.call.call_id;
     let sip_call_id = shared.endpoint.new_call_id();
     shared.active().insert(call_id, Active::Claiming);
@@ -54,50 +53,71 @@ pub(super) async fn run(
         shared: &shared,
         leased: &leased,
     };
-    let vouch = match shared.vouch(&track.lane, &leased.call).await {
+    let vouch = match shared.vouch(&begun.track.lane, &leased.call).await {
         Ok(vouch) => vouch,
         Err(why) => {
-            drop(token);
+            drop((token, begun));
             return shared.end_unsigned(&leased, why).await;
         }
     };
-    let first = claim(&shared, &leased, &sip_call_id, None).vouched(&vouch);
-    match shared.gate.claim(first).await {
+    let first = claim(&shared, &leased, begun.track.name(), (&sip_call_id, None));
+    match shared.gate.claim(first.vouched(&vouch)).await {
         Ok(Claimed::Permitted { permit, attempt_id }) => {
-            let _counted = track.lane.targets.call_begins();
+            let attestation = vouch.attestation();
+            let call = Under::new(&shared, &leased, begun, (sip_call_id, attempt_id));
             let call = Under {
-                shared: &shared,
-                lane: &track.lane,
-                pace: &track.pace,
-                phase: track.phase.clone(),
-                leased: &leased,
-                sip_call_id,
-                attempt_id,
-                attestation: vouch.attestation(),
-                tried: Vec::new(),
-                before: None,
-                rang: Vec::new(),
-                unsettled: false,
-                progressed: false,
+                attestation,
+                ..call
             };
             call.follow(permit, token, vouch).await;
         }
-        Ok(Claimed::Denied(decision)) => {
+        Ok(claimed) => not_dialed(&shared, call_id, &claimed).await,
+        Err(error) => {
+            drop((token, begun));
+            undecided(&shared, &leased, &error).await;
+        }
+    }
+}
+
+/// Has the gate end a call that no trunk may carry, or whose time is over: the reason is on record, and nothing is sent.
+pub(super) async fn settle(shared: Arc<Shared>, leased: Leased) {
+    let call = &leased.call;
+    let sip_call_id = shared.endpoint.new_call_id();
+    shared.active().insert(call.call_id, Active::Claiming);
+    let _known = Known {
+        shared: &shared,
+        leased: &leased,
+    };
+    let first = claim(&shared, &leased, &call.trunk, (&sip_call_id, None));
+    match shared.gate.claim(first).await {
+        // The trunks became others in between. The permit goes unused.
+        Ok(Claimed::Permitted { attempt_id, .. }) => {
+            let at = shared.clock.read().wall;
+            let ending = Ending::plain(Outcome::NoRoute, Retry::Soon, EndedBy::Us);
+            Journal::new(&shared, call, at)
+                .end(attempt_id, &ending)
+                .await;
+        }
+        Ok(claimed) => not_dialed(&shared, call.call_id, &claimed).await,
+        Err(error) => undecided(&shared, &leased, &error).await,
+    }
+}
+
+/// Says why a call is not dialed.
+async fn not_dialed(shared: &Shared, call_id: CallId, claimed: &Claimed) {
+    match claimed {
+        Claimed::Denied(decision) => {
             tracing::info!(call.id = %call_id, decision.id = %decision.decision_id, denied_by = ?decision.judgement.denied_by,
                 "the gate refused the call at dial time");
             shared.tell(call_id).await;
         }
-        Ok(Claimed::Expired) => {
+        Claimed::Expired => {
             tracing::info!(call.id = %call_id, "the call's time ran out in the queue");
             shared.tell(call_id).await;
         }
-        Ok(Claimed::Lost) => tracing::info!(call.id = %call_id, "another worker has the call"),
-        Err(error) => {
-            drop(token);
-            undecided(&shared, &leased, &error).await;
-        }
+        Claimed::Lost => tracing::info!(call.id = %call_id, "another worker has the call"),
+        Claimed::Permitted { .. } => {}
     }
-    drop(channel);
 }
 
 /// The call is known to this process until its task ends, however it ends.
@@ -124,13 +144,14 @@ async fn undecided(shared: &Shared, leased: &Leased, error: &GateError) {
 pub(super) fn claim(
     shared: &Shared,
     leased: &Leased,
-    sip_call_id: &str,
-    again: Option<AttemptId>,
+    trunk: &str,
+    (sip_call_id, again): (&str, Option<AttemptId>),
 ) -> ClaimRequest {
     ClaimRequest {
         call: leased.call.clone(),
         subject: leased.subject.clone(),
         lease_epoch: leased.lease_epoch,
+        trunk: trunk.to_owned(),
         owner: shared.me,
         sip_call_id: sip_call_id.to_owned(),
         again,
@@ -152,15 +173,14 @@ impl ClaimRequest {
 /// A claimed call under way.
 pub(super) struct Under<'a> {
     pub(super) shared: &'a Arc<Shared>,
-    pub(super) lane: &'a Lane,
-    pub(super) pace: &'a Arc<Pace>,
-    pub(super) phase: watch::Receiver<Phase>,
     pub(super) leased: &'a Leased,
+    /// The trunk that carries it, and the rest of what it needs to go on.
+    pub(super) begun: Begun,
     pub(super) sip_call_id: String,
     pub(super) attempt_id: AttemptId,
     /// How its INVITE vouches for the number shown.
     pub(super) attestation: Option<Attestation>,
-    /// The targets that had their turn.
+    /// The targets of the present trunk that had their turn.
     pub(super) tried: Vec<Target>,
     /// How the target before the present one ended.
     pub(super) before: Option<Ending>,
@@ -168,6 +188,8 @@ pub(super) struct Under<'a> {
     pub(super) rang: Vec<Rang>,
     /// One of them ended without a final response: it may still be answered.
     pub(super) unsettled: bool,
+    /// A trunk has said that there is no such number; another is to agree.
+    pub(super) unknown: bool,
     /// A provisional without ringing was noted; further ones tell nothing new.
     progressed: bool,
 }
@@ -180,11 +202,36 @@ pub(super) struct Leg {
     pub(super) vouch: Vouch,
 }
 
+impl<'a> Under<'a> {
+    fn new(
+        shared: &'a Arc<Shared>,
+        leased: &'a Leased,
+        begun: Begun,
+        (sip_call_id, attempt_id): (String, AttemptId),
+    ) -> Self {
+        Self {
+            shared,
+            leased,
+            begun,
+            sip_call_id,
+            attempt_id,
+            attestation: None,
+            tried: Vec::new(),
+            before: None,
+            rang: Vec::new(),
+            unsettled: false,
+            unknown: false,
+            progressed: false,
+        }
+    }
+}
+
 impl Under<'_> {
     /// One target after another, as far as may be, and the outcome of the last.
     async fn follow(mut self, permit: Permit, token: Token, vouch: Vouch) {
         let now = self.shared.clock.read().mono;
-        let Some(trunk) = self.lane.targets.pick(self.seed(), &[], now) else {
+        let targets = &self.begun.track.lane.targets;
+        let Some(trunk) = targets.pick(self.seed(), &[], now) else {
             // Its names stand for nothing since the call was leased. The permit goes unused.
             drop((permit, token));
             let at = self.shared.clock.read().wall;
@@ -199,7 +246,7 @@ impl Under<'_> {
             vouch,
         };
         loop {
-            let stopped = *self.phase.borrow() == Phase::Stopped;
+            let stopped = *self.begun.phase.borrow() == Phase::Stopped;
             let over = match stopped {
                 false => self.dial(leg).await,
                 // The stop waits for nobody any more, and what has no outcome is being given one.
@@ -375,10 +422,14 @@ impl Under<'_> {
     /// end (claim-5). Anything but a new permit ends the call.
     async fn renew(&mut self, control: &mpsc::Sender<Control>) {
         let call_id = self.leased.call.call_id;
-        let old = Some(self.attempt_id);
         let again = ClaimRequest {
             attestation: self.attestation,
-            ..claim(self.shared, self.leased, &self.sip_call_id, old)
+            ..claim(
+                self.shared,
+                self.leased,
+                self.begun.track.name(),
+                (&self.sip_call_id, Some(self.attempt_id)),
+            )
         };
         match self.shared.gate.claim(again).await {
             Ok(Claimed::Permitted { permit, attempt_id }) => {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::health::HealthConfig;
 use super::registration::{Registrar, RegistrationConfig};
 use crate::domain::phone::Phone;
+use crate::domain::route::{Carrier, Prefix, Rate};
 use crate::passport::{IdentityConfig, Voucher};
 use crate::secret;
 use crate::sip::{Credentials, Destination, Peer, Secret, Target, TlsFiles, Transport, Trunk};
@@ -33,6 +34,9 @@ pub struct DialerConfig {
     pub node: String,
     /// On a normal stop: how long calls may go on before they are ended, in seconds.
     pub drain_seconds: u64,
+    /// The rows `[[pace]]`.
+    #[serde(skip)]
+    pub paces: Vec<PaceConfig>,
 }
 
 impl Default for DialerConfig {
@@ -40,6 +44,7 @@ impl Default for DialerConfig {
         Self {
             node: "node".to_owned(),
             drain_seconds: 30,
+            paces: Vec::new(),
         }
     }
 }
@@ -65,7 +70,7 @@ pub(super) struct Route {
 }
 
 /// One trunk: where its calls go, how it knows us, and how fast it may be used.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrunkConfig {
     /// The carrier: `[udp:|tcp:|tls:]host[:port]`. A name stands for what RFC 3263 says.
@@ -148,6 +153,36 @@ pub struct TrunkConfig {
     /// Calls that may wait for the trunk; further ones are refused with the advice to come again.
     #[serde(default = "queue_max")]
     pub queue_max: NonZeroU32,
+    /// Numbers that it may be sent to begin with one of these; none = all may.
+    #[serde(default)]
+    pub destinations: Vec<Prefix>,
+    /// Numbers that it lets us show; none = all.
+    #[serde(default)]
+    pub caller_ids: Vec<Phone>,
+}
+
+/// A pace for the numbers that begin alike, whatever trunk or campaign calls them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaceConfig {
+    /// How the numbers begin.
+    pub prefix: Prefix,
+    /// New calls a second.
+    pub calls_per_second: NonZeroU32,
+    /// Calls that may start at once after a pause.
+    #[serde(default = "burst")]
+    pub burst: NonZeroU32,
+}
+
+impl PaceConfig {
+    /// The pace.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        Rate {
+            calls_per_second: self.calls_per_second,
+            burst: self.burst,
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -178,9 +213,6 @@ fn session_expires_seconds() -> u64 {
 fn session_min_seconds() -> u64 {
     Trunk::SESSION_MIN.as_secs()
 }
-
-/// Ten times what a node dials; far above it the time between two calls would be lost in rounding.
-const CALLS_PER_SECOND_MAX: u32 = 10_000;
 
 fn calls_per_second() -> NonZeroU32 {
     NonZeroU32::MIN
@@ -230,6 +262,39 @@ impl TrunkConfig {
             burst: burst(),
             channels: channels(),
             queue_max: queue_max(),
+            destinations: Vec::new(),
+            caller_ids: Vec::new(),
+        }
+    }
+
+    /// Whether the trunk of that section is this one as it is: what stands in a file may have changed though its name has not.
+    #[must_use]
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        let files = [
+            &self.password_file,
+            &self.ca_file,
+            &self.cert_file,
+            &self.key_file,
+        ];
+        self == other && files.iter().all(|file| file.is_none())
+    }
+
+    /// Its pace.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        Rate {
+            calls_per_second: self.calls_per_second,
+            burst: self.burst,
+        }
+    }
+
+    /// What it may carry.
+    #[must_use]
+    pub fn carrier(&self) -> Carrier {
+        Carrier {
+            destinations: self.destinations.clone(),
+            caller_ids: self.caller_ids.iter().copied().collect(),
+            queue_max: i64::from(self.queue_max.get()),
         }
     }
 
@@ -243,16 +308,7 @@ impl TrunkConfig {
         if self.username.is_some() != self.password_file.is_some() {
             problems.push("username and password_file: set both or neither".to_owned());
         }
-        for (key, per_second) in [
-            ("calls_per_second", self.calls_per_second),
-            ("burst", self.burst),
-        ] {
-            if per_second.get() > CALLS_PER_SECOND_MAX {
-                problems.push(format!(
-                    "{key}: is {per_second}, set 1 to {CALLS_PER_SECOND_MAX}; several nodes together reach more"
-                ));
-            }
-        }
+        problems.extend(self.rate().problems());
         problems.extend(self.target_problems());
         let voucher = self.voucher().unwrap_or_else(|more| {
             problems.extend(more);

@@ -1,5 +1,5 @@
-//! Going on to the trunk's next target (RFC 3263 section 4.3, RFC 3261 section 8.1.3.1): only while nothing rang and nobody
-//! wants the call to end, and only with a new permit.
+//! Going on to the trunk's next target (RFC 3263 section 4.3, RFC 3261 section 8.1.3.1), and after its last to the campaign's next
+//! trunk: only while nothing rang and nobody wants the call to end, and only with a new permit.
 //!
 //! What went to the earlier target is over by then: its permit is dropped, so that nothing is sent again, and what it still
 //! says is cancelled, or acknowledged and ended, by `sip`. A pace token first and the gate last, as for a first INVITE: an
@@ -12,13 +12,15 @@ use tokio::sync::mpsc;
 
 use crate::domain::call::{EventDetail, EventKind, Outcome, Retry};
 use crate::domain::ids::CallId;
-use crate::domain::time::Micros;
+use crate::domain::time::{Micros, Mono};
 use crate::gate::Claimed;
-use crate::sip::{Control, EndedBy, Ending, HangUpCause, Heard, Target, Trunk};
+use crate::sip::{Control, EndedBy, Ending, HangUpCause, Heard, Trunk};
 
 use super::attempt::{Leg, Under, claim};
 use super::journal::Journal;
 use super::lanes::drained;
+use super::pace::Pace;
+use super::tracks::{Channel, Track};
 use super::{Active, Phase, Shared};
 
 /// A call that is over, and since when.
@@ -39,35 +41,55 @@ struct Against {
     rang: bool,
 }
 
+/// Where a call goes on.
+struct Next {
+    /// The trunk at its next target.
+    at: Arc<Trunk>,
+    /// Another trunk, with the call's place on it.
+    other: Option<(Arc<Track>, Channel)>,
+}
+
+/// Whether the trunk knows no such number, and gives no cause for that: another may reach it, and a number is not called bad on
+/// the word of one.
+fn asks_another_trunk(ending: &Ending) -> bool {
+    const NOT_FOUND: u16 = 404;
+    ending.outcome == Outcome::InvalidNumber
+        && ending.code == Some(NOT_FOUND)
+        && ending.q850_cause.is_none()
+}
+
 /// Whether a call that ended so at one target may be tried at the next. The table of outcomes gives [`Retry::Trunk`] to no
 /// call that rang: who heard one ring would hear a second call.
 fn may_go_on(ending: &Ending, against: Against) -> bool {
-    let trunks_failure =
-        ending.retry == Retry::Trunk && ending.by != EndedBy::Us && !ending.answered;
+    let trunks_failure = ending.retry == Retry::Trunk || asks_another_trunk(ending);
+    let trunks_failure = trunks_failure && ending.by != EndedBy::Us && !ending.answered;
     trunks_failure && against == Against::default()
 }
 
 impl Under<'_> {
-    /// The next target's turn, or the end of the call.
+    /// The turn of the next target or trunk, or the end of the call.
     pub(super) async fn go_on(&mut self, mut over: Over) -> Result<Leg, Over> {
         let now = self.shared.clock.read();
         if let Some(target) = self.tried.last() {
-            self.lane.targets.learn(*target, &over.ending, now);
-            self.pace.slow_until(self.lane.targets.slow_until());
+            let track = &self.begun.track;
+            track.lane.targets.learn(*target, &over.ending, now);
+            track.pace.slow_until(track.lane.targets.slow_until());
         }
         if over.ending.outcome == Outcome::PermitExpired {
             // Nothing went to this target. What counts is what the one before it did.
             over.ending = self.before.take().unwrap_or(over.ending);
             return Err(over);
         }
-        let next = self.lane.targets.pick(self.seed(), &self.tried, now.mono);
-        let Some(next) = next.filter(|_| may_go_on(&over.ending, Against::default())) else {
+        if !may_go_on(&over.ending, Against::default()) {
+            return Err(over);
+        }
+        let Some(next) = self.next(&over.ending, now.mono) else {
             return Err(over);
         };
         let (wish, hang_up) = self.shared.between_targets(self.leased.call.call_id);
         let against = Against {
             wish: wish.is_some(),
-            draining: *self.phase.borrow() >= Phase::Draining,
+            draining: *self.begun.phase.borrow() >= Phase::Draining,
             expired: self.leased.call.expire_time <= now.wall,
             rang: self.has_rung(),
         };
@@ -77,21 +99,54 @@ impl Under<'_> {
         if !may_go_on(&over.ending, against) {
             return Err(over);
         }
-        self.tell_of_next(&over, next.target).await;
+        self.tell_of_next(&over, &next).await;
         self.claim_next(over, next, hang_up).await
     }
 
+    /// All targets of a trunk first, and then the next trunk that is up and has a channel; one that has a token too goes before
+    /// those that have none.
+    fn next(&mut self, ending: &Ending, now: Mono) -> Option<Next> {
+        if !asks_another_trunk(ending) {
+            let targets = &self.begun.track.lane.targets;
+            if let Some(at) = targets.pick(self.seed(), &self.tried, now) {
+                return Some(Next { at, other: None });
+            }
+        } else if std::mem::replace(&mut self.unknown, true) {
+            // Two agree.
+            return None;
+        }
+        let (all, _) = self.shared.tracks.all();
+        let tracks = self.begun.ways.iter().filter_map(|name| all.get(name));
+        let open: Vec<&Arc<Track>> = tracks.filter(|each| each.lane.may_be_chosen(now)).collect();
+        let (quick, slow): (Vec<_>, Vec<_>) =
+            (open.into_iter()).partition(|each| each.pace.wait().is_none());
+        let next = quick.into_iter().chain(slow).find_map(|track| {
+            let at = track.lane.targets.pick(self.seed(), &[], now)?;
+            let channel = track.channels.take()?;
+            let other = Some((Arc::clone(track), channel));
+            Some(Next { at, other })
+        })?;
+        if let Some((track, _)) = &next.other {
+            self.begun.ways.retain(|name| name != track.name());
+        }
+        Some(next)
+    }
+
     /// Its history says why there is another INVITE. The earlier permit is gone: an opt-out need not wait for the next.
-    async fn tell_of_next(&self, over: &Over, next: Target) {
+    async fn tell_of_next(&self, over: &Over, next: &Next) {
         let ending = &over.ending;
         tracing::info!(call.id = %self.leased.call.call_id, sip.code = ending.code, outcome = %ending.outcome,
-            sip.target = %next, "the trunk's target failed; asking the gate for the next one");
+            trunk = next.at.name, sip.target = %next.at.target, "the target failed; asking the gate for the next one");
+        let what = match &next.other {
+            None => "the trunk's next target".to_owned(),
+            Some((track, _)) => format!("the next trunk, `{}`,", track.name()),
+        };
         let detail = EventDetail {
             sip_code: ending.code,
             sip_reason: ending.reason.clone(),
             q850_cause: ending.q850_cause,
             note: Some(format!(
-                "`{}` before anything rang; the trunk's next target is tried under a claim of its own",
+                "`{}` before anything rang; {what} is tried under a claim of its own",
                 ending.outcome,
             )),
             ..EventDetail::default()
@@ -104,17 +159,22 @@ impl Under<'_> {
     async fn claim_next(
         &mut self,
         over: Over,
-        trunk: Arc<Trunk>,
+        Next { at, other }: Next,
         mut hang_up: mpsc::Receiver<Control>,
     ) -> Result<Leg, Over> {
+        let track = match &other {
+            Some((track, _)) => Arc::clone(track),
+            None => Arc::clone(&self.begun.track),
+        };
+        let paces = self.begun.paces.with(&track);
         let token = tokio::select! {
             biased;
             Some(Control::HangUp { cause }) = hang_up.recv() => return Err(self.hung_up(cause)),
-            () = drained(&mut self.phase) => return Err(over),
-            token = self.pace.token() => token,
+            () = drained(&mut self.begun.phase) => return Err(over),
+            token = Pace::token(&paces) => token,
         };
         // A signature of its own: whoever verifies may take one that comes twice for a copy.
-        let vouch = match self.shared.vouch(self.lane, &self.leased.call).await {
+        let vouch = match self.shared.vouch(&track.lane, &self.leased.call).await {
             Ok(vouch) => vouch,
             Err(why) => {
                 tracing::warn!(call.id = %self.leased.call.call_id, %why, "nobody vouches for the number at the next target");
@@ -123,12 +183,18 @@ impl Under<'_> {
         };
         let sip_call_id = self.shared.endpoint.new_call_id();
         let old = Some(self.attempt_id);
-        let again = claim(self.shared, self.leased, &sip_call_id, old).vouched(&vouch);
+        let again =
+            claim(self.shared, self.leased, track.name(), (&sip_call_id, old)).vouched(&vouch);
         match self.shared.gate.claim(again).await {
             Ok(Claimed::Permitted { permit, attempt_id }) => {
                 self.attempt_id = attempt_id;
                 self.attestation = vouch.attestation();
                 self.sip_call_id = sip_call_id;
+                if let Some((track, channel)) = other {
+                    // With it goes the channel of the trunk before.
+                    (self.begun.track, self.begun.channel) = (track, channel);
+                    self.tried.clear();
+                }
                 // Asked for while the gate judged: the permit is used for nothing. What is asked for from here on, whoever
                 // looks for it finds again.
                 if let Some(cause) = self.shared.wish(self.leased.call.call_id) {
@@ -139,7 +205,7 @@ impl Under<'_> {
                 }
                 self.before = Some(over.ending);
                 Ok(Leg {
-                    trunk,
+                    trunk: at,
                     permit,
                     token,
                     vouch,
@@ -161,8 +227,7 @@ impl Under<'_> {
 
     /// What the lots of this call follow from, at all of its targets.
     pub(super) fn seed(&self) -> u64 {
-        let (high, low) = self.leased.call.call_id.0.as_u64_pair();
-        high ^ low
+        self.leased.call.call_id.lot()
     }
 
     pub(super) fn has_rung(&self) -> bool {

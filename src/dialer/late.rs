@@ -110,7 +110,7 @@ impl Under<'_> {
     pub(super) fn listen_on(&self, legs: Vec<Rang>) {
         let (shared, call) = (Arc::clone(self.shared), self.leased.call.clone());
         let attempt_id = self.attempt_id;
-        let mut phase = self.phase.clone();
+        let mut phase = self.begun.phase.clone();
         let keepers = shared.keepers.clone();
         keepers.spawn(async move {
             let answered = tokio::select! {

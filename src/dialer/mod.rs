@@ -2,12 +2,14 @@
 //! what happens.
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
-//! meanwhile. Files in the order of a call's life: `lanes` (lease, channel), `pace`, `attempt` (claim, dial, events),
-//! `vouching` (who signs for it), `targets`, `names`, `health`, `state` and `registration` (where a trunk's calls may go), `failover`
-//! (its next target), `late` (what a target says after its turn), `journal` (writing them
+//! meanwhile. Files in the order of a call's life: `lanes` (lease, trunk), `board` (whose turn it is), `tracks` (the trunks with
+//! their channels), `pace`, `vouching` (who signs for it), `attempt` (claim, dial, events), `targets`, `names`, `health`, `state`
+//! and `registration` (where a trunk's calls may go), `failover` (the trunk's next target, the next trunk), `late` (what a
+//! target says after its turn), `journal` (writing them
 //! down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
 
 mod attempt;
+mod board;
 mod config;
 mod failover;
 mod health;
@@ -21,6 +23,7 @@ mod spread;
 mod state;
 mod sweep;
 mod targets;
+mod tracks;
 mod vouching;
 mod watch;
 
@@ -30,11 +33,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch as signal};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::domain::ids::{CallId, Incarnation, TenantId};
-use crate::domain::time::{Micros, Reading};
+use crate::domain::route::Carrier;
+use crate::domain::time::{Micros, Mono, Reading};
 use crate::domain::trunk::TrunkStatus;
 use crate::gate::Gate;
 use crate::passport::Voucher;
@@ -42,10 +47,11 @@ use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 use crate::store::Notice;
 use crate::vital::vital;
 
-pub use config::{DialerConfig, TrunkConfig, TrunkRoutes};
+pub use config::{DialerConfig, PaceConfig, TrunkConfig, TrunkRoutes};
 pub use health::HealthConfig;
 pub use registration::RegistrationConfig;
 use targets::Targets;
+use tracks::Tracks;
 
 /// How often a worker looks by itself for what notices would tell it: opt-outs, hang-ups, queued calls (claim-12).
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -66,15 +72,11 @@ pub struct Lane {
     /// Who vouches for the numbers that its calls show, if anybody does.
     pub voucher: Option<Arc<Voucher>>,
     targets: Arc<Targets>,
+    /// Another has taken its place, or none; what keeps its targets up to date ends.
+    retired: CancellationToken,
 }
 
 impl Lane {
-    /// How the trunk stands.
-    #[must_use]
-    pub fn status(&self, now: Reading) -> TrunkStatus {
-        self.targets.status(now)
-    }
-
     /// The lane of this trunk at all of its destinations.
     #[must_use]
     pub fn new(routes: TrunkRoutes, config: TrunkConfig) -> Self {
@@ -86,7 +88,19 @@ impl Lane {
             config,
             voucher,
             targets,
+            retired: CancellationToken::new(),
         }
+    }
+
+    /// Its name, and what it may carry.
+    #[must_use]
+    pub fn carrier(&self) -> (String, Carrier) {
+        (self.trunk.name.clone(), self.config.carrier())
+    }
+
+    /// Whether a call may be sent by it now: nobody may know yet what its name stands for, and its targets may be down or asleep.
+    fn may_be_chosen(&self, now: Mono) -> bool {
+        self.targets.may_call(now)
     }
 }
 
@@ -96,8 +110,6 @@ pub struct Dialer {
     stop: signal::Sender<Phase>,
     lanes: TaskTracker,
     drain: Duration,
-    /// How long the calls that are ended after that may take.
-    last_words: Duration,
 }
 
 /// How far a stop has come.
@@ -119,6 +131,8 @@ struct Shared {
     began: Micros,
     /// Which start of which process this is: the owner's name on leases, attempts and the heartbeat.
     me: Incarnation,
+    /// The trunks, and what is used of them.
+    tracks: Tracks,
     /// Calls that this process leased, claims or has claimed.
     active: Mutex<BTreeMap<CallId, Active>>,
     /// What goes on until the worker has stopped, whatever calls there are.
@@ -155,10 +169,11 @@ impl Dialer {
         let shared = Arc::new(Shared {
             gate,
             endpoint,
-            clock,
             node: config.node.clone(),
             began,
             me,
+            tracks: Tracks::new(clock.clone()),
+            clock,
             active: Mutex::new(BTreeMap::new()),
             keepers: TaskTracker::new(),
         });
@@ -168,30 +183,12 @@ impl Dialer {
             stop,
             lanes: TaskTracker::new(),
             drain: Duration::from_secs(config.drain_seconds),
-            last_words: last_words(&shared.endpoint, &lanes),
         };
-        for lane in lanes {
-            for place in 0..lane.targets.places.len() {
-                let (trunk, targets) = (lane.trunk.name.clone(), Arc::clone(&lane.targets));
-                let names = names::run(Arc::clone(&shared), trunk, targets, place, phase.clone());
-                shared.keepers.spawn(vital("names", names));
-            }
-            let (looker, targets) = (Arc::clone(&shared), Arc::clone(&lane.targets));
-            let health = health::run(looker, targets, phase.clone());
-            shared.keepers.spawn(vital("health", health));
-            let (registrant, targets) = (Arc::clone(&shared), Arc::clone(&lane.targets));
-            let registration = registration::run(registrant, targets, phase.clone());
-            shared.keepers.spawn(vital("registration", registration));
-            dialer.lanes.spawn(vital(
-                "lane",
-                lanes::run(
-                    Arc::clone(&shared),
-                    lane,
-                    phase.clone(),
-                    dialer.lanes.clone(),
-                ),
-            ));
+        for lane in shared.tracks.take(lanes, &config.paces) {
+            keep(&shared, &lane, &phase);
         }
+        let lanes = lanes::run(Arc::clone(&shared), phase.clone(), dialer.lanes.clone());
+        dialer.lanes.spawn(vital("lanes", lanes));
         let keepers = shared.keepers.clone();
         keepers.spawn(vital(
             "watch",
@@ -199,6 +196,21 @@ impl Dialer {
         ));
         keepers.spawn(vital("sweep", sweep::run(shared, phase)));
         dialer
+    }
+
+    /// Tells how the trunks stand, in the order of their names.
+    pub fn standing(&self) -> impl Fn(Reading) -> Vec<TrunkStatus> + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move |now| shared.tracks.standing(now)
+    }
+
+    /// Works with these trunks and paces from now on. Calls under way keep their trunk until they end; a trunk that has not changed
+    /// keeps what is known of its targets, and each of the same name its pace and what is used of its channels.
+    pub fn take_trunks(&self, lanes: Vec<Lane>, config: &DialerConfig) {
+        let phase = self.stop.subscribe();
+        for lane in self.shared.tracks.take(lanes, &config.paces) {
+            keep(&self.shared, &lane, &phase);
+        }
     }
 
     /// Stops claiming at once, lets calls finish up to the drain limit, then ends them, hears the far ends out and writes the
@@ -215,7 +227,9 @@ impl Dialer {
                 "the drain limit has passed; ending the calls under way"
             );
         }
-        if tokio::time::timeout(self.last_words, self.end_all())
+        let silence = self.shared.tracks.longest_silence();
+        let last_words = last_words(&self.shared.endpoint, silence);
+        if tokio::time::timeout(last_words, self.end_all())
             .await
             .is_err()
         {
@@ -246,12 +260,35 @@ impl Dialer {
     }
 }
 
+/// Keeps what is known of a trunk's targets up to date until the worker stops or another takes its place.
+fn keep(shared: &Arc<Shared>, lane: &Lane, phase: &signal::Receiver<Phase>) {
+    for place in 0..lane.targets.places.len() {
+        let (trunk, targets) = (lane.trunk.name.clone(), Arc::clone(&lane.targets));
+        let names = names::run(Arc::clone(shared), trunk, targets, place, phase.clone());
+        keeper(shared, lane, "names", names);
+    }
+    let health = health::run(Arc::clone(shared), Arc::clone(&lane.targets), phase.clone());
+    keeper(shared, lane, "health", health);
+    let (registrant, targets) = (Arc::clone(shared), Arc::clone(&lane.targets));
+    let registration = registration::run(registrant, targets, lane.retired.clone(), phase.clone());
+    shared.keepers.spawn(vital("registration", registration));
+}
+
+fn keeper(
+    shared: &Shared,
+    lane: &Lane,
+    name: &'static str,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let retired = lane.retired.clone();
+    let work = async move { retired.run_until_cancelled(work).await.unwrap_or_default() };
+    shared.keepers.spawn(vital(name, work));
+}
+
 /// How long calls may take to end: a trunk that has said nothing yet is given its time before there can be a CANCEL (RFC
 /// 3261 section 9.1), and that its own.
-fn last_words(endpoint: &Endpoint, lanes: &[Lane]) -> Duration {
-    let silent = lanes.iter().map(|lane| lane.trunk.first_response_timeout);
-    let silent = silent.max().unwrap_or_default().min(endpoint.patience());
-    silent + endpoint.patience() + STOP_MARGIN
+fn last_words(endpoint: &Endpoint, silence: Duration) -> Duration {
+    silence.min(endpoint.patience()) + endpoint.patience() + STOP_MARGIN
 }
 
 impl Shared {
@@ -320,8 +357,8 @@ mod tests {
                 first_response_timeout_ms: first_response_ms,
                 ..TrunkConfig::towards(endpoint.local_addr())
             };
-            let lane = Lane::new(trunk.trunk("carrier").unwrap(), trunk);
-            assert_eq!(last_words(&endpoint, &[lane]).as_secs(), seconds);
+            let silence = trunk.trunk("carrier").unwrap().trunk.first_response_timeout;
+            assert_eq!(last_words(&endpoint, silence).as_secs(), seconds);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::time::{Mono, Reading};
 use crate::domain::trunk::{Failure, RegistrationState, RegistrationStatus};
@@ -209,6 +210,7 @@ impl Registrar {
 pub(super) async fn run(
     shared: Arc<Shared>,
     targets: Arc<Targets>,
+    retired: CancellationToken,
     mut phase: watch::Receiver<Phase>,
 ) {
     let Some(registrar) = &targets.registrar else {
@@ -228,9 +230,12 @@ pub(super) async fn run(
     tokio::select! {
         biased;
         _ = phase.wait_for(|phase| *phase == Phase::Stopped) => {}
+        () = retired.cancelled() => {}
         () = kept => {}
     }
-    if let Some(at) = last {
+    // Another section of the same trunk registers the same address by itself.
+    let is_replaced = retired.is_cancelled() && shared.tracks.has(targets.name());
+    if let Some(at) = last.filter(|_| !is_replaced) {
         let _ = registration.remove(&at, LAST_PATIENCE).await;
         targets.enrolled(Enrolment::removed, shared.clock.read());
     }

@@ -6,7 +6,6 @@
 //! forgets it when it ends. What a name stands for is kept up to date by `names`.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,10 +30,7 @@ pub(super) struct Targets {
     pub(super) registrar: Option<Arc<Registrar>>,
     enrolment: Option<Mutex<Enrolment>>,
     name: String,
-    channels: u32,
     calls_per_second: u32,
-    /// Calls under way.
-    calls: AtomicU32,
     book: Mutex<Book>,
 }
 
@@ -64,15 +60,6 @@ impl Book {
     fn state(&self, target: Target, now: Mono) -> TargetState {
         let known = self.known.get(&target);
         known.map_or(TargetState::Up, |known| known.state(now))
-    }
-}
-
-/// A call under way, counted until this is dropped.
-pub(super) struct UnderWay(Arc<Targets>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -145,9 +132,7 @@ impl Targets {
             name: trunk.name.clone(),
             enrolment: registrar.as_ref().map(|_| Mutex::new(Enrolment::new())),
             registrar,
-            channels: config.channels.get(),
             calls_per_second: config.calls_per_second.get(),
-            calls: AtomicU32::new(0),
             book: Mutex::default(),
         }
     }
@@ -252,12 +237,6 @@ impl Targets {
         place.map(|place| place.at(target))
     }
 
-    /// Counts a call until what it answers is dropped.
-    pub(super) fn call_begins(self: &Arc<Self>) -> UnderWay {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        UnderWay(Arc::clone(self))
-    }
-
     /// Tells what has changed since the last time: one line a change.
     pub(super) fn settle(&self, now: Reading) {
         let (trunk, all) = (&self.name, self.all());
@@ -321,7 +300,7 @@ impl Targets {
         }
     }
 
-    /// How the trunk stands.
+    /// How the trunk stands, but for its calls.
     pub(super) fn status(&self, now: Reading) -> TrunkStatus {
         self.settle(now);
         let book = self.book();
@@ -347,21 +326,20 @@ impl Targets {
             state: self.trunk_state(&book, now.mono),
             since: self.since(&book, now).wall,
             targets,
-            calls: self.calls.load(Ordering::Relaxed),
-            channels: self.channels,
+            calls: 0,
+            channels: 0,
             calls_per_second_milli: if is_slow { pace / 2 } else { pace },
             registration: self.enrolment().map(|known| known.status(now)),
         }
     }
 
     /// Tells the figures.
-    pub(super) fn measure(&self, now: Mono) {
+    pub(super) fn measure(&self, calls: u32, now: Mono) {
         let book = self.book();
         let is_up = |target: &Target| book.state(*target, now) == TargetState::Up;
         let targets_up = self.all().iter().filter(|target| is_up(target)).count();
         let is_registered = self.enrolment().map(|known| known.is_registered(now));
         let takes_calls = self.trunk_state(&book, now) == TrunkState::Up;
-        let calls = self.calls.load(Ordering::Relaxed);
         meter::trunk_stands(&self.name, takes_calls, targets_up, calls, is_registered);
     }
 

@@ -2,6 +2,7 @@
 
 use super::call::{CallKind, Introduction, Purpose, SellerType, Voice};
 use super::phone::Phone;
+use super::route::Dialing;
 
 /// What every call of a campaign has in common. Nothing of it can be chosen by a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct Campaign {
     pub caller_ids: Vec<CallerId>,
     /// ISO countries that may be dialed. Nothing is allowed by default.
     pub destinations: Vec<String>,
-    /// Trunk that carries its calls.
-    pub trunk: String,
+    /// By which trunks its calls go, how fast, and with which share of a trunk.
+    pub dialing: Dialing,
     /// Registrations and permits that the seller holds.
     pub registrations: Vec<Registration>,
     /// The calls treat special categories of data (GDPR Art. 9).

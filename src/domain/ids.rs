@@ -40,6 +40,15 @@ macro_rules! ids {
     )+};
 }
 
+impl CallId {
+    /// What the lots of this call follow from: which of its trunks and servers come first.
+    #[must_use]
+    pub fn lot(self) -> u64 {
+        let (high, low) = self.0.as_u64_pair();
+        high ^ low
+    }
+}
+
 ids! {
     /// A call: what the softphone asked for, and everything that came of it.
     CallId,

@@ -24,6 +24,7 @@ pub mod phone;
 pub mod policy;
 pub mod provider;
 pub mod register;
+pub mod route;
 pub mod suppression;
 mod text;
 pub mod time;

@@ -4,16 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::Text;
-use crate::domain::call::{Call, CallKind, CallRequest};
+use crate::domain::call::{CallKind, CallRequest};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::decision::{Judgement, RuleOutcome, RuleResult, Verdict};
 use crate::domain::phone::Phone;
+use crate::domain::route::{Carriers, Unroutable};
 
+use super::claim::ClaimRequest;
 use super::error::GateError;
 
 /// Every campaign, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Campaigns(Arc<BTreeMap<String, Campaign>>);
+
+/// What a request may have.
+pub(super) struct Admission<'a> {
+    pub campaign: &'a Campaign,
+    /// The number to show; none = one of the pool, chosen when the law is known.
+    pub caller_id: Option<CallerId>,
+    /// The numbers of the campaign that some trunk may show there.
+    pub pool: Vec<CallerId>,
+}
 
 impl Campaigns {
     /// The campaigns of the configuration.
@@ -33,6 +44,11 @@ impl Campaigns {
         self.0.get(campaign_id)
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Campaign> {
+        self.0.values()
+    }
+
     /// A seller that no campaign calls for is a slip of the pen: an opt-out or a withdrawal under it would bind nobody.
     pub(super) fn knows_seller(&self, seller: &str) -> Result<(), GateError> {
         if self.calls_for(seller) {
@@ -49,12 +65,13 @@ impl Campaigns {
         self.0.values().any(|campaign| campaign.seller == seller)
     }
 
-    /// The campaign and the number to show, if the request may have them; without a number it is chosen when the law is known.
+    /// The campaign and what may be shown, if the request may have them.
     pub(super) fn admit(
         &self,
+        carriers: &Carriers,
         request: &CallRequest,
         country: &str,
-    ) -> Result<(&Campaign, Option<CallerId>), GateError> {
+    ) -> Result<Admission<'_>, GateError> {
         let (campaign, caller_id) =
             self.open(&request.campaign_id, request.call_kind, request.caller_id)?;
         if !reaches(campaign, country) {
@@ -62,7 +79,17 @@ impl Campaigns {
                 country: country.to_owned(),
             });
         }
-        Ok((campaign, caller_id))
+        let pool = match caller_id {
+            Some(caller_id) => vec![caller_id],
+            None => campaign.caller_ids.clone(),
+        };
+        let pool = routable(campaign, carriers, request.to, &pool)
+            .map_err(|why| GateError::invalid(field(why), why.as_str()))?;
+        Ok(Admission {
+            campaign,
+            caller_id,
+            pool,
+        })
     }
 
     /// The campaign and the number to show, whomever the call goes to.
@@ -92,9 +119,11 @@ impl Campaigns {
     /// The same questions at dial time: the configuration may have changed while the call was waiting.
     pub(super) fn admits_still(
         &self,
-        call: &Call,
+        carriers: &Carriers,
+        (claim, to): (&ClaimRequest, Phone),
         country: &str,
     ) -> Result<(&Campaign, Option<CallerId>), &'static str> {
+        let call = &claim.call;
         let campaign = self
             .get(&call.campaign_id)
             .ok_or("the campaign is no longer in the configuration")?;
@@ -109,7 +138,40 @@ impl Campaigns {
         }
         let shown = call.from.and_then(|number| caller_id(campaign, number));
         let shown = shown.ok_or("the campaign may no longer show this number")?;
+        let ways = campaign.dialing.trunks(carriers, to, Some(shown.number), 0);
+        let ways = ways.map_err(Unroutable::as_str)?;
+        if !ways.contains(&claim.trunk.as_str()) {
+            return Err("the trunk may no longer carry this call");
+        }
         Ok((campaign, Some(shown)))
+    }
+}
+
+/// The numbers of these that some trunk may show to this one, at least one.
+pub(super) fn routable(
+    campaign: &Campaign,
+    carriers: &Carriers,
+    to: Phone,
+    pool: &[CallerId],
+) -> Result<Vec<CallerId>, Unroutable> {
+    let (mut some, mut why) = (Vec::new(), Unroutable::CallerId);
+    for each in pool {
+        match campaign.dialing.trunks(carriers, to, Some(each.number), 0) {
+            Ok(_) => some.push(*each),
+            Err(problem) => why = problem,
+        }
+    }
+    match some.is_empty() {
+        false => Ok(some),
+        true => Err(why),
+    }
+}
+
+/// The field of a request that no trunk can do.
+fn field(why: Unroutable) -> &'static str {
+    match why {
+        Unroutable::Destination => "to",
+        Unroutable::CallerId => "caller_id",
     }
 }
 

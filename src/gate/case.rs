@@ -19,6 +19,8 @@ pub(super) struct Question<'a> {
     pub campaign: &'a Campaign,
     /// The number to show; none = one of the campaign's is chosen.
     pub caller_id: Option<CallerId>,
+    /// The numbers among which it is chosen then.
+    pub pool: &'a [CallerId],
     /// By what it is chosen, where it matters which it is and not only whether there is any.
     pub key: Option<NumberKey>,
     /// Regions in which nobody is called now.
@@ -70,7 +72,7 @@ pub(super) fn build(pack: &Pack, question: &Question<'_>, stored: Facts) -> Case
         tags: Vec::new(),
     };
     if question.caller_id.is_none() {
-        caller_ids::settle(pack, &mut case, &campaign.caller_ids, question.key);
+        caller_ids::settle(pack, &mut case, question.pool, question.key);
     }
     case
 }

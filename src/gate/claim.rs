@@ -14,6 +14,8 @@ pub struct ClaimRequest {
     pub subject: Option<String>,
     /// Under which lease the worker holds it.
     pub lease_epoch: i64,
+    /// The trunk that would carry it.
+    pub trunk: String,
     /// Which process asks.
     pub owner: Incarnation,
     /// Call-ID that its INVITE will carry; stored with the attempt, so that a packet can be matched with its allow.

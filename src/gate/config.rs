@@ -1,12 +1,13 @@
 //! Settings of the gate, and the campaigns as the configuration writes them.
 
-use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
 use crate::domain::call::{CallKind, Introduction, Purpose, SellerType, Voice};
 use crate::domain::campaign::{CallerId, Campaign, Registration};
 use crate::domain::phone::Phone;
+use crate::domain::route::{Carriers, Dialing, Prefix, Rate, Route};
 use crate::place::{Tables, dialable};
 use crate::policy::Pack;
 use crate::provider::Service;
@@ -21,9 +22,9 @@ pub struct GateConfig {
     pub queue_max: usize,
     /// Places in which nobody is called, such as `US-LA`, whatever pack is in force.
     pub emergency_regions: Vec<String>,
-    /// Calls that may wait for each trunk; filled from the trunks' own sections.
+    /// What each trunk may carry, and how many calls may wait for it; filled from the trunks' own sections.
     #[serde(skip)]
-    pub trunk_queue_max: BTreeMap<String, i64>,
+    pub trunks: Carriers,
     /// The section `[registry]`.
     #[serde(skip)]
     pub registry: RegistryConfig,
@@ -40,7 +41,7 @@ impl Default for GateConfig {
         Self {
             queue_max: 4096,
             emergency_regions: Vec::new(),
-            trunk_queue_max: BTreeMap::new(),
+            trunks: Carriers::new(),
             registry: RegistryConfig::default(),
             providers: Vec::new(),
             webhooks: Vec::new(),
@@ -121,8 +122,21 @@ pub struct CampaignConfig {
     /// ISO countries that may be dialed. Nothing is allowed by default.
     #[serde(default)]
     pub destinations: Vec<String>,
-    /// Name of the trunk section that carries its calls.
-    pub trunk: String,
+    /// Name of the trunk section that carries its calls, all of them that no entry of `trunks` is for.
+    #[serde(default)]
+    pub trunk: Option<String>,
+    /// Several trunks, with what each is for and in which order they are tried.
+    #[serde(default)]
+    pub trunks: Vec<RouteConfig>,
+    /// New calls of the campaign a second, by whatever trunk; absent = as many as the trunks take.
+    #[serde(default)]
+    pub calls_per_second: Option<NonZeroU32>,
+    /// Calls of the campaign that may start at once after a pause.
+    #[serde(default)]
+    pub burst: Option<NonZeroU32>,
+    /// Its share of a trunk that several campaigns wait for, against the shares of the others.
+    #[serde(default = "one")]
+    pub share: NonZeroU32,
     /// Registrations and permits that the seller holds.
     #[serde(default)]
     pub registrations: Vec<RegistrationConfig>,
@@ -141,6 +155,23 @@ pub struct CampaignConfig {
     /// `human`, `recorded` or `ai_generated`: what voice talks.
     #[serde(default)]
     pub voice: Option<Voice>,
+}
+
+/// One trunk of several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Name of the trunk section.
+    pub trunk: String,
+    /// Only for numbers that begin so; absent = for all.
+    #[serde(default)]
+    pub prefix: Prefix,
+    /// Lower ones are tried first.
+    #[serde(default)]
+    pub priority: u16,
+    /// Its share of the calls among those of its priority.
+    #[serde(default = "weight")]
+    pub weight: u16,
 }
 
 /// A number that may be shown.
@@ -172,6 +203,17 @@ pub struct RegistrationConfig {
     /// Last day on which it holds.
     #[serde(default)]
     pub valid_to: Option<jiff::civil::Date>,
+}
+
+/// No share of a trunk needs to be finer.
+const SHARE_MAX: u32 = 1_000;
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn weight() -> u16 {
+    1
 }
 
 fn yes() -> bool {
@@ -206,6 +248,7 @@ impl CampaignConfig {
         if self.call_kinds.is_empty() {
             problems.push("call_kinds: is empty; name at least one kind".to_owned());
         }
+        problems.extend(self.dialing_problems());
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -230,7 +273,7 @@ impl CampaignConfig {
                 })
                 .collect(),
             destinations: self.destinations.clone(),
-            trunk: self.trunk.clone(),
+            dialing: self.dialing(),
             registrations: self
                 .registrations
                 .iter()
@@ -246,6 +289,55 @@ impl CampaignConfig {
             introduction: self.introduction,
             voice: self.voice,
         })
+    }
+
+    /// The ways of its calls: the short form is the way for everything that no other is for.
+    fn dialing(&self) -> Dialing {
+        let short = self.trunk.iter().map(Route::by);
+        let long = self.trunks.iter().map(|each| Route {
+            trunk: each.trunk.clone(),
+            prefix: each.prefix.clone(),
+            priority: each.priority,
+            weight: each.weight,
+        });
+        Dialing {
+            routes: short.chain(long).collect(),
+            rate: self.calls_per_second.map(|calls_per_second| Rate {
+                calls_per_second,
+                burst: self.burst.unwrap_or(NonZeroU32::MIN),
+            }),
+            share: self.share,
+        }
+    }
+
+    fn dialing_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let routes = self.dialing().routes;
+        if routes.is_empty() {
+            problems.push(
+                "trunk: is missing; name the section that carries the calls, or several in `trunks`"
+                    .to_owned(),
+            );
+        }
+        for (index, route) in routes.iter().enumerate() {
+            let earlier = routes.iter().take(index);
+            let mut same = earlier.filter(|each| each.prefix == route.prefix);
+            if same.any(|each| each.trunk == route.trunk) {
+                problems.push(format!(
+                    "trunks: `{}` is named twice for `{}`, leave one out",
+                    route.trunk, route.prefix
+                ));
+            }
+        }
+        if self.burst.is_some() && self.calls_per_second.is_none() {
+            problems.push("burst: needs calls_per_second beside it".to_owned());
+        }
+        let rate = self.dialing().rate;
+        problems.extend(rate.into_iter().flat_map(Rate::problems));
+        if self.share.get() > SHARE_MAX {
+            problems.push(format!("share: is {}, set 1 to {SHARE_MAX}", self.share));
+        }
+        problems
     }
 
     /// Every country, number and sector of the section that this law does not know, naming the key. A sector that is misspelt

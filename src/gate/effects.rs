@@ -1,12 +1,13 @@
 //! The writing half of a batch: decisions, audit entries, calls, requests and attempts, many rows a statement.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::json;
 
 use crate::domain::call::{Call, CallRequest, CallState, Purpose};
 use crate::domain::decision::{Decision, Verdict};
 use crate::domain::ids::{AttemptId, AuditEntryId, CallId, RequestId, TenantId};
+use crate::domain::route::Carriers;
 use crate::domain::time::Reading;
 use crate::policy::Permit;
 use crate::store::{AuditEntry, NewAttempt, NewCall, StoreError, StoredRequest, Tx};
@@ -14,7 +15,7 @@ use crate::store::{AuditEntry, NewAttempt, NewCall, StoreError, StoredRequest, T
 use super::claim::{ClaimRequest, Claimed};
 use super::error::GateError;
 use super::job::{Answer, Job};
-use super::judge::{Asked, Judged};
+use super::judge::{About, Asked, Judged};
 use super::room::{Counting, Taken};
 use super::{Core, Placed};
 
@@ -29,6 +30,8 @@ struct Rows {
     calls: Vec<NewCall>,
     requests: Vec<StoredRequest>,
     attempts: Vec<NewAttempt>,
+    /// Calls that go by another trunk than they were queued for, by trunk.
+    moved: BTreeMap<String, Vec<CallId>>,
 }
 
 /// Records what was judged and answers each job, in order. What the batch takes of the trunks' queues is held until its
@@ -41,7 +44,12 @@ pub(super) async fn record<'a>(
     read: Reading,
 ) -> Result<(Vec<Answer>, Taken<'a>), StoreError> {
     let mut fences = Fences::raise(tx, &judged, read).await?;
-    let mut room = Counting::begin(core, tx, judged.iter().filter_map(trunk), read.wall).await?;
+    let carriers = core.carriers();
+    let trunks: BTreeSet<&str> = judged
+        .iter()
+        .flat_map(|each| trunks(each, &carriers))
+        .collect();
+    let mut room = Counting::begin(core, tx, (&carriers, trunks), read.wall).await?;
     let mut rows = Rows::default();
     let mut answers = Vec::with_capacity(judged.len());
     for each in judged {
@@ -57,7 +65,13 @@ pub(super) async fn record<'a>(
                     request,
                     request_id,
                     ..
-                } => rows.place(&asked, request, *request_id, *decision, &mut room),
+                } => rows.place(
+                    &asked,
+                    request,
+                    *request_id,
+                    *decision,
+                    (&mut room, &carriers),
+                ),
                 Job::Claim { claim, .. } => {
                     let purpose = asked
                         .about
@@ -74,19 +88,31 @@ pub(super) async fn record<'a>(
     tx.insert_calls(tenant, &rows.calls).await?;
     tx.insert_requests(tenant, &rows.requests).await?;
     tx.insert_attempts(tenant, &rows.attempts).await?;
+    for (trunk, calls) in &rows.moved {
+        tx.move_calls(calls, trunk).await?;
+    }
     tx.insert_audit(tenant, &rows.audit).await?;
     Ok((answers, taken))
 }
 
-/// The trunk whose queue a placement may fill.
-fn trunk<'j>(judged: &'j Judged<'_>) -> Option<&'j str> {
+/// The trunks whose queues a placement may fill.
+fn trunks<'j>(judged: &Judged<'j>, carriers: &Carriers) -> Vec<&'j str> {
     match judged {
         Judged::Decided { asked, .. } => match (asked.job, &asked.about) {
-            (Job::Place { .. }, Ok(about)) => Some(&about.campaign.trunk),
-            _ => None,
+            (Job::Place { .. }, Ok(about)) => ways(about, carriers, 0),
+            _ => Vec::new(),
         },
-        Judged::Settled(_) => None,
+        Judged::Settled(_) => Vec::new(),
     }
+}
+
+/// The trunks that may carry what the law was asked about. The campaign has admitted it already, by these trunks or by
+/// those before them.
+fn ways<'a>(about: &About<'a>, carriers: &Carriers, seed: u64) -> Vec<&'a str> {
+    let shown = about.caller_id.map(|shown| shown.number);
+    let dialing = &about.campaign.dialing;
+    let ways = dialing.trunks(carriers, about.to, shown, seed);
+    ways.unwrap_or_default()
 }
 
 /// The fence of each claim (claim-5): a conditional UPDATE whose row count decides, never a read.
@@ -153,7 +179,7 @@ impl Rows {
         request: &CallRequest,
         request_id: RequestId,
         mut decision: Decision,
-        room: &mut Counting<'_>,
+        (room, carriers): (&mut Counting<'_>, &Carriers),
     ) -> Answer {
         let call = match (
             decision.judgement.verdict,
@@ -161,14 +187,15 @@ impl Rows {
             request.expire_time,
         ) {
             (Verdict::Allow, Ok(about), Some(expire_time)) => {
-                let trunk = &about.campaign.trunk;
-                if !room.take(trunk) {
+                let call_id = CallId::new(decision.decided_at);
+                let mut ways = ways(about, carriers, call_id.lot()).into_iter();
+                let Some(trunk) = ways.find(|trunk| room.take(trunk)) else {
                     return Answer::Refused(GateError::TrunkSaturated {
                         retry_after: SATURATED_RETRY_AFTER,
                     });
-                }
+                };
                 let call = Call {
-                    call_id: CallId::new(decision.decided_at),
+                    call_id,
                     tenant: request.tenant.clone(),
                     party_id: asked.party_id,
                     number_key: asked.number_key,
@@ -177,7 +204,7 @@ impl Rows {
                     campaign_id: request.campaign_id.clone(),
                     seller: about.campaign.seller.clone(),
                     call_kind: request.call_kind,
-                    trunk: trunk.clone(),
+                    trunk: trunk.to_owned(),
                     state: CallState::Queued,
                     place_decision_id: decision.decision_id,
                     claim_decision_id: None,
@@ -253,12 +280,17 @@ impl Rows {
             from: permit.from(),
             attestation: claim.attestation,
             decision_id: decision.decision_id,
-            trunk: call.trunk.clone(),
+            trunk: claim.trunk.clone(),
             sip_call_id: claim.sip_call_id.clone(),
             owner: claim.owner,
             permit_ms: i32::try_from(Permit::LIFE.as_millis()).unwrap_or(0),
             at: read.wall,
         });
+        // After a first trunk, whatever the call says: it was read before.
+        if claim.trunk != call.trunk || claim.again.is_some() {
+            let moved = self.moved.entry(claim.trunk.clone()).or_default();
+            moved.push(call.call_id);
+        }
         self.decide(&decision, Some(attempt_id));
         Answer::Claimed(Claimed::Permitted { permit, attempt_id })
     }

@@ -14,6 +14,7 @@ use crate::policy::facts::Facts;
 use crate::policy::{self, Permit};
 use crate::store::{self, AuditEntry, FactsWanted, StoreError, StoredRequest, Tx};
 
+use super::campaigns::Admission;
 use super::case::{self, Question};
 use super::claim::{ClaimRequest, Claimed};
 use super::cores::on_all_cores;
@@ -47,15 +48,17 @@ pub(super) struct Asked<'a> {
     pub about: Result<About<'a>, &'static str>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct About<'a> {
     pub to: Phone,
     pub campaign: &'a Campaign,
     pub caller_id: Option<CallerId>,
+    /// Of which one is chosen if there is none yet.
+    pub pool: Vec<CallerId>,
 }
 
-/// The campaign and the number to show, or why the question may not be put.
-type Admitted<'a> = Result<(&'a Campaign, Option<CallerId>), GateError>;
+/// The campaign and what may be shown, or why the question may not be put.
+type Admitted<'a> = Result<Admission<'a>, GateError>;
 
 /// A job at first sight, before the store is asked anything about it.
 pub(super) enum Sight<'a> {
@@ -165,6 +168,7 @@ fn decide<'a>(
                 call_kind,
                 campaign: about.campaign,
                 caller_id: about.caller_id,
+                pool: &about.pool,
                 key: Some(key),
                 stops: &law.stops,
             };
@@ -320,7 +324,7 @@ fn open_or_refuse<'a>(
     people: &HashMap<NumberKey, Vec<PartyId>>,
     read: Reading,
 ) -> Result<Asked<'a>, GateError> {
-    let (campaign, caller_id) = admitted?;
+    let admission = admitted?;
     let over = request.expire_time.is_some_and(|end| end <= read.wall)
         || request.answer_by.is_some_and(|end| end <= read.mono);
     if over {
@@ -344,8 +348,9 @@ fn open_or_refuse<'a>(
         number_key,
         about: Ok(About {
             to: request.to,
-            campaign,
-            caller_id,
+            campaign: admission.campaign,
+            caller_id: admission.caller_id,
+            pool: admission.pool,
         }),
     })
 }
@@ -378,21 +383,22 @@ async fn claim_plan<'a>(
         .await?;
         return Ok(Plan::Settled(Answer::Claimed(Claimed::Expired)));
     }
-    let about =
-        match call.to {
-            None => Err("the person's data was erased"),
-            Some(to) => match place::dialable(law.pack.tables(), &to.reveal()) {
-                // The law refuses it too, with the floor's own code; the country only matters to the campaign.
-                Err(_) => Err("the number is no longer a dialable destination"),
-                Ok(number) => core.campaigns.admits_still(call, &number.country).map(
-                    |(campaign, caller_id)| About {
-                        to,
-                        campaign,
-                        caller_id,
-                    },
-                ),
-            },
-        };
+    let about = match call.to {
+        None => Err("the person's data was erased"),
+        Some(to) => match place::dialable(law.pack.tables(), &to.reveal()) {
+            // The law refuses it too, with the floor's own code; the country only matters to the campaign.
+            Err(_) => Err("the number is no longer a dialable destination"),
+            Ok(number) => core
+                .campaigns
+                .admits_still(&core.carriers(), (claim, to), &number.country)
+                .map(|(campaign, caller_id)| About {
+                    to,
+                    campaign,
+                    caller_id,
+                    pool: Vec::new(),
+                }),
+        },
+    };
     Ok(Plan::Open(Asked {
         job,
         party_id: call.party_id,
@@ -436,7 +442,8 @@ impl Core {
     fn admits(&self, law: &InForce, request: &CallRequest) -> Admitted<'_> {
         let number = place::dialable(law.pack.tables(), &request.to.reveal())
             .map_err(|why| GateError::NotDialable { field: "to", why })?;
-        self.campaigns.admit(request, &number.country)
+        self.campaigns
+            .admit(&self.carriers(), request, &number.country)
     }
 }
 

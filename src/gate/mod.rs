@@ -36,8 +36,8 @@ mod suppress;
 mod together;
 mod webhooks;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -46,6 +46,7 @@ use crate::domain::access::Principal;
 use crate::domain::call::{Call, CallRequest};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{RequestId, TenantId};
+use crate::domain::route::Carriers;
 use crate::domain::time::{Micros, Reading};
 use crate::policy::Pack;
 use crate::store::Store;
@@ -117,6 +118,8 @@ struct Core {
     store: Store,
     law: law::Law,
     campaigns: Campaigns,
+    /// What each trunk may carry; taken anew when the trunks are.
+    carriers: RwLock<Arc<Carriers>>,
     config: GateConfig,
     read: ReadClocks,
     rooms: room::Rooms,
@@ -128,6 +131,14 @@ struct Core {
     passing: Together<suppress::Wish, Result<(), GateError>>,
     /// No call is queued any more: the node is about to stop.
     closing: AtomicBool,
+}
+
+impl Core {
+    fn carriers(&self) -> Arc<Carriers> {
+        // Whole after a panic: it is only ever put in another's place.
+        let all = self.carriers.read();
+        Arc::clone(&all.unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Gate {
@@ -148,6 +159,7 @@ impl Gate {
             providers: providers::Providers::new(config.providers.clone()),
             store,
             campaigns,
+            carriers: RwLock::new(Arc::new(config.trunks.clone())),
             config,
             read,
             rooms: room::Rooms::default(),
@@ -191,6 +203,18 @@ impl Gate {
     #[must_use]
     pub fn campaigns(&self) -> &Campaigns {
         &self.core.campaigns
+    }
+
+    /// What each trunk may carry at present.
+    #[must_use]
+    pub fn carriers(&self) -> Arc<Carriers> {
+        self.core.carriers()
+    }
+
+    /// Judges by these trunks from now on.
+    pub fn take_carriers(&self, carriers: Carriers) {
+        let all = self.core.carriers.write();
+        *all.unwrap_or_else(PoisonError::into_inner) = Arc::new(carriers);
     }
 
     /// Reads the clocks that the gate was given.

@@ -1,9 +1,10 @@
 //! How many more calls the queue of a trunk takes. What other batches of this node are about to queue is not in the store
 //! yet, and counts all the same. Nodes do not see each other's: together they may queue a batch too many.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::domain::route::Carriers;
 use crate::domain::time::Micros;
 use crate::store::{StoreError, Tx};
 
@@ -44,24 +45,21 @@ impl<'a> Counting<'a> {
     pub async fn begin(
         core: &'a Core,
         tx: &mut Tx,
-        trunks: impl Iterator<Item = &str>,
+        (carriers, trunks): (&Carriers, BTreeSet<&str>),
         now: Micros,
     ) -> Result<Self, StoreError> {
-        let mut trunks = trunks.peekable();
-        let alone = match trunks.peek() {
-            Some(_) => Some(core.rooms.counting.lock().await),
-            None => None,
+        let alone = match trunks.is_empty() {
+            false => Some(core.rooms.counting.lock().await),
+            true => None,
         };
         // Before the store is asked: what is given back meanwhile is counted twice and not missed.
         let taken = core.rooms.taken().clone();
         let mut left = HashMap::new();
         for trunk in trunks {
-            if !left.contains_key(trunk) {
-                let max = core.config.trunk_queue_max.get(trunk).copied().unwrap_or(0);
-                let queued = tx.queued_count(trunk, now).await?;
-                let others = taken.get(trunk).copied().unwrap_or(0);
-                left.insert(trunk.to_owned(), max - queued - others);
-            }
+            let max = carriers.get(trunk).map_or(0, |carrier| carrier.queue_max);
+            let queued = tx.queued_count(trunk, now).await?;
+            let others = taken.get(trunk).copied().unwrap_or(0);
+            left.insert(trunk.to_owned(), max - queued - others);
         }
         Ok(Self {
             rooms: &core.rooms,

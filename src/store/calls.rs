@@ -201,6 +201,38 @@ impl Tx {
             .await)
     }
 
+    /// Those of these campaigns of which a call waits, and not in vain.
+    pub async fn waiting_campaigns(
+        &mut self,
+        campaigns: &[&str],
+        at: Micros,
+    ) -> Result<Vec<String>> {
+        const SQL: &str = "SELECT EXISTS (SELECT 1 FROM calls WHERE queue_state = 'queued' AND campaign_id = $1 AND expire_time > $2)";
+        let mut waiting = Vec::new();
+        for campaign in campaigns {
+            let waits: bool = on!(self, |conn| sqlx::query_scalar(SQL)
+                .bind(*campaign)
+                .bind(at.0)
+                .fetch_one(conn)
+                .await)?;
+            waiting.extend(waits.then(|| (*campaign).to_owned()));
+        }
+        Ok(waiting)
+    }
+
+    /// Records that these calls go by this trunk.
+    pub async fn move_calls(&mut self, calls: &[CallId], trunk: &str) -> Result<()> {
+        let ids: Vec<Uuid> = calls.iter().map(|id| id.0).collect();
+        on!(self, |conn| {
+            let mut query = QueryBuilder::<Db>::new("UPDATE calls SET trunk = ");
+            query
+                .bind_text(trunk)
+                .text(" WHERE call_id")
+                .among_uuids(&ids);
+            query.build().execute(conn).await.map(drop)
+        })
+    }
+
     /// What is at hand in all queues and of all nodes.
     pub async fn calls_at_hand(&mut self) -> Result<CallsAtHand> {
         const SQL: &str = "SELECT (SELECT count(*) FROM calls WHERE queue_state = 'queued'), (SELECT count(*) FROM attempts WHERE outcome IS NULL)";

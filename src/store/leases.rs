@@ -103,12 +103,12 @@ row!(DeniedRow {
 });
 
 impl Tx {
-    /// Leases the oldest queued calls of a trunk that nobody else is taking (lease-1). One of which something cannot be
+    /// Leases the oldest queued calls of a campaign that nobody else is taking (lease-1). One of which something cannot be
     /// read ends right there, and holds up no other.
     pub async fn lease_calls(
         &mut self,
         owner: Incarnation,
-        trunk: &str,
+        campaign: &str,
         limit: u32,
         at: Micros,
     ) -> Result<Vec<Leased>> {
@@ -121,7 +121,7 @@ impl Tx {
                 .bind_number(at.0);
             query
                 .text(" WHERE call_id")
-                .among_queued(trunk, i64::from(limit));
+                .among_queued(campaign, i64::from(limit));
             query
                 .text(" AND queue_state = 'queued' RETURNING ")
                 .text(CallRow::COLUMNS);
@@ -178,7 +178,7 @@ impl Tx {
     }
 
     /// Ends calls that cannot be read, undialed: whoever leased them again would fail again, and with them all that wait
-    /// for the same trunk.
+    /// in the same queue.
     async fn set_aside(&mut self, damaged: &[(DamagedCall, String)], at: Micros) -> Result<()> {
         const SQL: &str = "UPDATE calls SET queue_state = 'done', state = 'failed', end_time = $2,
                 last_sequence = last_sequence + 1

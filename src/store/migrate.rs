@@ -26,6 +26,7 @@ macro_rules! migrations {
             12 scopes "0012_scopes.sql",
             13 sent_again "0013_sent_again.sql",
             14 lift_requests "0014_lift_requests.sql",
+            15 queues "0015_queues.sql",
             16 attestation "0016_attestation.sql",
             17 instructions "0017_instructions.sql",
         }

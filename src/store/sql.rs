@@ -147,8 +147,8 @@ pub(super) trait Text {
     fn among_uuids(&mut self, values: &[Uuid]) -> &mut Self;
     /// The same for keys.
     fn among_keys(&mut self, values: &[Vec<u8>]) -> &mut Self;
-    /// ` = ANY(…)` or ` IN (…)` of the oldest queued calls of a trunk, without those that another worker is taking.
-    fn among_queued(&mut self, trunk: &str, limit: i64) -> &mut Self;
+    /// ` = ANY(…)` or ` IN (…)` of the oldest queued calls of a campaign, without those that another worker is taking.
+    fn among_queued(&mut self, campaign: &str, limit: i64) -> &mut Self;
     /// A table `t (column1, column2, column3)` of these triples; at least one.
     fn table_of(&mut self, rows: &[(Uuid, i64, Uuid)]) -> &mut Self;
 }
@@ -182,12 +182,12 @@ impl Text for QueryBuilder<Postgres> {
     fn among_keys(&mut self, values: &[Vec<u8>]) -> &mut Self {
         self.push(" = ANY(").push_bind(values.to_vec()).push(")")
     }
-    fn among_queued(&mut self, trunk: &str, limit: i64) -> &mut Self {
+    fn among_queued(&mut self, campaign: &str, limit: i64) -> &mut Self {
         // ARRAY, so that the rows are picked once: a plain IN may be planned as a join that picks again.
         self.push(
-            " = ANY(ARRAY(SELECT call_id FROM calls WHERE queue_state = 'queued' AND trunk = ",
+            " = ANY(ARRAY(SELECT call_id FROM calls WHERE queue_state = 'queued' AND campaign_id = ",
         )
-        .push_bind(trunk.to_owned())
+        .push_bind(campaign.to_owned())
         .push(" ORDER BY create_time, call_id LIMIT ")
         .push_bind(limit)
         .push(" FOR UPDATE SKIP LOCKED))")
@@ -222,9 +222,9 @@ impl Text for QueryBuilder<Sqlite> {
         }
         self.push(")")
     }
-    fn among_queued(&mut self, trunk: &str, limit: i64) -> &mut Self {
-        self.push(" IN (SELECT call_id FROM calls WHERE queue_state = 'queued' AND trunk = ")
-            .push_bind(trunk.to_owned())
+    fn among_queued(&mut self, campaign: &str, limit: i64) -> &mut Self {
+        self.push(" IN (SELECT call_id FROM calls WHERE queue_state = 'queued' AND campaign_id = ")
+            .push_bind(campaign.to_owned())
             .push(" ORDER BY create_time, call_id LIMIT ")
             .push_bind(limit)
             .push(")")

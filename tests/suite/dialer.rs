@@ -5,6 +5,7 @@ mod identity;
 mod names;
 mod registrar;
 mod stop;
+mod trunks;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -6,7 +6,7 @@
 mod names;
 mod over_grpc;
 pub mod registrar;
-mod sipp;
+pub mod sipp;
 mod streams;
 mod tls;
 mod torture;

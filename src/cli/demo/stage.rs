@@ -20,6 +20,7 @@ use crate::domain::access::Role;
 use crate::domain::call::{CallKind, Purpose, SellerType};
 use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::phone::Phone;
+use crate::domain::route::{Carrier, Dialing};
 use crate::gate::GateConfig;
 use crate::grpc::GrpcConfig;
 use crate::grpc::client::Client;
@@ -107,7 +108,7 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
             .iter()
             .map(|country| (*country).to_owned())
             .collect(),
-        trunk: "demo".to_owned(),
+        dialing: Dialing::by("demo"),
         registrations: Vec::new(),
         special_category: false,
         atds: false,
@@ -133,9 +134,10 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
         dialer: DialerConfig {
             node: "demo".to_owned(),
             drain_seconds: 1,
+            ..DialerConfig::default()
         },
         gate: GateConfig {
-            trunk_queue_max: [("demo".to_owned(), 100)].into(),
+            trunks: [("demo".to_owned(), Carrier::of_all(100))].into(),
             ..GateConfig::default()
         },
         pack: Arc::new(RulesConfig::default().load()?),

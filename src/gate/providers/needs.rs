@@ -12,6 +12,7 @@ use crate::domain::phone::NumberKey;
 use crate::domain::provider::{ProviderKind, ScrubResult};
 use crate::domain::time::{Micros, Reading};
 use crate::gate::Core;
+use crate::gate::campaigns::Admission;
 use crate::gate::case::{self, Question};
 use crate::gate::error::GateError;
 use crate::gate::law::{ATTEMPTS, InForce, Look};
@@ -48,7 +49,15 @@ impl Core {
         let Ok(number) = place::dialable(pack.tables(), &request.to.reveal()) else {
             return Ok(Vec::new());
         };
-        let Ok((campaign, caller_id)) = self.campaigns.admit(request, &number.country) else {
+        let admitted = self
+            .campaigns
+            .admit(&self.carriers(), request, &number.country);
+        let Ok(Admission {
+            campaign,
+            caller_id,
+            pool,
+        }) = admitted
+        else {
             return Ok(Vec::new());
         };
         let mut serving = self.providers.serving(&number.country).peekable();
@@ -84,6 +93,7 @@ impl Core {
             call_kind: request.call_kind,
             campaign,
             caller_id,
+            pool: &pool,
             key: Some(number_key),
             stops: &known.law.stops,
         };

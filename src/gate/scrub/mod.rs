@@ -314,6 +314,7 @@ impl Scrub {
                         call_kind: this.terms.call_kind,
                         campaign,
                         caller_id,
+                        pool: &campaign.caller_ids,
                         // Many are judged by the stand-in of their place, and which number they are shown is nobody's question.
                         key: None,
                         stops: &law.stops,

@@ -12,6 +12,7 @@ use dialgate::domain::call::{Call, CallEvent, CallState, EventKind, Outcome, Ret
 use dialgate::domain::decision::{Stage, Verdict};
 use dialgate::domain::disposition::AttemptResult;
 use dialgate::domain::ids::TenantId;
+use dialgate::domain::route::Carriers;
 use dialgate::policy::facts::Case;
 use dialgate::sip::{Behaviour, Endpoint, SimulatedCarrier, SipConfig};
 use tokio::net::UdpSocket;
@@ -28,17 +29,17 @@ on_both! {
 }
 
 const HOUR: i64 = 3_600_000_000;
-const ANNA: &str = "+14045550141";
+pub(super) const ANNA: &str = "+14045550141";
 /// So that the second target has to wait for its token, and something can happen meanwhile.
-const SLOW: (u32, u32) = (1, 1);
-const QUICK: (u32, u32) = (50, 10);
+pub(super) const SLOW: (u32, u32) = (1, 1);
+pub(super) const QUICK: (u32, u32) = (50, 10);
 
 /// A call on its way through these targets.
-struct Run {
-    bench: Bench,
-    dialer: Dialer,
+pub(super) struct Run {
+    pub(super) bench: Bench,
+    pub(super) dialer: Dialer,
     ticking: JoinHandle<()>,
-    call: Call,
+    pub(super) call: Call,
 }
 
 impl Run {
@@ -46,8 +47,33 @@ impl Run {
         Self::over(Bench::over(TestStore::sqlite().await).await, targets, pace).await
     }
 
-    async fn over(bench: Bench, targets: &[SocketAddr], (rate, burst): (u32, u32)) -> Self {
+    async fn over(bench: Bench, targets: &[SocketAddr], pace: (u32, u32)) -> Self {
+        let lane = lane("carrier", targets, pace);
+        Self::by(bench, vec![lane], DialerConfig::default()).await
+    }
+
+    /// The same by these trunks.
+    pub(super) async fn by(bench: Bench, lanes: Vec<Lane>, config: DialerConfig) -> Self {
         bench.callable(ANNA).await;
+        let carriers = || lanes.iter().map(Lane::carrier).collect();
+        bench.gate.take_carriers(carriers());
+        // Good for longer than the calling hours of the day.
+        let mut request = bench.request(ANNA);
+        request.expire_time = Some(bench.now().plus(Duration::from_secs(20 * 3600)));
+        let call = bench.gate.place(request).await.unwrap().call.unwrap();
+        let carriers = carriers();
+        Self::begun(bench, lanes, config, call, || carriers).await
+    }
+
+    /// A call that waits, and a worker that begins when the trunks may carry this.
+    pub(super) async fn begun(
+        bench: Bench,
+        lanes: Vec<Lane>,
+        config: DialerConfig,
+        call: Call,
+        carriers: impl FnOnce() -> Carriers,
+    ) -> Self {
+        bench.gate.take_carriers(carriers());
         let ticking = tokio::spawn(tick(Arc::clone(&bench.clock)));
         let clock = Clock::Manual(Arc::clone(&bench.clock));
         let sip = SipConfig {
@@ -55,19 +81,7 @@ impl Run {
             ..SipConfig::default()
         };
         let endpoint = Endpoint::bind(&sip, clock.clone()).await.unwrap();
-        let config = TrunkConfig {
-            target: targets[0].into(),
-            fallback_targets: targets[1..].iter().copied().map(Into::into).collect(),
-            first_response_timeout_ms: 500,
-            ..limits(rate, burst, 10)
-        };
-        let lane = Lane::new(config.trunk("carrier").unwrap(), config);
-        let (gate, config) = (bench.gate.clone(), DialerConfig::default());
-        let dialer = Dialer::start(gate, endpoint, vec![lane], &config, clock);
-        // Good for longer than the calling hours of the day.
-        let mut request = bench.request(ANNA);
-        request.expire_time = Some(bench.now().plus(Duration::from_secs(20 * 3600)));
-        let call = bench.gate.place(request).await.unwrap().call.unwrap();
+        let dialer = Dialer::start(bench.gate.clone(), endpoint, lanes, &config, clock);
         Self {
             bench,
             dialer,
@@ -76,11 +90,11 @@ impl Run {
         }
     }
 
-    async fn now(&self) -> Call {
+    pub(super) async fn now(&self) -> Call {
         self.bench.call(self.call.call_id).await
     }
 
-    async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+    pub(super) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let give_up = tokio::time::Instant::now() + PATIENCE;
         while !holds().await {
             assert!(tokio::time::Instant::now() < give_up, "in vain: {what}");
@@ -88,13 +102,13 @@ impl Run {
         }
     }
 
-    async fn over_at_last(&self) -> Call {
+    pub(super) async fn over_at_last(&self) -> Call {
         let over = async || self.now().await.state.is_final();
         self.until("the end", over).await;
         self.now().await
     }
 
-    async fn ends_as(&self, outcome: Outcome, retry: Retry) {
+    pub(super) async fn ends_as(&self, outcome: Outcome, retry: Retry) {
         assert_eq!(self.over_at_last().await.outcome, Some(outcome));
         let ended = async || self.kinds().await.contains(&EventKind::Ended);
         self.until("the last event", ended).await;
@@ -116,30 +130,30 @@ impl Run {
     }
 
     /// The first target has failed, and the next INVITE waits for its token.
-    async fn between(&self) {
+    pub(super) async fn between(&self) {
         let told = async || !self.notes().await.is_empty();
         self.until("the note on the next target", told).await;
     }
 
-    async fn events(&self) -> Vec<CallEvent> {
+    pub(super) async fn events(&self) -> Vec<CallEvent> {
         let (mut tx, tenant) = (self.bench.store.read().await, TenantId::default());
         let events = tx.events_after(&tenant, self.call.call_id, 0, 100).await;
         events.unwrap()
     }
 
-    async fn kinds(&self) -> Vec<EventKind> {
+    pub(super) async fn kinds(&self) -> Vec<EventKind> {
         let kinds = |event: &CallEvent| event.kind;
         self.events().await.iter().map(kinds).collect()
     }
 
-    async fn notes(&self) -> Vec<CallEvent> {
+    pub(super) async fn notes(&self) -> Vec<CallEvent> {
         let mut events = self.events().await;
         events.retain(|event| event.kind == EventKind::Note);
         events
     }
 
     /// How many attempts the law counts.
-    async fn counted(&self) -> usize {
+    pub(super) async fn counted(&self) -> usize {
         self.counted_as().await.len()
     }
 
@@ -154,7 +168,7 @@ impl Run {
     }
 
     /// Targets that stay silent to the end are waited for, and here not for as long as it would take.
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         let stopped = tokio::spawn(self.dialer.drain());
         while !stopped.is_finished() {
             self.bench.clock.advance(Duration::from_secs(1));
@@ -165,32 +179,43 @@ impl Run {
     }
 }
 
-async fn carrier(behaviour: Behaviour) -> SimulatedCarrier {
+/// A trunk to these targets.
+pub(super) fn lane(name: &str, targets: &[SocketAddr], (rate, burst): (u32, u32)) -> Lane {
+    let config = TrunkConfig {
+        target: targets[0].into(),
+        fallback_targets: targets[1..].iter().copied().map(Into::into).collect(),
+        first_response_timeout_ms: 500,
+        ..limits(rate, burst, 10)
+    };
+    Lane::new(config.trunk(name).unwrap(), config)
+}
+
+pub(super) async fn carrier(behaviour: Behaviour) -> SimulatedCarrier {
     SimulatedCarrier::start(move |_: &str| behaviour.clone())
         .await
         .unwrap()
 }
 
-fn refuses(code: u16) -> Behaviour {
+pub(super) fn refuses(code: u16) -> Behaviour {
     let reason = "No".to_owned();
     Behaviour::Reject { code, reason }
 }
 
-fn answers() -> Behaviour {
+pub(super) fn answers() -> Behaviour {
     Behaviour::Answer {
         after: Duration::from_millis(50),
         hang_up_after: Some(Duration::from_millis(50)),
     }
 }
 
-fn invites(carrier: &SimulatedCarrier) -> u32 {
+pub(super) fn invites(carrier: &SimulatedCarrier) -> u32 {
     carrier.received(ANNA).invites
 }
 
 /// A carrier that says these responses, one after the other, to each INVITE.
-struct Scripted {
-    addr: SocketAddr,
-    invites: Arc<AtomicUsize>,
+pub(super) struct Scripted {
+    pub(super) addr: SocketAddr,
+    pub(super) invites: Arc<AtomicUsize>,
     cancels: Arc<AtomicUsize>,
     byes: Arc<AtomicUsize>,
     task: JoinHandle<()>,
@@ -203,7 +228,7 @@ impl Drop for Scripted {
 }
 
 impl Scripted {
-    async fn start(responses: &'static [&'static str]) -> Self {
+    pub(super) async fn start(responses: &'static [&'static str]) -> Self {
         Self::after(Duration::ZERO, responses).await
     }
 

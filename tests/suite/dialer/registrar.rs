@@ -14,7 +14,6 @@ const BOB: &str = "+14045550130";
 struct Desk {
     bench: Bench,
     dialer: Dialer,
-    lane: Lane,
     clock: Clock,
     ticking: tokio::task::JoinHandle<()>,
     _password: tempfile::NamedTempFile,
@@ -45,14 +44,13 @@ impl Desk {
         let dialer = Dialer::start(
             bench.gate.clone(),
             endpoint,
-            vec![lane.clone()],
+            vec![lane],
             &DialerConfig::default(),
             clock.clone(),
         );
         Self {
             bench,
             dialer,
-            lane,
             clock,
             ticking,
             _password: file,
@@ -60,7 +58,7 @@ impl Desk {
     }
 
     fn status(&self) -> TrunkStatus {
-        self.lane.status(self.clock.read())
+        (self.dialer.standing())(self.clock.read()).remove(0)
     }
 
     async fn until(&self, what: &str, edge: &Edge, holds: impl Fn() -> bool) {

@@ -15,6 +15,7 @@ use dialgate::domain::party::{
     Audience, LineType, Location, Party, PartyNumber, Profile, RegisterCheck,
 };
 use dialgate::domain::phone::Phone;
+use dialgate::domain::route::{Carrier, Dialing};
 use dialgate::domain::suppression::{Suppression, SuppressionReason, SuppressionSource};
 use dialgate::domain::time::{Micros, Reading};
 use dialgate::gate::{
@@ -70,7 +71,7 @@ pub fn campaign(name: &str, country: &str, seller: &str) -> Campaign {
             in_directory: false,
         }],
         destinations: vec![country.to_owned()],
-        trunk: "carrier".to_owned(),
+        dialing: Dialing::by("carrier"),
         registrations: Vec::new(),
         special_category: false,
         atds: false,
@@ -138,7 +139,7 @@ impl Bench {
     pub fn asking(&self, pack: Arc<Pack>, providers: Vec<Service>) -> Gate {
         let clock = Clock::Manual(Arc::clone(&self.clock));
         let config = GateConfig {
-            trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(),
+            trunks: [("carrier".to_owned(), Carrier::of_all(QUEUE_MAX))].into(),
             registry: self.store.registry(),
             providers,
             ..GateConfig::default()
@@ -187,7 +188,7 @@ impl Bench {
         pack: Arc<Pack>,
     ) -> Gate {
         let config = GateConfig {
-            trunk_queue_max: [("carrier".to_owned(), QUEUE_MAX)].into(),
+            trunks: [("carrier".to_owned(), Carrier::of_all(QUEUE_MAX))].into(),
             registry: store.registry(),
             ..GateConfig::default()
         };
@@ -328,16 +329,14 @@ impl Bench {
     pub async fn lease(&self) -> Vec<Leased> {
         self.clock.advance(Duration::from_millis(1));
         let mut tx = self.store.store.write(Urgency::Ordinary).await.unwrap();
-        let leased = tx
-            .lease_calls(self.me, "carrier", 32, self.now())
-            .await
-            .unwrap();
+        let leased = tx.lease_calls(self.me, "us", 32, self.now()).await.unwrap();
         tx.commit().await.unwrap();
         leased
     }
 
     pub fn claim(&self, leased: &Leased, again: Option<AttemptId>) -> ClaimRequest {
         ClaimRequest {
+            trunk: leased.call.trunk.clone(),
             call: leased.call.clone(),
             subject: leased.subject.clone(),
             lease_epoch: leased.lease_epoch,

@@ -8,6 +8,7 @@ use dialgate::domain::call::{CallKind, Purpose, SellerType};
 use dialgate::domain::campaign::{CallerId, Campaign};
 use dialgate::domain::ids::TenantId;
 use dialgate::domain::phone::Phone;
+use dialgate::domain::route::{Carrier, Dialing};
 use dialgate::domain::time::Micros;
 use dialgate::domain::trunk::TrunkStatus;
 use dialgate::gate::{Campaigns, Gate, GateConfig};
@@ -211,7 +212,7 @@ fn gate(store: &TestStore, clock: Clock) -> Gate {
 
 fn gate_for(store: &TestStore, clock: Clock, campaigns: Campaigns) -> Gate {
     let config = GateConfig {
-        trunk_queue_max: [("carrier".to_owned(), 2)].into(),
+        trunks: [("carrier".to_owned(), Carrier::of_all(2))].into(),
         registry: store.registry(),
         ..GateConfig::default()
     };
@@ -243,7 +244,7 @@ fn campaign(name: &str, active: bool) -> Campaign {
             in_directory: false,
         }],
         destinations: vec!["US".to_owned()],
-        trunk: "carrier".to_owned(),
+        dialing: Dialing::by("carrier"),
         registrations: Vec::new(),
         special_category: false,
         atds: false,

@@ -762,7 +762,7 @@ async fn answered(house: &House, call_id: &str) {
     let owner = dialgate::domain::ids::Incarnation::new(house.now());
     let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
     let leased = tx
-        .lease_calls(owner, "carrier", 1, house.now())
+        .lease_calls(owner, "us", 1, house.now())
         .await
         .unwrap()
         .remove(0);
@@ -770,6 +770,7 @@ async fn answered(house: &House, call_id: &str) {
     assert_eq!(leased.call.call_id.to_string(), call_id);
     let call = leased.call;
     let claim = ClaimRequest {
+        trunk: call.trunk.clone(),
         call: call.clone(),
         subject: leased.subject,
         lease_epoch: leased.lease_epoch,

@@ -160,7 +160,7 @@ mod tests {
         keeper.bench.store.queued(phone(1)).await;
         let mut tx = keeper.bench.store.write().await;
         assert_eq!(
-            tx.lease_calls(keeper.me, "main", 9, NOON)
+            tx.lease_calls(keeper.me, "spring", 9, NOON)
                 .await
                 .unwrap()
                 .len(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::world::CARRIERS;
+use super::world::{CARRIERS, NEXT};
 use crate::joints::rng::Rng;
 use crate::joints::sink::Message;
 
@@ -212,10 +212,21 @@ impl Carrier {
     /// A call at the target that fails now and then: it refuses, or says nothing, or nothing until it is given up.
     fn script_at(&mut self, now: Duration, home: SocketAddr) -> Script {
         let script = self.script();
-        if home != CARRIERS[0].parse().unwrap() {
+        let (failing, next) = (CARRIERS[0].parse().unwrap(), NEXT.parse().unwrap());
+        let rng = &mut self.failing;
+        if home == next && rng.percent(20) {
+            // Then it is the turn of the other trunk.
+            return Script {
+                challenge: None,
+                ring: None,
+                end: End::Refuse(503, "Service Unavailable"),
+                end_after: rng.millis(0, 1_000),
+                ..script
+            };
+        }
+        if home != failing {
             return script;
         }
-        let rng = &mut self.failing;
         let silent = Script {
             challenge: None,
             trying: false,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::node::{BEGINNING, BURST, PER_SECOND};
 use super::workload::{Load, Person};
-use super::world::{NEXT, NODES, trunk_of};
+use super::world::{NEXT, NODES, trunk_name, trunk_of};
 use crate::joints::sink::Message;
 use crate::support::history::{
     self, Attempt, Call, Decision, End, Entry, Operation, Stored, Subject, Wish,
@@ -59,7 +59,7 @@ impl Observer {
 
     fn attempts(&self, call_id: &str) -> Vec<Claim> {
         // The table has no index by Call-ID; what may be sent now was claimed lately.
-        const SQL: &str = "SELECT a.number_key AS number, a.create_time AS claimed, a.seller AS seller, c.actor AS actor,
+        const SQL: &str = "SELECT a.number_key AS number, a.create_time AS claimed, a.trunk AS trunk, c.campaign_id AS campaign, c.actor AS actor,
                 c.number_key AS called, d.verdict AS verdict, d.stage AS stage, d.number_key AS decided,
                 (SELECT node FROM nodes WHERE incarnation = a.owner) AS owner
             FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id JOIN decisions AS d ON d.decision_id = a.decision_id
@@ -78,6 +78,8 @@ impl Observer {
                 allowed: row.get::<String, _>("verdict") == "allow"
                     && row.get::<String, _>("stage") == "claim",
                 owner: row.get("owner"),
+                trunk: row.get("trunk"),
+                campaign: row.get("campaign"),
             };
             rows.iter().map(claim).collect()
         })
@@ -164,6 +166,8 @@ struct Claim {
     actor: String,
     allowed: bool,
     owner: Option<String>,
+    trunk: String,
+    campaign: String,
 }
 
 struct Barrier {
@@ -195,6 +199,8 @@ pub struct Checks {
     pub invites: usize,
     /// Calls that were dialed at a trunk's second target.
     pub went_on: usize,
+    /// Calls that were dialed by a second trunk.
+    pub went_over: usize,
 }
 
 impl Checks {
@@ -219,6 +225,7 @@ impl Checks {
             wrong: Vec::new(),
             invites: 0,
             went_on: 0,
+            went_over: 0,
         }
     }
 
@@ -257,8 +264,10 @@ impl Checks {
         let offset = self.eras[vessel.0].last().map_or(0, |(_, offset)| *offset);
         let wall = BEGINNING.plus(compared).0 + offset;
         let life = i64::try_from(Permit::LIFE.as_micros()).unwrap();
+        let trunk = trunk_name(target);
         let permits = |(claim, age): (&Claim, &Option<Duration>)| {
             claim.allowed
+                && claim.trunk == trunk
                 && claim.keys.iter().all(|each| *each == key)
                 && load
                     .wished
@@ -297,6 +306,11 @@ impl Checks {
         }
         if self.seen.insert(call_id.to_owned()) {
             self.went_on += usize::from(target == NEXT.parse().unwrap());
+            // A trunk is named like the campaign whose calls go by it first.
+            let over = claims
+                .first()
+                .is_some_and(|claim| claim.trunk != claim.campaign);
+            self.went_over += usize::from(over);
             let trunk = trunk_of(target);
             wrong.extend(self.paced((vessel.0, vessel.1, trunk), leaves, &what));
         }

@@ -41,6 +41,7 @@ pub struct Report {
     pub hash: (u64, u64),
     pub allowed: usize,
     pub went_on: usize,
+    pub went_over: usize,
     text: String,
 }
 
@@ -97,6 +98,7 @@ pub fn run(seed: u64, size: Size, name: &str) -> Report {
         hash: world.trace.hash(),
         allowed: world.load.figures.allowed,
         went_on: world.checks.went_on,
+        went_over: world.checks.went_over,
         text,
     }
 }
@@ -218,12 +220,13 @@ impl Simulation {
         world.note(format_args!("left:{outcomes}"));
         let (lines, hash) = world.trace.hash();
         format!(
-            "{:.0?} of virtual time, settled {:.0?} after the last damage; {:?}; {} INVITEs, {} calls went on to a second target; {} signs of life asked for, {} registrations; {:?};{outcomes}; {lines} steps, hash {hash:016x}",
+            "{:.0?} of virtual time, settled {:.0?} after the last damage; {:?}; {} INVITEs, {} calls went on to a second target, {} to a second trunk; {} signs of life asked for, {} registrations; {:?};{outcomes}; {lines} steps, hash {hash:016x}",
             world.now,
             world.now - mended,
             world.load.figures,
             world.checks.invites,
             world.checks.went_on,
+            world.checks.went_over,
             world.questions,
             world.registrations,
             self.damage

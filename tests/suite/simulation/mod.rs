@@ -56,7 +56,7 @@ fn p01_p03_p04_p07_p08_p11_p12_hold_under_every_seed() {
             .collect(),
     };
     let (queue, calls) = (Mutex::new(seeds.into_iter()), AtomicUsize::new(0));
-    let went_on = AtomicUsize::new(0);
+    let (went_on, went_over) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failed = AtomicBool::new(false);
     let work = || {
         let _stop = StopOnPanic(&failed);
@@ -68,6 +68,7 @@ fn p01_p03_p04_p07_p08_p11_p12_hold_under_every_seed() {
             let report = run(seed, SMALL, &seed.to_string());
             calls.fetch_add(report.allowed, Ordering::Relaxed);
             went_on.fetch_add(report.went_on, Ordering::Relaxed);
+            went_over.fetch_add(report.went_over, Ordering::Relaxed);
             eprintln!("{report}");
         }
     };
@@ -76,12 +77,12 @@ fn p01_p03_p04_p07_p08_p11_p12_hold_under_every_seed() {
         scope.spawn(work);
         work();
     });
-    let went_on = went_on.into_inner();
+    let (went_on, went_over) = (went_on.into_inner(), went_over.into_inner());
     eprintln!(
-        "{} calls in all, {went_on} went on to a second target",
+        "{} calls in all, {went_on} went on to a second target, {went_over} to a second trunk",
         calls.into_inner()
     );
-    assert!(went_on > 0, "no target failed");
+    assert!(went_on > 0 && went_over > 0, "no target failed");
 }
 
 /// No further seed is begun when one has failed.

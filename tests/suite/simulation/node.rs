@@ -11,6 +11,7 @@ use dialgate::dialer::{Dialer, DialerConfig, HealthConfig, Lane, RegistrationCon
 use dialgate::domain::call::{CallKind, Purpose, SellerType};
 use dialgate::domain::campaign::{CallerId, Campaign};
 use dialgate::domain::phone::Phone;
+use dialgate::domain::route::{Carrier, Dialing, Route};
 use dialgate::domain::time::Micros;
 use dialgate::gate::{Campaigns, Gate, GateConfig};
 use dialgate::policy::Pack;
@@ -225,7 +226,9 @@ async fn assemble(vessel: &Arc<Vessel>, store: &StoreConfig) -> (Gate, Dialer) {
     let clock = Clock::Manual(Arc::clone(&vessel.clock));
     let reader = clock.clone();
     let config = GateConfig {
-        trunk_queue_max: CAMPAIGNS.map(|name| (name.to_owned(), 60)).into(),
+        trunks: CAMPAIGNS
+            .map(|name| (name.to_owned(), Carrier::of_all(60)))
+            .into(),
         ..GateConfig::default()
     };
     let campaigns = Campaigns::new(CAMPAIGNS.map(campaign).to_vec());
@@ -247,6 +250,7 @@ async fn assemble(vessel: &Arc<Vessel>, store: &StoreConfig) -> (Gate, Dialer) {
     let config = DialerConfig {
         node: format!("node{}", vessel.index),
         drain_seconds: 4,
+        ..DialerConfig::default()
     };
     let dialer = Dialer::start(gate.clone(), endpoint, lanes(), &config, clock);
     (gate, dialer)
@@ -296,6 +300,18 @@ fn password_file() -> PathBuf {
     FILE.path().to_owned()
 }
 
+/// By the trunk of its name; the calls of the first campaign by the other's too, when all targets of their own have failed.
+fn dialing(name: &str) -> Dialing {
+    let mut dialing = Dialing::by(name);
+    if name == CAMPAIGNS[0] {
+        dialing.routes.push(Route {
+            priority: 1,
+            ..Route::by(CAMPAIGNS[1])
+        });
+    }
+    dialing
+}
+
 pub fn campaign(name: &str) -> Campaign {
     let caller_id = |number: &str| CallerId {
         number: Phone::parse(number).unwrap(),
@@ -315,7 +331,7 @@ pub fn campaign(name: &str) -> Campaign {
         call_kinds: vec![CallKind::LiveManual],
         caller_ids: CALLER_IDS.map(caller_id).to_vec(),
         destinations: vec!["AU".to_owned()],
-        trunk: name.to_owned(),
+        dialing: dialing(name),
         registrations: Vec::new(),
         special_category: false,
         atds: false,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::carrier::{Carrier, Outgoing};
 use super::checks::Checks;
+use super::node::CAMPAIGNS;
 use super::streams::{Net, is_streamed};
 use super::trace::Trace;
 use super::workload::Load;
@@ -26,6 +27,14 @@ pub fn trunk_of(target: SocketAddr) -> SocketAddr {
         true => CARRIERS[0].parse().unwrap(),
         false => target,
     }
+}
+
+/// And its name.
+pub fn trunk_name(target: SocketAddr) -> &'static str {
+    let known_by = trunk_of(target);
+    let at = |addr: &&str| addr.parse() == Ok(known_by);
+    let index = CARRIERS.iter().position(at).unwrap();
+    CAMPAIGNS[index]
 }
 
 pub fn node_addr(index: usize) -> SocketAddr {

@@ -13,6 +13,13 @@ pub struct Sipp {
     folder: tempfile::TempDir,
 }
 
+/// The text of a scenario, its marks filled in.
+fn filled(scenario: &str, status: &str, header: &str) -> String {
+    let fixtures = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
+    let text = std::fs::read_to_string(fixtures.join(scenario)).unwrap();
+    text.replace("@STATUS@", status).replace("@HEADER@", header)
+}
+
 impl Sipp {
     /// Starts it, its marks `@STATUS@` and `@HEADER@` filled in. Nothing if SIPp is not installed, which is a failure in CI.
     pub fn play(scenario: &str, status: &str, header: &str) -> Option<Self> {
@@ -21,18 +28,39 @@ impl Sipp {
 
     /// The same for so many calls of a scenario that stands in no file.
     pub fn play_text(scenario: &str, calls: usize) -> Option<Self> {
-        Self::play_calls("u1", scenario, calls)
+        Self::play_all("u1", calls, scenario)
+    }
+
+    /// The same for so many calls.
+    pub fn play_calls(calls: usize, scenario: &str, status: &str) -> Option<Self> {
+        Self::play_all("u1", calls, &filled(scenario, status, NO_HEADER))
+    }
+
+    /// When it received each INVITE, in seconds of the day; a repetition of one is another.
+    pub fn invites(&self) -> Vec<f64> {
+        let mut at = 0.0;
+        let (mut seen, mut received) = (Vec::new(), false);
+        for line in self.log("messages.log").lines() {
+            if line.starts_with("-----") {
+                let time = line.split_whitespace().find(|word| word.contains(':'));
+                let parts = time.unwrap_or("0:0:0").split(':');
+                at = parts.fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap());
+                received = false;
+            }
+            received |= line.contains("message received");
+            if received && line.starts_with("INVITE ") {
+                seen.push(at);
+            }
+        }
+        seen
     }
 
     /// The same over another transport.
     fn play_over(transport: &str, scenario: &str, status: &str, header: &str) -> Option<Self> {
-        let fixtures = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
-        let text = std::fs::read_to_string(fixtures.join(scenario)).unwrap();
-        let text = text.replace("@STATUS@", status).replace("@HEADER@", header);
-        Self::play_calls(transport, &text, 1)
+        Self::play_all(transport, 1, &filled(scenario, status, header))
     }
 
-    fn play_calls(transport: &str, scenario: &str, calls: usize) -> Option<Self> {
+    fn play_all(transport: &str, calls: usize, scenario: &str) -> Option<Self> {
         if Command::new("sipp")
             .arg("-v")
             .stdout(Stdio::null())
@@ -54,7 +82,7 @@ impl Sipp {
         std::fs::write(&script, scenario).unwrap();
         // Whoever else looks for a free port may take this one first.
         (0..5)
-            .find_map(|_| Self::start(transport, &script, calls))
+            .find_map(|_| Self::start(transport, calls, &script))
             .map(|(child, addr)| Self {
                 child,
                 addr,
@@ -63,7 +91,7 @@ impl Sipp {
             .or_else(|| panic!("SIPp found no free port"))
     }
 
-    fn start(transport: &str, script: &Path, calls: usize) -> Option<(Child, SocketAddr)> {
+    fn start(transport: &str, calls: usize, script: &Path) -> Option<(Child, SocketAddr)> {
         let folder = script.parent().unwrap();
         let probe = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = probe.local_addr().unwrap();

@@ -234,7 +234,7 @@ async fn p03_the_owner_finds_calls_to_people_of_an_account(store: TestStore) {
     let call = store.queued(phone(6)).await.call;
     tell(&store, &member(call.party_id, 6, Some("ACME")), NOON).await;
     let mut tx = store.write().await;
-    let leased = tx.lease_calls(owner, "main", 1, NOON).await.unwrap();
+    let leased = tx.lease_calls(owner, "spring", 1, NOON).await.unwrap();
     let asked = wanted(&store, 6, call.party_id);
     let facts = tx.load_facts(&tenant(), &[asked]).await.unwrap();
     assert_eq!(facts[0].opt_outs.len(), 1);

@@ -109,7 +109,7 @@ async fn a_double_claim_is_impossible(store: TestStore) {
     let owner = Incarnation::new(NOON);
     let mut tx = store.write().await;
     let leased = tx
-        .lease_calls(owner, "main", 1, NOON)
+        .lease_calls(owner, "spring", 1, NOON)
         .await
         .unwrap()
         .remove(0);
@@ -391,7 +391,7 @@ async fn permits_longer_than_the_proof_are_refused(store: TestStore) {
         let new = store.queued(phone(number)).await;
         let mut tx = store.write().await;
         let leased = tx
-            .lease_calls(Incarnation::new(NOON), "main", 1, NOON)
+            .lease_calls(Incarnation::new(NOON), "spring", 1, NOON)
             .await
             .unwrap()
             .remove(0);
@@ -527,7 +527,7 @@ pub(super) async fn claimed_in_spite_of_an_opt_out(
     tx.insert_suppression(&tenant(), &opt_out).await.unwrap();
     tx.commit().await.unwrap();
     let mut tx = store.write().await;
-    let leased = tx.lease_calls(owner, "main", 1, NOON).await.unwrap();
+    let leased = tx.lease_calls(owner, "spring", 1, NOON).await.unwrap();
     let asked = FactsWanted {
         number,
         number_key: call.number_key,

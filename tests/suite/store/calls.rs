@@ -142,6 +142,7 @@ async fn leases_are_given_once(store: TestStore) {
         })
         .collect();
     let mut elsewhere = new_call(party, phone(1), store.key(phone(1)));
+    elsewhere.call.campaign_id = "other".to_owned();
     elsewhere.call.trunk = "other".to_owned();
     let mut tx = store.write().await;
     tx.insert_calls(&tenant(), &calls).await.unwrap();
@@ -155,12 +156,18 @@ async fn leases_are_given_once(store: TestStore) {
         store.read().await.queued_count("none", NOON).await.unwrap(),
         0
     );
+    let names = ["spring", "none", "other"];
+    let (now, late) = (NOON, after(600));
+    for (at, waiting) in [(now, &["spring", "other"][..]), (late, &[])] {
+        let told = store.read().await.waiting_campaigns(&names, at).await;
+        assert_eq!(told.unwrap(), waiting);
+    }
     let at_hand = store.read().await.calls_at_hand().await.unwrap();
     assert_eq!((at_hand.queued, at_hand.attempts), (11, 0));
 
     let (one, other) = (Incarnation::new(NOON), Incarnation::new(NOON));
     let mut tx = store.write().await;
-    let first = tx.lease_calls(one, "main", 3, NOON).await.unwrap();
+    let first = tx.lease_calls(one, "spring", 3, NOON).await.unwrap();
     let got: Vec<_> = first.iter().map(|leased| leased.call.call_id).collect();
     let oldest: Vec<_> = calls[..3].iter().map(|new| new.call.call_id).collect();
     assert_eq!(got, oldest, "oldest first");
@@ -170,13 +177,13 @@ async fn leases_are_given_once(store: TestStore) {
     if store.store.engine() == Engine::Postgres {
         // While one worker is taking the oldest, another takes the next without waiting.
         let mut beside = store.write().await;
-        let second = beside.lease_calls(other, "main", 3, NOON).await.unwrap();
+        let second = beside.lease_calls(other, "spring", 3, NOON).await.unwrap();
         assert_eq!(second[0].call.call_id, calls[3].call.call_id);
         beside.commit().await.unwrap();
     }
     tx.commit().await.unwrap();
     let mut tx = store.write().await;
-    let rest = tx.lease_calls(other, "main", 100, NOON).await.unwrap();
+    let rest = tx.lease_calls(other, "spring", 100, NOON).await.unwrap();
     assert_eq!(
         rest.len(),
         if store.store.engine() == Engine::Postgres {
@@ -186,13 +193,20 @@ async fn leases_are_given_once(store: TestStore) {
         }
     );
     assert!(
-        tx.lease_calls(other, "main", 100, NOON)
+        tx.lease_calls(other, "spring", 100, NOON)
             .await
             .unwrap()
             .is_empty()
     );
 
     assert!(tx.expire_due(after(-1), 100).await.unwrap().is_empty());
+
+    let moved = [calls[0].call.call_id, calls[1].call.call_id];
+    tx.move_calls(&moved, "spare").await.unwrap();
+    for (new, trunk) in calls.iter().zip(["spare", "spare", "main"]) {
+        let now = tx.call(&tenant(), new.call.call_id).await.unwrap().unwrap();
+        assert_eq!(now.trunk, trunk);
+    }
 
     let leased = &first[0];
     assert!(
@@ -210,7 +224,7 @@ async fn leases_are_given_once(store: TestStore) {
             .await
             .unwrap()
     );
-    let again = tx.lease_calls(other, "main", 100, NOON).await.unwrap();
+    let again = tx.lease_calls(other, "spring", 100, NOON).await.unwrap();
     assert_eq!(again.len(), 1);
     assert!(again[0].lease_epoch > leased.lease_epoch);
     assert!(
@@ -307,7 +321,7 @@ async fn a_call_that_cannot_be_read_holds_up_no_other(store: TestStore) {
         .await;
     let mut tx = store.write().await;
     let leased = tx
-        .lease_calls(Incarnation::new(NOON), "main", 9, after(1))
+        .lease_calls(Incarnation::new(NOON), "spring", 9, after(1))
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -358,7 +372,7 @@ async fn a_call_that_cannot_be_read_holds_up_no_other(store: TestStore) {
     // And they stay ended: the next lease does not meet them again.
     let mut tx = store.write().await;
     assert!(
-        tx.lease_calls(Incarnation::new(NOON), "main", 9, after(2))
+        tx.lease_calls(Incarnation::new(NOON), "spring", 9, after(2))
             .await
             .unwrap()
             .is_empty()
@@ -370,7 +384,7 @@ async fn hanging_up_ends_what_nobody_claimed(store: TestStore) {
     let leased = store.queued(phone(2)).await.call;
     let mut tx = store.write().await;
     let leases = tx
-        .lease_calls(Incarnation::new(NOON), "main", 2, NOON)
+        .lease_calls(Incarnation::new(NOON), "spring", 2, NOON)
         .await
         .unwrap();
     assert!(tx.release_lease(queued.call_id, 1).await.unwrap());
@@ -408,7 +422,7 @@ async fn hanging_up_ends_what_nobody_claimed(store: TestStore) {
         "the worker that leased it learns it at the fence"
     );
     assert!(
-        tx.lease_calls(Incarnation::new(NOON), "main", 9, NOON)
+        tx.lease_calls(Incarnation::new(NOON), "spring", 9, NOON)
             .await
             .unwrap()
             .is_empty()
@@ -512,7 +526,7 @@ async fn nodes_leave_orphans_and_leases(store: TestStore) {
     let waiting = store.queued(phone(2)).await.call;
     let mut tx = store.write().await;
     let lease = tx
-        .lease_calls(dead, "main", 9, NOON)
+        .lease_calls(dead, "spring", 9, NOON)
         .await
         .unwrap()
         .remove(0);
@@ -538,7 +552,7 @@ async fn nodes_leave_orphans_and_leases(store: TestStore) {
         1,
         "what it claimed never goes back"
     );
-    let again = tx.lease_calls(alive, "main", 9, NOON).await.unwrap();
+    let again = tx.lease_calls(alive, "spring", 9, NOON).await.unwrap();
     assert_eq!((again.len(), again[0].call.call_id), (1, waiting.call_id));
     assert!(again[0].lease_epoch > lease.lease_epoch);
     assert!(

@@ -509,7 +509,7 @@ async fn facts_count_attempts_as_caps_want_them(store: TestStore) {
         tx.insert_calls(&tenant(), std::slice::from_ref(&new))
             .await
             .unwrap();
-        let epoch = tx.lease_calls(owner, "main", 1, NOON).await.unwrap()[0].lease_epoch;
+        let epoch = tx.lease_calls(owner, "spring", 1, NOON).await.unwrap()[0].lease_epoch;
         let mut made = attempt(&new.call, owner);
         made.at = at;
         tx.fence_claims(&[(new.call.call_id, epoch, made.attempt_id)])

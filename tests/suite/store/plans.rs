@@ -19,10 +19,11 @@ const LARGE: [&str; 11] = [
 ];
 
 /// Indexes of what is under way only, which is never much.
-const SMALL: [&str; 6] = [
+const SMALL: [&str; 7] = [
     "attempts_open",
     "attempts_unended",
     "calls_queued",
+    "calls_queued_by_campaign",
     "calls_leased",
     "suppressions_untold",
     "instructions_open",

@@ -181,7 +181,7 @@ impl TestStore {
         let new = self.queued(number).await;
         let mut tx = self.write().await;
         let leased = tx
-            .lease_calls(owner, &new.call.trunk, 100, NOON)
+            .lease_calls(owner, &new.call.campaign_id, 100, NOON)
             .await
             .unwrap();
         let leased = leased
