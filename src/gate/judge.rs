@@ -166,6 +166,7 @@ fn decide<'a>(
                 campaign: about.campaign,
                 caller_id: about.caller_id,
                 key: Some(key),
+                number: None,
                 stops: &law.stops,
             };
             let case = case::build(&law.pack, &question, facts);

@@ -85,6 +85,7 @@ impl Core {
             campaign,
             caller_id,
             key: Some(number_key),
+            number: Some(&number),
             stops: &known.law.stops,
         };
         let matters = !open.is_empty() && may_matter(&known, &question, &open);
