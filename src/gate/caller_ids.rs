@@ -7,8 +7,10 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::case::Question;
 use crate::domain::campaign::CallerId;
 use crate::domain::phone::NumberKey;
+use crate::place;
 use crate::policy::facts::{CallerIdFacts, Case};
 use crate::policy::{self, Pack};
 
@@ -24,7 +26,8 @@ impl From<CallerId> for CallerIdFacts {
 
 /// The number that this case shows, put into it. Where none may be shown it is the first, and the rule that forbids it says
 /// so. Without a key it is the first of those that may: to the law they are the same.
-pub(super) fn settle(pack: &Pack, case: &mut Case, pool: &[CallerId], key: Option<NumberKey>) {
+pub(super) fn settle(pack: &Pack, case: &mut Case, question: &Question<'_>) {
+    let pool = question.pool;
     let own: Vec<CallerId> = pool
         .iter()
         .filter(|each| each.owned && each.callable)
@@ -34,10 +37,14 @@ pub(super) fn settle(pack: &Pack, case: &mut Case, pool: &[CallerId], key: Optio
         .iter()
         .map(|each| (each.number, (*each).into()))
         .collect();
-    let may_be_shown = policy::showable(pack, case, &facts);
+    let read = || place::dialable(pack.tables(), &case.call.to).ok();
+    let number = question.number.cloned().or_else(read);
+    let may_be_shown = number.map_or_else(Vec::new, |number| {
+        policy::showable(pack, case, &number, &facts)
+    });
     let lawful = own.iter().zip(may_be_shown);
     let lawful = lawful.filter_map(|(each, may)| may.then_some(*each));
-    let chosen = match key {
+    let chosen = match question.key {
         Some(key) => lawful.max_by_key(|each| weight(key, *each)),
         None => lawful.into_iter().next(),
     };

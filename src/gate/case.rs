@@ -5,6 +5,7 @@ use crate::domain::campaign::{CallerId, Campaign};
 use crate::domain::ids::DecisionId;
 use crate::domain::phone::{NumberKey, Phone};
 use crate::domain::time::Micros;
+use crate::place::Dialable;
 use crate::policy::Pack;
 use crate::policy::facts::{CallFacts, Case, Facts, RegistrationFact};
 
@@ -23,6 +24,8 @@ pub(super) struct Question<'a> {
     pub pool: &'a [CallerId],
     /// By what it is chosen, where it matters which it is and not only whether there is any.
     pub key: Option<NumberKey>,
+    /// What numbering says of the number called, where it stands for others; none = it is read.
+    pub number: Option<&'a Dialable>,
     /// Regions in which nobody is called now.
     pub stops: &'a [String],
 }
@@ -72,7 +75,7 @@ pub(super) fn build(pack: &Pack, question: &Question<'_>, stored: Facts) -> Case
         tags: Vec::new(),
     };
     if question.caller_id.is_none() {
-        caller_ids::settle(pack, &mut case, question.pool, question.key);
+        caller_ids::settle(pack, &mut case, question);
     }
     case
 }

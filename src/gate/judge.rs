@@ -170,6 +170,7 @@ fn decide<'a>(
                 caller_id: about.caller_id,
                 pool: &about.pool,
                 key: Some(key),
+                number: None,
                 stops: &law.stops,
             };
             let case = case::build(&law.pack, &question, facts);

@@ -5,16 +5,18 @@ use super::kinds::Kind;
 use super::moment::{Moment, Scene};
 use super::pack::Pack;
 use crate::domain::phone::Phone;
-use crate::place;
+use crate::place::Dialable;
 
-/// Of each of these numbers, whether no row in play finds fault with its being shown, in any zone where the person may be. Of a
-/// number to call that is none, nothing may be shown.
+/// Of each of these numbers, whether no row in play finds fault with its being shown, in any zone where the person may be.
+/// `number` is what `place::dialable` made of `case.call.to`, or of one that this stands for.
 #[must_use]
-pub fn showable(pack: &Pack, case: &Case, numbers: &[(Phone, CallerIdFacts)]) -> Vec<bool> {
-    let Ok(number) = place::dialable(pack.tables(), &case.call.to) else {
-        return vec![false; numbers.len()];
-    };
-    let scene = Scene::open(pack, case, &number);
+pub fn showable(
+    pack: &Pack,
+    case: &Case,
+    number: &Dialable,
+    numbers: &[(Phone, CallerIdFacts)],
+) -> Vec<bool> {
+    let scene = Scene::open(pack, case, number);
     let moments = scene.moments(case.call.at, false);
     let rows: Vec<_> = moments
         .iter()

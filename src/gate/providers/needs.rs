@@ -95,6 +95,7 @@ impl Core {
             caller_id,
             pool: &pool,
             key: Some(number_key),
+            number: Some(&number),
             stops: &known.law.stops,
         };
         let matters = !open.is_empty() && may_matter(&known, &question, &open);

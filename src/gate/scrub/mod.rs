@@ -306,24 +306,25 @@ impl Scrub {
             .on_a_core(move || {
                 let (campaign, caller_id) = this.campaign()?;
                 let decision_id = DecisionId::new(read.wall);
-                let case = |to: Phone, facts: Facts| {
+                let case = |number: &Dialable, facts: Facts| {
                     let question = Question {
                         decision_id,
                         at,
-                        to,
+                        to: number.phone,
                         call_kind: this.terms.call_kind,
                         campaign,
                         caller_id,
                         pool: &campaign.caller_ids,
                         // Many are judged by the stand-in of their place, and which number they are shown is nobody's question.
                         key: None,
+                        number: Some(number),
                         stops: &law.stops,
                     };
                     case::build(&law.pack, &question, facts)
                 };
                 let pack = &*law.pack;
                 let mut alike = Alike::new(pack.tables(), |number: &Dialable, facts: Facts| {
-                    policy::outline(pack, &case(number.phone, facts), number)
+                    policy::outline(pack, &case(number, facts), number)
                 });
                 let mut facts = facts.into_iter();
                 let rows = sights.into_iter().map(|sight| match sight {
@@ -333,7 +334,7 @@ impl Scrub {
                         let facts = facts.next().unwrap_or_default();
                         let number = &open.number;
                         let (said, reasons) = match this.terms.with_reasons {
-                            true => explained(pack, &case(number.phone, facts)),
+                            true => explained(pack, &case(number, facts)),
                             false => (alike.outline(number, facts), Vec::new()),
                         };
                         ScrubRow {

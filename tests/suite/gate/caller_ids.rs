@@ -52,7 +52,7 @@ mod tests {
         reversed.reverse();
         let (gate, other) = (node(&bench, "US", &pool), node(&bench, "US", &reversed));
         let mut shown = BTreeSet::new();
-        for person in 10..34 {
+        for person in 10..50 {
             let number = format!("+140455501{person}");
             bench.callable(&number).await;
             let mut seen = BTreeSet::new();
