@@ -76,6 +76,11 @@ pub(super) fn postgres() -> Migrator {
             "sent_again",
             include_str!("../../migrations/postgres/0013_sent_again.sql"),
         ),
+        (
+            18,
+            "instructions",
+            include_str!("../../migrations/postgres/0018_instructions.sql"),
+        ),
     ])
 }
 
@@ -145,6 +150,11 @@ pub(super) fn sqlite() -> Migrator {
             13,
             "sent_again",
             include_str!("../../migrations/sqlite/0013_sent_again.sql"),
+        ),
+        (
+            18,
+            "instructions",
+            include_str!("../../migrations/sqlite/0018_instructions.sql"),
         ),
     ])
 }
