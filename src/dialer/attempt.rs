@@ -1,14 +1,13 @@
 //! One call from claim to outcome. What `sip` reports is written down before the next report is read.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::call::{Attestation, CallState, EventDetail, EventKind, Outcome, Retry};
 use crate::domain::decision::Decision;
-use crate::domain::ids::{AttemptId, CallId};
-use crate::gate::{ClaimRequest, Claimed, GateError};
+use crate::domain::ids::AttemptId;
+use crate::gate::{ClaimRequest, Claimed};
 use crate::meter;
 use crate::passport::Vouch;
 use crate::policy::Permit;
@@ -18,16 +17,14 @@ use crate::sip::{
 };
 use crate::store::Leased;
 
+use super::claims::{claim, not_dialed, undecided};
 use super::failover::Over;
-use super::journal::{self, Journal};
+use super::journal::Journal;
 use super::late;
 use super::pace::Token;
 use super::tracks::{Channel, Paces, Track};
 use super::watch::note;
 use super::{Active, LOOK_EVERY, Phase, Shared};
-
-/// A call that the gate could not decide on waits this long before it is leased again.
-const UNDECIDED_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the history of a call says that was dialed and may not be dialed further.
 const REFUSED: &str = "the gate refused a further INVITE of this call; the decision says why, and the call is cancelled";
@@ -103,23 +100,6 @@ pub(super) async fn settle(shared: Arc<Shared>, leased: Leased) {
     }
 }
 
-/// Says why a call is not dialed.
-async fn not_dialed(shared: &Shared, call_id: CallId, claimed: &Claimed) {
-    match claimed {
-        Claimed::Denied(decision) => {
-            tracing::info!(call.id = %call_id, decision.id = %decision.decision_id, denied_by = ?decision.judgement.denied_by,
-                "the gate refused the call at dial time");
-            shared.tell(call_id).await;
-        }
-        Claimed::Expired => {
-            tracing::info!(call.id = %call_id, "the call's time ran out in the queue");
-            shared.tell(call_id).await;
-        }
-        Claimed::Lost => tracing::info!(call.id = %call_id, "another worker has the call"),
-        Claimed::Permitted { .. } => {}
-    }
-}
-
 /// The call is known to this process until its task ends, however it ends.
 struct Known<'a> {
     shared: &'a Shared,
@@ -129,44 +109,6 @@ struct Known<'a> {
 impl Drop for Known<'_> {
     fn drop(&mut self) {
         self.shared.active().remove(&self.leased.call.call_id);
-    }
-}
-
-/// Nothing was sent. If the claim was not committed the call goes back to the queue; if it was, nobody can lease it again
-/// and `watch` ends the attempt (claim-7, lease-2).
-async fn undecided(shared: &Shared, leased: &Leased, error: &GateError) {
-    tracing::warn!(call.id = %leased.call.call_id, %error, "the gate could not decide; the call goes back to the queue");
-    tokio::time::sleep(UNDECIDED_PAUSE).await;
-    journal::give_back(shared.gate.store(), leased).await;
-}
-
-/// The question at dial time; a further claim names the attempt that it ends.
-pub(super) fn claim(
-    shared: &Shared,
-    leased: &Leased,
-    trunk: &str,
-    (sip_call_id, again): (&str, Option<AttemptId>),
-) -> ClaimRequest {
-    ClaimRequest {
-        call: leased.call.clone(),
-        subject: leased.subject.clone(),
-        lease_epoch: leased.lease_epoch,
-        trunk: trunk.to_owned(),
-        owner: shared.me,
-        sip_call_id: sip_call_id.to_owned(),
-        again,
-        attestation: None,
-    }
-}
-
-impl ClaimRequest {
-    /// The same, with how its number will be vouched for.
-    pub(super) fn vouched(self, vouch: &Vouch) -> Self {
-        let attestation = vouch.attestation();
-        Self {
-            attestation,
-            ..self
-        }
     }
 }
 

@@ -16,7 +16,8 @@ use crate::domain::time::{Micros, Mono};
 use crate::gate::Claimed;
 use crate::sip::{Control, EndedBy, Ending, HangUpCause, Heard, Trunk};
 
-use super::attempt::{Leg, Under, claim};
+use super::attempt::{Leg, Under};
+use super::claims::claim;
 use super::journal::Journal;
 use super::lanes::drained;
 use super::pace::Pace;

@@ -10,6 +10,7 @@
 
 mod attempt;
 mod board;
+mod claims;
 mod config;
 mod failover;
 mod health;

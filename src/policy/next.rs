@@ -359,6 +359,7 @@ mod tests {
         case.facts.consents = vec![consent];
         case.facts.notice = serde_json::from_str(r#"{"version":"n-1"}"#).unwrap();
         case.facts.caller_id = serde_json::from_str(r#"{"owned":true,"callable":true}"#).unwrap();
+        case.call.from = Some(Phone::parse("+493023125900").unwrap());
         is(&case, "2024-01-02T08:00:00Z");
     }
 

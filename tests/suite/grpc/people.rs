@@ -762,7 +762,7 @@ async fn answered(house: &House, call_id: &str) {
     let owner = dialgate::domain::ids::Incarnation::new(house.now());
     let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
     let leased = tx
-        .lease_calls(owner, "us", 1, house.now())
+        .lease_calls(owner, "us-sales", 1, house.now())
         .await
         .unwrap()
         .remove(0);

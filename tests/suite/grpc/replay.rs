@@ -295,7 +295,7 @@ mod tests {
         let node = house.without_campaigns().await;
         let owner = Incarnation::new(house.now());
         let mut tx = house.base.write().await;
-        let leased = tx.lease_calls(owner, "us", 9, house.now()).await;
+        let leased = tx.lease_calls(owner, "us-sales", 9, house.now()).await;
         let leased = leased.unwrap().remove(0);
         tx.commit().await.unwrap();
         let claim = ClaimRequest {

@@ -54,7 +54,7 @@ pub struct Request {
 enum Demand {
     Place {
         to: Person,
-        from: Option<&'static str>,
+        from: &'static str,
         campaign: &'static str,
         until: Micros,
         hurried: bool,
@@ -149,9 +149,8 @@ impl Load {
     }
 
     fn wish_call(&mut self, now: Duration, person: &Person) {
-        let from = *self
-            .rng
-            .pick(&[None, Some(CALLER_IDS[0]), Some(CALLER_IDS[1])]);
+        // Which number is shown where none is named follows from the person's key: `gate::caller_ids` has that.
+        let from = *self.rng.pick::<&str>(&CALLER_IDS);
         let until = BEGINNING.plus(now).plus(self.rng.millis(2_000, 20_000));
         let demand = Demand::Place {
             to: person.clone(),
@@ -248,7 +247,7 @@ impl Load {
     ) -> usize {
         let wish = match &request.demand {
             Demand::Place { to, from, name, .. } => {
-                let shown = from.unwrap_or(CALLER_IDS[0]).to_owned();
+                let shown = (*from).to_owned();
                 self.wished
                     .insert(name.clone(), (to.number.reveal(), shown.clone()));
                 self.figures.placed += usize::from(request.tries == 0);
@@ -489,7 +488,7 @@ async fn perform(gate: &Gate, request: &Request) -> Result<(String, Option<Strin
                 party_id: None,
                 campaign_id: (*campaign).to_owned(),
                 call_kind: CallKind::LiveManual,
-                caller_id: from.map(|from| Phone::parse(from).unwrap()),
+                caller_id: Some(Phone::parse(from).unwrap()),
                 sdp_offer: OFFER.to_vec(),
                 expire_time: Some(*until),
                 answer_by: hurried.then(|| gate.read().mono.plus(Duration::from_millis(50))),

@@ -27,7 +27,7 @@ async fn a_call_tells_the_attestation_of_its_latest_attempt(store: TestStore) {
         tx.call(&tenant(), id).await.unwrap().unwrap().attestation
     };
     let mut tx = store.write().await;
-    let leased = tx.lease_calls(owner, "main", 1, NOON).await.unwrap();
+    let leased = tx.lease_calls(owner, "spring", 1, NOON).await.unwrap();
     let first = NewAttempt {
         attestation: Some(Attestation::B),
         ..attempt(&new.call, owner)
@@ -66,7 +66,7 @@ async fn a_leased_call_that_is_not_sent_ends_once(store: TestStore) {
     let owner = Incarnation::new(NOON);
     let new = store.queued(phone(1)).await;
     let mut tx = store.write().await;
-    let leased = tx.lease_calls(owner, "main", 1, NOON).await.unwrap();
+    let leased = tx.lease_calls(owner, "spring", 1, NOON).await.unwrap();
     tx.commit().await.unwrap();
     let end = |lease_epoch| UnsentEnd {
         call_id: new.call.call_id,
