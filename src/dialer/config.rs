@@ -277,7 +277,8 @@ impl TrunkConfig {
             &self.cert_file,
             &self.key_file,
         ];
-        self == other && files.iter().all(|file| file.is_none())
+        let names_files = files.iter().any(|file| file.is_some()) || self.identity.is_some();
+        self == other && !names_files
     }
 
     /// Its pace.

@@ -19,12 +19,13 @@ use crate::sip::{Control, EndedBy, Ending, HangUpCause, Heard, Trunk};
 use super::attempt::{Leg, Under};
 use super::claims::claim;
 use super::journal::Journal;
-use super::lanes::drained;
-use super::pace::Pace;
-use super::tracks::{Channel, Track};
+use super::lanes::{drained, ways_of};
+use super::pace::{Pace, Token};
+use super::tracks::Track;
 use super::{Active, Phase, Shared};
 
 /// A call that is over, and since when.
+#[derive(Clone)]
 pub(super) struct Over {
     pub(super) at: Micros,
     pub(super) ending: Ending,
@@ -46,8 +47,8 @@ struct Against {
 struct Next {
     /// The trunk at its next target.
     at: Arc<Trunk>,
-    /// Another trunk, with the call's place on it.
-    other: Option<(Arc<Track>, Channel)>,
+    /// It is another trunk than before.
+    is_other: bool,
 }
 
 /// Whether the trunk knows no such number, and gives no cause for that: another may reach it, and a number is not called bad on
@@ -84,10 +85,10 @@ impl Under<'_> {
         if !may_go_on(&over.ending, Against::default()) {
             return Err(over);
         }
-        let Some(next) = self.next(&over.ending, now.mono) else {
+        let Some(mut next) = self.next(&over.ending, now.mono) else {
             return Err(over);
         };
-        let (wish, hang_up) = self.shared.between_targets(self.leased.call.call_id);
+        let (wish, mut hang_up) = self.shared.between_targets(self.leased.call.call_id);
         let against = Against {
             wish: wish.is_some(),
             draining: *self.begun.phase.borrow() >= Phase::Draining,
@@ -100,8 +101,49 @@ impl Under<'_> {
         if !may_go_on(&over.ending, against) {
             return Err(over);
         }
-        self.tell_of_next(&over, &next).await;
-        self.claim_next(over, next, hang_up).await
+        loop {
+            self.tell_of_next(&over, &next).await;
+            let token = self.token(&over, &mut hang_up).await?;
+            // A token may take long: the target may be asleep by now, and the trunk another.
+            match self.still(&next) {
+                Some(at) => return self.claim_next(over, at, token).await,
+                None => drop(token),
+            }
+            let now = self.shared.clock.read().mono;
+            let Some(other) = self.next(&over.ending, now) else {
+                return Err(over);
+            };
+            next = other;
+        }
+    }
+
+    /// The target as it is to be called now, or none if it is not.
+    fn still(&self, next: &Next) -> Option<Arc<Trunk>> {
+        let now = self.shared.clock.read().mono;
+        let track = &self.begun.track;
+        if next.is_other {
+            let (all, _) = self.shared.tracks.all();
+            let is_current = all
+                .get(track.name())
+                .is_some_and(|each| Arc::ptr_eq(each, track));
+            (is_current && track.lane.may_be_chosen(now)).then_some(())?;
+        }
+        track.lane.targets.pick(self.seed(), &self.tried, now)
+    }
+
+    /// Waits for a token of every pace that the call is under.
+    async fn token(
+        &mut self,
+        over: &Over,
+        hang_up: &mut mpsc::Receiver<Control>,
+    ) -> Result<Token, Over> {
+        let paces = self.begun.paces.with(&self.begun.track);
+        tokio::select! {
+            biased;
+            Some(Control::HangUp { cause }) = hang_up.recv() => Err(self.hung_up(cause)),
+            () = drained(&mut self.begun.phase) => Err(over.clone()),
+            token = Pace::token(&paces) => Ok(token),
+        }
     }
 
     /// All targets of a trunk first, and then the next trunk that is up and has a channel; one that has a token too goes before
@@ -110,27 +152,33 @@ impl Under<'_> {
         if !asks_another_trunk(ending) {
             let targets = &self.begun.track.lane.targets;
             if let Some(at) = targets.pick(self.seed(), &self.tried, now) {
-                return Some(Next { at, other: None });
+                return Some(Next {
+                    at,
+                    is_other: false,
+                });
             }
         } else if std::mem::replace(&mut self.unknown, true) {
             // Two agree.
             return None;
         }
+        // By what the trunks may carry now: they may be others than when the call began.
+        let (allowed, _) = ways_of(self.shared, self.leased);
+        self.begun.ways.retain(|name| allowed.contains(name));
         let (all, _) = self.shared.tracks.all();
         let tracks = self.begun.ways.iter().filter_map(|name| all.get(name));
         let open: Vec<&Arc<Track>> = tracks.filter(|each| each.lane.may_be_chosen(now)).collect();
         let (quick, slow): (Vec<_>, Vec<_>) =
             (open.into_iter()).partition(|each| each.pace.wait().is_none());
-        let next = quick.into_iter().chain(slow).find_map(|track| {
+        let (at, track, channel) = quick.into_iter().chain(slow).find_map(|track| {
             let at = track.lane.targets.pick(self.seed(), &[], now)?;
             let channel = track.channels.take()?;
-            let other = Some((Arc::clone(track), channel));
-            Some(Next { at, other })
+            Some((at, Arc::clone(track), channel))
         })?;
-        if let Some((track, _)) = &next.other {
-            self.begun.ways.retain(|name| name != track.name());
-        }
-        Some(next)
+        self.begun.ways.retain(|name| name != track.name());
+        // With it goes the channel of the trunk before: nothing of the call is there any more.
+        (self.begun.track, self.begun.channel) = (track, channel);
+        self.tried.clear();
+        Some(Next { at, is_other: true })
     }
 
     /// Its history says why there is another INVITE. The earlier permit is gone: an opt-out need not wait for the next.
@@ -138,9 +186,9 @@ impl Under<'_> {
         let ending = &over.ending;
         tracing::info!(call.id = %self.leased.call.call_id, sip.code = ending.code, outcome = %ending.outcome,
             trunk = next.at.name, sip.target = %next.at.target, "the target failed; asking the gate for the next one");
-        let what = match &next.other {
-            None => "the trunk's next target".to_owned(),
-            Some((track, _)) => format!("the next trunk, `{}`,", track.name()),
+        let what = match next.is_other {
+            false => "the trunk's next target".to_owned(),
+            true => format!("the next trunk, `{}`,", self.begun.track.name()),
         };
         let detail = EventDetail {
             sip_code: ending.code,
@@ -157,28 +205,27 @@ impl Under<'_> {
         journal.event(EventKind::Note, detail, None, permit).await;
     }
 
-    async fn claim_next(
-        &mut self,
-        over: Over,
-        Next { at, other }: Next,
-        mut hang_up: mpsc::Receiver<Control>,
-    ) -> Result<Leg, Over> {
-        let track = match &other {
-            Some((track, _)) => Arc::clone(track),
-            None => Arc::clone(&self.begun.track),
+    /// Its history says why the next one was not tried after all.
+    async fn say_unsigned(&self, over: &Over, why: &str) {
+        let call = &self.leased.call;
+        tracing::warn!(call.id = %call.call_id, why, "nobody vouches for the number at the next target");
+        let detail = EventDetail {
+            note: Some(format!("not tried there: {why}")),
+            ..EventDetail::default()
         };
-        let paces = self.begun.paces.with(&track);
-        let token = tokio::select! {
-            biased;
-            Some(Control::HangUp { cause }) = hang_up.recv() => return Err(self.hung_up(cause)),
-            () = drained(&mut self.begun.phase) => return Err(over),
-            token = Pace::token(&paces) => token,
-        };
+        let permit = Some(self.attempt_id);
+        Journal::new(self.shared, call, over.at)
+            .event(EventKind::Note, detail, None, permit)
+            .await;
+    }
+
+    async fn claim_next(&mut self, over: Over, at: Arc<Trunk>, token: Token) -> Result<Leg, Over> {
+        let track = Arc::clone(&self.begun.track);
         // A signature of its own: whoever verifies may take one that comes twice for a copy.
         let vouch = match self.shared.vouch(&track.lane, &self.leased.call).await {
             Ok(vouch) => vouch,
             Err(why) => {
-                tracing::warn!(call.id = %self.leased.call.call_id, %why, "nobody vouches for the number at the next target");
+                self.say_unsigned(&over, &why.to_string()).await;
                 return Err(over);
             }
         };
@@ -191,11 +238,6 @@ impl Under<'_> {
                 self.attempt_id = attempt_id;
                 self.attestation = vouch.attestation();
                 self.sip_call_id = sip_call_id;
-                if let Some((track, channel)) = other {
-                    // With it goes the channel of the trunk before.
-                    (self.begun.track, self.begun.channel) = (track, channel);
-                    self.tried.clear();
-                }
                 // Asked for while the gate judged: the permit is used for nothing. What is asked for from here on, whoever
                 // looks for it finds again.
                 if let Some(cause) = self.shared.wish(self.leased.call.call_id) {

@@ -30,7 +30,7 @@ const LEASE_MAX: usize = 32;
 /// Calls of one campaign that may be held here while every way is closed to them, so that those behind them get on.
 const HELD_MAX: usize = 256;
 
-/// A call that has found all of its trunks full for so long goes back to the queue: another node may have a free channel.
+/// A call that has found all of its trunks full or down for so long goes back to the queue: another node may have a free channel, or a trunk that is up.
 const FULL_FOR: Duration = Duration::from_secs(2);
 
 /// The pause after a store that did not answer.
@@ -218,19 +218,17 @@ impl Lanes {
         None
     }
 
-    /// Gives back what waits for channels alone, and has for some time.
+    /// Gives back what finds all of its trunks full here, down or asleep, and has for some time: another node's may not be.
     async fn return_stuck(&mut self) {
         let now = self.shared.clock.read().mono;
         let all = Arc::clone(&self.seen.all);
-        let full = |trunk: &String| {
-            let track = all.get(trunk);
-            let track = track.filter(|track| track.lane.may_be_chosen(now));
-            track.map(|track| track.channels.free() == 0)
+        let is_shut = |trunk: &String| {
+            let open = all.get(trunk).filter(|track| track.lane.may_be_chosen(now));
+            open.is_none_or(|track| track.channels.free() == 0)
         };
         let stuck = self.board.take_out(|waiting| {
-            let mut full = waiting.ways.iter().filter_map(full).peekable();
-            let any = full.peek().is_some();
-            now.since(waiting.call.since) >= FULL_FOR && any && full.all(|full| full)
+            let is_stuck = now.since(waiting.call.since) >= FULL_FOR;
+            is_stuck && waiting.ways.iter().all(is_shut)
         });
         give_back(&self.shared, stuck).await;
     }
@@ -332,7 +330,7 @@ impl Lanes {
 }
 
 /// The trunks that may carry a call, in its order, and the paces it is under besides theirs; no trunk where none may.
-fn ways_of(shared: &Shared, leased: &Leased) -> (Vec<String>, Paces) {
+pub(super) fn ways_of(shared: &Shared, leased: &Leased) -> (Vec<String>, Paces) {
     let call = &leased.call;
     let campaign = shared.gate.campaigns().get(&call.campaign_id);
     let carriers = shared.gate.carriers();

@@ -95,34 +95,39 @@ impl Pace {
         }
     }
 
-    /// Takes a token of each of these, or of none and tells how long that has to wait at least.
-    pub(super) fn take_all(paces: &[Arc<Self>]) -> Result<Token, Duration> {
+    /// Takes a token of each of these, or of none and tells which has none, and how long that lasts at least.
+    pub(super) fn take_all(paces: &[Arc<Self>]) -> Result<Token, Short> {
         let mut taken = Vec::with_capacity(paces.len());
         for pace in paces {
             let now = pace.clock.read().mono;
             if let Err(wait) = pace.bucket().take(now) {
                 taken.iter().for_each(|each: &Arc<Self>| each.put_back());
-                return Err(wait);
+                let pace = Arc::clone(pace);
+                return Err(Short { pace, wait });
             }
             taken.push(Arc::clone(pace));
         }
         Ok(Token(taken))
     }
 
-    /// Waits for the right to send the INVITE of a call under way to a further target, by these paces, the trunk's first.
+    /// Waits for the right to send the INVITE of a call under way to a further target, by these paces.
     pub(super) async fn token(paces: &[Arc<Self>]) -> Token {
-        let _before_new_ones: Vec<UnderWay> = paces.iter().map(UnderWay::of).collect();
-        let Some(first) = paces.first() else {
-            return Token(Vec::new());
+        let mut short = match Self::take_all(paces) {
+            Ok(token) => return token,
+            Err(short) => short,
         };
-        let _turn = first.turn.lock().await;
         loop {
-            match Self::take_all(paces) {
-                Ok(token) => return token,
+            // It goes before new calls where it waits, and nowhere else: a trunk with tokens is not to stand idle for it.
+            let pace = Arc::clone(&short.pace);
+            let _before_new_ones = UnderWay::of(&pace);
+            let _turn = pace.turn.lock().await;
+            while Arc::ptr_eq(&short.pace, &pace) {
                 // With all tokens in hand nothing fills up until one is given up; looking too early costs nothing.
-                Err(wait) => {
-                    let wait = wait.min(LOOK_EVERY);
-                    let _ = tokio::time::timeout(wait, first.given_up.notified()).await;
+                let wait = short.wait.min(LOOK_EVERY);
+                let _ = tokio::time::timeout(wait, pace.given_up.notified()).await;
+                match Self::take_all(paces) {
+                    Ok(token) => return token,
+                    Err(next) => short = next,
                 }
             }
         }
@@ -143,6 +148,12 @@ impl Pace {
         // Whoever panicked while holding it left numbers that are true of some moment.
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A pace without a token, and how long it stays so at least.
+pub(super) struct Short {
+    pace: Arc<Pace>,
+    wait: Duration,
 }
 
 /// A call under way that waits for a pace.
@@ -315,7 +326,8 @@ mod tests {
         let slow = Pace::new(rate(1, 1), of, Arc::default());
         let both = [Arc::clone(&quick), Arc::clone(&slow)];
         assert!(Pace::take_all(&both).is_ok());
-        assert_eq!(Pace::take_all(&both).err(), Some(Duration::from_secs(1)));
+        let wait = Pace::take_all(&both).err().map(|short| short.wait);
+        assert_eq!(wait, Some(Duration::from_secs(1)));
         assert_eq!(
             used_at_once(&quick),
             1,

@@ -234,7 +234,8 @@ pub(super) async fn run(
         () = kept => {}
     }
     // Another section of the same trunk registers the same address by itself.
-    let is_replaced = retired.is_cancelled() && shared.tracks.has(targets.name());
+    let is_replaced =
+        retired.is_cancelled() && shared.tracks.registers(targets.name(), &registrar.config);
     if let Some(at) = last.filter(|_| !is_replaced) {
         let _ = registration.remove(&at, LAST_PATIENCE).await;
         targets.enrolled(Enrolment::removed, shared.clock.read());

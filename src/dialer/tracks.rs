@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::Lane;
 use super::config::PaceConfig;
 use super::pace::Pace;
+use super::registration::RegistrationConfig;
 use crate::clock::Clock;
 use crate::domain::campaign::Campaign;
 use crate::domain::phone::Phone;
@@ -212,8 +213,11 @@ impl Tracks {
         (Arc::clone(&state.all), state.version)
     }
 
-    pub(super) fn has(&self, trunk: &str) -> bool {
-        self.state().all.contains_key(trunk)
+    /// Whether the trunk is there and registers the same.
+    pub(super) fn registers(&self, trunk: &str, as_before: &RegistrationConfig) -> bool {
+        let (all, _) = self.all();
+        let track = all.get(trunk);
+        track.is_some_and(|track| track.lane.config.registration.as_ref() == Some(as_before))
     }
 
     /// How each trunk stands.

@@ -71,9 +71,12 @@ async fn heed(shared: &Arc<Shared>, given: &mut HashSet<InstructionId>) -> Resul
     let at = shared.clock.read().wall;
     let mut tx = shared.gate.store().read().await?;
     let covered = tx.cancels_for(shared.me, at).await?;
-    let asked = tx.instructions_for(shared.me).await;
     drop(tx);
+    // First who wants no call, then what those who talk want.
     cancel(shared, covered).await;
+    let mut tx = shared.gate.store().read().await?;
+    let asked = tx.instructions_for(shared.me, given.len()).await;
+    drop(tx);
     instruct(shared, given, asked?).await
 }
 

@@ -71,9 +71,14 @@ impl Tx {
         Ok(true)
     }
 
-    /// What is asked of this owner's calls and not answered yet, oldest first. What cannot be read any more, as of
+    /// What is asked of this owner's calls and not answered yet, oldest first; a number of them are under way already and are
+    /// not to keep the others from being seen. What cannot be read any more, as of
     /// a person who was erased, comes as nothing.
-    pub async fn instructions_for(&mut self, owner: Incarnation) -> Result<Vec<OpenInstruction>> {
+    pub async fn instructions_for(
+        &mut self,
+        owner: Incarnation,
+        under_way: usize,
+    ) -> Result<Vec<OpenInstruction>> {
         // From the few that are open, each row by its key: in the order written, which SQLite keeps for a CROSS JOIN.
         const SQL: &str = "SELECT i.instruction_id, i.call_id, i.tenant_id, c.party_id, i.kind, i.number, i.sealed_body
             FROM instructions AS i CROSS JOIN calls AS c CROSS JOIN attempts AS a
@@ -81,7 +86,7 @@ impl Tx {
             ORDER BY i.create_time, i.instruction_id LIMIT $2";
         let rows: Vec<OpenRow> = on!(self, |conn| sqlx::query_as(SQL)
             .bind(owner.0)
-            .bind(LOOK_MAX)
+            .bind(LOOK_MAX.saturating_add(i64::try_from(under_way).unwrap_or(i64::MAX)))
             .fetch_all(conn)
             .await)?;
         let mut asked = Vec::with_capacity(rows.len());

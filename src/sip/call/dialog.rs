@@ -277,7 +277,9 @@ impl Call {
         out: &mut Vec<Output>,
     ) {
         out.push(Output::Send(bytes.clone(), to.clone()));
-        if self.requests.len() < REQUESTS_MAX {
+        // What ends a call is always sent until it is answered; of the rest no more than a far end should make us remember.
+        let ends = matches!(kind, RequestKind::Bye(..) | RequestKind::Cancel);
+        if ends || self.requests.len() < REQUESTS_MAX {
             self.requests.push(ClientRequest {
                 kind,
                 branch,
@@ -375,6 +377,14 @@ impl Call {
                 let bytes = request.repeated.bytes.clone();
                 out.push(Output::Send(bytes, hop.clone()));
             }
+        }
+        if let Some(bytes) = self
+            .talk
+            .reinvite
+            .as_ref()
+            .and_then(|ours| ours.sent_to(hop))
+        {
+            out.push(Output::Send(bytes, hop.clone()));
         }
     }
 

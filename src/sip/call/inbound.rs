@@ -124,7 +124,8 @@ impl Call {
         {
             let sdp = answered.to_vec();
             leg.remote_sdp.clone_from(&sdp);
-            self.report(SipEvent::MediaOffer { offer: None, sdp }, out);
+            // No report that may be left out: the client has to send its audio there.
+            out.push(Output::Event(SipEvent::MediaOffer { offer: None, sdp }));
         }
     }
 

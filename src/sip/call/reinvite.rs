@@ -9,6 +9,7 @@ use crate::domain::instruction::{Followed, InstructionResult};
 use crate::sip::auth::Auth;
 use crate::sip::head::Header;
 use crate::sip::message::{ALLOW, InDialog, Remote, SDP};
+use crate::sip::peer::Hop;
 use crate::sip::sdp;
 use crate::sip::transaction::{Repeated, Tick};
 use crate::sip::wire::Message;
@@ -62,6 +63,12 @@ impl Reinvite {
             Stage::Waiting(at) => *at,
             Stage::Sent(sent) => sent.repeated.wake(),
         }
+    }
+
+    /// What was sent there and has no final answer.
+    pub(super) fn sent_to(&self, hop: &Hop) -> Option<Vec<u8>> {
+        let sent = self.sent().filter(|sent| sent.repeated.to == *hop)?;
+        Some(sent.repeated.bytes.clone())
     }
 
     fn sent(&self) -> Option<&Sent> {

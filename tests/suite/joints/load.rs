@@ -229,7 +229,7 @@ impl Load {
     async fn anybody(&self, rng: &mut Rng) -> (String, String) {
         let (number, party) = rng.pick(&self.people).clone();
         if rng.percent(60) {
-            let request = place(&number, "", rng.uuid(), self.good_for);
+            let request = place(&number, CALLER_IDS[0], rng.uuid(), self.good_for);
             self.place_once(&request, rng.below(self.clients.len()))
                 .await;
             let longest = *rng.pick(&[10, 60, 1_500]);
@@ -253,7 +253,7 @@ impl Load {
     async fn ring(&self, number: &str, rng: &mut Rng) {
         const PATIENCE: Duration = Duration::from_secs(5);
         let before = self.sink.rings(number);
-        let request = place(number, "", rng.uuid(), self.good_for);
+        let request = place(number, CALLER_IDS[0], rng.uuid(), self.good_for);
         let node = rng.below(self.clients.len());
         if self.place_once(&request, node).await {
             let give_up = now() + PATIENCE;
@@ -391,7 +391,8 @@ impl Load {
     async fn place(&self, rng: &mut Rng) {
         let number = rng.pick(&self.called).0.clone();
         // None named, or one of the two.
-        let caller_id = *rng.pick(&["", CALLER_IDS[0], CALLER_IDS[1]]);
+        // Which number is shown where none is named follows from the person's key: `gate::caller_ids` has that.
+        let caller_id = *rng.pick(&CALLER_IDS);
         let request = place(&number, caller_id, rng.uuid(), self.good_for);
         let times = self.times(rng);
         let first = rng.below(self.clients.len());
@@ -407,13 +408,9 @@ impl Load {
 
     /// Tells whether the call was allowed.
     async fn place_once(&self, request: &pb::PlaceCallRequest, node: usize) -> bool {
-        let shown = match request.caller_id.as_str() {
-            "" => CALLER_IDS[0],
-            named => named,
-        };
         let wish = Wish::Place {
             to: request.to.clone(),
-            from: shown.to_owned(),
+            from: request.caller_id.clone(),
         };
         let this = Try {
             actor: 0,

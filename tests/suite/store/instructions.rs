@@ -57,8 +57,8 @@ async fn instructions_reach_the_owner_of_a_call_that_is_up(store: TestStore) {
             .await
             .unwrap()
     );
-    assert!(tx.instructions_for(other).await.unwrap().is_empty());
-    let open = tx.instructions_for(owner).await.unwrap();
+    assert!(tx.instructions_for(other, 0).await.unwrap().is_empty());
+    let open = tx.instructions_for(owner, 0).await.unwrap();
     let open: Vec<_> = open
         .into_iter()
         .map(|(_, _, _, asked)| asked.unwrap())
@@ -79,7 +79,7 @@ async fn instructions_reach_the_owner_of_a_call_that_is_up(store: TestStore) {
         .unwrap();
     let told = tx.instruction_followed(&tenant(), id).await.unwrap();
     assert_eq!(told, Some(followed), "the first word stands");
-    assert_eq!(tx.instructions_for(owner).await.unwrap().len(), 3);
+    assert_eq!(tx.instructions_for(owner, 0).await.unwrap().len(), 3);
     tx.commit().await.unwrap();
 }
 
