@@ -274,6 +274,27 @@ mod tests {
         std::iter::from_fn(|| try_token(pace)).take(1_000).count()
     }
 
+    /// A trunk with tokens does not stand idle because a call under way waits for the pace of its campaign.
+    #[tokio::test]
+    async fn who_waits_for_one_pace_leaves_the_others_to_new_calls() {
+        let ((trunk, _), (own, clock)) = (pace(100, 10), pace(1, 1));
+        assert_eq!(used_at_once(&own), 1);
+        let both = [Arc::clone(&trunk), Arc::clone(&own)];
+        let waits = tokio::spawn(async move { Pace::token(&both).await });
+        while own.under_way.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(trunk.wait(), None);
+        assert_eq!(trunk.under_way.load(Ordering::SeqCst), 0);
+        clock.advance(Duration::from_secs(1));
+        assert!(
+            own.wait() >= Some(LOOK_EVERY),
+            "the one under way goes first"
+        );
+        drop(waits.await.unwrap());
+        assert_eq!(own.under_way.load(Ordering::SeqCst), 0);
+    }
+
     #[test]
     fn a_target_that_sleeps_halves_the_pace_until_it_wakes() {
         let (pace, clock) = pace(10, 3);

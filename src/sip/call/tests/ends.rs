@@ -211,3 +211,20 @@ fn a_call_that_lasts_too_long_is_ended() {
          3600000 ! ended answered none by Timeout code Some(200) answered",
     );
 }
+
+/// A far end that asks for much and answers nothing cannot make us forget what ends the call.
+#[test]
+fn a_bye_is_repeated_whatever_else_waits_for_an_answer() {
+    let mut line = Line::new();
+    for rseq in 1..=20 {
+        let headers =
+            format!("Require: 100rel\r\nRSeq: {rseq}\r\nContact: <sip:callee@127.0.0.1:5062>\r\n");
+        line.answer("INVITE", 183, "a", &headers, ANSWER);
+    }
+    line.answered("a");
+    line.hang_up(HangUpCause::Client);
+    line.transcript.clear();
+    line.wait(500);
+    let repeated = line.transcript.iter().filter(|step| step.contains("> BYE"));
+    assert_eq!(repeated.count(), 1, "{:?}", line.transcript);
+}

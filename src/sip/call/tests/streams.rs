@@ -254,3 +254,25 @@ fn the_way_of_requests_within_the_call() {
         );
     }
 }
+
+/// Nobody knows whether it arrived: it is sent again by the next connection, under the same branch.
+#[test]
+fn an_offer_of_ours_is_sent_again_when_its_connection_breaks() {
+    let mut line = Line::on(over(Transport::Tcp));
+    line.answered("a");
+    let sdp = OFFER.replace("4000", "4002").replace("1 1", "1 2");
+    line.instruct(Instruct::Offer {
+        sdp: sdp.into_bytes(),
+    });
+    let (branch, hop) = (line.last().via.branch.clone(), line.hops.last().cloned());
+    line.transcript.clear();
+    line.input(Input::Lost(&hop.unwrap()));
+    line.check("0 > INVITE 2 within");
+    assert_eq!(line.last().via.branch, branch);
+    line.answer("INVITE", 200, "a", "", ANSWER);
+    line.check(
+        "0 < 200 INVITE
+         0 > ACK 2
+         0 ! followed done 200",
+    );
+}

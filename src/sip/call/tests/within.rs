@@ -121,3 +121,19 @@ fn what_is_no_uri_in_a_route_is_not_repeated() {
         ["<sip:p5.example;lr>", "<sip:p1.example;lr>"]
     );
 }
+
+/// The client has to send its audio to where the far end is now, however often that moves.
+#[test]
+fn every_session_of_the_far_end_is_told() {
+    let mut line = up();
+    for round in 0..50_u32 {
+        line.ask("INVITE", round + 1, "a", "", "");
+        let port = (5_002 + 2 * round).to_string();
+        line.ask("ACK", round + 1, "a", "", &ANSWER.replace("5000", &port));
+    }
+    let told = line
+        .transcript
+        .iter()
+        .filter(|step| step.contains("! media changed"));
+    assert_eq!(told.count(), 50, "{}", line.transcript.join("\n"));
+}
