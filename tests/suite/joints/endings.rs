@@ -14,7 +14,7 @@ use dialgate::gate::{Campaigns, Gate, GateConfig};
 use dialgate::grpc::client::{Client, Code, Status};
 use dialgate::grpc::pb;
 use dialgate::policy::Pack;
-use dialgate::sip::{ByteStream, Connecting, Datagrams, Endpoint, SipConfig, Streams};
+use dialgate::sip::{Datagrams, Endpoint, SipConfig};
 use tokio::task::block_in_place;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -27,6 +27,7 @@ use super::sink::now;
 use super::world::{AGENT, Home, World, place, signal, until};
 use crate::gate::bench::{Bench, campaign, phone};
 use crate::support::builders::TestStore;
+use crate::support::streams::NoStreams;
 
 /// The index of somebody whose phone rings until it is cancelled.
 const RINGS: usize = 2;
@@ -97,25 +98,6 @@ impl Datagrams for Broken {
 
     fn try_send_to(&self, _: &[u8], _: SocketAddr) -> std::io::Result<usize> {
         Err(std::io::ErrorKind::WouldBlock.into())
-    }
-}
-
-/// A network that has datagrams alone.
-#[derive(Debug)]
-struct NoStreams;
-
-impl Streams for NoStreams {
-    fn connect(&self, _: SocketAddr) -> Connecting {
-        Box::pin(std::future::ready(Err(
-            std::io::ErrorKind::ConnectionRefused.into(),
-        )))
-    }
-
-    fn poll_accept(
-        &self,
-        _: &mut Context<'_>,
-    ) -> Poll<std::io::Result<(Box<dyn ByteStream>, SocketAddr)>> {
-        Poll::Pending
     }
 }
 

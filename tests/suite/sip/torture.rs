@@ -8,9 +8,10 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use dialgate::sip::{ByteStream, Connecting, Datagrams, Streams};
+use dialgate::sip::Datagrams;
 
 use super::*;
+use crate::support::streams::NoStreams;
 
 /// What comes of a message: the status codes of our answers to a datagram, and by a connection.
 type Row = (&'static str, &'static [u16], Stream);
@@ -179,24 +180,6 @@ impl Datagrams for Air {
         let text = String::from_utf8_lossy(bytes).into_owned();
         self.0.lock().unwrap().sent.push((text, to));
         Ok(bytes.len())
-    }
-}
-
-#[derive(Debug)]
-struct NoStreams;
-
-impl Streams for NoStreams {
-    fn connect(&self, _: SocketAddr) -> Connecting {
-        Box::pin(std::future::ready(Err(
-            std::io::ErrorKind::ConnectionRefused.into(),
-        )))
-    }
-
-    fn poll_accept(
-        &self,
-        _: &mut Context<'_>,
-    ) -> Poll<std::io::Result<(Box<dyn ByteStream>, SocketAddr)>> {
-        Poll::Pending
     }
 }
 

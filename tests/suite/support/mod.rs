@@ -7,3 +7,4 @@ pub mod postgres;
 pub mod provider;
 pub mod receiver;
 pub mod relay;
+pub mod streams;
