@@ -100,7 +100,7 @@ impl Tx {
     pub async fn has_untold_suppressions(&mut self, tenant: &TenantId) -> Result<bool> {
         const SQL: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM suppressions WHERE tenant_id = $1
             AND told < CASE WHEN lift_time IS NOT NULL THEN 3 WHEN lift_request_time IS NOT NULL THEN 2 ELSE 1 END
-            LIMIT 1) AS untold";
+            ORDER BY create_time, suppression_id LIMIT 1) AS untold";
         let found: i64 = on!(self, |conn| sqlx::query_scalar(SQL)
             .bind(&tenant.0)
             .fetch_one(conn)
@@ -178,7 +178,7 @@ impl Tx {
     ) -> Result<Option<Vec<NumberKey>>> {
         const SQL: &str = "SELECT number_key FROM suppressions WHERE tenant_id = $1
             AND told < CASE WHEN lift_time IS NOT NULL THEN 3 WHEN lift_request_time IS NOT NULL THEN 2 ELSE 1 END
-            LIMIT $2";
+            ORDER BY create_time, suppression_id LIMIT $2";
         let keys: Vec<Option<Vec<u8>>> = on!(self, |conn| sqlx::query_scalar(SQL)
             .bind(&tenant.0)
             .bind(most.saturating_add(1))
