@@ -17,7 +17,6 @@ use crate::sip::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, SipEve
 use crate::store::{Leased, StoreError, Urgency};
 
 use super::agents::Agent;
-use super::attempt;
 use super::journal::{self, Journal};
 use super::lanes::drained;
 use super::{Active, Phase, Shared};
@@ -120,8 +119,11 @@ pub(super) async fn call(shared: Arc<Shared>, leased: Leased, phase: watch::Rece
             return;
         }
         Came::Not(result, ending) => not_there(&shared, &leased, result, ending).await,
-        // The gate writes it down.
-        Came::Expired => return attempt::settle(shared, leased).await,
+        Came::Expired => {
+            let at = shared.clock.read().wall;
+            let journal = Journal::new(&shared, &leased.call, at);
+            journal.expire(leased.lease_epoch).await;
+        }
         Came::Back => journal::give_back(shared.gate.store(), &leased).await,
         Came::Over => {}
     }

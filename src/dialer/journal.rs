@@ -197,6 +197,23 @@ impl<'a> Journal<'a> {
         self.tell().await;
     }
 
+    /// The end of a leased call whose own time is over while its agent's phone rang. Without a question to the gate: a clock that
+    /// was set meanwhile might have it allow the call, and nobody is there who would talk.
+    pub(super) async fn expire(&self, lease_epoch: i64) {
+        let (call, at) = (self.call, self.at);
+        let store = self.shared.gate.store();
+        self.persist("the end of a call whose time ran out", || async {
+            let mut tx = store.write(Urgency::Ordinary).await?;
+            if let Some(expired) = tx.expire_call(call.call_id, lease_epoch, at).await? {
+                let entry = AuditEntry::call_expired(&expired, at);
+                tx.insert_audit(&call.tenant, &[entry]).await?;
+            }
+            tx.commit().await
+        })
+        .await;
+        self.tell().await;
+    }
+
     /// Tries until it is written.
     async fn persist<W, F>(&self, what: &str, write: W)
     where

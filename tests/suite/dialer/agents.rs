@@ -440,12 +440,14 @@ async fn a_worker_that_stops_parts_them() {
 /// An agent who has answered waits for a trunk, and not for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_waits_for_a_trunk_for_so_long_and_no_longer() {
-    let (agent, person) = phones(Then::Answer(SOON), Then::Answer(SOON)).await;
+    let (agent, person) = phones(Then::Ring, Then::Answer(SOON)).await;
     let desk = Desk::with(sqlite().await, &agent, &person, |config| {
         config.wait_seconds = 1;
     })
     .await;
-    // No trunk is there that carries it.
+    // While the phone rings the trunk is taken away that would carry it.
+    let call = desk.place(ANNA).await;
+    hears(&agent, "INVITE", 1).await;
     let impatient = AgentConfig {
         wait_seconds: 1,
         ..AgentConfig::at(&format!("sip:anna@{}", agent.addr))
@@ -456,7 +458,7 @@ async fn an_agent_waits_for_a_trunk_for_so_long_and_no_longer() {
     };
     let another = lane("another", &[person.addr], QUICK);
     desk.dialer.take_trunks(vec![another], &config);
-    let call = desk.place(ANNA).await;
+    agent.answer();
     let over = desk.over(&call).await;
     assert_eq!(over.agent_result, Some(AgentResult::KeptWaiting));
     hears(&agent, "BYE", 1).await;
