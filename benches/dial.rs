@@ -101,6 +101,7 @@ fn wish(index: u32) -> pb::PlaceCallRequest {
             seconds: scene::wall().0 / 1_000_000 + 60,
             nanos: 0,
         }),
+        agent: String::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::console::{ConsentSource, ConsentSourceConfig, ConsoleConfig};
-use crate::dialer::{DialerConfig, Lane, PaceConfig, TrunkConfig};
+use crate::dialer::{Agent, AgentConfig, DialerConfig, Lane, PaceConfig, TrunkConfig, agent_names};
 use crate::domain::campaign::Campaign;
 use crate::domain::route::Carriers;
 use crate::domain::time::Micros;
@@ -164,6 +164,7 @@ impl Sections {
         let pack = rules.and_then(|rules| self.pack(&rules));
         let (trunks, lanes) = self.lanes(sip.as_ref());
         let carriers = carriers(&lanes);
+        let agents = self.agents(sip.as_ref(), &lanes);
         let campaigns = self.campaigns((&trunks, &carriers), pack.as_deref());
         let console = self.console(&campaigns);
         let providers = self.providers(pack.as_deref());
@@ -172,10 +173,8 @@ impl Sections {
             self.problems
                 .push(format!("[{unknown}]: there is no such section"));
         }
-        self.at(
-            "[store]",
-            store.iter().flat_map(StoreConfig::problems).collect(),
-        );
+        let problems = store.iter().flat_map(StoreConfig::problems);
+        self.at("[store]", problems.collect());
         self.at("[log]", log.iter().flat_map(LogConfig::problems).collect());
         let problems = grpc.iter().flat_map(GrpcConfig::problems);
         self.at("[grpc]", problems.collect());
@@ -185,10 +184,12 @@ impl Sections {
         }
         let gate = gate.map(|gate| GateConfig {
             trunks: carriers,
+            agents: agent_names(&agents),
             providers,
             webhooks: webhooks.iter().map(|each| each.name.clone()).collect(),
             ..gate
         });
+        let dialer = dialer.map(|dialer| DialerConfig { agents, ..dialer });
         match (
             store,
             grpc,
@@ -345,6 +346,27 @@ impl Sections {
         (names, lanes)
     }
 
+    /// The agents whose phones can be called first. None may be reached where numbers are dialed.
+    fn agents(&mut self, sip: Option<&SipConfig>, lanes: &[Lane]) -> Vec<Agent> {
+        let mut agents = Vec::new();
+        for (name, config) in self.take_all::<AgentConfig>("agent") {
+            let Some(config) = config else { continue };
+            let place = format!("[agent.{name}]");
+            match config.agent(&name) {
+                Ok(agent) => {
+                    let by = |lane: &Lane| agent.problem_by(&lane.trunk.name, &lane.config);
+                    let problems = lanes.iter().filter_map(by).collect();
+                    self.at(&place, problems);
+                    let ours = sip.and_then(|sip| agent.problem_at(sip.listen));
+                    self.at(&place, ours.into_iter().collect());
+                    agents.push(agent);
+                }
+                Err(problems) => self.at(&place, problems),
+            }
+        }
+        agents
+    }
+
     /// The rows `[[provider]]`, each told by its place among them.
     fn providers(&mut self, pack: Option<&Pack>) -> Vec<Service> {
         let (mut read, mut services) = (Vec::new(), Vec::new());
@@ -478,6 +500,47 @@ mod tests {
         assert_eq!(config.campaigns.len(), 2);
         let carrier = config.gate.trunks.get("carrier");
         assert_eq!(carrier, Some(&Carrier::of_all(1_000)));
+    }
+
+    /// An agent is called without the gate, so the way to one must lead to no trunk.
+    #[test]
+    fn agents_are_named_with_what_is_wrong_with_them() {
+        let with = |lines: &str| parse(&format!("{EXAMPLE}\n[agent.anna]\n{lines}\n"));
+        let config = with("uri = \"sip:anna@127.0.0.1:5062\"").unwrap();
+        assert!(config.gate.agents.contains("anna"));
+        assert_eq!(config.dialer.agents.len(), 1);
+        for (lines, wanted) in [
+            ("", "[agent.anna]"),
+            (
+                "uri = \"sip:anna@127.0.0.1:5062\"\npin = 1",
+                "unknown field `pin`",
+            ),
+            (
+                "uri = \"sip:+14045550141@127.0.0.1:5062\"",
+                "[agent.anna] uri: `+14045550141` may be a telephone number",
+            ),
+            (
+                "uri = \"sip:anna@127.0.0.1:5070\"",
+                "[agent.anna] uri: `127.0.0.1:5070` is where the trunk `carrier` leads to",
+            ),
+            (
+                "uri = \"sip:anna@pbx.example\"\ntarget = \"tcp:127.0.0.1:5070\"",
+                "[agent.anna] target: `tcp:127.0.0.1:5070` is where the trunk `carrier` leads to",
+            ),
+            (
+                "uri = \"sip:anna@127.0.0.1:5060\"",
+                "[agent.anna] target: `127.0.0.1:5060` is our own",
+            ),
+        ] {
+            let told = with(lines).unwrap_err().to_string();
+            assert!(told.contains(wanted), "{wanted} in {told}");
+        }
+        // The lines of the example are such a section.
+        let uncommented = EXAMPLE.replace("# [agent.anna]", "[agent.anna]").replace(
+            "# uri = \"sip:anna@pbx.example.com\"",
+            "uri = \"sip:anna@pbx.example.com\"",
+        );
+        assert!(parse(&uncommented).unwrap().gate.agents.contains("anna"));
     }
 
     #[test]

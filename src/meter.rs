@@ -17,6 +17,8 @@ const OPT_OUT_WAIT: &str = "dialgate_opt_out_wait_seconds";
 const INVITES: &str = "dialgate_invites_total";
 const INBOUND_REFUSED: &str = "dialgate_inbound_calls_refused_total";
 const CALLS_ENDED: &str = "dialgate_calls_ended_total";
+const CALLS_ABANDONED: &str = "dialgate_calls_abandoned_total";
+const AGENT_CALLS: &str = "dialgate_agent_calls_total";
 const IMPORT_ROWS: &str = "dialgate_import_rows_total";
 const REQUESTS: &str = "dialgate_requests_total";
 const FORM_REQUESTS: &str = "dialgate_form_requests_total";
@@ -72,6 +74,16 @@ pub fn inbound_refused() {
 /// The outcome of a call was written down.
 pub fn call_ended(outcome: Outcome) {
     counter!(CALLS_ENDED, "outcome" => outcome.as_str()).increment(1);
+}
+
+/// A call was answered and nobody was there to talk.
+pub fn call_abandoned() {
+    counter!(CALLS_ABANDONED).increment(1);
+}
+
+/// An agent's phone was called: `answered`, or why they were not there.
+pub fn agent_called(result: &'static str) {
+    counter!(AGENT_CALLS, "result" => result).increment(1);
 }
 
 /// Rows of a list were recorded: new, on record already, and rejected ones.
@@ -214,6 +226,11 @@ pub fn describe() {
     metrics::describe_counter!(INVITES, "Calls handed to SIP under a permit.");
     metrics::describe_counter!(INBOUND_REFUSED, "Calls to us, which are refused.");
     metrics::describe_counter!(CALLS_ENDED, "Calls that have their outcome, by outcome.");
+    metrics::describe_counter!(CALLS_ABANDONED, "Calls answered with nobody there to talk.");
+    metrics::describe_counter!(
+        AGENT_CALLS,
+        "Agents' phones called first, by what came of it."
+    );
     metrics::describe_counter!(IMPORT_ROWS, "Rows of lists of opt-outs, by result.");
     metrics::describe_counter!(REQUESTS, "Requests over gRPC, by RPC and code.");
     metrics::describe_counter!(FORM_REQUESTS, "Posted web forms, by HTTP status.");

@@ -161,6 +161,7 @@ pub fn question(index: u32) -> CallRequest {
         call_kind: CallKind::LiveManual,
         caller_id: None,
         sdp_offer: OFFER.as_bytes().to_vec(),
+        agent: None,
         expire_time: Some(wall().plus(Duration::from_secs(600))),
         answer_by: None,
         actor: "key:agent".to_owned(),

@@ -29,7 +29,9 @@ use crate::sip::OFFER_BYTES_MAX;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: ring a number with the offer of a softphone, for at most a minute in the queue\n  \
-                        dialgate call +14045550141 --campaign spring --sdp offer.sdp --expires 60\n\n\
+                        dialgate call +14045550141 --campaign spring --sdp offer.sdp --expires 60\n\
+                        The same for an agent, whose phone rings first\n  \
+                        dialgate call +14045550141 --campaign spring --agent anna\n\n\
                         Ends with 0 when the call was answered (with --no-watch: when it was queued), with 3 when it was \
                         denied, with 1 when it was not answered or failed.\n\n\
                         A call that is asked for again under its --request-id must be asked for in the same words: with the \
@@ -44,6 +46,9 @@ pub struct CallArgs {
     /// The softphone's SDP offer; if left out, a plain one that sends the sound nowhere
     #[arg(long, value_name = "FILE")]
     pub sdp: Option<PathBuf>,
+    /// Call this agent of the server's configuration first, and connect their phone with the number
+    #[arg(long, value_name = "NAME", conflicts_with = "sdp")]
+    pub agent: Option<String>,
     /// Do not dial later than this many seconds from now, or than this instant (RFC 3339)
     #[arg(long, value_name = "SECONDS|TIME", default_value = "60", value_parser = expires)]
     pub expires: Expires,
@@ -77,9 +82,10 @@ fn expires(text: &str) -> Result<Expires, String> {
 pub async fn run(args: CallArgs) -> Result<ExitCode> {
     let output = args.remote.output();
     let request_id = args.change.request_id.unwrap_or_else(uuid::Uuid::new_v4);
-    let sdp_offer = match &args.sdp {
-        Some(path) => read_sdp(path)?,
-        None => {
+    let sdp_offer = match (&args.sdp, &args.agent) {
+        (_, Some(_)) => Vec::new(),
+        (Some(path), None) => read_sdp(path)?,
+        (None, None) => {
             output.remark("no --sdp given: offering PCMU and PCMA at 127.0.0.1 port 9, so nothing will be heard")?;
             // The same request has the same offer.
             plain_offer(request_id.as_u64_pair().0 >> 1)
@@ -135,6 +141,7 @@ async fn place(
         party_id: args.ask.party.map(|id| id.to_string()).unwrap_or_default(),
         sdp_offer,
         expire_time: Some(wire::to_wire(expire_time)),
+        agent: args.agent.clone().unwrap_or_default(),
     };
     let mut calls = client.calls();
     let mut placing = std::pin::pin!(patiently(calls.place_call(request)));
@@ -240,6 +247,13 @@ pub fn event_text(event: &CallEvent) -> String {
     if !outcome.is_empty() {
         parts.push(outcome);
     }
+    let agent = word!(AgentResult, event.agent_result);
+    if !agent.is_empty() {
+        parts.push(format!("agent {agent}").replace('_', " "));
+    }
+    if event.abandoned {
+        parts.push("abandoned".to_owned());
+    }
     if event.kind() == CallEventKind::Denied && !event.decision_id.is_empty() {
         parts.push(format!("decision {}", plain(&event.decision_id)));
     }
@@ -292,6 +306,13 @@ pub fn ending(call: &Call) -> String {
     let mut text = format!("call {} is over: {state}", plain(&call.call_id));
     if !outcome.is_empty() && outcome != state {
         text.push_str(&format!(", {outcome}"));
+    }
+    let agent = word!(AgentResult, call.agent_result).replace('_', " ");
+    if !agent.is_empty() {
+        text.push_str(&format!(", agent `{}` {agent}", plain(&call.agent)));
+    }
+    if call.abandon_time.is_some() {
+        text.push_str(", abandoned");
     }
     if let Some(code) = call.sip_code {
         text.push_str(&format!(", SIP {code}"));
@@ -357,7 +378,7 @@ impl Interrupts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grpc::pb::Outcome;
+    use crate::grpc::pb::{AgentResult, Outcome};
 
     #[test]
     fn events_and_endings_read_as_lines() {
@@ -394,6 +415,17 @@ mod tests {
             ..call
         };
         assert_eq!(ending(&call), "call id is over: failed, no answer, SIP 487");
+        call = Call {
+            outcome: Outcome::Unspecified.into(),
+            agent: "anna".into(),
+            agent_result: AgentResult::NoAnswer.into(),
+            sip_code: None,
+            ..call
+        };
+        assert_eq!(
+            ending(&call),
+            "call id is over: failed, agent `anna` no answer"
+        );
     }
 
     #[test]

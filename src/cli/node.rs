@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::console::{self, Console};
-use crate::dialer::Dialer;
+use crate::dialer::{Dialer, agent_names};
 use crate::gate::{Campaigns, Gate};
 use crate::grpc::{self, CheckOffer, Server, Trunks};
 use crate::sip::{self, Endpoint};
@@ -109,7 +109,7 @@ impl Node {
         self.sip_addr
     }
 
-    /// Works with the trunks and paces of this configuration from now on, and drops no call; or tells why not, and changes nothing.
+    /// Works with the trunks, paces and agents of this configuration from now on, and drops no call; or tells why not, and changes nothing.
     pub fn take_trunks(&self, config: Config) -> Result<()> {
         let carriers = config.carriers();
         for campaign in self.gate.campaigns().all() {
@@ -124,6 +124,7 @@ impl Node {
             }
         }
         self.gate.take_carriers(carriers);
+        self.gate.take_agents(agent_names(&config.dialer.agents));
         self.dialer.take_trunks(config.lanes, &config.dialer);
         Ok(())
     }

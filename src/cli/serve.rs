@@ -63,7 +63,7 @@ fn reload(node: &Node, path: &Path) {
     match taken {
         Ok(()) => {
             tracing::info!(
-                "the trunks and paces of the configuration are in force; its other sections wait for a restart"
+                "the trunks, paces and agents of the configuration are in force; its other sections wait for a restart"
             );
         }
         Err(error) => tracing::error!("the trunks stay as they were: {error:#}"),

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use crate::domain::call::{Attestation, CallState, EventDetail, EventKind, Outcome, Retry};
 use crate::domain::decision::Decision;
 use crate::domain::ids::AttemptId;
+use crate::domain::time::Micros;
 use crate::gate::{ClaimRequest, Claimed};
 use crate::meter;
 use crate::passport::Vouch;
@@ -18,10 +19,12 @@ use crate::sip::{
 use crate::store::Leased;
 
 use super::claims::{claim, not_dialed, undecided};
+use super::desk::AtDesk;
 use super::failover::Over;
 use super::journal::Journal;
 use super::late;
 use super::pace::Token;
+use super::pair::{self, Pair};
 use super::tracks::{Channel, Paces, Track};
 use super::watch::note;
 use super::{Active, LOOK_EVERY, Phase, Shared};
@@ -34,6 +37,8 @@ pub(super) struct Begun {
     pub(super) track: Arc<Track>,
     /// Held until the call is over, or goes on to another trunk.
     pub(super) channel: Channel,
+    /// The agent who waits for it.
+    pub(super) desk: Option<AtDesk>,
     /// The other trunks that may carry it, in their order.
     pub(super) ways: Vec<String>,
     /// The paces that it is under besides its trunk's.
@@ -42,7 +47,11 @@ pub(super) struct Begun {
 }
 
 /// Claims the call and, if allowed, dials it and follows it to its end.
-pub(super) async fn run(shared: Arc<Shared>, begun: Begun, leased: Leased, token: Token) {
+pub(super) async fn run(shared: Arc<Shared>, mut begun: Begun, leased: Leased, token: Token) {
+    let pair = begun
+        .desk
+        .take()
+        .map(|desk| Pair::new(desk, &shared.endpoint));
     let call_id = leased.call.call_id;
     let sip_call_id = shared.endpoint.new_call_id();
     shared.active().insert(call_id, Active::Claiming);
@@ -64,6 +73,7 @@ pub(super) async fn run(shared: Arc<Shared>, begun: Begun, leased: Leased, token
             let call = Under::new(&shared, &leased, begun, (sip_call_id, attempt_id));
             let call = Under {
                 attestation,
+                pair,
                 ..call
             };
             call.follow(permit, token, vouch).await;
@@ -92,7 +102,7 @@ pub(super) async fn settle(shared: Arc<Shared>, leased: Leased) {
             let at = shared.clock.read().wall;
             let ending = Ending::plain(Outcome::NoRoute, Retry::Soon, EndedBy::Us);
             Journal::new(&shared, call, at)
-                .end(attempt_id, &ending)
+                .end(attempt_id, &ending, false)
                 .await;
         }
         Ok(claimed) => not_dialed(&shared, call.call_id, &claimed).await,
@@ -122,6 +132,8 @@ pub(super) struct Under<'a> {
     pub(super) attempt_id: AttemptId,
     /// How its INVITE vouches for the number shown.
     pub(super) attestation: Option<Attestation>,
+    /// The agent who has answered and waits for it, where one was called first.
+    pub(super) pair: Option<Pair>,
     /// The targets of the present trunk that had their turn.
     pub(super) tried: Vec<Target>,
     /// How the target before the present one ended.
@@ -158,6 +170,7 @@ impl<'a> Under<'a> {
             sip_call_id,
             attempt_id,
             attestation: None,
+            pair: None,
             tried: Vec::new(),
             before: None,
             rang: Vec::new(),
@@ -178,8 +191,7 @@ impl Under<'_> {
             drop((permit, token));
             let at = self.shared.clock.read().wall;
             let ending = Ending::plain(Outcome::Unreachable, Retry::Soon, EndedBy::Us);
-            let journal = Journal::new(self.shared, &self.leased.call, at);
-            return self.ended(&journal, ending).await;
+            return self.ended(at, ending).await;
         };
         let mut leg = Leg {
             trunk,
@@ -189,17 +201,22 @@ impl Under<'_> {
         };
         loop {
             let stopped = *self.begun.phase.borrow() == Phase::Stopped;
-            let over = match stopped {
-                false => self.dial(leg).await,
+            let now = self.shared.clock.read().wall;
+            let call = &self.leased.call;
+            let alone = self
+                .pair
+                .as_mut()
+                .is_some_and(|pair| pair.is_gone(call, now));
+            let over = match (stopped, alone) {
+                (false, false) => self.dial(leg).await,
                 // The stop waits for nobody any more, and what has no outcome is being given one.
-                true => self.undialed(),
+                (true, _) => self.undialed(),
+                // Whoever were called now would answer to nobody. The permit goes unused.
+                (false, true) => self.hung_up(HangUpCause::AgentGone),
             };
             match self.go_on(over).await {
                 Ok(next) => leg = next,
-                Err(Over { at, ending }) => {
-                    let journal = Journal::new(self.shared, &self.leased.call, at);
-                    return self.ended(&journal, ending).await;
-                }
+                Err(Over { at, ending }) => return self.ended(at, ending).await,
             }
         }
     }
@@ -221,11 +238,15 @@ impl Under<'_> {
         } = leg;
         self.progressed = false;
         self.tried.push(trunk.target);
+        let sdp_offer = match &mut self.pair {
+            Some(pair) => pair.invite(&self.shared.endpoint, &self.sip_call_id),
+            None => self.leased.sdp_offer.clone(),
+        };
         let invite = Invite {
             sip_call_id: self.sip_call_id.clone(),
             trunk,
             vouch,
-            sdp_offer: self.leased.sdp_offer.clone(),
+            sdp_offer,
         };
         // At once: between the claim's commit and here lies no await.
         let Dialog {
@@ -268,7 +289,23 @@ impl Under<'_> {
         token: Token,
     ) -> Over {
         let mut token = Some(token);
-        while let Some(Happened { at, event }) = events.recv().await {
+        loop {
+            let happened = tokio::select! {
+                biased;
+                news = pair::news(&mut self.pair, &self.shared.clock) => {
+                    self.agent_news(news, &control).await;
+                    self.say_connected().await;
+                    continue;
+                }
+                happened = events.recv() => happened,
+            };
+            let Some(Happened { at, event }) = happened else {
+                break;
+            };
+            if self.connects(&event, at, &control).await {
+                self.say_connected().await;
+                continue;
+            }
             let journal = Journal::new(self.shared, &self.leased.call, at.wall);
             // The first tells that the INVITE has left, or never will.
             drop(token.take());
@@ -282,7 +319,10 @@ impl Under<'_> {
                         ending,
                     };
                 }
-                heard => self.hear(&journal, heard).await,
+                heard => {
+                    self.hear(&journal, heard).await;
+                    self.say_connected().await;
+                }
             }
         }
         // The endpoint is gone, and with it the permit: what came of the call is not known, and it may have rung.
@@ -412,11 +452,12 @@ impl Under<'_> {
         let _ = tokio::time::timeout(LOOK_EVERY, why).await;
     }
 
-    async fn ended(&self, journal: &Journal<'_>, last: Ending) {
+    async fn ended(&mut self, at: Micros, last: Ending) {
+        let journal = Journal::new(self.shared, &self.leased.call, at);
         // In this order, so that an answer in between is either in the outcome or listened for.
         let silent = late::unanswered(&self.rang);
         let heard = late::heard(&self.rang, &last);
-        let ending = match late::outweighs(&last, heard) {
+        let mut ending = match late::outweighs(&last, heard) {
             Some(ending) => {
                 let detail = late::note(&last, heard);
                 journal.event(EventKind::Note, detail, None, None).await;
@@ -424,9 +465,10 @@ impl Under<'_> {
             }
             None => last,
         };
+        let abandoned = self.part(&mut ending, at).await;
         tracing::info!(call.id = %self.leased.call.call_id, attempt.id = %self.attempt_id, outcome = %ending.outcome,
-            sip.code = ending.code, q850.cause = ending.q850_cause, "the call is over");
-        journal.end(self.attempt_id, &ending).await;
+            sip.code = ending.code, q850.cause = ending.q850_cause, abandoned, "the call is over");
+        journal.end(self.attempt_id, &ending, abandoned).await;
         if self.unsettled && heard != Heard::Answered {
             self.listen_on(silent);
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::agents::Agent;
 use super::health::HealthConfig;
 use super::registration::{Registrar, RegistrationConfig};
 use crate::domain::phone::Phone;
@@ -38,6 +39,9 @@ pub struct DialerConfig {
     /// The rows `[[pace]]`.
     #[serde(skip)]
     pub paces: Vec<PaceConfig>,
+    /// The sections `[agent.NAME]`.
+    #[serde(skip)]
+    pub agents: Vec<Agent>,
 }
 
 impl Default for DialerConfig {
@@ -46,6 +50,7 @@ impl Default for DialerConfig {
             node: "node".to_owned(),
             drain_seconds: 30,
             paces: Vec::new(),
+            agents: Vec::new(),
         }
     }
 }

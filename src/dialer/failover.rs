@@ -21,6 +21,7 @@ use super::claims::claim;
 use super::journal::Journal;
 use super::lanes::{drained, ways_of};
 use super::pace::{Pace, Token};
+use super::pair::gone;
 use super::tracks::Track;
 use super::{Active, Phase, Shared};
 
@@ -142,6 +143,7 @@ impl Under<'_> {
             biased;
             Some(Control::HangUp { cause }) = hang_up.recv() => Err(self.hung_up(cause)),
             () = drained(&mut self.begun.phase) => Err(over.clone()),
+            () = gone(&mut self.pair, &self.leased.call, &self.shared.clock) => Err(self.hung_up(HangUpCause::AgentGone)),
             token = Pace::token(&paces) => Ok(token),
         }
     }
@@ -277,7 +279,7 @@ impl Under<'_> {
         self.rang.iter().any(|rang| rang.yet() > Heard::Nothing)
     }
 
-    fn hung_up(&self, cause: HangUpCause) -> Over {
+    pub(super) fn hung_up(&self, cause: HangUpCause) -> Over {
         Over {
             at: self.shared.clock.read().wall,
             ending: Ending::hung_up(cause),
@@ -302,9 +304,9 @@ impl Shared {
     }
 
     /// Why the call is to end, if somebody wants that.
-    fn wish(&self, call_id: CallId) -> Option<HangUpCause> {
+    pub(super) fn wish(&self, call_id: CallId) -> Option<HangUpCause> {
         match self.active().get(&call_id) {
-            Some(Active::Dialing { ending, .. }) => *ending,
+            Some(Active::Dialing { ending, .. } | Active::Desk { ending, .. }) => *ending,
             _ => None,
         }
     }

@@ -128,7 +128,9 @@ impl<'a> Journal<'a> {
             tx.insert_audit(&self.call.tenant, std::slice::from_ref(&entry))
                 .await?;
             if answered {
-                tx.count_late_answer(&self.call.tenant, attempt_id).await?;
+                let tenant = &self.call.tenant;
+                tx.count_late_answer(tenant, attempt_id).await?;
+                tx.mark_abandoned(tenant, attempt_id, at).await?;
             }
             tx.commit().await
         })
@@ -137,7 +139,7 @@ impl<'a> Journal<'a> {
     }
 
     /// The outcome, once: the first writer wins, a later one leaves a note (claim-11).
-    pub(super) async fn end(&self, attempt_id: AttemptId, ending: &Ending) {
+    pub(super) async fn end(&self, attempt_id: AttemptId, ending: &Ending, abandoned: bool) {
         let end = AttemptEnd {
             attempt_id,
             call_id: self.call.call_id,
@@ -149,6 +151,7 @@ impl<'a> Journal<'a> {
                 q850_cause: ending.q850_cause,
                 outcome: Some(ending.outcome),
                 retry: Some(retry_left(ending)),
+                abandoned,
                 ..EventDetail::default()
             },
             at: self.at,
@@ -170,7 +173,8 @@ impl<'a> Journal<'a> {
             at,
         };
         let payload = json!({
-            "call_id": call.call_id, "outcome": end.detail.outcome, "why": end.detail.note,
+            "call_id": call.call_id, "outcome": end.detail.outcome, "agent_result": end.detail.agent_result,
+            "why": end.detail.note,
         });
         let entry = AuditEntry {
             entry_id: AuditEntryId::new(at),
@@ -186,6 +190,23 @@ impl<'a> Journal<'a> {
             if tx.end_unsent(&call.tenant, &end).await? {
                 tx.insert_audit(&call.tenant, std::slice::from_ref(&entry))
                     .await?;
+            }
+            tx.commit().await
+        })
+        .await;
+        self.tell().await;
+    }
+
+    /// The end of a leased call whose own time is over while its agent's phone rang. Without a question to the gate: a clock that
+    /// was set meanwhile might have it allow the call, and nobody is there who would talk.
+    pub(super) async fn expire(&self, lease_epoch: i64) {
+        let (call, at) = (self.call, self.at);
+        let store = self.shared.gate.store();
+        self.persist("the end of a call whose time ran out", || async {
+            let mut tx = store.write(Urgency::Ordinary).await?;
+            if let Some(expired) = tx.expire_call(call.call_id, lease_epoch, at).await? {
+                let entry = AuditEntry::call_expired(&expired, at);
+                tx.insert_audit(&call.tenant, &[entry]).await?;
             }
             tx.commit().await
         })
@@ -244,6 +265,7 @@ pub(super) async fn end_attempt(
             "sip_code": end.detail.sip_code,
             "q850_cause": end.detail.q850_cause,
             "counts_as": end.counts_as,
+            "abandoned": end.detail.abandoned,
         });
         let mut entries = vec![entry(call, end.attempt_id, "outcome", &outcome, end.at)];
         if end.outcome == Outcome::Unwanted {
@@ -277,6 +299,9 @@ pub(super) async fn end_attempt(
     tx.commit().await?;
     if is_first {
         meter::call_ended(end.outcome);
+    }
+    if is_first && end.detail.abandoned {
+        meter::call_abandoned();
     }
     Ok(())
 }

@@ -15,10 +15,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::campaign::Campaign;
 use crate::domain::time::Mono;
+use crate::sip::HangUpCause;
 use crate::store::{Leased, Notice, StoreError, Urgency};
 
 use super::attempt::{self, Begun};
 use super::board::{Board, Waiting, Way};
+use super::desk::{self, AtDesk, Seated};
 use super::pace::Pace;
 use super::tracks::{All, Paces, Track};
 use super::{Active, LOOK_EVERY, Phase, Shared, journal};
@@ -41,6 +43,8 @@ struct Held {
     leased: Leased,
     since: Mono,
     paces: Paces,
+    /// The agent who has answered and waits for it, where one is called first.
+    desk: Option<AtDesk>,
 }
 
 /// The trunks as they were when the calls were put in order.
@@ -99,6 +103,7 @@ pub(super) async fn run(
         () = drained(&mut phase) => {}
         () = lanes.work() => {}
     }
+    desk::send_back(&shared).await;
     give_back(&shared, lanes.board.take_out(|_| true)).await;
 }
 
@@ -121,6 +126,8 @@ impl Lanes {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.look_at_trunks();
+            self.welcome();
+            self.let_go();
             self.settle_undialable();
             let wait = self.begin_all();
             self.return_stuck().await;
@@ -153,6 +160,43 @@ impl Lanes {
         for waiting in self.board.all_mut() {
             let (ways, paces) = ways_of(&self.shared, &waiting.call.leased);
             (waiting.ways, waiting.call.paces) = (ways, paces);
+        }
+    }
+
+    /// Calls whose agents have answered wait for their trunks from now on.
+    fn welcome(&mut self) {
+        let since = self.shared.clock.read().mono;
+        for Seated { leased, desk } in self.shared.agents.seated() {
+            let campaign = leased.call.campaign_id.clone();
+            let (ways, paces) = ways_of(&self.shared, &leased);
+            let call = Held {
+                leased,
+                since,
+                paces,
+                desk: Some(desk),
+            };
+            // Somebody listens already: before those of the campaign that nobody waits for.
+            self.board.put_back(&campaign, Waiting { call, ways });
+        }
+    }
+
+    /// Calls whose agents have hung up, or have waited long enough.
+    fn let_go(&mut self) {
+        let now = self.shared.clock.read();
+        for waiting in self.board.all_mut() {
+            let Held { leased, desk, .. } = &mut waiting.call;
+            if let Some(desk) = desk {
+                desk.is_gone(&leased.call, now.wall);
+            }
+        }
+        let is_left = |waiting: &Waiting<Held>| {
+            let desk = waiting.call.desk.as_ref();
+            desk.is_some_and(|desk| desk.over.is_some() || desk.is_weary(now.mono))
+        };
+        for Held { leased, desk, .. } in self.board.take_out(is_left) {
+            let Some(desk) = desk else { continue };
+            let left = desk::left(Arc::clone(&self.shared), leased, desk);
+            self.calls.spawn(left);
         }
     }
 
@@ -202,13 +246,20 @@ impl Lanes {
             return Some(waiting);
         };
         let Waiting {
-            call: Held { leased, paces, .. },
+            call:
+                Held {
+                    leased,
+                    paces,
+                    desk,
+                    ..
+                },
             mut ways,
         } = waiting;
         ways.retain(|each| each != trunk);
         let begun = Begun {
             track: Arc::clone(track),
             channel,
+            desk,
             ways,
             paces,
             phase: self.phase.clone(),
@@ -227,7 +278,8 @@ impl Lanes {
             open.is_none_or(|track| track.channels.free() == 0)
         };
         let stuck = self.board.take_out(|waiting| {
-            let is_stuck = now.since(waiting.call.since) >= FULL_FOR;
+            // An agent who waits would have to be called anew.
+            let is_stuck = now.since(waiting.call.since) >= FULL_FOR && waiting.call.desk.is_none();
             is_stuck && waiting.ways.iter().all(is_shut)
         });
         give_back(&self.shared, stuck).await;
@@ -318,11 +370,18 @@ impl Lanes {
             let call = &leased.call;
             let (campaign, call_id) = (call.campaign_id.clone(), call.call_id);
             self.shared.active().insert(call_id, Active::Waiting);
+            if leased.call.agent.is_some() {
+                let shared = Arc::clone(&self.shared);
+                self.calls
+                    .spawn(desk::call(shared, leased, self.phase.clone()));
+                continue;
+            }
             let (ways, paces) = ways_of(&self.shared, &leased);
             let call = Held {
                 leased,
                 since,
                 paces,
+                desk: None,
             };
             self.board.add(&campaign, Waiting { call, ways });
         }
@@ -366,7 +425,10 @@ pub(super) async fn drained(phase: &mut watch::Receiver<Phase>) {
 /// What could not be given back by a process that is about to end, another's sweeper will; one that goes on finds it as a
 /// lease that it does not know.
 async fn give_back(shared: &Shared, calls: impl IntoIterator<Item = Held>) {
-    for Held { leased, .. } in calls {
+    for Held { leased, desk, .. } in calls {
+        if let Some(desk) = desk {
+            desk.hang_up(HangUpCause::Drain);
+        }
         if let Err(error) = journal::release(shared.gate.store(), &leased).await {
             tracing::warn!(call.id = %leased.call.call_id, %error, "a leased call was not given back; a sweeper will");
         }

@@ -3,15 +3,17 @@
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
 //! meanwhile. Files in the order of a call's life: `lanes` (lease, trunk), `board` (whose turn it is), `tracks` (the trunks with
-//! their channels), `pace`, `vouching` (who signs for it), `attempt` (claim, dial, events), `targets`, `names`, `health`, `state`
+//! their channels), `agents` and `desk` (the agent's phone, where it is called first), `pace`, `vouching` (who signs for it), `attempt` (claim, dial, events), `pair` (agent and person connected), `targets`, `names`, `health`, `state`
 //! and `registration` (where a trunk's calls may go), `failover` (the trunk's next target, the next trunk), `late` (what a
 //! target says after its turn), `journal` (writing them
 //! down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
 
+mod agents;
 mod attempt;
 mod board;
 mod claims;
 mod config;
+mod desk;
 mod failover;
 mod health;
 mod journal;
@@ -19,6 +21,7 @@ mod lanes;
 mod late;
 mod names;
 mod pace;
+mod pair;
 mod registration;
 mod spread;
 mod state;
@@ -48,6 +51,7 @@ use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
 use crate::store::Notice;
 use crate::vital::vital;
 
+pub use agents::{Agent, AgentConfig, agent_names};
 pub use config::{DialerConfig, PaceConfig, TrunkConfig, TrunkRoutes};
 pub use health::HealthConfig;
 pub use registration::RegistrationConfig;
@@ -134,6 +138,8 @@ struct Shared {
     me: Incarnation,
     /// The trunks, and what is used of them.
     tracks: Tracks,
+    /// The agents whose phones are called first.
+    agents: agents::Agents,
     /// Calls that this process leased, claims or has claimed.
     active: Mutex<BTreeMap<CallId, Active>>,
     /// What goes on until the worker has stopped, whatever calls there are.
@@ -144,6 +150,12 @@ struct Shared {
 enum Active {
     /// Leased; waits for its pace token.
     Waiting,
+    /// Leased; its agent's phone is called, or has been answered and is on hold.
+    Desk {
+        control: mpsc::Sender<Control>,
+        /// Why it is to end, once it was told to.
+        ending: Option<HangUpCause>,
+    },
     /// The gate is being asked; the attempt may be committed already.
     Claiming,
     /// Under way; steered through `control`.
@@ -174,6 +186,7 @@ impl Dialer {
             began,
             me,
             tracks: Tracks::new(clock.clone()),
+            agents: agents::Agents::default(),
             clock,
             active: Mutex::new(BTreeMap::new()),
             keepers: TaskTracker::new(),
@@ -185,6 +198,7 @@ impl Dialer {
             lanes: TaskTracker::new(),
             drain: Duration::from_secs(config.drain_seconds),
         };
+        shared.agents.take(&config.agents);
         for lane in shared.tracks.take(lanes, &config.paces) {
             keep(&shared, &lane, &phase);
         }
@@ -205,10 +219,11 @@ impl Dialer {
         move |now| shared.tracks.standing(now)
     }
 
-    /// Works with these trunks and paces from now on. Calls under way keep their trunk until they end; a trunk that has not changed
+    /// Works with these trunks, paces and agents from now on. Calls under way keep their trunk until they end; a trunk that has not changed
     /// keeps what is known of its targets, and each of the same name its pace and what is used of its channels.
     pub fn take_trunks(&self, lanes: Vec<Lane>, config: &DialerConfig) {
         let phase = self.stop.subscribe();
+        self.shared.agents.take(&config.agents);
         for lane in self.shared.tracks.take(lanes, &config.paces) {
             keep(&self.shared, &lane, &phase);
         }
@@ -314,9 +329,12 @@ impl Shared {
 
     /// Tells a call under way to end; once is enough.
     fn hang_up(&self, call_id: CallId, cause: HangUpCause) {
-        if let Some(Active::Dialing {
-            control, ending, ..
-        }) = self.active().get_mut(&call_id)
+        if let Some(
+            Active::Dialing {
+                control, ending, ..
+            }
+            | Active::Desk { control, ending },
+        ) = self.active().get_mut(&call_id)
             && ending.is_none()
         {
             // Nobody listens any more: the call is over, and only its end is still being written. Who looks for calls to
@@ -326,6 +344,24 @@ impl Shared {
                 Err(mpsc::error::TrySendError::Full(_))
             );
             *ending = (!full).then_some(cause);
+        }
+    }
+
+    /// The calls whose agents are on the phone while nobody else is called.
+    fn agents_called(&self) -> Vec<CallId> {
+        let active = self.active();
+        let called = active
+            .iter()
+            .filter(|(_, active)| matches!(active, Active::Desk { .. }));
+        called.map(|(call_id, _)| *call_id).collect()
+    }
+
+    /// The lease of a call is no more that its agent was called for.
+    fn let_agent_go(&self, call_id: CallId) {
+        // It may have been claimed meanwhile.
+        let is_there = matches!(self.active().get(&call_id), Some(Active::Desk { .. }));
+        if is_there {
+            self.hang_up(call_id, HangUpCause::Client);
         }
     }
 

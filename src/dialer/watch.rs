@@ -257,6 +257,8 @@ async fn free_unheard(
     shared: &Shared,
     seen: &mut HashMap<(CallId, i64), Mono>,
 ) -> Result<(), StoreError> {
+    // Before the look: what is leased later is not missed in it.
+    let agents_called = shared.agents_called();
     let on_record = shared
         .gate
         .store()
@@ -265,6 +267,12 @@ async fn free_unheard(
         .leases_of(shared.me)
         .await?;
     let now = shared.clock.read().mono;
+    for call_id in agents_called {
+        if !on_record.iter().any(|(leased, _)| *leased == call_id) {
+            // Somebody ended it while its agent was called or waited; no attempt is there that would say so.
+            shared.let_agent_go(call_id);
+        }
+    }
     let unknown: Vec<_> = on_record
         .into_iter()
         .filter(|(call_id, _)| !shared.active().contains_key(call_id))

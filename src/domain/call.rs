@@ -1,5 +1,7 @@
 //! A call from request to outcome: what was asked, the states it moves through, the events it leaves, how it ended.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AttemptId, CallId, DecisionId, EventId, PartyId, RequestId, TenantId};
@@ -235,6 +237,36 @@ words! {
         Expired = "expired",
         /// The call is over; carries the outcome.
         Ended = "ended",
+        /// The agent's phone is being called; nobody else is yet.
+        AgentCalled = "agent_called",
+        /// The agent's phone rings.
+        AgentRinging = "agent_ringing",
+        /// The agent has answered, and waits on hold.
+        AgentAnswered = "agent_answered",
+        /// The agent's phone is not there any more, or was not to be had; says how that came about.
+        AgentGone = "agent_gone",
+        /// The agent and the person called hear each other.
+        Connected = "connected",
+    }
+}
+
+words! {
+    /// Why an agent who was called first was not there for the call. Nothing was sent to the person.
+    AgentResult, "agent result" {
+        /// Their line was in use.
+        Busy = "busy",
+        /// They declined.
+        Declined = "declined",
+        /// It rang, and they did not answer.
+        NoAnswer = "no_answer",
+        /// Their phone was not reached, or did not take the call.
+        Unreachable = "unreachable",
+        /// Their phone has no media that a trunk takes.
+        MediaIncompatible = "media_incompatible",
+        /// They had answered and hung up before the person was called.
+        HungUp = "hung_up",
+        /// They had answered and waited in vain for a trunk with a free channel.
+        KeptWaiting = "kept_waiting",
     }
 }
 
@@ -257,8 +289,10 @@ pub struct CallRequest {
     pub call_kind: CallKind,
     /// Number to show; absent = the campaign's first.
     pub caller_id: Option<Phone>,
-    /// The softphone's SDP offer.
+    /// The softphone's SDP offer; empty where an agent's phone is called first.
     pub sdp_offer: Vec<u8>,
+    /// The agent whose phone is called first.
+    pub agent: Option<String>,
     /// After this instant the call is not dialed.
     pub expire_time: Option<Micros>,
     /// Until then whoever asks waits for the answer; a call decided later is not dialed, for nobody follows it.
@@ -320,7 +354,17 @@ pub struct Call {
     pub answer_time: Option<Micros>,
     /// When it was over.
     pub end_time: Option<Micros>,
+    /// The agent whose phone is called first; absent = the client's softphone talks.
+    pub agent: Option<String>,
+    /// Why that agent was not there, if they were not.
+    pub agent_result: Option<AgentResult>,
+    /// When it was found to be abandoned: answered, and nobody there to talk.
+    pub abandon_time: Option<Micros>,
 }
+
+/// The time within which somebody has to be there once a person has answered, or the call is abandoned: 47 CFR 64.1200(a)(7),
+/// 16 CFR 310.4(b)(1)(iv). They count from the end of the greeting, which nobody here hears; the answer is never later.
+pub const AGENT_WITHIN: Duration = Duration::from_secs(2);
 
 impl Call {
     /// The call as it was when it was accepted: what a repeated request is answered with.
@@ -338,6 +382,8 @@ impl Call {
             ring_time: None,
             answer_time: None,
             end_time: None,
+            agent_result: None,
+            abandon_time: None,
             ..self
         }
     }
@@ -364,6 +410,12 @@ pub struct EventDetail {
     /// Number of the far end's offer in the call, which its client is to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offer: Option<u32>,
+    /// Why the agent was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_result: Option<AgentResult>,
+    /// It was answered, and nobody was there to talk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub abandoned: bool,
     /// A sentence for people; never a number.
     pub note: Option<String>,
 }

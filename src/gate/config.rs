@@ -1,5 +1,6 @@
 //! Settings of the gate, and the campaigns as the configuration writes them.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
@@ -25,6 +26,9 @@ pub struct GateConfig {
     /// What each trunk may carry, and how many calls may wait for it; filled from the trunks' own sections.
     #[serde(skip)]
     pub trunks: Carriers,
+    /// The names of the agents whose phones can be called first; filled from their sections.
+    #[serde(skip)]
+    pub agents: BTreeSet<String>,
     /// The section `[registry]`.
     #[serde(skip)]
     pub registry: RegistryConfig,
@@ -42,6 +46,7 @@ impl Default for GateConfig {
             queue_max: 4096,
             emergency_regions: Vec::new(),
             trunks: Carriers::new(),
+            agents: BTreeSet::new(),
             registry: RegistryConfig::default(),
             providers: Vec::new(),
             webhooks: Vec::new(),

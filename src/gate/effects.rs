@@ -220,6 +220,9 @@ impl Rows {
                     ring_time: None,
                     answer_time: None,
                     end_time: None,
+                    agent: request.agent.clone(),
+                    agent_result: None,
+                    abandon_time: None,
                 };
                 let subject = about.campaign.subject.clone();
                 self.calls.push(NewCall {

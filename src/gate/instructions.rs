@@ -47,6 +47,13 @@ impl Gate {
             .call(tenant, call_id)
             .await?
             .ok_or(GateError::NotFound { what: "call" })?;
+        let is_tones = matches!(what, Instruct::Dtmf { .. });
+        if call.agent.is_some() && !is_tones {
+            return Err(GateError::invalid(
+                "call_id",
+                "names a call that an agent's phone talks in: hold and the like are that phone's to do",
+            ));
+        }
         let kind = what.kind();
         let asked = Instruction {
             instruction_id: InstructionId::new(ask.at),

@@ -36,6 +36,7 @@ mod suppress;
 mod together;
 mod webhooks;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -120,6 +121,8 @@ struct Core {
     campaigns: Campaigns,
     /// What each trunk may carry; taken anew when the trunks are.
     carriers: RwLock<Arc<Carriers>>,
+    /// The names of the agents whose phones can be called; taken anew with the trunks.
+    agents: RwLock<BTreeSet<String>>,
     config: GateConfig,
     read: ReadClocks,
     rooms: room::Rooms,
@@ -160,6 +163,7 @@ impl Gate {
             store,
             campaigns,
             carriers: RwLock::new(Arc::new(config.trunks.clone())),
+            agents: RwLock::new(config.agents.clone()),
             config,
             read,
             rooms: room::Rooms::default(),
@@ -209,6 +213,19 @@ impl Gate {
     #[must_use]
     pub fn carriers(&self) -> Arc<Carriers> {
         self.core.carriers()
+    }
+
+    /// Takes calls for these agents from now on.
+    pub fn take_agents(&self, agents: BTreeSet<String>) {
+        let all = self.core.agents.write();
+        *all.unwrap_or_else(PoisonError::into_inner) = agents;
+    }
+
+    /// Whether there is an agent of this name, whose phone can be called first.
+    #[must_use]
+    pub fn knows_agent(&self, name: &str) -> bool {
+        let all = self.core.agents.read();
+        all.unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     /// Judges by these trunks from now on.

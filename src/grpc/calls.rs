@@ -59,10 +59,11 @@ impl CallService for Api {
             digest,
             at,
         } = self.open(request)?;
+        let knows_agent = |name: &str| self.gate.knows_agent(name);
         let question = convert::call::place_request(
             message,
             self.pack().tables(),
-            &self.check_offer,
+            (&self.check_offer, &knows_agent),
             &who,
             digest,
             at,

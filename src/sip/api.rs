@@ -103,6 +103,10 @@ pub enum HangUpCause {
     LateSend,
     /// It rang or was answered by way of another target.
     Elsewhere,
+    /// The agent who was to talk is not there any more.
+    AgentGone,
+    /// The agent's phone and the far end have no media in common.
+    Misfit,
     /// The worker is shutting down.
     Drain,
 }

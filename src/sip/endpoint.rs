@@ -11,12 +11,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::api::{Control, Dialog, EndedBy, Ending, Happened, Heard, Invite, Rang, SipEvent};
 use super::call::Limits;
 use super::config::{SipConfig, Trunk};
+use super::desk::Desk;
 use super::dns::{Found, Resolver, Unanswered};
 use super::links::Links;
-use super::message::{Identity, Local, Vouched};
+use super::locked::Warrant;
+use super::message::{Identity, Local, Numbers, Vouched, Whom};
 use super::outcome::retry_after;
 use super::peer::Hop;
 use super::request::{self, NewRequest, Unheard};
+use super::sdp::{Origin, held_offer};
 use super::socket::Datagrams;
 use super::stream::{Streams, Tcp};
 use super::target::Destination;
@@ -91,7 +94,7 @@ pub(super) struct Shared {
 pub(super) struct NewCall {
     pub(super) id: Identity,
     pub(super) offer: Vec<u8>,
-    pub(super) permit: Permit,
+    pub(super) warrant: Warrant,
     pub(super) events: mpsc::Sender<Happened>,
     /// The place of the ending, so that it is never left out.
     pub(super) last: mpsc::OwnedPermit<Happened>,
@@ -168,6 +171,55 @@ impl Endpoint {
     /// Starts a call. The number to call and the number to show come from the permit and from nowhere else.
     #[must_use]
     pub fn dial(&self, permit: Permit, invite: Invite) -> Dialog {
+        let shared = &self.shared;
+        let Some(from) = permit.from() else {
+            // Calls without a caller's number are not placed (47 CFR 64.1601(e)).
+            let why = "no number to show";
+            return over(shared.refused(Outcome::IdentityRejected, Retry::Fix, why));
+        };
+        let mut id = Identity {
+            call_id: invite.sip_call_id,
+            from_tag: random(),
+            whom: Whom::Number(Numbers {
+                to: permit.to(),
+                from,
+                vouched: Vouched::by(invite.vouch),
+            }),
+            trunk: invite.trunk,
+            local: Arc::clone(&shared.local),
+        };
+        if let Err(why) = id.vouch(permit.read().wall) {
+            return over(shared.over(Ending::unsigned(why)));
+        }
+        self.begin(id, invite.sdp_offer, Warrant::Permit(permit))
+    }
+
+    /// Calls one of our own agents, whom no permit is needed for. Their phone is left on hold when it answers, until it is
+    /// offered something else ([`super::bridge`]).
+    #[must_use]
+    pub fn call_desk(&self, desk: Desk, sip_call_id: String) -> Dialog {
+        let desk = Arc::new(desk);
+        let id = Identity {
+            call_id: sip_call_id,
+            from_tag: random(),
+            whom: Whom::Desk(Arc::clone(&desk)),
+            trunk: Arc::clone(&desk.way),
+            local: Arc::clone(&self.shared.local),
+        };
+        let offer = match desk.offerless {
+            true => Vec::new(),
+            false => held_offer(&id.origin()),
+        };
+        self.begin(id, offer, Warrant::Desk(desk))
+    }
+
+    /// By whom the sessions of the call with this Call-ID are described, where we say something ourselves.
+    #[must_use]
+    pub fn origin(&self, sip_call_id: &str) -> Origin {
+        self.shared.local.origin(sip_call_id)
+    }
+
+    fn begin(&self, id: Identity, offer: Vec<u8>, warrant: Warrant) -> Dialog {
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (control, controls) = mpsc::channel(CONTROLS_MAX);
         let (hears, rang) = Rang::unheard();
@@ -180,33 +232,14 @@ impl Endpoint {
         let Ok(last) = events.clone().try_reserve_owned() else {
             return dialog;
         };
-        let Some(from) = permit.from() else {
-            // Calls without a caller's number are not placed (47 CFR 64.1601(e)).
-            let shared = &self.shared;
-            last.send(shared.refused(Outcome::IdentityRejected, Retry::Fix, "no number to show"));
-            return dialog;
-        };
-        let mut id = Identity {
-            call_id: invite.sip_call_id,
-            from_tag: random(),
-            to: permit.to(),
-            from,
-            trunk: invite.trunk,
-            local: Arc::clone(&self.shared.local),
-            vouched: Vouched::by(invite.vouch),
-        };
-        if let Err(why) = id.vouch(permit.read().wall) {
-            last.send(self.shared.over(Ending::unsigned(why)));
-            return dialog;
-        }
         if !self.admit() {
             last.send(self.shared.full());
             return dialog;
         }
         let call = NewCall {
             id,
-            offer: invite.sdp_offer,
-            permit,
+            offer,
+            warrant,
             events,
             last,
             control: controls,
@@ -340,6 +373,18 @@ impl Shared {
 
     fn full(&self) -> Happened {
         self.refused(Outcome::Congestion, Retry::Soon, "the endpoint is full")
+    }
+}
+
+/// A call that is over before it began.
+fn over(ending: Happened) -> Dialog {
+    let (events, inbox) = mpsc::channel(1);
+    // The channel is new and empty: there is a place.
+    let _ = events.try_send(ending);
+    Dialog {
+        events: inbox,
+        control: mpsc::channel(1).0,
+        rang: Rang::unheard().1,
     }
 }
 

@@ -4,11 +4,14 @@ mod routing;
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::config::Trunk;
+use super::desk::Desk;
 use super::head::{Draft, Header, Headers};
 use super::locked::LockedInvite;
 use super::peer::Hop;
+use super::sdp::Origin;
 use super::target::Transport;
 use super::values::{Address, Via, split};
 use crate::domain::phone::Phone;
@@ -38,6 +41,12 @@ impl Local {
     pub(super) fn contact(&self, transport: Transport) -> Header {
         let [before, by, after] = self.contact_parts(transport);
         Header::new("Contact", [before, by, after].concat())
+    }
+
+    /// By whom the sessions of the call with this Call-ID are described.
+    pub(super) fn origin(&self, call_id: &str) -> Origin {
+        let host = self.sent_by.rsplit_once(':').map_or("", |(host, _)| host);
+        Origin::new(call_id, host)
     }
 
     /// Who we are where no number is to be named.
@@ -85,15 +94,30 @@ impl Local {
     }
 }
 
-/// What stays the same in all requests of a call. The numbers were copied from the permit.
+/// What stays the same in all requests of a call.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) call_id: String,
     pub(super) from_tag: String,
-    pub(super) to: Phone,
-    pub(super) from: Phone,
+    pub(super) whom: Whom,
     pub(super) trunk: Arc<Trunk>,
     pub(super) local: Arc<Local>,
+}
+
+/// Whom a call is for, and with that what its INVITE says of both ends.
+#[derive(Debug)]
+pub(super) enum Whom {
+    /// A person called.
+    Number(Numbers),
+    /// One of our own agents. Of the person called nothing is said there.
+    Desk(Arc<Desk>),
+}
+
+/// The numbers of a call, copied from its permit.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    pub(super) to: Phone,
+    pub(super) from: Phone,
     pub(super) vouched: Vouched,
 }
 
@@ -132,9 +156,30 @@ pub(super) struct Remote {
 }
 
 impl Identity {
-    /// The URI of the number called, on the trunk.
+    /// The URI of the number called, on the trunk, or of the agent's phone.
     pub(super) fn request_uri(&self) -> String {
-        self.uri(self.to)
+        match &self.whom {
+            Whom::Number(numbers) => self.uri(numbers.to),
+            Whom::Desk(desk) => desk.uri.to_string(),
+        }
+    }
+
+    /// Whether the far end is to offer first: no INVITE of the call has a session description.
+    pub(super) fn is_offerless(&self) -> bool {
+        matches!(&self.whom, Whom::Desk(desk) if desk.offerless)
+    }
+
+    /// By whom its sessions are described, where we describe one ourselves.
+    pub(super) fn origin(&self) -> Origin {
+        self.local.origin(&self.call_id)
+    }
+
+    /// How long a phone may ring. The law's least is about people called, not about agents.
+    pub(super) fn ring_timeout(&self) -> Duration {
+        match &self.whom {
+            Whom::Number(_) => self.trunk.ring_timeout.max(Trunk::RING_TIMEOUT_MIN),
+            Whom::Desk(_) => self.trunk.ring_timeout,
+        }
     }
 
     fn uri(&self, number: Phone) -> String {
@@ -147,9 +192,15 @@ impl Identity {
         }
     }
 
-    /// Always the number the call is placed for, never anonymous: who is called for sales must be told by whom (47 CFR 64.1601(e)).
+    /// Always the number the call is placed for, never anonymous: who is called for sales must be told by whom (47 CFR
+    /// 64.1601(e)). To an agent we are who we are.
     fn caller(&self) -> String {
-        let (uri, tag) = (self.uri(self.from), &self.from_tag);
+        let tag = &self.from_tag;
+        let numbers = match &self.whom {
+            Whom::Number(numbers) => numbers,
+            Whom::Desk(_) => return ["\"dialgate\" <", &self.local.uri(), ">;tag=", tag].concat(),
+        };
+        let uri = self.uri(numbers.from);
         match &self.trunk.display_name {
             Some(name) => {
                 let name = name.replace('\\', "\\\\").replace('"', "\\\"");
@@ -193,9 +244,12 @@ impl Identity {
 
     /// Has the INVITEs of a permit of this moment vouched for; tells whether their lines are new.
     pub(super) fn vouch(&mut self, at: Micros) -> Result<bool, Unsigned> {
-        let passport = self.vouched.by.passport(self.from, self.to, at)?;
+        let Whom::Number(numbers) = &mut self.whom else {
+            return Ok(false);
+        };
+        let passport = (numbers.vouched.by).passport(numbers.from, numbers.to, at)?;
         let signed = passport.is_some();
-        self.vouched.lines = passport.map_or_else(Vec::new, |passport| {
+        numbers.vouched.lines = passport.map_or_else(Vec::new, |passport| {
             let date = passport.issued().timestamp();
             let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
             vec![
@@ -206,7 +260,7 @@ impl Identity {
         Ok(signed)
     }
 
-    /// An INVITE, locked until a permit opens it, with credentials and the terms of the session timer. One that a datagram might
+    /// An INVITE, locked until its warrant opens it, with credentials and the terms of the session timer. One that a datagram might
     /// lose a part of goes by a stream, where the trunk has one and it was not refused before (RFC 3261 section 18.1.1).
     pub(super) fn invite(
         &self,
@@ -221,9 +275,16 @@ impl Identity {
         match self.trunk.hop_of_large() {
             Some(stream) if bytes.len() > DATAGRAM_BYTES_MAX && !refused => {
                 let bytes = self.invite_bytes(stream.transport(), cseq, branch, extra, offer);
-                LockedInvite::new(bytes, stream)
+                self.lock(bytes, stream)
             }
-            _ => LockedInvite::new(bytes, to),
+            _ => self.lock(bytes, to),
+        }
+    }
+
+    fn lock(&self, bytes: Vec<u8>, to: Hop) -> LockedInvite {
+        match &self.whom {
+            Whom::Number(_) => LockedInvite::new(bytes, to),
+            Whom::Desk(desk) => LockedInvite::for_desk(bytes, to, Arc::clone(desk)),
         }
     }
 
@@ -238,16 +299,20 @@ impl Identity {
         let (uri, to) = (self.request_uri(), self.callee(""));
         let mut draft = self.request("INVITE", &uri, &to, cseq, (transport, branch));
         draft.line("Contact", &self.local.contact_parts(transport));
-        if self.trunk.trusted {
-            let asserted = self.uri(self.trunk.asserted_number.unwrap_or(self.from));
-            draft.line("P-Asserted-Identity", &["<", &asserted, ">"]);
+        if let Whom::Number(numbers) = &self.whom {
+            if self.trunk.trusted {
+                let asserted = self.uri(self.trunk.asserted_number.unwrap_or(numbers.from));
+                draft.line("P-Asserted-Identity", &["<", &asserted, ">"]);
+            }
+            draft.lines(&numbers.vouched.lines);
         }
-        draft.lines(&self.vouched.lines);
         draft.lines(auth);
         draft.lines(terms);
         draft.line("Allow", &[ALLOW]);
         draft.line("User-Agent", &["dialgate"]);
-        draft.line("Content-Type", &[SDP]);
+        if !offer.is_empty() {
+            draft.line("Content-Type", &[SDP]);
+        }
         draft.end(offer)
     }
 

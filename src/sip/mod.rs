@@ -2,7 +2,8 @@
 //!
 //! A call is a pure step function (`call`): input and the time go in, messages and events come out; the endpoint's task
 //! (`transport`) owns the socket and the timers and nothing else. The bytes of an INVITE that begins a call exist only in a form that a [`Permit`]
-//! must unlock right before the system call. Audio never passes here. Nothing here logs a number, an SDP address, a
+//! must unlock right before the system call; one of our own agents is called without (`desk`), and connected with whom that
+//! permit was for (`bridge`). Audio never passes here. Nothing here logs a number, an SDP address, a
 //! credential or a message.
 //!
 //! [`Permit`]: crate::policy::Permit
@@ -10,8 +11,10 @@
 mod api;
 mod auth;
 mod bells;
+mod bridge;
 mod call;
 mod config;
+mod desk;
 mod dns;
 mod endpoint;
 #[cfg(any(test, fuzzing))]
@@ -42,14 +45,16 @@ mod wire;
 pub use api::{
     Control, Dialog, EndedBy, Ending, HangUpCause, Happened, Heard, Invite, Rang, SipEvent,
 };
+pub use bridge::{Bridge, Side, Wish};
 pub use call::ANSWER_WAIT;
 pub use config::{Secret, SipConfig, Trunk};
+pub use desk::{Desk, DeskUri};
 pub use dns::{Answer, Found, Resolver, Unanswered, ordered};
 pub use endpoint::{Answered, Endpoint};
 pub use peer::{Credentials, Peer, TlsFiles};
 pub use registration::{Registered, Registration};
 pub use request::Unheard;
-pub use sdp::{OFFER_BYTES_MAX, OfferProblem, check_offer};
+pub use sdp::{OFFER_BYTES_MAX, OfferProblem, Origin, check_offer};
 pub use socket::Datagrams;
 pub use stream::{ByteStream, Connecting, Streams};
 pub use target::{Destination, Host, Target, Transport};

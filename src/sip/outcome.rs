@@ -112,7 +112,12 @@ pub(super) fn judge_hang_up(cause: HangUpCause) -> (Outcome, Retry) {
         // As every orphan: what may have been sent is not dialed again from here.
         HangUpCause::OptOut | HangUpCause::TakenForDead => Retry::Never,
         HangUpCause::Drain => Retry::Later,
-        HangUpCause::Client | HangUpCause::Denied | HangUpCause::LateSend => Retry::None,
+        // Somebody has to look at the agent's phone or at the trunk first.
+        HangUpCause::Misfit => return (Outcome::MediaIncompatible, Retry::Fix),
+        HangUpCause::Client
+        | HangUpCause::Denied
+        | HangUpCause::LateSend
+        | HangUpCause::AgentGone => Retry::None,
     };
     (Outcome::Canceled, retry)
 }

@@ -1,6 +1,14 @@
-//! A look into SDP, whose bytes are otherwise passed on untouched.
+//! A look into SDP, whose bytes are otherwise passed on untouched; `held` describes sessions of our own, on hold, and `carried`
+//! is for those that go from one leg of a call to the other.
+
+mod carried;
+mod held;
 
 use sdp_types::Session;
+
+pub use carried::Origin;
+pub(super) use carried::{off_hold, same_but_for_origin, same_direction, stays_within};
+pub(super) use held::{held_answer, held_offer};
 
 /// The largest offer that is taken: with the head of the INVITE it stays far below what UDP carries.
 pub const OFFER_BYTES_MAX: usize = 4_096;

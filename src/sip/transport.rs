@@ -220,7 +220,7 @@ impl Task {
             call: Call::new(
                 new.id,
                 new.offer,
-                new.permit,
+                new.warrant,
                 self.shared.limits,
                 Tokens::System,
             ),

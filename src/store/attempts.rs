@@ -224,6 +224,9 @@ impl Tx {
         )?])
         .await?;
         self.end_instructions_of(e.call_id, e.at).await?;
+        if e.detail.abandoned {
+            self.mark_abandoned(tenant, e.attempt_id, e.at).await?;
+        }
         Ok(true)
     }
 

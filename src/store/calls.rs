@@ -10,11 +10,12 @@ use super::attempts::NewAttempt;
 use super::events::EventRow;
 use super::paging::{CREATE_TIME, field, push_list};
 use super::parties::{number_key, parse_phone, word};
+use super::seats::agent_free;
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{ListQuery, Page, Result, StoreError, Tx, insert_rows, on, row};
 use crate::domain::call::{
-    Attestation, Call, CallKind, CallState, EventDetail, EventKind, Outcome,
+    AgentResult, Attestation, Call, CallKind, CallState, EventDetail, EventKind, Outcome,
 };
 use crate::domain::filter::{Field, FieldKind};
 use crate::domain::ids::{AttemptId, CallId, DecisionId, PartyId, TenantId};
@@ -45,6 +46,12 @@ pub const CALL_FIELDS: &[Field] = &[
         FieldKind::Words(|word| word.parse::<CallKind>().err()),
     ),
     field("sip_code", FieldKind::Number),
+    field("agent", FieldKind::Text),
+    field(
+        "agent_result",
+        FieldKind::Words(|word| word.parse::<AgentResult>().err()),
+    ),
+    field("abandon_time", FieldKind::Time),
 ];
 
 /// A call that was allowed into the queue.
@@ -95,6 +102,9 @@ row!(CallRow {
     ring_time: Option<i64>,
     answer_time: Option<i64>,
     end_time: Option<i64>,
+    agent: Option<String>,
+    agent_result: Option<String>,
+    abandon_time: Option<i64>,
 });
 
 row!(SequenceRow {
@@ -120,7 +130,14 @@ impl Tx {
                     number.as_deref().map(str::as_bytes),
                 )?,
                 self.seal_caller_id(call.from)?,
-                self.seal_for(call.party_id, Label::Sdp, Some(&row.sdp_offer))?,
+                // A node of the release before knows nothing of agents, and would call the person with nobody there. It cannot
+                // open this, and ends such a call undialed.
+                match &call.agent {
+                    None => self.seal_for(call.party_id, Label::Sdp, Some(&row.sdp_offer))?,
+                    Some(agent) => {
+                        self.seal_for(call.party_id, Label::Desk, Some(agent.as_bytes()))?
+                    }
+                },
             ));
             let detail = EventDetail {
                 decision_id: Some(call.place_decision_id),
@@ -157,6 +174,7 @@ impl Tx {
             last_sequence: "bigint" = 1_i64,
             hang_up_requested: "boolean" = false,
             sealed_offer: "bytea" = row.3.clone(),
+            agent: "text" = row.0.call.agent.as_deref(),
         })?;
         self.insert_events(&events).await
     }
@@ -207,7 +225,11 @@ impl Tx {
         campaigns: &[&str],
         at: Micros,
     ) -> Result<Vec<String>> {
-        const SQL: &str = "SELECT EXISTS (SELECT 1 FROM calls WHERE queue_state = 'queued' AND campaign_id = $1 AND expire_time > $2)";
+        const SQL: &str = concat!(
+            "SELECT EXISTS (SELECT 1 FROM calls WHERE queue_state = 'queued' AND campaign_id = $1 AND expire_time > $2",
+            agent_free!(),
+            ")"
+        );
         let mut waiting = Vec::new();
         for campaign in campaigns {
             let waits: bool = on!(self, |conn| sqlx::query_scalar(SQL)
@@ -388,6 +410,12 @@ impl Tx {
             ring_time: row.ring_time.map(Micros),
             answer_time: row.answer_time.map(Micros),
             end_time: row.end_time.map(Micros),
+            agent: row.agent,
+            agent_result: row
+                .agent_result
+                .map(|result| word(&result, "agent result"))
+                .transpose()?,
+            abandon_time: row.abandon_time.map(Micros),
         })
     }
 }

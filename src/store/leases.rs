@@ -12,7 +12,7 @@ use super::parties::number_key;
 use super::sql::Text as _;
 use super::vault::Label;
 use super::{AuditEntry, Result, StoreError, Tx, on, row};
-use crate::domain::call::{Call, EventDetail, EventKind, Outcome};
+use crate::domain::call::{AgentResult, Call, EventDetail, EventKind, Outcome};
 use crate::domain::ids::{
     AttemptId, AuditEntryId, CallId, DecisionId, Incarnation, PartyId, TenantId,
 };
@@ -28,7 +28,7 @@ pub struct Leased {
     pub lease_epoch: i64,
     /// What the call is about.
     pub subject: Option<String>,
-    /// The softphone's SDP offer; empty once the person was erased.
+    /// The softphone's SDP offer; empty where an agent's phone is called first, and once the person was erased.
     pub sdp_offer: Vec<u8>,
 }
 
@@ -168,7 +168,10 @@ impl Tx {
     }
 
     fn open_lease(&self, mut row: CallRow, sealed_offer: Option<&[u8]>) -> Result<Leased> {
-        let offer = self.open_for(PartyId(row.party_id), Label::Sdp, sealed_offer)?;
+        let offer = match &row.agent {
+            None => self.open_for(PartyId(row.party_id), Label::Sdp, sealed_offer)?,
+            Some(_) => None,
+        };
         Ok(Leased {
             lease_epoch: row.lease_epoch,
             subject: row.subject.take(),
@@ -299,7 +302,7 @@ impl Tx {
     /// Ends a leased call that no attempt was made of; false = it was no longer held under this lease, and nothing was changed.
     pub async fn end_unsent(&mut self, tenant: &TenantId, end: &UnsentEnd) -> Result<bool> {
         const SQL: &str =
-            "UPDATE calls SET queue_state = 'done', state = 'failed', outcome = $5, end_time = $4,
+            "UPDATE calls SET queue_state = 'done', state = 'failed', outcome = $5, agent_result = $6, end_time = $4,
                 last_sequence = last_sequence + 1
             WHERE tenant_id = $1 AND call_id = $2 AND queue_state = 'leased' AND lease_epoch = $3
             RETURNING last_sequence";
@@ -309,6 +312,7 @@ impl Tx {
             .bind(end.lease_epoch)
             .bind(end.at.0)
             .bind(end.detail.outcome.map(Outcome::as_str))
+            .bind(end.detail.agent_result.map(AgentResult::as_str))
             .fetch_optional(conn)
             .await)?;
         let Some(sequence) = sequence else {

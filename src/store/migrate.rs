@@ -29,6 +29,7 @@ macro_rules! migrations {
             15 queues "0015_queues.sql",
             16 attestation "0016_attestation.sql",
             17 instructions "0017_instructions.sql",
+            18 agents "0018_agents.sql",
         }
     };
     ($engine:literal $($version:literal $name:ident $file:literal,)+) => {
@@ -90,7 +91,7 @@ fn explain(error: MigrateError) -> StoreError {
 mod tests {
     use crate::domain::access::Role;
     use crate::domain::call::{
-        Attestation, CallKind, CallState, EventKind, Outcome, Purpose, QueueState,
+        AgentResult, Attestation, CallKind, CallState, EventKind, Outcome, Purpose, QueueState,
     };
     use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
     use crate::domain::decision::{Stage, Verdict};
@@ -147,6 +148,7 @@ mod tests {
         }
         known!(
             Role,
+            AgentResult,
             Attestation,
             CallKind,
             CallState,

@@ -42,6 +42,7 @@ mod registers;
 mod requests;
 mod results;
 mod scrub_results;
+mod seats;
 mod sql;
 mod statistics;
 mod suppressions;

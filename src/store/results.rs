@@ -3,6 +3,7 @@
 use super::{Result, Tx, on};
 use crate::domain::disposition::AttemptResult;
 use crate::domain::ids::{AttemptId, CallId, TenantId};
+use crate::domain::time::Micros;
 
 impl Tx {
     /// Records how the attempts of a call count for caps; false = a lock was not had in 250 ms, and nothing was changed.
@@ -25,6 +26,30 @@ impl Tx {
             true => self.end_savepoint(set).await.map(|set| set.is_some()),
             false => set.map(|()| true),
         }
+    }
+
+    /// Records that the call of this attempt was answered and nobody was there to talk; the first time stays.
+    pub async fn mark_abandoned(
+        &mut self,
+        tenant: &TenantId,
+        id: AttemptId,
+        at: Micros,
+    ) -> Result<()> {
+        // Calls before attempts, everywhere.
+        const CALL: &str = "UPDATE calls SET abandon_time = COALESCE(abandon_time, $3)
+            WHERE tenant_id = $1 AND call_id = (SELECT call_id FROM attempts WHERE attempt_id = $2)";
+        const ATTEMPT: &str = "UPDATE attempts SET abandon_time = COALESCE(abandon_time, $3)
+            WHERE tenant_id = $1 AND attempt_id = $2";
+        for sql in [CALL, ATTEMPT] {
+            on!(self, |conn| sqlx::query(sql)
+                .bind(&tenant.0)
+                .bind(id.0)
+                .bind(at.0)
+                .execute(conn)
+                .await
+                .map(|_| ()))?;
+        }
+        Ok(())
     }
 
     /// An answer that came when the outcome was recorded counts, unless a refusal does or an agent has said otherwise.

@@ -4,6 +4,8 @@
 use sqlx::{Postgres, QueryBuilder, Sqlite};
 use uuid::Uuid;
 
+use super::seats::agent_free;
+
 /// Most rows of one multi-row VALUES: SQLite gains nothing above it.
 const ROWS_A_STATEMENT: usize = 64;
 
@@ -188,6 +190,7 @@ impl Text for QueryBuilder<Postgres> {
             " = ANY(ARRAY(SELECT call_id FROM calls WHERE queue_state = 'queued' AND campaign_id = ",
         )
         .push_bind(campaign.to_owned())
+        .push(agent_free!())
         .push(" ORDER BY create_time, call_id LIMIT ")
         .push_bind(limit)
         .push(" FOR UPDATE SKIP LOCKED))")
@@ -225,6 +228,7 @@ impl Text for QueryBuilder<Sqlite> {
     fn among_queued(&mut self, campaign: &str, limit: i64) -> &mut Self {
         self.push(" IN (SELECT call_id FROM calls WHERE queue_state = 'queued' AND campaign_id = ")
             .push_bind(campaign.to_owned())
+            .push(agent_free!())
             .push(" ORDER BY create_time, call_id LIMIT ")
             .push_bind(limit)
             .push(")")

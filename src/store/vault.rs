@@ -33,6 +33,7 @@ pub(super) enum Label {
     SuppressionNote,
     Account,
     Instruction,
+    Desk,
 }
 
 impl Label {
@@ -47,6 +48,7 @@ impl Label {
             Self::SuppressionNote => "suppression note",
             Self::Account => "account",
             Self::Instruction => "instruction",
+            Self::Desk => "desk",
         }
     }
 }

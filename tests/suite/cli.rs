@@ -84,6 +84,7 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         "check --file - --campaign spring --kind autodialed --reasons --json",
         "call +14045550141 --campaign spring --sdp offer.sdp --expires 30 --no-watch",
         "call +14045550141 --campaign spring --expires 2026-11-20T14:30:00Z",
+        "call +14045550141 --campaign spring --agent anna",
         "completions bash",
         "man ./man1",
         "optout watch --new",
@@ -194,6 +195,10 @@ fn lines_are_taken_or_refused_with_the_argument_named() {
         (
             "call +14045550141 --campaign spring --expires 86401",
             "--expires",
+        ),
+        (
+            "call +14045550141 --campaign spring --agent anna --sdp offer.sdp",
+            "--sdp",
         ),
         (
             "call +14045550141 --campaign spring --request-id 7",

@@ -1,5 +1,7 @@
 //! The worker against a carrier that speaks real SIP: the pace and the channels of a trunk, measured where they count.
 
+mod agents;
+mod exchange;
 mod failover;
 mod identity;
 mod names;

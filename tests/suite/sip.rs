@@ -8,7 +8,7 @@ mod over_grpc;
 pub mod registrar;
 pub mod sipp;
 mod streams;
-mod tls;
+pub mod tls;
 mod torture;
 mod weather;
 

@@ -27,6 +27,7 @@ macro_rules! contract {
 }
 
 mod accounts;
+mod agents;
 mod attempts;
 mod calls;
 mod changes;

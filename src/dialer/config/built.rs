@@ -203,6 +203,22 @@ impl TrunkConfig {
             .collect()
     }
 
+    /// Whether its calls go there, or to what may be the same place: a name says no port where its records do.
+    #[must_use]
+    pub fn leads_to(&self, way: &Destination) -> bool {
+        let registrar = self.registration.as_ref();
+        let registrar = registrar.and_then(|registration| registration.registrar.as_ref());
+        let mut targets = self
+            .named_targets()
+            .map(|(_, target)| target)
+            .chain(registrar);
+        let is_domain = self.domain.as_ref().is_some_and(|domain| {
+            let domain: Result<Destination, _> = domain.parse();
+            domain.is_ok_and(|domain| domain.host == way.host && may_be_one(&domain, way))
+        });
+        is_domain || targets.any(|target| target.host == way.host && may_be_one(target, way))
+    }
+
     fn named_targets(&self) -> impl Iterator<Item = (&'static str, &Destination)> {
         let further = self.fallback_targets.iter();
         std::iter::once(("target", &self.target))
@@ -252,6 +268,15 @@ impl TrunkConfig {
         };
         let text = secret::read("password_file", path)?;
         Ok(Some(Secret::new(text.to_string())))
+    }
+}
+
+/// Whether two destinations at one host may be the same server.
+fn may_be_one(one: &Destination, other: &Destination) -> bool {
+    let port = |way: &Destination| way.port.or(way.numeric().map(|target| target.addr.port()));
+    match (port(one), port(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
     }
 }
 

@@ -59,7 +59,7 @@ pub(in crate::grpc) fn check_request(
 pub(in crate::grpc) fn place_request(
     message: pb::PlaceCallRequest,
     tables: &Tables,
-    check_offer: &CheckOffer,
+    (check_offer, knows_agent): (&CheckOffer, &dyn Fn(&str) -> bool),
     who: &Principal,
     digest: [u8; 32],
     now: Micros,
@@ -75,9 +75,24 @@ pub(in crate::grpc) fn place_request(
         party_id: message.party_id,
     };
     let request = wanted.read(&mut fields, tables, who, digest);
-    let sdp_offer = match check_offer(&message.sdp_offer) {
-        Ok(()) => Ok(message.sdp_offer),
-        Err(problem) => fields.wrong("sdp_offer", problem),
+    let agent = fields.name("agent", message.agent);
+    let agent = match agent {
+        Ok(Some(name)) if !knows_agent(&name) => fields.wrong(
+            "agent",
+            "names no agent of the configuration; see its sections [agent.NAME]",
+        ),
+        agent => agent,
+    };
+    let sdp_offer = match (&agent, message.sdp_offer) {
+        (Ok(Some(_)) | Err(_), offer) if offer.is_empty() => Ok(offer),
+        (Ok(Some(_)), _) => fields.wrong(
+            "sdp_offer",
+            "is not taken together with `agent`, whose phone makes its own; leave one of the two out",
+        ),
+        (_, offer) => match check_offer(&offer) {
+            Ok(()) => Ok(offer),
+            Err(problem) => fields.wrong("sdp_offer", problem),
+        },
     };
     let expire_time = fields.time("expire_time", message.expire_time);
     let expire_time = match fields.required("expire_time", expire_time) {
@@ -91,6 +106,7 @@ pub(in crate::grpc) fn place_request(
     Ok(CallRequest {
         request_id: Some(request_id?),
         sdp_offer: sdp_offer?,
+        agent: agent?,
         expire_time: Some(expire_time?),
         answer_by,
         ..request?
@@ -122,6 +138,7 @@ impl Wanted {
             call_kind: call_kind?,
             caller_id: caller_id?,
             sdp_offer: Vec::new(),
+            agent: None,
             expire_time: None,
             answer_by: None,
             actor: who.actor(),
@@ -269,6 +286,9 @@ pub(in crate::grpc) fn call(call: Call, role: Role) -> pb::Call {
         ring_time: time_option(call.ring_time),
         answer_time: time_option(call.answer_time),
         end_time: time_option(call.end_time),
+        agent: call.agent.unwrap_or_default(),
+        agent_result: wire_option(call.agent_result),
+        abandon_time: time_option(call.abandon_time),
     }
 }
 
@@ -296,6 +316,8 @@ pub(in crate::grpc) fn event(event: CallEvent, role: Role) -> pb::CallEvent {
             .offer
             .and_then(|offer| i32::try_from(offer).ok())
             .unwrap_or_default(),
+        agent_result: wire_option(detail.agent_result),
+        abandoned: detail.abandoned,
     }
 }
 

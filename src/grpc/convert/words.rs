@@ -1,7 +1,9 @@
 //! The closed sets of words, on the wire and in the domain. The compiler holds the two together: a word that one side lacks
 //! does not compile.
 
-use crate::domain::call::{Attestation, CallKind, CallState, EventKind, Outcome, Purpose, Retry};
+use crate::domain::call::{
+    AgentResult, Attestation, CallKind, CallState, EventKind, Outcome, Purpose, Retry,
+};
 use crate::domain::consent::{ConsentAction, ConsentForm, InitiatedBy};
 use crate::domain::decision::{RuleOutcome, Stage, Verdict};
 use crate::domain::disposition::DispositionCode;
@@ -61,7 +63,10 @@ mirror! {
     Retry = RetryClass { Never Fix Later Soon Trunk None }
     EventKind = CallEventKind {
         Queued Claimed Inviting Progress Ringing EarlyMedia Answered MediaOffer HangUpRequested OptOut LateSend Note
-        Denied Expired Ended
+        Denied Expired Ended AgentCalled AgentRinging AgentAnswered AgentGone Connected
+    }
+    AgentResult = AgentResult {
+        Busy Declined NoAnswer Unreachable MediaIncompatible HungUp KeptWaiting
     }
     DispositionCode = DispositionCode {
         ConnectedInterested ConnectedNotInterested MeetingBooked CallbackRequested Gatekeeper LeftLiveMessage
@@ -141,7 +146,7 @@ mod tests {
     fn every_word_goes_both_ways_under_the_same_name() {
         check! {
             CallKind CallKind CallState CallState Outcome Outcome Purpose Purpose Retry RetryClass EventKind CallEventKind
-            DispositionCode DispositionCode PackOrigin PackOrigin Verdict Verdict RuleOutcome RuleOutcome Stage DecisionStage
+            AgentResult AgentResult DispositionCode DispositionCode PackOrigin PackOrigin Verdict Verdict RuleOutcome RuleOutcome Stage DecisionStage
             ConsentAction ConsentAction ConsentForm ConsentForm InitiatedBy InitiatedBy
             SuppressionReason SuppressionReason SuppressionSource SuppressionSource
             ImportState SuppressionImportState RejectReason ImportRejectReason

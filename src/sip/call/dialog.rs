@@ -4,7 +4,7 @@ use super::{Call, EndedBy, HangUpCause, Mono, Outcome, Output, Own, Retry, SipEv
 use crate::sip::api::Ending;
 use crate::sip::auth::Auth;
 use crate::sip::head::Header;
-use crate::sip::message::{InDialog, Remote};
+use crate::sip::message::{InDialog, Remote, SDP};
 use crate::sip::peer::Hop;
 use crate::sip::transaction::{Repeated, Tick};
 use crate::sip::values::Address;
@@ -98,10 +98,15 @@ impl Call {
         self.finish_invite(out);
         let remote = self.remote_of(message, &tag);
         let branch = self.tokens.branch();
-        let auth = &self.invite.auth;
+        let held = self.held_answer(message);
+        let mut extra = self.invite.auth.clone();
+        if held.is_some() {
+            extra.push(Header::new("Content-Type", SDP));
+        }
+        let body = held.as_deref().unwrap_or_default();
         let ack = self
             .id
-            .within(InDialog::Ack, &remote, cseq, &branch, auth, &[]);
+            .within(InDialog::Ack, &remote, cseq, &branch, &extra, body);
         out.push(Output::Send(ack.0.clone(), ack.1.clone()));
         let early = self.early.iter().find(|early| early.tag == tag);
         let next_cseq = early.map_or(cseq + 1, |early| early.next_cseq);
@@ -120,7 +125,13 @@ impl Call {
         match (self.state, self.own) {
             (State::Inviting, None) => {
                 self.talk.timer.agreed(message, now);
-                self.on_answer(&tag, answer, code, now, out);
+                let fits = match self.id.is_offerless() {
+                    true => held.is_some(),
+                    false => sdp::fits(&self.offer, &answer),
+                };
+                // From now on that is our session, also for refreshes.
+                self.offer = held.unwrap_or_else(|| std::mem::take(&mut self.offer));
+                self.on_answer(&tag, (answer, fits), code, now, out);
             }
             (State::Inviting | State::AwaitingPermit, own) => {
                 let reason = own.map_or("SIP;cause=487", reason_of);
@@ -140,6 +151,13 @@ impl Call {
         }
     }
 
+    /// What the ACK answers where the 2xx offers: the streams as they are, on hold, until it is known with whom they are to be
+    /// connected (RFC 3725 section 4.4). Nothing where our INVITE had the offer, or the far end's cannot be taken.
+    fn held_answer(&self, message: &Message) -> Option<Vec<u8>> {
+        let offered = message.sdp().filter(|_| self.id.is_offerless())?;
+        sdp::held_answer(offered, &self.id.origin())
+    }
+
     /// The far end's session: in the 2xx, or else in the last provisional response of the same dialog, whose description
     /// counts as the answer (RFC 3261 section 13.2.1).
     fn answer_in(&self, message: &Message, tag: &str) -> Vec<u8> {
@@ -153,12 +171,12 @@ impl Call {
     fn on_answer(
         &mut self,
         tag: &str,
-        answer: Vec<u8>,
+        (answer, fits): (Vec<u8>, bool),
         code: u16,
         now: Mono,
         out: &mut Vec<Output>,
     ) {
-        if sdp::fits(&self.offer, &answer) {
+        if fits {
             self.state = State::Up;
             self.deadlines.talk = Some(now.plus(self.limits.talk_max));
             return out.push(Output::Event(SipEvent::Answered { sdp: answer }));
@@ -471,6 +489,8 @@ pub(in crate::sip) fn target_of(message: &Message) -> Option<String> {
 pub(super) fn reason_of(own: Own) -> &'static str {
     match own {
         Own::HangUp(HangUpCause::Drain) => "SIP;cause=503;text=\"Service shutting down\"",
+        Own::HangUp(HangUpCause::AgentGone) => "SIP;cause=480;text=\"Temporarily Unavailable\"",
+        Own::HangUp(HangUpCause::Misfit) => "SIP;cause=488;text=\"Not Acceptable Here\"",
         Own::HangUp(HangUpCause::Elsewhere) => "SIP;cause=200;text=\"Call completed elsewhere\"",
         Own::HangUp(_) => "Q.850;cause=16;text=\"Normal call clearing\"",
         Own::RingTimer => "Q.850;cause=19;text=\"No answer from user\"",

@@ -3,7 +3,7 @@
 //!
 //! `setup` holds the INVITE and its answers, `dialog` what follows a 2xx, `inbound` the far end's own requests, `offered` its
 //! offers of another session, `reinvite` ours, `refresh` the session timer, `tones` DTMF. The call
-//! owns the permit; whatever ends its use (18x, final response, cancel, deadline) drops it in memory before the event that
+//! owns the permit, or, where one of our own agents is called, what stands in its place; whatever ends its use (18x, final response, cancel, deadline) drops it in memory before the event that
 //! tells of it is put out (claim-10).
 
 mod dialog;
@@ -22,8 +22,8 @@ use std::time::Duration;
 use super::api::{Control, EndedBy, Ending, HangUpCause, Heard, SipEvent};
 use super::auth::Auth;
 use super::head::Header;
-use super::locked::LockedInvite;
-use super::message::Identity;
+use super::locked::{LockedInvite, Warrant};
+use super::message::{Identity, Whom};
 use super::outcome::{Evidence, Own, Reasons, Signal, judge};
 use super::peer::Hop;
 use super::token::Tokens;
@@ -173,7 +173,7 @@ pub(super) struct Call {
     auth: Auth,
     /// Our session description; let go at the end.
     offer: Vec<u8>,
-    permit: Option<Permit>,
+    warrant: Option<Warrant>,
     invite: Invitation,
     state: State,
     /// What we did to end it before an answer.
@@ -195,18 +195,21 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A call under this permit, nothing sent yet.
+    /// A call under this warrant, nothing sent yet.
     pub(super) fn new(
         id: Identity,
         offer: Vec<u8>,
-        permit: Permit,
+        warrant: Warrant,
         limits: Limits,
         mut tokens: Tokens,
     ) -> Self {
         let branch = tokens.branch();
         let timer = SessionTimer::of(&id.trunk);
         let locked = id.invite(1, &branch, (&[], &timer.proposal()), &offer, false);
-        let deadline = permit.read().mono.plus(Permit::LIFE);
+        let deadline = match &warrant {
+            Warrant::Permit(permit) => Some(permit.read().mono.plus(Permit::LIFE)),
+            Warrant::Desk(_) => None,
+        };
         Self {
             invite: Invitation {
                 locked,
@@ -224,7 +227,7 @@ impl Call {
             tokens,
             auth: Auth::default(),
             offer,
-            permit: Some(permit),
+            warrant: Some(warrant),
             state: State::Inviting,
             own: None,
             sent: false,
@@ -245,7 +248,7 @@ impl Call {
                 tones: None,
             },
             deadlines: Deadlines {
-                permit: Some(deadline),
+                permit: deadline,
                 ..Deadlines::default()
             },
         }
@@ -280,14 +283,15 @@ impl Call {
         send: impl FnOnce(&[u8], &Hop) -> std::io::Result<usize>,
         out: &mut Vec<Output>,
     ) -> Write {
-        let Some(permit) = self.permit.as_ref().filter(|_| self.invite.pending) else {
+        let Some(warrant) = self.warrant.as_ref().filter(|_| self.invite.pending) else {
             return Write::Settled;
         };
-        let written = self.invite.locked.write(permit, read(), send);
+        let before = read();
+        let written = self.invite.locked.write(warrant, before, send);
         let after = read();
         match written {
             Ok(Ok(_)) => {
-                let counted_from = permit.read();
+                let counted_from = warrant.counted_from(before);
                 self.on_written(counted_from, after, out);
             }
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -295,14 +299,14 @@ impl Call {
                 return Write::Blocked;
             }
             Ok(Err(error)) => self.on_write_failed(error.kind(), after.mono, out),
-            Err(_expired) => self.on_permit_over(after.mono, out),
+            Err(_closed) => self.on_permit_over(after.mono, out),
         }
         Write::Settled
     }
 
     /// Where the INVITE that is to be written goes; nothing if none is.
     pub(super) fn writes_to(&self) -> Option<&Hop> {
-        let wanted = self.invite.pending && self.permit.is_some();
+        let wanted = self.invite.pending && self.warrant.is_some();
         wanted.then(|| self.invite.locked.to())
     }
 

@@ -5,9 +5,8 @@ use std::io::ErrorKind;
 use super::dialog::RequestKind;
 use super::{
     Call, EndedBy, Ending, Invitation, LATE_AFTER, Mono, Output, Own, Permit, Progress, RENEW_WAIT,
-    Reading, Settled, Signal, SipEvent, State, reason_of,
+    Reading, Settled, Signal, SipEvent, State, Warrant, Whom, reason_of,
 };
-use crate::sip::config::Trunk;
 use crate::sip::head::Header;
 use crate::sip::peer::Hop;
 use crate::sip::wire::Message;
@@ -18,7 +17,7 @@ const SETTLED_MAX: usize = 16;
 impl Call {
     /// Asks for the INVITE to be written, if it may be.
     pub(super) fn want_write(&mut self, out: &mut Vec<Output>) {
-        if self.permit.is_some() {
+        if self.warrant.is_some() {
             self.invite.pending = true;
             out.push(Output::WriteInvite);
         }
@@ -132,7 +131,7 @@ impl Call {
             self.invite.progress,
             Progress::Unwritten | Progress::Calling
         );
-        if self.permit.take().is_some() && unheard && self.invite.locked.to().is_stream() {
+        if self.warrant.take().is_some() && unheard && self.invite.locked.to().is_stream() {
             out.push(Output::Withdraw);
         }
     }
@@ -150,7 +149,13 @@ impl Call {
         }
         self.deadlines.renew = None;
         // The INVITE at hand was made for these numbers and for no others.
-        if permit.to() != self.id.to || permit.from() != Some(self.id.from) {
+        let is_same = match &self.id.whom {
+            Whom::Number(numbers) => {
+                permit.to() == numbers.to && permit.from() == Some(numbers.from)
+            }
+            Whom::Desk(_) => false,
+        };
+        if !is_same {
             self.note(None, "the new permit is for another call", out);
             return self.end_without_permit(now.mono, out);
         }
@@ -166,7 +171,7 @@ impl Call {
             Err(why) => return self.end(Ending::unsigned(why), now.mono, out),
         }
         self.deadlines.permit = Some(permit.read().mono.plus(Permit::LIFE));
-        self.permit = Some(permit);
+        self.warrant = Some(Warrant::Permit(permit));
         self.state = State::Inviting;
         self.want_write(out);
     }
@@ -222,8 +227,7 @@ impl Call {
             self.rang |= (180..190).contains(&code);
             return self.send_cancel(now, out);
         }
-        let patience = self.id.trunk.ring_timeout.max(Trunk::RING_TIMEOUT_MIN);
-        let patience = Some(now.plus(patience));
+        let patience = Some(now.plus(self.id.ring_timeout()));
         let first_ring = (180..190).contains(&code) && !self.rang;
         if first_ring {
             self.rang = true;
@@ -333,7 +337,7 @@ impl Call {
             interval: self.limits.timers.t1,
             repeat: None,
         };
-        if self.permit.is_some() {
+        if self.warrant.is_some() {
             self.want_write(out);
         } else {
             self.await_permit(now, out);
@@ -342,7 +346,7 @@ impl Call {
 
     /// Gives the call up before an answer. The permit goes first.
     pub(super) fn cancel(&mut self, own: Own, now: Mono, out: &mut Vec<Output>) {
-        let had_permit = self.permit.is_some();
+        let had_permit = self.warrant.is_some();
         self.drop_permit(out);
         if self.own.is_some() || self.state == State::Over {
             return;

@@ -2,6 +2,7 @@
 
 mod any_order;
 mod challenges;
+mod desk;
 mod ends;
 mod offers;
 mod setup;
@@ -19,7 +20,7 @@ use crate::domain::instruction::{Instruct, Instruction};
 use crate::domain::phone::Phone;
 use crate::domain::time::Micros;
 use crate::sip::config::{Secret, SipConfig, Trunk};
-use crate::sip::message::Local;
+use crate::sip::message::{Local, Numbers};
 use crate::sip::wire::parse;
 
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
@@ -72,19 +73,27 @@ impl Line {
 
     /// A call that was not started yet.
     fn idle(trunk: Trunk) -> Self {
+        let whom = Whom::Number(Numbers {
+            to: phone(CALLEE),
+            from: phone(CALLER),
+            vouched: Default::default(),
+        });
+        let warrant = Warrant::Permit(permit_at(0));
+        Self::of(whom, Arc::new(trunk), OFFER.as_bytes().to_vec(), warrant)
+    }
+
+    fn of(whom: Whom, trunk: Arc<Trunk>, offer: Vec<u8>, warrant: Warrant) -> Self {
         Self {
             call: Call::new(
                 Identity {
                     call_id: "call".to_owned(),
                     from_tag: "ours".to_owned(),
-                    to: phone(CALLEE),
-                    from: phone(CALLER),
-                    trunk: Arc::new(trunk),
+                    whom,
+                    trunk,
                     local: Arc::new(Local::new("127.0.0.1", 5070)),
-                    vouched: Default::default(),
                 },
-                OFFER.as_bytes().to_vec(),
-                permit_at(0),
+                offer,
+                warrant,
                 Limits {
                     timers: Timers::of(&SipConfig::default()),
                     talk_max: Duration::from_secs(3600),
@@ -324,7 +333,7 @@ impl Line {
     /// After the stragglers' time nothing is left, and no permit outlives the end.
     #[track_caller]
     fn check_gone(&mut self) {
-        assert!(self.call.permit.is_none());
+        assert!(self.call.warrant.is_none());
         self.wait(70_000);
         assert!(self.call.is_done(), "next wake {:?}", self.call.wake());
         assert!(self.call.wake().is_none());
@@ -385,6 +394,6 @@ fn up() -> Line {
          0 > ACK 1
          0 ! answered",
     );
-    assert!(line.call.permit.is_none());
+    assert!(line.call.warrant.is_none());
     line
 }

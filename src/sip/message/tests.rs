@@ -48,11 +48,13 @@ fn identity(trunk: Trunk, vouch: Vouch) -> Identity {
     let mut identity = Identity {
         call_id: "call".to_owned(),
         from_tag: "ours".to_owned(),
-        to: phone("+14045550141"),
-        from: phone("+14045550142"),
+        whom: Whom::Number(Numbers {
+            to: phone("+14045550141"),
+            from: phone("+14045550142"),
+            vouched: Vouched::by(vouch),
+        }),
         trunk: Arc::new(trunk),
         local: Arc::new(Local::new("127.0.0.1", 5070)),
-        vouched: Vouched::by(vouch),
     };
     identity.vouch(AT).unwrap();
     identity

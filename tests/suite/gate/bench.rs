@@ -305,6 +305,7 @@ impl Bench {
             call_kind: CallKind::LiveManual,
             caller_id: None,
             sdp_offer: OFFER.to_vec(),
+            agent: None,
             expire_time: Some(self.now().plus(Duration::from_secs(60))),
             answer_by: None,
             actor: "key:agent".to_owned(),

@@ -218,6 +218,7 @@ async fn all_wrong_fields_are_named_at_once() {
         party_id: "y".to_owned(),
         sdp_offer: Vec::new(),
         expire_time: None,
+        agent: String::new(),
     };
     let answer = house.agent().await.calls().place_call(request).await;
     let fields = [
@@ -252,6 +253,15 @@ async fn a_placement_needs_an_expiry_and_an_offer() {
             "expire_time",
             pb::PlaceCallRequest {
                 expire_time: house.after(25 * 3600),
+                ..good.clone()
+            },
+        ),
+        // A client names nobody's phone; the configuration does.
+        refused(
+            "agent",
+            pb::PlaceCallRequest {
+                agent: "sip:anna@192.0.2.20".to_owned(),
+                sdp_offer: Vec::new(),
                 ..good.clone()
             },
         ),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::world::{CARRIERS, NEXT};
+use super::world::{CARRIERS, DESKS, NEXT};
 use crate::joints::rng::Rng;
 use crate::joints::sink::Message;
 
@@ -94,6 +94,8 @@ pub struct Carrier {
     rng: Rng,
     /// How the target fails that is not its trunk's last.
     failing: Rng,
+    /// What agents do.
+    desks: Rng,
     calls: BTreeMap<String, Leg>,
     due: BTreeMap<(Duration, u64), (String, u32, Next)>,
     made: u64,
@@ -105,6 +107,7 @@ impl Carrier {
         Self {
             rng: Rng::new(seed, 2),
             failing: Rng::new(seed, 6),
+            desks: Rng::new(seed, 7),
             calls: BTreeMap::new(),
             due: BTreeMap::new(),
             made: 0,
@@ -211,6 +214,9 @@ impl Carrier {
 
     /// A call at the target that fails now and then: it refuses, or says nothing, or nothing until it is given up.
     fn script_at(&mut self, now: Duration, home: SocketAddr) -> Script {
+        if home == DESKS.parse().unwrap() {
+            return self.script_at_desk();
+        }
         let script = self.script();
         let (failing, next) = (CARRIERS[0].parse().unwrap(), NEXT.parse().unwrap());
         let rng = &mut self.failing;
@@ -259,6 +265,30 @@ impl Carrier {
         }
     }
 
+    /// Most agents pick up and stay; some leave while they wait, while it rings, or in the middle of a sentence.
+    fn script_at_desk(&mut self) -> Script {
+        let rng = &mut self.desks;
+        let end = match rng.below(100) {
+            0..80 => End::Answer,
+            80..86 => End::Refuse(486, "Busy Here"),
+            86..90 => End::Refuse(603, "Decline"),
+            _ => End::Never,
+        };
+        Script {
+            challenge: rng.percent(20).then(|| rng.millis(0, 2_400)),
+            trying: rng.percent(70),
+            ring: Some(rng.millis(0, 200)),
+            early_media: false,
+            end,
+            end_after: rng.millis(10, 1_500),
+            on_cancel: match rng.percent(80) {
+                true => OnCancel::Terminate,
+                false => OnCancel::AnswerAllTheSame,
+            },
+            talk: rng.percent(60).then(|| rng.millis(20, 5_000)),
+        }
+    }
+
     /// The second carrier wants to know who calls, believes it for seconds, and has hours at which it hears nobody.
     fn registered(&mut self, now: Duration, home: SocketAddr, node: SocketAddr, message: &Message) {
         if is_silent(now, home) {
@@ -274,6 +304,15 @@ impl Carrier {
 
     fn invited(&mut self, now: Duration, home: SocketAddr, node: SocketAddr, invite: Message) {
         let call_id = invite.get("call-id").to_owned();
+        if invite.get("to").contains(";tag=") {
+            // Another session within the call: taken, as long as there is one.
+            let is_up = self.calls.get(&call_id).is_some_and(|leg| !leg.over);
+            let code = match is_up {
+                true => (200, "OK"),
+                false => (481, "Call/Transaction Does Not Exist"),
+            };
+            return self.say(home, node, &invite, code, "");
+        }
         if let Some(leg) = self.calls.get(&call_id)
             && leg.invite.branch() == invite.branch()
         {

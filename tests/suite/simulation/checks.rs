@@ -60,7 +60,8 @@ impl Observer {
     fn attempts(&self, call_id: &str) -> Vec<Claim> {
         // The table has no index by Call-ID; what may be sent now was claimed lately.
         const SQL: &str = "SELECT a.number_key AS number, a.create_time AS claimed, a.trunk AS trunk, c.campaign_id AS campaign, c.actor AS actor,
-                c.number_key AS called, d.verdict AS verdict, d.stage AS stage, d.number_key AS decided,
+                c.number_key AS called, c.agent AS agent,
+                EXISTS (SELECT 1 FROM call_events AS e WHERE e.call_id = c.call_id AND e.kind = 'agent_answered') AS agent_answered, d.verdict AS verdict, d.stage AS stage, d.number_key AS decided,
                 (SELECT node FROM nodes WHERE incarnation = a.owner) AS owner
             FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id JOIN decisions AS d ON d.decision_id = a.decision_id
             WHERE a.rowid > (SELECT COALESCE(MAX(rowid), 0) FROM attempts) - 600 AND a.sip_call_id = $1 ORDER BY a.rowid DESC";
@@ -80,6 +81,8 @@ impl Observer {
                 owner: row.get("owner"),
                 trunk: row.get("trunk"),
                 campaign: row.get("campaign"),
+                agent: row.get("agent"),
+                agent_answered: row.get("agent_answered"),
             };
             rows.iter().map(claim).collect()
         })
@@ -87,7 +90,7 @@ impl Observer {
 
     /// What the tables must never show, with how often they do.
     pub fn impossible(&self) -> Vec<String> {
-        const SQL: [(&str, &str); 7] = [
+        const SQL: [(&str, &str); 9] = [
             ("calls both done and not", "SELECT COUNT(*) FROM calls WHERE (queue_state = 'done') <>
                 (state IN ('ended', 'denied', 'expired', 'canceled', 'failed')) OR (queue_state = 'done') <> (end_time IS NOT NULL)"),
             ("calls queued that were claimed", "SELECT COUNT(*) FROM calls WHERE queue_state IN ('queued', 'leased') AND attempt_id IS NOT NULL"),
@@ -99,6 +102,11 @@ impl Observer {
                 GROUP BY call_id HAVING COUNT(*) > 1)"),
             ("attempts of calls that are over, and not over themselves", "SELECT COUNT(*) FROM attempts AS a JOIN calls AS c
                 ON c.call_id = a.call_id WHERE a.outcome IS NULL AND c.queue_state <> 'claimed'"),
+            ("attempts of calls whose agent had not answered", "SELECT COUNT(*) FROM attempts AS a JOIN calls AS c ON c.call_id = a.call_id
+                WHERE c.agent IS NOT NULL AND NOT EXISTS (SELECT 1 FROM call_events AS e WHERE e.call_id = c.call_id
+                AND e.kind = 'agent_answered')"),
+            ("calls without their agent that have an attempt", "SELECT COUNT(*) FROM calls WHERE agent_result IS NOT NULL
+                AND (attempt_id IS NOT NULL OR agent IS NULL)"),
             ("calls of one decision", "SELECT COUNT(*) FROM (SELECT 1 FROM calls GROUP BY place_decision_id HAVING COUNT(*) > 1)"),
         ];
         self.ask(async move |connection| {
@@ -168,6 +176,8 @@ struct Claim {
     owner: Option<String>,
     trunk: String,
     campaign: String,
+    agent: Option<String>,
+    agent_answered: bool,
 }
 
 struct Barrier {
@@ -201,6 +211,10 @@ pub struct Checks {
     pub went_on: usize,
     /// Calls that were dialed by a second trunk.
     pub went_over: usize,
+    /// Agents who have said 200.
+    picked_up: BTreeSet<String>,
+    /// Calls that were dialed for an agent who was on the line.
+    pub for_agents: usize,
 }
 
 impl Checks {
@@ -226,7 +240,14 @@ impl Checks {
             invites: 0,
             went_on: 0,
             went_over: 0,
+            picked_up: BTreeSet::new(),
+            for_agents: 0,
         }
+    }
+
+    /// An agent has picked up.
+    pub fn agent_answers(&mut self, name: &str) {
+        self.picked_up.insert(name.to_owned());
     }
 
     pub fn wall_is(&mut self, node: usize, now: Duration, offset: i64) {
@@ -291,6 +312,12 @@ impl Checks {
                 "P-01: no permit stands behind the {what}: {found:?}"
             ));
         }
+        if let Some(agent) = claims.first().and_then(|claim| claim.agent.as_ref()) {
+            let told = claims.first().is_some_and(|claim| claim.agent_answered);
+            if !told || !self.picked_up.contains(agent) {
+                wrong.push(format!("the {what} leaves before its agent has answered"));
+            }
+        }
         // Its permit may be used up to half a second after its life: that far reaches the barrier's margin.
         let age = ages.iter().flatten().min().copied().unwrap_or_default() + (leaves - compared);
         if age >= Duration::from_secs(2) {
@@ -311,6 +338,8 @@ impl Checks {
                 .first()
                 .is_some_and(|claim| claim.trunk != claim.campaign);
             self.went_over += usize::from(over);
+            let is_for_agent = claims.first().is_some_and(|claim| claim.agent.is_some());
+            self.for_agents += usize::from(is_for_agent);
             let trunk = trunk_of(target);
             wrong.extend(self.paced((vessel.0, vessel.1, trunk), leaves, &what));
         }

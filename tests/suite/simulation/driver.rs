@@ -42,6 +42,7 @@ pub struct Report {
     pub allowed: usize,
     pub went_on: usize,
     pub went_over: usize,
+    pub for_agents: usize,
     text: String,
 }
 
@@ -99,6 +100,7 @@ pub fn run(seed: u64, size: Size, name: &str) -> Report {
         allowed: world.load.figures.allowed,
         went_on: world.checks.went_on,
         went_over: world.checks.went_over,
+        for_agents: world.checks.for_agents,
         text,
     }
 }
@@ -220,13 +222,14 @@ impl Simulation {
         world.note(format_args!("left:{outcomes}"));
         let (lines, hash) = world.trace.hash();
         format!(
-            "{:.0?} of virtual time, settled {:.0?} after the last damage; {:?}; {} INVITEs, {} calls went on to a second target, {} to a second trunk; {} signs of life asked for, {} registrations; {:?};{outcomes}; {lines} steps, hash {hash:016x}",
+            "{:.0?} of virtual time, settled {:.0?} after the last damage; {:?}; {} INVITEs, {} calls went on to a second target, {} to a second trunk, {} were for agents; {} signs of life asked for, {} registrations; {:?};{outcomes}; {lines} steps, hash {hash:016x}",
             world.now,
             world.now - mended,
             world.load.figures,
             world.checks.invites,
             world.checks.went_on,
             world.checks.went_over,
+            world.checks.for_agents,
             world.questions,
             world.registrations,
             self.damage

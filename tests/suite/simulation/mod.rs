@@ -57,6 +57,7 @@ fn p01_p03_p04_p07_p08_p11_p12_hold_under_every_seed() {
     };
     let (queue, calls) = (Mutex::new(seeds.into_iter()), AtomicUsize::new(0));
     let (went_on, went_over) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let for_agents = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let work = || {
         let _stop = StopOnPanic(&failed);
@@ -69,6 +70,7 @@ fn p01_p03_p04_p07_p08_p11_p12_hold_under_every_seed() {
             calls.fetch_add(report.allowed, Ordering::Relaxed);
             went_on.fetch_add(report.went_on, Ordering::Relaxed);
             went_over.fetch_add(report.went_over, Ordering::Relaxed);
+            for_agents.fetch_add(report.for_agents, Ordering::Relaxed);
             eprintln!("{report}");
         }
     };
@@ -83,6 +85,7 @@ fn p01_p03_p04_p07_p08_p11_p12_hold_under_every_seed() {
         calls.into_inner()
     );
     assert!(went_on > 0 && went_over > 0, "no target failed");
+    assert!(for_agents.into_inner() > 0, "no agent picked up");
 }
 
 /// No further seed is begun when one has failed.

@@ -7,7 +7,9 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use dialgate::clock::{Clock, ManualClock};
-use dialgate::dialer::{Dialer, DialerConfig, HealthConfig, Lane, RegistrationConfig, TrunkConfig};
+use dialgate::dialer::{
+    Agent, AgentConfig, Dialer, DialerConfig, HealthConfig, Lane, RegistrationConfig, TrunkConfig,
+};
 use dialgate::domain::call::{CallKind, Purpose, SellerType};
 use dialgate::domain::campaign::{CallerId, Campaign};
 use dialgate::domain::phone::Phone;
@@ -22,7 +24,7 @@ use tokio::runtime::Runtime;
 use super::driver::lock;
 use super::streams::NodeStreams;
 use super::vessel::{NodeDoor, NodeSocket, Vessel};
-use super::world::{CARRIERS, NEXT, Shared, node_addr};
+use super::world::{AGENTS, CARRIERS, DESKS, NEXT, Shared, node_addr};
 
 /// 2026-11-18, 11:00 in Sydney.
 pub const BEGINNING: Micros = Micros(1_794_960_000_000_000);
@@ -250,6 +252,7 @@ async fn assemble(vessel: &Arc<Vessel>, store: &StoreConfig) -> (Gate, Dialer) {
     let config = DialerConfig {
         node: format!("node{}", vessel.index),
         drain_seconds: 4,
+        agents: agents(),
         ..DialerConfig::default()
     };
     let dialer = Dialer::start(gate.clone(), endpoint, lanes(), &config, clock);
@@ -289,6 +292,22 @@ fn lanes() -> Vec<Lane> {
         Lane::new(config.trunk(name).unwrap(), config)
     };
     CAMPAIGNS.into_iter().zip(CARRIERS).map(lane).collect()
+}
+
+/// Agents whose phones are called first for some calls.
+fn agents() -> Vec<Agent> {
+    let agent = |name: &str| {
+        let config = AgentConfig {
+            username: Some("dialgate".to_owned()),
+            password_file: Some(password_file()),
+            ring_timeout_seconds: 3,
+            first_response_timeout_ms: 2_500,
+            wait_seconds: 4,
+            ..AgentConfig::at(&format!("sip:{name}@{DESKS}"))
+        };
+        config.agent(name).unwrap()
+    };
+    AGENTS.into_iter().map(agent).collect()
 }
 
 fn password_file() -> PathBuf {

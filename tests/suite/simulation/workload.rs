@@ -23,7 +23,7 @@ use dialgate::gate::{
 use super::driver::lock;
 use super::node::{BEGINNING, CALLER_IDS, CAMPAIGNS, SELLER};
 use super::vessel::Vessel;
-use super::world::{NODES, World};
+use super::world::{AGENTS, NODES, World};
 use crate::joints::rng::Rng;
 use crate::support::history::{End, Operation, Subject, Wish};
 
@@ -57,6 +57,7 @@ enum Demand {
         from: &'static str,
         campaign: &'static str,
         until: Micros,
+        agent: Option<&'static str>,
         hurried: bool,
         name: String,
     },
@@ -93,6 +94,8 @@ pub struct Figures {
 
 pub struct Load {
     rng: Rng,
+    /// Whose phone is called first.
+    desks: Rng,
     pub people: Vec<Person>,
     pub operations: Vec<Operation>,
     /// Tries that wait for an answer: by the place in `operations`, with the node that was asked and since when.
@@ -113,6 +116,7 @@ impl Load {
         let mut rng = Rng::new(seed, 3);
         Self {
             consents: *rng.pick(&[3, 10, 60]),
+            desks: Rng::new(seed, 8),
             rng,
             people,
             operations: Vec::new(),
@@ -157,6 +161,9 @@ impl Load {
             from,
             campaign: self.rng.pick::<&str>(&CAMPAIGNS),
             until,
+            agent: (self.desks)
+                .percent(12)
+                .then(|| *self.desks.pick::<&str>(&AGENTS)),
             hurried: self.rng.percent(10),
             name: format!("key:agent-{}", self.planned),
         };
@@ -477,6 +484,7 @@ async fn perform(gate: &Gate, request: &Request) -> Result<(String, Option<Strin
             from,
             campaign,
             until,
+            agent,
             hurried,
             name,
         } => {
@@ -489,7 +497,11 @@ async fn perform(gate: &Gate, request: &Request) -> Result<(String, Option<Strin
                 campaign_id: (*campaign).to_owned(),
                 call_kind: CallKind::LiveManual,
                 caller_id: Some(Phone::parse(from).unwrap()),
-                sdp_offer: OFFER.to_vec(),
+                sdp_offer: match agent {
+                    Some(_) => Vec::new(),
+                    None => OFFER.to_vec(),
+                },
+                agent: agent.map(str::to_owned),
                 expire_time: Some(*until),
                 answer_by: hurried.then(|| gate.read().mono.plus(Duration::from_millis(50))),
                 actor: name.clone(),
@@ -509,6 +521,7 @@ async fn perform(gate: &Gate, request: &Request) -> Result<(String, Option<Strin
                 call_kind: CallKind::LiveManual,
                 caller_id: None,
                 sdp_offer: Vec::new(),
+                agent: None,
                 expire_time: None,
                 answer_by: None,
                 actor: "key:checker".to_owned(),

@@ -21,6 +21,10 @@ pub const CARRIERS: [&str; 2] = ["10.0.0.1:5060", "10.0.0.2:5060"];
 /// The next target of the first of them, whose own target fails now and then; it is reached by connections.
 pub const NEXT: &str = "10.0.0.3:5060";
 
+/// Where the phones of agents are, who are called first for some calls.
+pub const DESKS: &str = "10.0.0.9:5060";
+pub const AGENTS: [&str; 6] = ["ann", "ben", "cay", "dan", "eve", "fay"];
+
 /// The target that a trunk is known by.
 pub fn trunk_of(target: SocketAddr) -> SocketAddr {
     match target == NEXT.parse().unwrap() {
@@ -232,6 +236,20 @@ impl World {
                 .insert(message.get("call-id").to_owned(), vessel);
             return self.fly(at, node_addr(node), to, bytes, wire);
         }
+        let within = what == "INVITE" && message.get("to").contains(";tag=");
+        if to == DESKS.parse().unwrap() {
+            // Nobody's number may be told there, and nobody is called by it.
+            let text = String::from_utf8_lossy(bytes);
+            if text.contains("sip:+") {
+                let fault = format!("node {node} tells an agent's phone a number: {text}");
+                self.checks.wrong.push(fault);
+            }
+            return self.fly(at, node_addr(node), to, bytes, wire);
+        }
+        if within {
+            // Who has answered is offered another session: no call begins.
+            return self.fly(at, node_addr(node), to, bytes, wire);
+        }
         if !what.starts_with(|char: char| char.is_ascii_digit()) {
             self.packets.push(packet(&message, &what, at, false, node));
         }
@@ -260,6 +278,14 @@ impl World {
         } in answers
         {
             let at = self.instant();
+            let is_desk = from == DESKS.parse().unwrap();
+            if let (true, Some((invite, 200))) = (is_desk, &answers) {
+                self.checks.agent_answers(&invite.number("to"));
+            }
+            let answers = answers.filter(|(invite, _)| {
+                // A session that goes on is no answer to a call.
+                !is_desk && !invite.get("to").contains(";tag=")
+            });
             if let (Some((invite, code)), Some(node)) = (answers, node_at(to)) {
                 self.packets
                     .push(packet(&invite, &code.to_string(), at, true, node));

@@ -19,13 +19,13 @@ use super::*;
 const NUMBER: &str = "+14045550148";
 
 /// Who vouches for certificates, and where they lie.
-pub(super) struct Authority {
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -34,12 +34,12 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A certificate for this name, in `NAME.pem` and `NAME.key`.
-    pub(super) fn issue(&self, name: &str) -> (PathBuf, PathBuf) {
+    pub fn issue(&self, name: &str) -> (PathBuf, PathBuf) {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

@@ -88,7 +88,7 @@ proptest! {
                     prop_assert!(at - counted_from < 1500, "{entry} under a permit of {counted_from}");
                 }
             }
-            if line.call.permit.is_none() {
+            if line.call.warrant.is_none() {
                 prop_assert!(!line.call.invite.pending);
             }
         }
@@ -105,6 +105,6 @@ proptest! {
         let told: Vec<_> = line.transcript.iter().filter(|entry| entry.contains(" ! ")).collect();
         prop_assert!(told.last().unwrap().contains("! ended"), "{:#?}", told);
         prop_assert!(line.call.is_done());
-        prop_assert!(line.call.permit.is_none());
+        prop_assert!(line.call.warrant.is_none());
     }
 }

@@ -131,7 +131,7 @@ fn without_a_new_claim_a_challenged_call_ends() {
 fn a_permit_nobody_asked_for_is_dropped() {
     let mut line = up();
     line.input(Input::Control(Control::Renew(permit_at(0))));
-    assert!(line.call.permit.is_none());
+    assert!(line.call.warrant.is_none());
     line.check("");
 }
 

@@ -8,7 +8,7 @@ fn answered_and_hung_up_by_us() {
     line.invited(100, "");
     line.wait(300);
     line.invited(180, "a");
-    assert!(line.call.permit.is_none(), "18x gives the permit up");
+    assert!(line.call.warrant.is_none(), "18x gives the permit up");
     line.invited(180, "a");
     line.wait(2000);
     line.answered("a");

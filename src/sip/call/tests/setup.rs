@@ -83,7 +83,7 @@ fn a_phone_rings_at_least_as_long_as_the_law_says() {
 fn a_cancel_waits_for_the_first_provisional() {
     let mut line = Line::new();
     line.hang_up(HangUpCause::OptOut);
-    assert!(line.call.permit.is_none(), "nothing is sent any more");
+    assert!(line.call.warrant.is_none(), "nothing is sent any more");
     line.wait(700);
     line.invited(100, "");
     line.answer("CANCEL", 200, "", "", "");
