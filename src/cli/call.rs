@@ -135,6 +135,7 @@ async fn place(
         party_id: args.ask.party.map(|id| id.to_string()).unwrap_or_default(),
         sdp_offer,
         expire_time: Some(wire::to_wire(expire_time)),
+        hang_up_unless_followed: !args.no_watch,
     };
     let mut calls = client.calls();
     let mut placing = std::pin::pin!(patiently(calls.place_call(request)));

@@ -28,6 +28,7 @@ macro_rules! contract {
 
 mod accounts;
 mod attempts;
+mod attendants;
 mod calls;
 mod changes;
 mod dealings;

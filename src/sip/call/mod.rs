@@ -2,7 +2,7 @@
 //! await: the endpoint's task and a test drive the same code.
 //!
 //! `setup` holds the INVITE and its answers, `dialog` what follows a 2xx, `inbound` the far end's own requests, `offered` its
-//! offers of another session, `reinvite` ours, `refresh` the session timer, `tones` DTMF. The call
+//! offers of another session, `reinvite` ours, `wishes` what the client wants it to be, `refresh` the session timer, `tones` DTMF. The call
 //! owns the permit; whatever ends its use (18x, final response, cancel, deadline) drops it in memory before the event that
 //! tells of it is put out (claim-10).
 
@@ -16,6 +16,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 mod tones;
+mod wishes;
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use super::api::{Control, EndedBy, Ending, HangUpCause, Heard, SipEvent};
 use super::auth::Auth;
 use super::head::Header;
 use super::locked::LockedInvite;
-use super::message::Identity;
+use super::message::{Identity, Way};
 use super::outcome::{Evidence, Own, Reasons, Signal, judge};
 use super::peer::Hop;
 use super::token::Tokens;
@@ -39,6 +40,7 @@ pub use offered::ANSWER_WAIT;
 use refresh::SessionTimer;
 use reinvite::Reinvite;
 use tones::Tones;
+use wishes::Wishes;
 
 /// An INVITE that leaves with a permit this old is late: the barrier's wait (claim-9).
 const LATE_AFTER: Duration = Duration::from_secs(2);
@@ -133,6 +135,19 @@ struct Settled {
     branch: String,
     cseq: u32,
     ack: (Vec<u8>, Hop),
+    /// The ACK of a refusal, where that may still come: it bears the INVITE's own branch, that of a 2xx does not (RFC 3261
+    /// sections 13.2.2.4 and 17.1.1.3).
+    refused: Option<Box<(Vec<u8>, Hop)>>,
+}
+
+impl Settled {
+    /// The ACK of such an answer.
+    fn ack_of(&self, code: u16) -> (Vec<u8>, Hop) {
+        match &self.refused {
+            Some(refused) if code >= 300 => (**refused).clone(),
+            _ => self.ack.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +170,7 @@ struct Talk {
     /// INVITEs of ours within the call that have their final answer.
     reinvited: Vec<Settled>,
     tones: Option<Box<Tones>>,
+    wishes: Wishes,
 }
 
 /// Limits that come from the endpoint's configuration.
@@ -187,8 +203,7 @@ pub(super) struct Call {
     legs: Vec<Leg>,
     requests: Vec<ClientRequest>,
     settled: Vec<Settled>,
-    /// The stream for what is too long for a datagram was refused.
-    stream_refused: bool,
+    way: Way,
     inbound: Inbound,
     talk: Talk,
     deadlines: Deadlines,
@@ -205,7 +220,7 @@ impl Call {
     ) -> Self {
         let branch = tokens.branch();
         let timer = SessionTimer::of(&id.trunk);
-        let locked = id.invite(1, &branch, (&[], &timer.proposal()), &offer, false);
+        let locked = id.invite(1, &branch, (&[], &timer.proposal()), &offer, Way::ByLength);
         let deadline = permit.read().mono.plus(Permit::LIFE);
         Self {
             invite: Invitation {
@@ -236,13 +251,14 @@ impl Call {
             legs: Vec::new(),
             requests: Vec::new(),
             settled: Vec::new(),
-            stream_refused: false,
+            way: Way::ByLength,
             inbound: Inbound::default(),
             talk: Talk {
                 timer,
                 reinvite: None,
                 reinvited: Vec::new(),
                 tones: None,
+                wishes: Wishes::default(),
             },
             deadlines: Deadlines {
                 permit: Some(deadline),
