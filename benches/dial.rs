@@ -88,7 +88,7 @@ async fn measure(engine: Engine, size: &Size, table: &mut Table) {
     }
 }
 
-fn wish(index: u32) -> pb::PlaceCallRequest {
+pub fn wish(index: u32) -> pb::PlaceCallRequest {
     pb::PlaceCallRequest {
         request_id: uuid::Uuid::new_v4().to_string(),
         to: scene::number(index),
@@ -101,20 +101,20 @@ fn wish(index: u32) -> pb::PlaceCallRequest {
             seconds: scene::wall().0 / 1_000_000 + 60,
             nanos: 0,
         }),
-        agent: String::new(),
+        ..pb::PlaceCallRequest::default()
     }
 }
 
 /// What the store knows of one call's way, in microseconds of the wall clock.
-struct Journey {
+pub struct Journey {
     sip_call_id: String,
     placed: i64,
-    claimed: i64,
-    sent: i64,
+    pub claimed: i64,
+    pub sent: i64,
 }
 
 /// The calls placed since then, once all of them have left.
-async fn journeys(home: &Home, since: i64, count: usize) -> Vec<Journey> {
+pub async fn journeys(home: &Home, since: i64, count: usize) -> Vec<Journey> {
     const SQL: &str = "SELECT a.sip_call_id, place.create_time, claim.create_time, e.event_time
         FROM attempts AS a
         JOIN calls AS c ON c.call_id = a.call_id

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::config::{Environment, File, FileFormat, Value};
 use serde::Deserialize;
@@ -18,12 +19,16 @@ use crate::domain::route::Carriers;
 use crate::domain::time::Micros;
 use crate::gate::{CampaignConfig, GateConfig, RegistryConfig, provider_problems};
 use crate::grpc::GrpcConfig;
+use crate::passport::Validity;
 use crate::policy::{OPERATOR_FILE, Pack, PackFiles, PackProblem, PackProblems};
 use crate::provider::{ProviderConfig, Service};
 use crate::sip::SipConfig;
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
 use crate::webhook::{Webhook, WebhookConfig};
+
+/// Who is told so long before has the time to renew a certificate.
+const RENEW_WITHIN: Duration = Duration::from_secs(14 * 86_400);
 
 /// Everything that a node is told.
 #[derive(Debug, Clone)]
@@ -120,14 +125,31 @@ impl Config {
         )
     }
 
-    /// Certificates of signing keys that are not valid at this instant, each with its section: nothing is signed with them.
+    /// Certificates of ours that are not valid at this instant, each with its section and key: nothing is signed with them, and
+    /// carriers refuse connections.
     #[must_use]
     pub fn certificate_problems(&self, now: Micros) -> Vec<String> {
-        let told = |lane: &Lane| {
-            let problem = lane.voucher.as_ref()?.certificate_problem(now)?;
-            Some(format!("[trunk.{}] identity.{problem}", lane.trunk.name))
-        };
-        self.lanes.iter().filter_map(told).collect()
+        self.certificates(|validity| validity.problem(now))
+    }
+
+    /// Those that are valid, and not for long.
+    #[must_use]
+    pub fn certificates_ending(&self, now: Micros) -> Vec<String> {
+        self.certificates(|validity| validity.ends_within(RENEW_WITHIN, now))
+    }
+
+    fn certificates(&self, say: impl Fn(Validity) -> Option<String>) -> Vec<String> {
+        let mut told = Vec::new();
+        for lane in &self.lanes {
+            let signs = lane.voucher.as_ref().and_then(|voucher| voucher.validity());
+            let shows = lane.trunk.peer.own_validity();
+            for (key, validity) in [("identity.certificate_file", signs), ("cert_file", shows)] {
+                let name = &lane.trunk.name;
+                let said = validity.and_then(&say);
+                told.extend(said.map(|said| format!("[trunk.{name}] {key}: {said}")));
+            }
+        }
+        told
     }
 
     /// The same from text, with this environment.
@@ -229,6 +251,9 @@ impl Sections {
     /// What the worker is told, in a section and the rows `[[pace]]`.
     fn dialer(&mut self) -> Option<DialerConfig> {
         let dialer = self.take::<DialerConfig>("dialer");
+        let problems = dialer.iter().flat_map(DialerConfig::problems);
+        let problems = problems.collect();
+        self.at("[dialer]", problems);
         let mut paces: Vec<PaceConfig> = Vec::new();
         for (number, row) in self.take_rows::<PaceConfig>("pace") {
             let mut problems = row.rate().problems();
@@ -855,6 +880,14 @@ timeout = 5
                 .certificate_problems(at("2026-12-31T00:00:00Z"))
                 .is_empty()
         );
+        for (instant, soon) in [
+            ("2026-12-17T00:00:00Z", false),
+            ("2026-12-19T00:00:00Z", true),
+            ("2027-01-02T00:00:00Z", false),
+        ] {
+            let told = config.certificates_ending(at(instant));
+            assert_eq!(told.len(), usize::from(soon), "{instant}: {told:?}");
+        }
         let told = config.certificate_problems(at("2027-01-02T00:00:00Z"));
         assert!(
             told[0].starts_with(

@@ -11,6 +11,7 @@ use metrics::{Unit, counter, gauge, histogram};
 use crate::domain::call::Outcome;
 use crate::domain::decision::Verdict;
 use crate::domain::import::ImportKind;
+use crate::domain::trunk::{RegistrationState, TargetState, TrunkState, TrunkStatus};
 
 const DECISIONS: &str = "dialgate_decisions_total";
 const OPT_OUT_WAIT: &str = "dialgate_opt_out_wait_seconds";
@@ -30,6 +31,7 @@ const TRUNK_UP: &str = "dialgate_trunk_up";
 const TRUNK_TARGETS_UP: &str = "dialgate_trunk_targets_up";
 const TRUNK_CALLS: &str = "dialgate_trunk_calls";
 const TRUNK_REGISTERED: &str = "dialgate_trunk_registered";
+const SIP_ENTRIES: &str = "dialgate_sip_entries";
 const STORE_UP: &str = "dialgate_store_up";
 const CALLS_QUEUED: &str = "dialgate_calls_queued";
 const ATTEMPTS_OPEN: &str = "dialgate_attempts_open";
@@ -131,21 +133,30 @@ pub fn registered(trunk: &str, is_registered: bool) {
     counter!(REGISTRATIONS, "trunk" => trunk.to_owned(), "result" => result).increment(1);
 }
 
-/// How a trunk stands on this node; whether it is registered, where it has to be.
-pub fn trunk_stands(
-    trunk: &str,
-    is_up: bool,
-    targets_up: usize,
-    calls: u32,
-    is_registered: Option<bool>,
-) {
-    let of = |name: &'static str| gauge!(name, "trunk" => trunk.to_owned());
-    of(TRUNK_UP).set(f64::from(u8::from(is_up)));
-    of(TRUNK_TARGETS_UP).set(count(i64::try_from(targets_up).unwrap_or(i64::MAX)));
-    of(TRUNK_CALLS).set(f64::from(calls));
-    if let Some(is_registered) = is_registered {
-        of(TRUNK_REGISTERED).set(f64::from(u8::from(is_registered)));
-    }
+/// What this node knows of itself when somebody looks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NodeStanding {
+    /// Its trunks.
+    pub trunks: Vec<TrunkStatus>,
+    /// What its SIP endpoint holds.
+    pub sip: SipStanding,
+}
+
+/// Entries of the SIP endpoint's tables. All of them are zero again when the last call is over and its stragglers are answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SipStanding {
+    /// Calls that have not ended.
+    pub active: usize,
+    /// Ended calls that still answer stragglers.
+    pub lingering: usize,
+    /// Those of them of which the far end may not know, or that may still ring.
+    pub unsettled: usize,
+    /// Calls that wait for a timer.
+    pub timers: usize,
+    /// Requests outside of calls that await their answer.
+    pub requests: usize,
+    /// Messages and INVITEs that wait for the socket.
+    pub waiting: usize,
 }
 
 /// How things stand, as the store tells it when somebody looks.
@@ -189,9 +200,11 @@ pub struct RegisterStanding {
     pub loaded: bool,
 }
 
-/// Tells this recorder how things stand; nothing if the store did not say.
-pub fn show(recorder: &dyn metrics::Recorder, standing: Option<&Standing>) {
+/// Tells this recorder how things stand; of the store nothing if it did not say. What is gone, a trunk or a register, is not told.
+pub fn show(recorder: &dyn metrics::Recorder, node: &NodeStanding, standing: Option<&Standing>) {
     metrics::with_local_recorder(recorder, || {
+        describe_node();
+        show_node(node);
         describe_standing();
         gauge!(STORE_UP).set(f64::from(u8::from(standing.is_some())));
         let Some(standing) = standing else { return };
@@ -213,6 +226,32 @@ pub fn show(recorder: &dyn metrics::Recorder, standing: Option<&Standing>) {
             of(WEBHOOK_PARKED).set(f64::from(u8::from(each.parked)));
         }
     });
+}
+
+fn show_node(node: &NodeStanding) {
+    for trunk in &node.trunks {
+        let of = |name: &'static str| gauge!(name, "trunk" => trunk.name.clone());
+        let up = trunk.targets.iter();
+        let up = up.filter(|target| target.state == TargetState::Up);
+        of(TRUNK_UP).set(f64::from(u8::from(trunk.state == TrunkState::Up)));
+        of(TRUNK_TARGETS_UP).set(counted(up.count()));
+        of(TRUNK_CALLS).set(f64::from(trunk.calls));
+        if let Some(registration) = &trunk.registration {
+            let is_registered = registration.state == RegistrationState::Registered;
+            of(TRUNK_REGISTERED).set(f64::from(u8::from(is_registered)));
+        }
+    }
+    let sip = node.sip;
+    for (table, entries) in [
+        ("active", sip.active),
+        ("lingering", sip.lingering),
+        ("unsettled", sip.unsettled),
+        ("timers", sip.timers),
+        ("requests", sip.requests),
+        ("waiting", sip.waiting),
+    ] {
+        gauge!(SIP_ENTRIES, "table" => table).set(counted(entries));
+    }
 }
 
 /// Says what the figures are that are counted as things happen.
@@ -239,6 +278,14 @@ pub fn describe() {
         HEALTH_QUESTIONS,
         "OPTIONS sent to targets of trunks, by what they came to."
     );
+    metrics::describe_counter!(REGISTRATIONS, "Registrations tried, by result.");
+    metrics::describe_counter!(
+        WEBHOOK_CHANGES,
+        "Changes of opt-outs that webhooks' receivers took."
+    );
+}
+
+fn describe_node() {
     metrics::describe_gauge!(TRUNK_UP, "1 if the trunk takes calls of this node, else 0.");
     metrics::describe_gauge!(
         TRUNK_TARGETS_UP,
@@ -249,11 +296,7 @@ pub fn describe() {
         TRUNK_REGISTERED,
         "1 if the trunk's registrar keeps our address, else 0."
     );
-    metrics::describe_counter!(REGISTRATIONS, "Registrations tried, by result.");
-    metrics::describe_counter!(
-        WEBHOOK_CHANGES,
-        "Changes of opt-outs that webhooks' receivers took."
-    );
+    metrics::describe_gauge!(SIP_ENTRIES, "Entries of the SIP endpoint's tables.");
 }
 
 fn describe_standing() {
@@ -277,6 +320,10 @@ fn describe_standing() {
         WEBHOOK_PARKED,
         "1 if the webhook delivers nothing until it is resumed, else 0."
     );
+}
+
+fn counted(value: usize) -> f64 {
+    count(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 /// Figures are floating point; counts beyond 2^53 do not occur.

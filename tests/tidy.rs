@@ -64,6 +64,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "domain",
             "place",
             "policy",
+            "passport",
             "provider",
             "store",
             "sip",
@@ -80,6 +81,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "domain",
             "clock",
+            "meter",
             "telemetry",
             "place",
             "policy",

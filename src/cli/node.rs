@@ -12,6 +12,7 @@ use crate::console::{self, Console};
 use crate::dialer::{Dialer, agent_names};
 use crate::gate::{Campaigns, Gate};
 use crate::grpc::{self, CheckOffer, Server, Trunks};
+use crate::meter::NodeStanding;
 use crate::sip::{self, Endpoint};
 use crate::store::Store;
 use crate::webhook::Webhooks;
@@ -66,10 +67,17 @@ impl Node {
             let standing: Option<&Trunks> = known.get();
             standing.map_or_else(Vec::new, |standing| standing(now))
         });
+        let (known, tables) = (Arc::clone(&trunks), endpoint.standing());
+        let about_us: console::Node = Arc::new(move |now| NodeStanding {
+            trunks: known(now),
+            sip: tables(),
+        });
         let asked = (check_offer as CheckOffer, trunks);
         let server = grpc::serve(&config.grpc, gate.clone(), asked, clock.clone()).await?;
         let console = match &config.console {
-            Some(console) => Some(console::serve(console, gate.clone(), clock.clone()).await?),
+            Some(console) => {
+                Some(console::serve(console, gate.clone(), about_us, clock.clone()).await?)
+            }
             None => None,
         };
         let dialer = Dialer::start(gate.clone(), endpoint, config.lanes, &config.dialer, clock);

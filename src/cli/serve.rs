@@ -31,9 +31,7 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let config = Config::load(&args.config)?;
     // What sqlx tells at `info` is PostgreSQL's notices about migrations.
     telemetry::start(&config.log, "info,sqlx=warn");
-    for problem in config.certificate_problems(Clock::Real.read().wall) {
-        tracing::warn!("{problem}: until it is renewed no call of this trunk is sent");
-    }
+    warn_of_certificates(&config);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -55,11 +53,25 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whoever reads the log at a start or a reload can renew them in time.
+fn warn_of_certificates(config: &Config) {
+    let now = Clock::Real.read().wall;
+    for problem in config.certificate_problems(now) {
+        tracing::warn!("{problem}: until it is renewed calls of this trunk fail");
+    }
+    for problem in config.certificates_ending(now) {
+        tracing::warn!("{problem}: renew it in time, after that calls of this trunk fail");
+    }
+}
+
 /// Reads the trunks anew. A file that cannot be used changes nothing.
 fn reload(node: &Node, path: &Path) {
     let taken = Config::load(path)
         .map_err(anyhow::Error::from)
-        .and_then(|config| node.take_trunks(config));
+        .and_then(|config| {
+            warn_of_certificates(&config);
+            node.take_trunks(config)
+        });
     match taken {
         Ok(()) => {
             tracing::info!(

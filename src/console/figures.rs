@@ -1,5 +1,6 @@
 //! The figures of `meter` as Prometheus reads them. What is counted as it happens is the process's; how things stand is read
-//! from the store when somebody looks, into a page of its own, so that a register that is gone is gone from the next one.
+//! from the node and its store when somebody looks, into a page of its own, so that a trunk or a register that is gone is gone
+//! from the next one.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -71,7 +72,8 @@ pub(super) async fn page(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
         }
     };
     let now = PrometheusBuilder::new().build_recorder();
-    meter::show(&now, standing.as_ref());
+    let node = (desk.node)(desk.clock.read());
+    meter::show(&now, &node, standing.as_ref());
     let mut page = now.handle().render();
     if let Some(Some(counted)) = COUNTED.get() {
         page.push_str(&counted.render());

@@ -18,4 +18,4 @@ mod server;
 mod signature;
 
 pub use config::{ConsentSource, ConsentSourceConfig, ConsoleConfig};
-pub use server::{Console, ConsoleError, serve};
+pub use server::{Console, ConsoleError, Node, serve};

@@ -19,7 +19,9 @@ use super::listener::Bounded;
 use super::refusal::Refusal;
 use super::{consents, figures, health};
 use crate::clock::Clock;
+use crate::domain::time::Reading;
 use crate::gate::Gate;
+use crate::meter::NodeStanding;
 
 /// Whether the process lives.
 pub(super) const ALIVE: &str = "/healthz";
@@ -54,6 +56,7 @@ pub enum ConsoleError {
 /// What every request works with.
 pub(super) struct Desk {
     pub gate: Gate,
+    pub node: Node,
     pub clock: Clock,
     pub sources: Vec<ConsentSource>,
     pub places: Places,
@@ -68,10 +71,14 @@ pub struct Console {
     task: JoinHandle<()>,
 }
 
+/// Tells what the node knows of itself.
+pub type Node = Arc<dyn Fn(Reading) -> NodeStanding + Send + Sync>;
+
 /// Takes the socket and starts to serve.
 pub async fn serve(
     config: &ConsoleConfig,
     gate: Gate,
+    node: Node,
     clock: Clock,
 ) -> Result<Console, ConsoleError> {
     let problems = config.problems();
@@ -87,6 +94,7 @@ pub async fn serve(
     let request_timeout = Duration::from_secs(config.request_timeout_seconds);
     let desk = Arc::new(Desk {
         gate,
+        node,
         clock,
         sources: config.sources.clone(),
         places: Places::new(config.requests_max),

@@ -144,6 +144,8 @@ pub(super) struct Under<'a> {
     pub(super) unsettled: bool,
     /// A trunk has said that there is no such number; another is to agree.
     pub(super) unknown: bool,
+    /// A target has sent the call to another one of its trunk.
+    pub(super) redirected: bool,
     /// A provisional without ringing was noted; further ones tell nothing new.
     progressed: bool,
 }
@@ -176,6 +178,7 @@ impl<'a> Under<'a> {
             rang: Vec::new(),
             unsettled: false,
             unknown: false,
+            redirected: false,
             progressed: false,
         }
     }

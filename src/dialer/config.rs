@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use super::agents::Agent;
 use super::health::HealthConfig;
@@ -21,6 +23,9 @@ use crate::sip::{Credentials, Destination, Target, Transport, Trunk};
 
 /// Each may stay silent for the whole of `first_response_timeout_ms`, while the agent waits.
 const FALLBACK_TARGETS_MAX: usize = 7;
+
+/// Who is away for longer does not come back to the same talk.
+const UNWATCHED_SECONDS_MAX: u64 = 600;
 
 /// What a name stands for until it is known: nothing.
 const UNRESOLVED: Target = Target {
@@ -36,6 +41,8 @@ pub struct DialerConfig {
     pub node: String,
     /// On a normal stop: how long calls may go on before they are ended, in seconds.
     pub drain_seconds: u64,
+    /// A call is ended when whoever placed it has followed it and has not for so long, in seconds; 0 = it goes on.
+    pub unwatched_seconds: u64,
     /// The rows `[[pace]]`.
     #[serde(skip)]
     pub paces: Vec<PaceConfig>,
@@ -49,9 +56,30 @@ impl Default for DialerConfig {
         Self {
             node: "node".to_owned(),
             drain_seconds: 30,
+            unwatched_seconds: 5,
             paces: Vec::new(),
             agents: Vec::new(),
         }
+    }
+}
+
+impl DialerConfig {
+    /// What is wrong with the section, each line naming its key.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.unwatched_seconds > UNWATCHED_SECONDS_MAX {
+            problems.push(format!(
+                "unwatched_seconds: `{}` is more than {UNWATCHED_SECONDS_MAX}; set less, or 0 for calls to go on",
+                self.unwatched_seconds
+            ));
+        }
+        problems
+    }
+
+    /// How long a call may be followed by nobody.
+    pub(super) fn grace(&self) -> Option<Duration> {
+        (self.unwatched_seconds > 0).then(|| Duration::from_secs(self.unwatched_seconds))
     }
 }
 
@@ -66,7 +94,13 @@ pub struct TrunkRoutes {
     pub(super) routes: Vec<Route>,
     /// Where it is registered, if it has to be.
     pub(super) registrar: Option<Arc<Registrar>>,
+    /// What the files said that its section names, right before they were read.
+    pub(super) files: FilesDigest,
 }
+
+/// What files said, as a hash: two of them tell whether anything has changed, and nothing of what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct FilesDigest([u8; 32]);
 
 /// A trunk at one of its destinations; its target stands for nothing if that is a name.
 #[derive(Debug, Clone)]
@@ -273,17 +307,31 @@ impl TrunkConfig {
         }
     }
 
-    /// Whether the trunk of that section is this one as it is: what stands in a file may have changed though its name has not.
-    #[must_use]
-    pub(super) fn says_the_same(&self, other: &Self) -> bool {
-        let files = [
+    /// What the files say that the section names; it may change though their names do not.
+    pub(super) fn files_digest(&self) -> FilesDigest {
+        let own = [
             &self.password_file,
             &self.ca_file,
             &self.cert_file,
             &self.key_file,
         ];
-        let names_files = files.iter().any(|file| file.is_some()) || self.identity.is_some();
-        self == other && !names_files
+        let signing = self.identity.iter().flat_map(|identity| {
+            [
+                &identity.key_file,
+                &identity.certificate_file,
+                &identity.credential_file,
+            ]
+        });
+        let mut digest = Sha256::new();
+        for file in own.into_iter().chain(signing) {
+            // What cannot be read is told of by whoever needs it.
+            let said = file.as_ref().and_then(|path| std::fs::read(path).ok());
+            let said = said.map(Zeroizing::new);
+            let length = said.as_ref().map_or(u64::MAX, |said| said.len() as u64);
+            digest.update(length.to_be_bytes());
+            digest.update(said.as_ref().map_or(&[][..], |said| said.as_slice()));
+        }
+        FilesDigest(digest.finalize().into())
     }
 
     /// Its pace.

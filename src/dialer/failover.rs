@@ -50,6 +50,8 @@ struct Next {
     at: Arc<Trunk>,
     /// It is another trunk than before.
     is_other: bool,
+    /// The target before named it.
+    is_named: bool,
 }
 
 /// Whether the trunk knows no such number, and gives no cause for that: another may reach it, and a number is not called bad on
@@ -83,10 +85,11 @@ impl Under<'_> {
             over.ending = self.before.take().unwrap_or(over.ending);
             return Err(over);
         }
-        if !may_go_on(&over.ending, Against::default()) {
+        let named = self.redirected(&over.ending, now.mono);
+        if named.is_none() && !may_go_on(&over.ending, Against::default()) {
             return Err(over);
         }
-        let Some(mut next) = self.next(&over.ending, now.mono) else {
+        let Some(mut next) = named.or_else(|| self.next(&over.ending, now.mono)) else {
             return Err(over);
         };
         let (wish, mut hang_up) = self.shared.between_targets(self.leased.call.call_id);
@@ -99,7 +102,7 @@ impl Under<'_> {
         if let Some(cause) = wish {
             return Err(self.hung_up(cause));
         }
-        if !may_go_on(&over.ending, against) {
+        if against != Against::default() {
             return Err(over);
         }
         loop {
@@ -108,6 +111,7 @@ impl Under<'_> {
             // A token may take long: the target may be asleep by now, and the trunk another.
             match self.still(&next) {
                 Some(at) => return self.claim_next(over, at, token).await,
+                None if next.is_named => return Err(over),
                 None => drop(token),
             }
             let now = self.shared.clock.read().mono;
@@ -122,6 +126,10 @@ impl Under<'_> {
     fn still(&self, next: &Next) -> Option<Arc<Trunk>> {
         let now = self.shared.clock.read().mono;
         let track = &self.begun.track;
+        if next.is_named {
+            let takes_calls = track.lane.targets.takes_calls(next.at.target, now);
+            return takes_calls.then(|| Arc::clone(&next.at));
+        }
         if next.is_other {
             let (all, _) = self.shared.tracks.all();
             let is_current = all
@@ -130,6 +138,22 @@ impl Under<'_> {
             (is_current && track.lane.may_be_chosen(now)).then_some(())?;
         }
         track.lane.targets.pick(self.seed(), &self.tried, now)
+    }
+
+    /// The trunk's own target where a 3xx says that this very number is to be called, once a call. Another number, or a host
+    /// that is not the trunk's, is followed by nobody.
+    fn redirected(&mut self, ending: &Ending, now: Mono) -> Option<Next> {
+        let to = ending.redirect.as_ref()?;
+        if std::mem::replace(&mut self.redirected, true) {
+            return None;
+        }
+        let targets = &self.begun.track.lane.targets;
+        let target = targets.named(to, self.seed(), now)?;
+        Some(Next {
+            at: targets.at(target)?,
+            is_other: false,
+            is_named: true,
+        })
     }
 
     /// Waits for a token of every pace that the call is under.
@@ -157,6 +181,7 @@ impl Under<'_> {
                 return Some(Next {
                     at,
                     is_other: false,
+                    is_named: false,
                 });
             }
         } else if std::mem::replace(&mut self.unknown, true) {
@@ -180,7 +205,11 @@ impl Under<'_> {
         // With it goes the channel of the trunk before: nothing of the call is there any more.
         (self.begun.track, self.begun.channel) = (track, channel);
         self.tried.clear();
-        Some(Next { at, is_other: true })
+        Some(Next {
+            at,
+            is_other: true,
+            is_named: false,
+        })
     }
 
     /// Its history says why there is another INVITE. The earlier permit is gone: an opt-out need not wait for the next.
@@ -188,9 +217,10 @@ impl Under<'_> {
         let ending = &over.ending;
         tracing::info!(call.id = %self.leased.call.call_id, sip.code = ending.code, outcome = %ending.outcome,
             trunk = next.at.name, sip.target = %next.at.target, "the target failed; asking the gate for the next one");
-        let what = match next.is_other {
-            false => "the trunk's next target".to_owned(),
-            true => format!("the next trunk, `{}`,", self.begun.track.name()),
+        let what = match (next.is_named, next.is_other) {
+            (true, _) => "the trunk's target that it names".to_owned(),
+            (false, false) => "the trunk's next target".to_owned(),
+            (false, true) => format!("the next trunk, `{}`,", self.begun.track.name()),
         };
         let detail = EventDetail {
             sip_code: ending.code,

@@ -127,7 +127,6 @@ async fn keep(shared: &Arc<Shared>, targets: &Arc<Targets>) {
         let now = shared.clock.read();
         // What changes because time has passed is told too.
         targets.settle(now);
-        targets.measure(shared.tracks.calls(targets.name()), now.mono);
         if !interval.is_zero() {
             let known = targets.all();
             due.retain(|target, _| known.contains(target));

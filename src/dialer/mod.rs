@@ -6,7 +6,7 @@
 //! their channels), `agents` and `desk` (the agent's phone, where it is called first), `pace`, `vouching` (who signs for it), `attempt` (claim, dial, events), `pair` (agent and person connected), `targets`, `names`, `health`, `state`
 //! and `registration` (where a trunk's calls may go), `failover` (the trunk's next target, the next trunk), `late` (what a
 //! target says after its turn), `journal` (writing them
-//! down), `watch` (what the owner must cancel), `sweep` (what dead workers left).
+//! down), `watch` (what the owner must cancel), `unattended` (calls whose client went away), `sweep` (what dead workers left).
 
 mod agents;
 mod attempt;
@@ -28,11 +28,13 @@ mod state;
 mod sweep;
 mod targets;
 mod tracks;
+mod unattended;
 mod vouching;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +54,7 @@ use crate::store::Notice;
 use crate::vital::vital;
 
 pub use agents::{Agent, AgentConfig, agent_names};
+use config::FilesDigest;
 pub use config::{DialerConfig, PaceConfig, TrunkConfig, TrunkRoutes};
 pub use health::HealthConfig;
 pub use registration::RegistrationConfig;
@@ -77,6 +80,7 @@ pub struct Lane {
     /// Who vouches for the numbers that its calls show, if anybody does.
     pub voucher: Option<Arc<Voucher>>,
     targets: Arc<Targets>,
+    files: FilesDigest,
     /// Another has taken its place, or none; what keeps its targets up to date ends.
     retired: CancellationToken,
 }
@@ -86,15 +90,21 @@ impl Lane {
     #[must_use]
     pub fn new(routes: TrunkRoutes, config: TrunkConfig) -> Self {
         let trunk = Arc::clone(&routes.trunk);
-        let voucher = routes.voucher.clone();
+        let (voucher, files) = (routes.voucher.clone(), routes.files);
         let targets = Arc::new(Targets::new(routes, &config));
         Self {
             trunk,
             config,
             voucher,
             targets,
+            files,
             retired: CancellationToken::new(),
         }
+    }
+
+    /// Whether it is the same as it was: its section, and what stands in the files that it names.
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.config == other.config && self.files == other.files
     }
 
     /// Its name, and what it may carry.
@@ -144,6 +154,10 @@ struct Shared {
     active: Mutex<BTreeMap<CallId, Active>>,
     /// What goes on until the worker has stopped, whatever calls there are.
     keepers: TaskTracker,
+    /// Whether other processes share the store.
+    has_peers: AtomicBool,
+    /// Whether calls that nobody follows any more are ended.
+    ends_unattended: bool,
 }
 
 /// A call under this process's care.
@@ -190,6 +204,8 @@ impl Dialer {
             clock,
             active: Mutex::new(BTreeMap::new()),
             keepers: TaskTracker::new(),
+            has_peers: AtomicBool::new(false),
+            ends_unattended: config.grace().is_some(),
         });
         let (stop, phase) = signal::channel(Phase::Working);
         let dialer = Self {
@@ -209,6 +225,8 @@ impl Dialer {
             "watch",
             watch::run(Arc::clone(&shared), phase.clone()),
         ));
+        let unattended = unattended::run(Arc::clone(&shared), config.grace(), phase.clone());
+        keepers.spawn(vital("unattended", unattended));
         keepers.spawn(vital("sweep", sweep::run(shared, phase)));
         dialer
     }
@@ -308,6 +326,10 @@ fn last_words(endpoint: &Endpoint, silence: Duration) -> Duration {
 }
 
 impl Shared {
+    fn has_peers(&self) -> bool {
+        self.has_peers.load(Ordering::Relaxed)
+    }
+
     /// What tells this start of this process from others, for times that are spread.
     fn seed(&self) -> (SocketAddr, i64) {
         (self.endpoint.local_addr(), self.began.0)

@@ -69,6 +69,15 @@ impl Known {
         }
     }
 
+    /// What stays of it when its trunk's section is another: that it wants to be left alone.
+    pub(super) fn resting(&self) -> Self {
+        Self {
+            is_down: false,
+            against: 0,
+            ..self.clone()
+        }
+    }
+
     /// It wants to be left alone for so long.
     pub(super) fn sleeps(&mut self, rest: Duration, now: Mono) {
         let until = now.plus(rest);

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use crate::gate::BARRIER_WAIT;
 use crate::store::{AttemptEnd, AuditEntry, StoreError, Urgency};
 
 use super::journal::end_attempt;
-use super::{Phase, Shared};
+use super::{Phase, Shared, unattended};
 
 /// How often this process counts its heartbeat up and looks at the others'.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -35,6 +36,13 @@ const BURY_FOR: Duration = Duration::from_secs(2);
 /// Attempts that are ended at the same time.
 const BURIED_AT_ONCE: usize = 4;
 
+/// How long the answers to what clients asked of calls are kept, for who asks the same again: no call is up for longer.
+const KEPT_FOR: Duration = Duration::from_secs(86_400);
+
+/// How often what is older is forgotten, and how many of it at once.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+const FORGOTTEN_MAX: i64 = 1_000;
+
 /// Calls that one look ends at most; the next look is a second away.
 const EXPIRED_MAX: i64 = 256;
 
@@ -45,6 +53,7 @@ struct Seen {
     looked: Option<Mono>,
     hearts: HashMap<Incarnation, (i64, Mono)>,
     permits: HashMap<AttemptId, Mono>,
+    tidied: Option<Mono>,
 }
 
 /// Beats and sweeps until the worker has stopped.
@@ -83,13 +92,27 @@ async fn beat_and_sweep(shared: &Arc<Shared>, seen: &mut Seen) -> Result<bool, S
     tx.beat(shared.me, &shared.node, shared.clock.read().wall)
         .await?;
     let hearts = tx.heartbeats().await?;
+    let has_peers = hearts.iter().any(|(each, _)| *each != shared.me);
+    shared.has_peers.store(has_peers, Ordering::Relaxed);
     let open = tx.attempts_open().await?;
     tx.commit().await?;
     // After the look: a store that answers slowly must not make a permit seem watched for longer than it was.
     let now = shared.clock.read();
     expire(shared, now).await?;
     let mut more = false;
+    if seen.may_tidy(now.mono) {
+        let mut tx = shared.gate.store().write(Urgency::Ordinary).await?;
+        tx.forget_instructions(now.wall.minus(KEPT_FOR), FORGOTTEN_MAX)
+            .await?;
+        tx.commit().await?;
+    }
     for dead in seen.dead(shared.me, &hearts, now.mono) {
+        match unattended::bury(shared, dead).await {
+            Ok(left) => more |= left,
+            Err(error) => {
+                tracing::warn!(owner = %dead, %error, "cannot see to the calls that were followed by way of a dead worker; trying again");
+            }
+        }
         match bury(shared, dead, now).await {
             Ok(left) => more |= left,
             Err(error) => {
@@ -197,6 +220,15 @@ async fn expire(shared: &Shared, now: Reading) -> Result<(), StoreError> {
 }
 
 impl Seen {
+    /// Whether it is time to forget what is old.
+    fn may_tidy(&mut self, now: Mono) -> bool {
+        let due = self.tidied.is_none_or(|last| now.since(last) >= TIDY_EVERY);
+        if due {
+            self.tidied = Some(now);
+        }
+        due
+    }
+
     /// Processes whose counter has stood still for too long, in looks that came in time; after one that did not, all
     /// begin anew.
     fn dead(

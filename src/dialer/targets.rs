@@ -16,8 +16,7 @@ use super::state::Known;
 use crate::domain::call::Retry;
 use crate::domain::time::{Mono, Reading};
 use crate::domain::trunk::{RegistrationState, TargetState, TargetStatus, TrunkState, TrunkStatus};
-use crate::meter;
-use crate::sip::{Answer, Ending, Target, Trunk, ordered};
+use crate::sip::{Answer, Destination, Ending, Host, Target, Trunk, ordered};
 
 const SERVICE_UNAVAILABLE: u16 = 503;
 
@@ -155,6 +154,47 @@ impl Targets {
         let first = left.first().filter(|_| tried.is_empty());
         let picked = left.iter().find(up).or(first);
         picked.map(|(place, target)| place.at(*target))
+    }
+
+    /// Takes over what the targets of the trunk before asked for: one that wants to be left alone is, whatever else is new. Whether
+    /// it lives, and why it did not, may be another thing by the new section.
+    pub(super) fn inherit(&self, before: &Self, now: Reading) {
+        let old = before.book();
+        let resting = old.known.iter();
+        let resting = resting.filter(|(_, known)| known.is_asleep(now.mono));
+        let resting: Vec<(Target, Known)> = resting
+            .map(|(target, known)| (*target, known.resting()))
+            .collect();
+        let slow_until = old.slow_until;
+        drop(old);
+        let mut book = self.book();
+        book.known.extend(resting);
+        book.slow_until = slow_until;
+    }
+
+    /// The target of its own that somebody names, if there is one and it is sent calls: by address, or by the name that the
+    /// configuration has for it.
+    pub(super) fn named(&self, to: &Destination, seed: u64, now: Mono) -> Option<Target> {
+        let book = self.book();
+        let mut all = self.places.iter().flat_map(|place| {
+            let targets = place.targets(seed).into_iter();
+            targets.map(move |target| (place, target))
+        });
+        let named = all.find(|(place, target)| {
+            let is_host = match &to.host {
+                Host::Ip(ip) => target.addr.ip() == *ip,
+                Host::Name(_) => place.route.destination.host == to.host,
+            };
+            let is_port = to.port.is_none_or(|port| port == target.addr.port());
+            let is_way = to.transport.is_none_or(|way| way == target.transport);
+            is_host && is_port && is_way && book.state(*target, now) == TargetState::Up
+        });
+        named.map(|(_, target)| target)
+    }
+
+    /// Whether it is still one of its own, and sent calls.
+    pub(super) fn takes_calls(&self, target: Target, now: Mono) -> bool {
+        self.all().contains(&target) && self.book().state(target, now) == TargetState::Up
     }
 
     /// Until when the trunk goes at half its pace: as long as one of its targets sleeps.
@@ -333,16 +373,6 @@ impl Targets {
         }
     }
 
-    /// Tells the figures.
-    pub(super) fn measure(&self, calls: u32, now: Mono) {
-        let book = self.book();
-        let is_up = |target: &Target| book.state(*target, now) == TargetState::Up;
-        let targets_up = self.all().iter().filter(|target| is_up(target)).count();
-        let is_registered = self.enrolment().map(|known| known.is_registered(now));
-        let takes_calls = self.trunk_state(&book, now) == TrunkState::Up;
-        meter::trunk_stands(&self.name, takes_calls, targets_up, calls, is_registered);
-    }
-
     fn since(&self, book: &Book, now: Reading) -> Reading {
         book.told.map_or(now, |(_, since)| since)
     }
@@ -440,6 +470,51 @@ mod tests {
         assert!(targets.may_call(later));
         let whole = now.plus(Duration::from_secs(60));
         assert_eq!(status(whole).calls_per_second_milli, 1_000);
+    }
+
+    /// A reload changes a trunk's section: who asked to be left alone still is, and who gave no sign of life is asked anew.
+    #[test]
+    fn another_section_forgets_no_retry_after() {
+        let config = TrunkConfig {
+            fallback_targets: vec![addr(2).into(), addr(3).into()],
+            ..TrunkConfig::towards(addr(1))
+        };
+        let at = |seconds: i64| Reading {
+            wall: Micros(seconds * 1_000_000),
+            mono: Mono(Duration::from_secs(seconds.unsigned_abs())),
+        };
+        let before = targets(&config);
+        let busy = Ending {
+            code: Some(503),
+            retry_after: Some(Duration::from_secs(60)),
+            ..Ending::plain(Outcome::Congestion, Retry::Trunk, EndedBy::Peer)
+        };
+        before.learn(addr(1).into(), &busy, at(0));
+        for _ in 0..2 {
+            let failed = Some("timeout".to_owned());
+            before.asked(addr(2).into(), failed, None, at(0));
+        }
+        assert_eq!(
+            before.pick(0, &[], at(1).mono).unwrap().target.addr,
+            addr(3)
+        );
+        let after = targets(&TrunkConfig {
+            ring_timeout_seconds: 60,
+            ..config
+        });
+        after.inherit(&before, at(10));
+        let first = |now| after.pick(0, &[], at(now).mono).unwrap().target.addr;
+        assert_eq!(first(10), addr(2));
+        assert_eq!(first(59), addr(2));
+        assert_eq!(after.slow_until(), at(60).mono);
+        assert_eq!(first(60), addr(1));
+        let states = after.status(at(11)).targets;
+        assert_eq!(states[0].state, TargetState::Asleep);
+        assert_eq!(states[0].last_failure.as_ref().unwrap().reason, "sip_503");
+        // What has woken up since is not taken over.
+        let later = targets(&TrunkConfig::towards(addr(1)));
+        later.inherit(&after, at(61));
+        assert!(later.may_call(at(61).mono));
     }
 
     #[test]

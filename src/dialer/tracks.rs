@@ -147,14 +147,20 @@ impl Tracks {
     /// Works with these trunks from now on; answers those that are new or have changed. One that was there before keeps its pace
     /// and what is used of its channels, and all else too if its section says the same.
     pub(super) fn take(&self, lanes: Vec<Lane>, paces: &[PaceConfig]) -> Vec<Lane> {
+        let now = self.clock.read();
         let mut state = self.state();
         let mut new = Vec::new();
         let mut track = |mut lane: Lane| {
             match state.all.get(&lane.trunk.name) {
-                Some(before) if before.lane.config.says_the_same(&lane.config) => {
+                Some(before) if before.lane.says_the_same(&lane) => {
                     lane = before.lane.clone();
                 }
-                _ => new.push(lane.clone()),
+                before => {
+                    if let Some(before) = before {
+                        lane.targets.inherit(&before.lane.targets, now);
+                    }
+                    new.push(lane.clone());
+                }
             }
             let rate = lane.config.rate();
             let max = lane.config.channels.get();
@@ -224,13 +230,6 @@ impl Tracks {
     pub(super) fn standing(&self, now: Reading) -> Vec<TrunkStatus> {
         let (all, _) = self.all();
         all.values().map(|track| track.status(now)).collect()
-    }
-
-    /// Calls that a trunk carries.
-    pub(super) fn calls(&self, trunk: &str) -> u32 {
-        let (all, _) = self.all();
-        all.get(trunk)
-            .map_or(0, |track| track.channels.count().used)
     }
 
     pub(super) fn longest_silence(&self) -> Duration {

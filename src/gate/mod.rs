@@ -25,6 +25,7 @@ mod judge;
 mod law;
 mod lifts;
 mod policy;
+mod presence;
 mod providers;
 mod records;
 mod registers;
@@ -68,6 +69,7 @@ pub use imports::{
 };
 pub use lifts::{LiftStep, NewLift};
 pub use policy::{Activated, PackSource};
+pub use presence::{Attendance, Presence, PresenceChanges};
 pub use providers::provider_problems;
 pub use records::NewConsent;
 pub use registers::{
@@ -129,6 +131,7 @@ struct Core {
     shelf: registers::Shelf,
     providers: providers::Providers,
     scrubs: scrub::Places,
+    presence: Arc<presence::Presence>,
     /// Opt-outs to be recorded, and those whose wait is over.
     recording: Together<suppress::Wish, Result<suppress::Recorded, GateError>>,
     passing: Together<suppress::Wish, Result<(), GateError>>,
@@ -168,6 +171,7 @@ impl Gate {
             read,
             rooms: room::Rooms::default(),
             scrubs: scrub::Places::default(),
+            presence: Arc::default(),
             recording: Together::default(),
             passing: Together::default(),
             closing: AtomicBool::new(false),

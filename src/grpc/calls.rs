@@ -60,6 +60,7 @@ impl CallService for Api {
             at,
         } = self.open(request)?;
         let knows_agent = |name: &str| self.gate.knows_agent(name);
+        let must_be_followed = message.hang_up_unless_followed;
         let question = convert::call::place_request(
             message,
             self.pack().tables(),
@@ -71,6 +72,9 @@ impl CallService for Api {
         )?;
         let placed = self.gate.place(question).await;
         let placed = placed.map_err(|error| status::from_gate(&error))?;
+        if let Some(call) = placed.call.as_ref().filter(|_| must_be_followed) {
+            self.gate.await_attendance(&call.tenant, call.call_id);
+        }
         Ok(Response::new(pb::PlaceCallResponse {
             decision: Some(convert::decision::basic(placed.decision, who.role)),
             call: placed.call.map(|call| convert::call::call(call, who.role)),
@@ -144,7 +148,7 @@ impl CallService for Api {
         let call_id = fields.id("call_id", &message.call_id);
         let call_id = fields.required("call_id", call_id);
         fields.done()?;
-        let events = watch::follow(self.clone(), who, call_id?, &message.resume_token).await?;
+        let events = watch::follow(self.clone(), who, call_id?, &message).await?;
         Ok(Response::new(events))
     }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::domain::access::Principal;
 use crate::domain::call::{CallEvent, EventKind};
 use crate::domain::ids::CallId;
+use crate::gate::Attendance;
 use crate::store::Notice;
 
 use super::pb::watch_call_response::Content;
@@ -40,6 +41,8 @@ struct Watch {
     /// Sequence of the last event sent.
     sent: i64,
     out: mpsc::Sender<Result<pb::WatchCallResponse, Status>>,
+    /// Who placed the call is there for it as long as this lives.
+    attendance: Option<Attendance>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -54,9 +57,9 @@ pub(super) async fn follow(
     api: Api,
     who: Principal,
     call_id: CallId,
-    token: &[u8],
+    asked: &pb::WatchCallRequest,
 ) -> Result<Events, Status> {
-    let sent = match token {
+    let sent = match asked.resume_token.as_slice() {
         [] => 0,
         token => sequence_of(token, call_id).ok_or_else(|| {
             status::token(
@@ -82,6 +85,8 @@ pub(super) async fn follow(
         .map_err(|error| status::from_store(&error))?
         .ok_or_else(|| status::not_found("call"))?;
     let over = call.state.is_final();
+    let attends = !over && !asked.only_looking && call.actor == who.actor();
+    let attendance = attends.then(|| api.gate.attend(&who.tenant, call_id));
     let (out, events) = mpsc::channel(WAITING_MAX);
     let watch = Watch {
         api,
@@ -89,6 +94,7 @@ pub(super) async fn follow(
         call_id,
         sent,
         out,
+        attendance,
         _place: place,
     };
     tokio::spawn(watch.run(notices, over));
@@ -121,6 +127,9 @@ impl Watch {
         loop {
             let before = self.sent;
             if let Next::Over = self.send_new().await? {
+                if let Some(attendance) = &mut self.attendance {
+                    attendance.over();
+                }
                 return Ok(());
             }
             if self.sent > before {

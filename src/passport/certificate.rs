@@ -1,6 +1,8 @@
 //! The certificate for the key, as far as it tells whether the key may sign today: its days and its public key. Whether an
 //! authority stands behind it is for those who verify; here it is the operator's own file.
 
+use std::time::Duration;
+
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rustls::pki_types::CertificateDer;
@@ -15,11 +17,43 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// `[0]`, the version.
 const VERSION: u8 = 0xa0;
 
+/// From when to when a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    not_before: Micros,
+    not_after: Micros,
+}
+
+impl Validity {
+    /// That of a certificate in DER, if it can be read.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Option<Self> {
+        fields(der).map(|certificate| certificate.validity)
+    }
+
+    /// What is wrong with it at this instant.
+    #[must_use]
+    pub fn problem(self, now: Micros) -> Option<String> {
+        if now < self.not_before {
+            return Some(format!("is valid from {} on", self.not_before.timestamp()));
+        }
+        // It holds for the whole of its last second (RFC 5280 section 4.1.2.5).
+        let over = now.0.div_euclid(1_000_000) > self.not_after.0.div_euclid(1_000_000);
+        over.then(|| format!("was valid until {}", self.not_after.timestamp()))
+    }
+
+    /// That it is valid for less than this, if so.
+    #[must_use]
+    pub fn ends_within(self, time: Duration, now: Micros) -> Option<String> {
+        let soon = self.problem(now).is_none() && self.not_after < now.plus(time);
+        soon.then(|| format!("is valid until {}", self.not_after.timestamp()))
+    }
+}
+
 /// What is read of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Certificate {
-    not_before: Micros,
-    not_after: Micros,
+    pub(super) validity: Validity,
     /// The point on the curve, uncompressed.
     pub(super) public_key: Vec<u8>,
 }
@@ -30,16 +64,6 @@ impl Certificate {
         let der = CertificateDer::from_pem_slice(pem)
             .map_err(|error| format!("is no certificate in PEM: {error}"))?;
         fields(&der).ok_or_else(|| "is no certificate that can be read".to_owned())
-    }
-
-    /// What is wrong with it at this instant.
-    pub(super) fn problem(&self, now: Micros) -> Option<String> {
-        if now < self.not_before {
-            return Some(format!("is valid from {} on", self.not_before.timestamp()));
-        }
-        // It holds for the whole of its last second (RFC 5280 section 4.1.2.5).
-        let over = now.0.div_euclid(1_000_000) > self.not_after.0.div_euclid(1_000_000);
-        over.then(|| format!("was valid until {}", self.not_after.timestamp()))
     }
 }
 
@@ -62,8 +86,10 @@ fn fields(der: &[u8]) -> Option<Certificate> {
     let (not_before, days) = time(days)?;
     let (not_after, _) = time(days)?;
     Some(Certificate {
-        not_before,
-        not_after,
+        validity: Validity {
+            not_before,
+            not_after,
+        },
         // The first byte says how many bits of the last are none of its own: none are.
         public_key: key.strip_prefix(&[0])?.to_vec(),
     })

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Vouch;
+use super::certificate::Validity;
 use super::claims::Unsigned;
 use super::service::SigningService;
 use super::signer::Signer;
@@ -193,13 +194,11 @@ impl Voucher {
         }
     }
 
-    /// What is wrong with the certificate at this instant, if it is known and anything is; naming the key.
+    /// From when to when the key's certificate is valid, if that is known.
     #[must_use]
-    pub fn certificate_problem(&self, now: Micros) -> Option<String> {
+    pub fn validity(&self) -> Option<Validity> {
         match &self.by {
-            By::Key(signer) => signer
-                .certificate_problem(now)
-                .map(|problem| format!("certificate_file: {problem}")),
+            By::Key(signer) => signer.validity(),
             By::Service(_) => None,
         }
     }

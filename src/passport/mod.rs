@@ -12,6 +12,7 @@ mod service;
 mod signer;
 mod token;
 
+pub use certificate::Validity;
 pub use claims::{FRESH, Passport, Unsigned};
 pub use config::{IdentityConfig, Voucher};
 pub use signer::Signer;

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Validity};
 use super::claims::{Passport, Payload, Unsigned, identity_value};
 use crate::domain::call::Attestation;
 use crate::domain::phone::Phone;
@@ -66,7 +66,13 @@ impl Signer {
     /// What is wrong with the certificate at this instant, if it is known and anything is.
     #[must_use]
     pub fn certificate_problem(&self, now: Micros) -> Option<String> {
-        self.certificate.as_ref()?.problem(now)
+        self.validity()?.problem(now)
+    }
+
+    /// From when to when its certificate is valid, if that is known.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        Some(self.certificate.as_ref()?.validity)
     }
 
     pub(super) fn sign(

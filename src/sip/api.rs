@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::config::Trunk;
 use super::outcome::judge_hang_up;
+use super::target::Destination;
 use crate::domain::call::{Outcome, Retry};
 use crate::domain::ids::InstructionId;
 use crate::domain::instruction::{Followed, Instruction};
@@ -210,6 +211,8 @@ pub struct Ending {
     pub by: EndedBy,
     /// Whether it was answered.
     pub answered: bool,
+    /// Where a 3xx says that this very number is to be called.
+    pub redirect: Option<Destination>,
 }
 
 impl Ending {
@@ -225,6 +228,7 @@ impl Ending {
             retry_after: None,
             by,
             answered: false,
+            redirect: None,
         }
     }
 

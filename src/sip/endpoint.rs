@@ -29,6 +29,7 @@ use super::transport::{Inboxes, Task};
 use super::wire::{Message, Start};
 use crate::clock::Clock;
 use crate::domain::call::{Outcome, Retry};
+use crate::meter::SipStanding;
 use crate::policy::Permit;
 use crate::vital::vital;
 
@@ -87,6 +88,16 @@ pub(super) struct Shared {
     /// Ended calls of which the far end may not know, or that may still ring.
     unsettled: watch::Sender<usize>,
     pub(super) refused_calls: AtomicU64,
+    /// Entries of the task's own tables, as it saw them last.
+    pub(super) tables: Tables,
+}
+
+/// How many entries the task's tables have.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) timers: AtomicUsize,
+    pub(super) requests: AtomicUsize,
+    pub(super) waiting: AtomicUsize,
 }
 
 /// A call that was admitted.
@@ -140,6 +151,7 @@ impl Endpoint {
             lingering: AtomicUsize::new(0),
             unsettled: watch::Sender::new(0),
             refused_calls: AtomicU64::new(0),
+            tables: Tables::default(),
         });
         let (calls, new_calls) = mpsc::channel(NEW_CALLS_MAX);
         let (requests, new_requests) = mpsc::channel(NEW_REQUESTS_MAX);
@@ -331,6 +343,22 @@ impl Endpoint {
     #[must_use]
     pub fn refused_calls(&self) -> u64 {
         self.shared.refused_calls.load(Ordering::Relaxed)
+    }
+
+    /// Tells how many entries the endpoint's tables have, for as long as anybody asks.
+    pub fn standing(&self) -> impl Fn() -> SipStanding + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let of = |entries: &AtomicUsize| entries.load(Ordering::Relaxed);
+            SipStanding {
+                active: of(&shared.active),
+                lingering: of(&shared.lingering),
+                unsettled: *shared.unsettled.borrow(),
+                timers: of(&shared.tables.timers),
+                requests: of(&shared.tables.requests),
+                waiting: of(&shared.tables.waiting),
+            }
+        }
     }
 
     fn admit(&self) -> bool {

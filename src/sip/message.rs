@@ -147,6 +147,27 @@ pub(super) struct Outside<'a> {
     pub(super) cseq: u32,
 }
 
+/// How an INVITE goes where its trunk has a stream beside datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the stream if it is too long for a datagram.
+    ByLength,
+    /// The stream was refused.
+    Datagram,
+    /// The far end called it too large, with this code.
+    Stream(u16),
+}
+
+impl Way {
+    fn is_stream(self, bytes: usize) -> bool {
+        match self {
+            Self::ByLength => bytes > DATAGRAM_BYTES_MAX,
+            Self::Datagram => false,
+            Self::Stream(_) => true,
+        }
+    }
+}
+
 /// The far end of a dialog (RFC 3261 section 12.1.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Remote {
@@ -261,19 +282,20 @@ impl Identity {
     }
 
     /// An INVITE, locked until its warrant opens it, with credentials and the terms of the session timer. One that a datagram might
-    /// lose a part of goes by a stream, where the trunk has one and it was not refused before (RFC 3261 section 18.1.1).
+    /// lose a part of goes by a stream, where the trunk has one and it was not refused before (RFC 3261 section 18.1.1), and so does one
+    /// that the far end calls too large.
     pub(super) fn invite(
         &self,
         cseq: u32,
         branch: &str,
         extra: (&[Header], &[Header]),
         offer: &[u8],
-        refused: bool,
+        way: Way,
     ) -> LockedInvite {
         let to = self.trunk.hop();
         let bytes = self.invite_bytes(to.transport(), cseq, branch, extra, offer);
         match self.trunk.hop_of_large() {
-            Some(stream) if bytes.len() > DATAGRAM_BYTES_MAX && !refused => {
+            Some(stream) if way.is_stream(bytes.len()) => {
                 let bytes = self.invite_bytes(stream.transport(), cseq, branch, extra, offer);
                 self.lock(bytes, stream)
             }

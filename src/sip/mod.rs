@@ -27,6 +27,7 @@ mod locked;
 mod message;
 mod outcome;
 mod peer;
+mod redirect;
 mod registration;
 mod request;
 mod sdp;

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::target::{Host, Target, Transport};
+use crate::passport::Validity;
 
 /// Files that a trunk's TLS is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,7 +27,11 @@ pub struct TlsFiles {
 
 /// The TLS of one trunk, before it is known whom it is for.
 #[derive(Clone)]
-pub struct Credentials(Arc<ClientConfig>);
+pub struct Credentials {
+    config: Arc<ClientConfig>,
+    /// From when to when our own certificate is valid, if there is one.
+    own: Option<Validity>,
+}
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,8 +69,14 @@ impl Credentials {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let validity = own
+            .as_ref()
+            .and_then(|(certificates, _)| Validity::of(certificates.first()?));
         client(roots, own)
-            .map(|config| Self(Arc::new(config)))
+            .map(|config| Self {
+                config: Arc::new(config),
+                own: validity,
+            })
             .map_err(|problem| vec![problem])
     }
 }
@@ -161,10 +172,16 @@ impl Peer {
         self.tls.is_some()
     }
 
+    /// From when to when the certificate is valid that we show there, if there is one.
+    #[must_use]
+    pub fn own_validity(&self) -> Option<Validity> {
+        self.tls.as_ref()?.0.own
+    }
+
     /// A handshake that has not begun.
     pub(super) fn client(&self) -> Option<Result<rustls::ClientConnection, rustls::Error>> {
         let (credentials, name) = self.tls.as_ref()?;
-        let config = Arc::clone(&credentials.0);
+        let config = Arc::clone(&credentials.config);
         Some(rustls::ClientConnection::new(config, name.clone()))
     }
 }

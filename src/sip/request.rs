@@ -155,6 +155,11 @@ impl Requests {
         self.all(Input::Lost(hop), now);
     }
 
+    /// How many await their answer.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// When [`Requests::tick`] is next due.
     pub(super) fn wake(&self) -> Option<Mono> {
         let wakes = self.0.values();

@@ -117,6 +117,123 @@ pub(super) fn unchanged(before: &[u8], now: &[u8]) -> bool {
     before == now
 }
 
+/// Which way a stream flows (RFC 8866 section 6.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Both,
+    Send,
+    Receive,
+    None,
+}
+
+impl Direction {
+    fn of(line: &[u8]) -> Option<Self> {
+        Some(match line {
+            b"a=sendrecv" => Self::Both,
+            b"a=sendonly" => Self::Send,
+            b"a=recvonly" => Self::Receive,
+            b"a=inactive" => Self::None,
+            _ => return None,
+        })
+    }
+
+    fn line(self) -> &'static [u8] {
+        match self {
+            Self::Both => b"a=sendrecv\r\n",
+            Self::Send => b"a=sendonly\r\n",
+            Self::Receive => b"a=recvonly\r\n",
+            Self::None => b"a=inactive\r\n",
+        }
+    }
+}
+
+/// Lines with their ends, and without.
+fn lines(session: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    session.split_inclusive(|byte| *byte == b'\n').map(|whole| {
+        let bare = whole.strip_suffix(b"\n").unwrap_or(whole);
+        (whole, bare.strip_suffix(b"\r").unwrap_or(bare))
+    })
+}
+
+/// The direction of each stream; what is said for the whole session holds where a stream says nothing.
+pub(super) fn directions(session: &[u8]) -> Vec<Direction> {
+    let mut all = Direction::Both;
+    let mut each: Vec<Option<Direction>> = Vec::new();
+    for (_, line) in lines(session) {
+        match (
+            line.starts_with(b"m="),
+            Direction::of(line),
+            each.last_mut(),
+        ) {
+            (true, _, _) => each.push(None),
+            (false, Some(said), Some(last)) => *last = Some(said),
+            (false, Some(said), None) => all = said,
+            (false, None, _) => {}
+        }
+    }
+    each.into_iter().map(|said| said.unwrap_or(all)).collect()
+}
+
+/// The session with its streams in these directions; nothing if they are so already, or are not as many.
+pub(super) fn directed(session: &[u8], wanted: &[Direction]) -> Option<Vec<u8>> {
+    let now = directions(session);
+    if now == wanted || now.len() != wanted.len() {
+        return None;
+    }
+    let mut changed = Vec::with_capacity(session.len() + 16 * wanted.len());
+    let mut left = wanted.iter();
+    let mut current: Option<&Direction> = None;
+    let close = |changed: &mut Vec<u8>, current: Option<&Direction>| {
+        if let Some(direction) = current {
+            if !changed.ends_with(b"\n") {
+                changed.extend_from_slice(b"\r\n");
+            }
+            changed.extend_from_slice(direction.line());
+        }
+    };
+    for (whole, line) in lines(session) {
+        if Direction::of(line).is_some() {
+            continue;
+        }
+        if line.starts_with(b"m=") {
+            close(&mut changed, current);
+            current = left.next();
+        }
+        changed.extend_from_slice(whole);
+    }
+    close(&mut changed, current);
+    Some(changed)
+}
+
+/// The session with a later version: whoever changes a session says so (RFC 3264 section 8).
+pub(super) fn raised(session: &[u8], by: u64) -> Vec<u8> {
+    let mut raised = Vec::with_capacity(session.len() + 4);
+    for (whole, line) in lines(session) {
+        let end = whole.get(line.len()..).unwrap_or_default();
+        match line
+            .strip_prefix(b"o=")
+            .and_then(|origin| later(origin, by))
+        {
+            Some(origin) => {
+                raised.extend_from_slice(b"o=");
+                raised.extend_from_slice(origin.as_bytes());
+                raised.extend_from_slice(end);
+            }
+            None => raised.extend_from_slice(whole),
+        }
+    }
+    raised
+}
+
+/// User, session and version, and where.
+fn later(origin: &[u8], by: u64) -> Option<String> {
+    let mut words: Vec<&str> = std::str::from_utf8(origin).ok()?.split(' ').collect();
+    let version: u64 = words.get(2)?.parse().ok()?;
+    let version = version.saturating_add(by).to_string();
+    *words.get_mut(2)? = &version;
+    Some(words.join(" "))
+}
+
 fn has_audio(session: &Session) -> bool {
     session
         .medias
@@ -127,6 +244,58 @@ fn has_audio(session: &Session) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HEAD: &str = "v=0\r\no=- 7 41 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
+
+    #[test]
+    fn directions_are_those_of_each_stream_or_of_the_whole() {
+        use Direction::{Both, None, Receive, Send};
+        for (rest, told) in [
+            ("m=audio 4000 RTP/AVP 0\r\n", vec![Both]),
+            ("m=audio 4000 RTP/AVP 0\r\na=recvonly\r\n", vec![Receive]),
+            (
+                "a=inactive\r\nm=audio 4000 RTP/AVP 0\r\na=sendonly\r\nm=video 0 RTP/AVP 31\r\n",
+                vec![Send, None],
+            ),
+        ] {
+            let session = [HEAD, rest].concat();
+            let session = session.as_bytes();
+            assert_eq!(directions(session), told, "{rest}");
+            assert_eq!(directed(session, &told), Option::None, "as it is");
+            for wanted in [Both, Send, Receive, None] {
+                let wanted = vec![wanted; told.len()];
+                let changed = directed(session, &wanted);
+                assert_eq!(changed.is_none(), wanted == told);
+                if let Some(changed) = changed {
+                    assert_eq!(directions(&changed), wanted);
+                    assert!(Session::parse(&changed).is_ok());
+                    // All else stays, in its order.
+                    let other = |text: &[u8]| {
+                        let kept = lines(text).filter(|(_, line)| Direction::of(line).is_none());
+                        kept.map(|(whole, _)| whole.to_vec()).collect::<Vec<_>>()
+                    };
+                    assert_eq!(other(&changed), other(session));
+                }
+            }
+            assert_eq!(directed(session, &[]), Option::None);
+        }
+        // A last line without an end.
+        let short = [HEAD, "m=audio 4000 RTP/AVP 0"].concat();
+        let changed = directed(short.as_bytes(), &[None]).unwrap();
+        assert!(changed.ends_with(b"RTP/AVP 0\r\na=inactive\r\n"));
+    }
+
+    #[test]
+    fn a_version_is_raised_and_nothing_else_changed() {
+        let before = HEAD.as_bytes();
+        let text = String::from_utf8(raised(before, 2)).unwrap();
+        assert_eq!(text, HEAD.replace("7 41", "7 43"));
+        for odd in ["o=-\n", "o=- 1 x IN IP4 h\r\n", ""] {
+            assert_eq!(raised(odd.as_bytes(), 1), odd.as_bytes());
+        }
+        let most = format!("o=- 1 {} IN IP4 h", u64::MAX);
+        assert_eq!(raised(most.as_bytes(), 1), most.as_bytes());
+    }
 
     const PLAIN: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n";
 

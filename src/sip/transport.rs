@@ -139,6 +139,7 @@ impl Task {
                 rings_at = at;
             }
             let full = !self.backlog.is_empty() || !self.blocked.is_empty();
+            self.tell_tables();
             tokio::select! {
                 // Always in this order, so that a run can be repeated and a flood of datagrams cannot keep a CANCEL from being
                 // asked for: what owners ask for is as much as we make, and the timers that are due have just run.
@@ -164,6 +165,19 @@ impl Task {
                 }
                 () = &mut alarm, if next.is_some() => {}
             }
+        }
+    }
+
+    /// For whoever watches: what is left here when no call is under way was forgotten.
+    fn tell_tables(&self) {
+        let tables = &self.shared.tables;
+        let waiting = self.backlog.len() + self.blocked.len();
+        for (table, entries) in [
+            (&tables.timers, self.timers.len()),
+            (&tables.requests, self.requests.len()),
+            (&tables.waiting, waiting),
+        ] {
+            table.store(entries, Ordering::Relaxed);
         }
     }
 

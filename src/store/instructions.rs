@@ -6,7 +6,9 @@ use super::parties::word;
 use super::vault::Label;
 use super::{Result, StoreError, Tx, on, row};
 use crate::domain::ids::{CallId, Incarnation, InstructionId, PartyId, TenantId};
-use crate::domain::instruction::{Followed, Instruct, Instruction, InstructionKind};
+use crate::domain::instruction::{
+    Followed, Instruct, Instruction, InstructionKind, InstructionResult,
+};
 use crate::domain::time::Micros;
 
 /// The most that an owner is given at one look.
@@ -147,7 +149,7 @@ impl Tx {
             .map(drop))
     }
 
-    /// What became of an instruction, if anything has yet.
+    /// What became of an instruction, if anything has yet. One that was forgotten was of a call that is long over.
     pub async fn instruction_followed(
         &mut self,
         tenant: &TenantId,
@@ -161,12 +163,15 @@ impl Tx {
             .bind(id.0)
             .fetch_optional(conn)
             .await)?;
-        let Some(EndedRow {
+        let EndedRow {
             result: Some(result),
             sip_code,
             sealed_answer,
             party_id,
-        }) = row
+        } = (match row {
+            Some(row) => row,
+            None => return Ok(Some(Followed::plain(InstructionResult::NotUp))),
+        })
         else {
             return Ok(None);
         };
@@ -178,6 +183,19 @@ impl Tx {
             code: sip_code.and_then(|code| u16::try_from(code).ok()),
             sdp: sdp.unwrap_or_default(),
         }))
+    }
+
+    /// Forgets what was answered before then, so many at most: who asked has long had the answer, which may hold the far end's
+    /// session. How many that were.
+    pub async fn forget_instructions(&mut self, before: Micros, most: i64) -> Result<u64> {
+        const SQL: &str = "DELETE FROM instructions WHERE instruction_id IN (
+            SELECT instruction_id FROM instructions WHERE end_time < $1 ORDER BY end_time LIMIT $2)";
+        on!(self, |conn| sqlx::query(SQL)
+            .bind(before.0)
+            .bind(most)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))
     }
 
     /// A call that is over leaves none open.

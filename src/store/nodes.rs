@@ -33,7 +33,8 @@ impl Tx {
         const SQL: &str = "SELECT incarnation, beats FROM nodes
             UNION ALL
             SELECT held.owner, 0 FROM (SELECT owner FROM attempts WHERE outcome IS NULL
-                UNION SELECT lease_owner AS owner FROM calls WHERE queue_state = 'leased') AS held
+                UNION SELECT lease_owner AS owner FROM calls WHERE queue_state = 'leased'
+                UNION SELECT incarnation AS owner FROM call_attendants) AS held
             WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE incarnation = held.owner)
             ORDER BY 1";
         let rows: Vec<(Uuid, i64)> = on!(self, |conn| sqlx::query_as(SQL).fetch_all(conn).await)?;
@@ -76,13 +77,14 @@ impl Tx {
             .map(|done| done.rows_affected()))
     }
 
-    /// Forgets a process that left nothing behind; one with unended attempts or leases stays.
+    /// Forgets a process that left nothing behind; one with unended attempts, leases or calls that clients follow stays.
     pub async fn forget_node(&mut self, owner: Incarnation) -> Result<()> {
         // Two questions, each with an index of few rows: of one with OR, SQLite would look through all attempts.
         const SQL: &str = "DELETE FROM nodes WHERE incarnation = $1
             AND NOT EXISTS (SELECT 1 FROM attempts WHERE owner = $1 AND outcome IS NULL)
             AND NOT EXISTS (SELECT 1 FROM attempts WHERE owner = $1 AND permit_open)
-            AND NOT EXISTS (SELECT 1 FROM calls WHERE lease_owner = $1 AND queue_state = 'leased')";
+            AND NOT EXISTS (SELECT 1 FROM calls WHERE lease_owner = $1 AND queue_state = 'leased')
+            AND NOT EXISTS (SELECT 1 FROM call_attendants WHERE incarnation = $1)";
         on!(self, |conn| sqlx::query(SQL)
             .bind(owner.0)
             .execute(conn)

@@ -5,9 +5,11 @@ mod exchange;
 mod failover;
 mod identity;
 mod names;
+mod redirect;
 mod registrar;
 mod stop;
 mod trunks;
+mod unattended;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

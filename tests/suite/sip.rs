@@ -3,6 +3,7 @@
 //! Permits come from the gatekeeper itself: a worked example of the rules, judged at its own hour. The clock is one that is
 //! moved by hand, in step with the machine's, so that the hour is lawful whenever the tests run.
 
+mod flows;
 mod names;
 mod over_grpc;
 pub mod registrar;

@@ -29,6 +29,7 @@ macro_rules! contract {
 mod accounts;
 mod agents;
 mod attempts;
+mod attendants;
 mod calls;
 mod changes;
 mod dealings;

@@ -10,6 +10,8 @@ impl TrunkConfig {
     /// The trunk as `sip` takes it; or everything that is wrong with the section, naming the key.
     pub fn trunk(&self, name: &str) -> Result<TrunkRoutes, Vec<String>> {
         let mut problems = Vec::new();
+        // Before anything of them is used: a file that changes in between is taken for changed at the next look, too.
+        let files = self.files_digest();
         let password = self.password().unwrap_or_else(|problem| {
             problems.push(problem);
             None
@@ -72,6 +74,7 @@ impl TrunkConfig {
                 voucher,
                 routes,
                 registrar,
+                files,
             })
         } else {
             Err(problems)
@@ -199,8 +202,14 @@ impl TrunkConfig {
                 .is_some_and(|target| target.addr == listen && target.transport != Transport::Tls)
         };
         let ours = self.named_targets().filter(|(_, to)| is_ours(to));
-        ours.map(|(key, to)| format!("{key}: `{to}` is our own, see `[sip] listen`"))
-            .collect()
+        let ours = ours.map(|(key, to)| format!("{key}: `{to}` is our own, see `[sip] listen`"));
+        let cut_off = self.named_targets().filter_map(|(key, to)| {
+            let why = unreachable_from(listen, to.numeric()?)?;
+            Some(format!(
+                "{key}: no datagram comes to `{to}` from `[sip] listen`, {why}"
+            ))
+        });
+        ours.chain(cut_off).collect()
     }
 
     /// Whether its calls go there, or to what may be the same place: a name says no port where its records do.
@@ -254,6 +263,15 @@ impl TrunkConfig {
                 ));
             }
         }
+        let is_datagrams = |target: &Destination| match target.transport {
+            Some(transport) => transport == Transport::Udp,
+            None => true,
+        };
+        if self.large_over_tcp && !self.named_targets().any(|(_, target)| is_datagrams(target)) {
+            problems.push(
+                "large_over_tcp: no target of the trunk is sent datagrams, leave it out".to_owned(),
+            );
+        }
         if self.fallback_targets.len() > FALLBACK_TARGETS_MAX {
             problems.push(format!(
                 "fallback_targets: name at most {FALLBACK_TARGETS_MAX}"
@@ -278,6 +296,19 @@ fn may_be_one(one: &Destination, other: &Destination) -> bool {
         (Some(one), Some(other)) => one == other,
         _ => true,
     }
+}
+
+/// Why the one socket that sends datagrams cannot send any there.
+fn unreachable_from(listen: SocketAddr, target: Target) -> Option<&'static str> {
+    let (here, there) = (listen.ip(), target.addr.ip());
+    if target.transport != Transport::Udp {
+        return None;
+    }
+    if here.is_ipv4() != there.is_ipv4() {
+        return Some("which is of the other family of addresses");
+    }
+    let is_inside = here.is_loopback() && !there.is_loopback();
+    is_inside.then_some("which is loopback; set the address that the carrier is to see")
 }
 
 #[cfg(test)]
@@ -351,6 +382,77 @@ mod target_tests {
             assert_eq!(problems.len(), 1, "{problems:?}");
             assert!(problems[0].starts_with(key), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn ways_that_lead_nowhere_from_here_are_named() {
+        for (listen, target, problem) in [
+            ("127.0.0.1:5060", "127.0.0.1:5070", ""),
+            ("127.0.0.1:5060", "tcp:192.0.2.1", ""),
+            ("127.0.0.1:5060", "carrier.example", ""),
+            ("0.0.0.0:5060", "192.0.2.1", ""),
+            ("192.0.2.9:5060", "tls:[2001:db8::1]", ""),
+            ("127.0.0.1:5060", "192.0.2.1", "which is loopback"),
+            ("[::1]:5060", "[2001:db8::1]:5060", "which is loopback"),
+            ("0.0.0.0:5060", "[2001:db8::1]:5060", "other family"),
+            ("[::]:5060", "192.0.2.1", "other family"),
+            ("127.0.0.1:5060", "tcp:127.0.0.1:5060", "is our own"),
+        ] {
+            let problems = trunk(target, &[]).problems_at(listen.parse().unwrap());
+            assert_eq!(problems.len(), usize::from(!problem.is_empty()), "{target}");
+            let told = problems.iter().all(|told| told.contains(problem));
+            assert!(told, "{problems:?}");
+        }
+        for (target, further, fits) in [
+            ("192.0.2.1", "tcp:192.0.2.1", true),
+            ("carrier.example", "tcp:192.0.2.1", true),
+            ("tcp:192.0.2.1", "udp:192.0.2.2", true),
+            ("tcp:192.0.2.1", "tcp:192.0.2.2", false),
+        ] {
+            let config = TrunkConfig {
+                large_over_tcp: true,
+                ..trunk(target, &[further])
+            };
+            let problems = config.trunk("t").err().unwrap_or_default();
+            assert_eq!(problems.is_empty(), fits, "{problems:?}");
+            assert!(
+                problems
+                    .iter()
+                    .all(|told| told.starts_with("large_over_tcp: "))
+            );
+        }
+    }
+
+    /// What a file says counts, and not how it is called.
+    #[test]
+    fn a_trunk_is_the_same_as_long_as_its_files_say_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca");
+        let config = TrunkConfig {
+            ca_file: Some(path.clone()),
+            ..trunk("tls:carrier.example", &[])
+        };
+        let says = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            config.files_digest()
+        };
+        let absent = config.files_digest();
+        let (one, other, empty) = (says("one"), says("other"), says(""));
+        assert_eq!(says("one"), one);
+        let different = [absent, one, other, empty];
+        for (place, digest) in different.iter().enumerate() {
+            assert!(!different[..place].contains(digest), "{place}");
+        }
+        // The same text in another's place is another thing.
+        let moved = TrunkConfig {
+            cert_file: config.ca_file.clone(),
+            ..trunk("tls:carrier.example", &[])
+        };
+        assert_ne!(moved.files_digest(), one);
+        assert_eq!(
+            trunk("192.0.2.1", &[]).files_digest(),
+            trunk("192.0.2.2", &[]).files_digest()
+        );
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Follower {
                 let request = WatchCallRequest {
                     call_id: self.call_id.clone(),
                     resume_token: self.token.clone(),
+                    ..WatchCallRequest::default()
                 };
                 let stream = self.client.calls().watch_call(request).await?.into_inner();
                 self.stream.insert(stream)

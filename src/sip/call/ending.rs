@@ -1,6 +1,7 @@
 //! How a call ends, whoever ends it, and what is told on the way.
 
 use super::*;
+use crate::sip::redirect;
 
 impl Call {
     pub(super) fn hang_up(&mut self, cause: HangUpCause, now: Reading, out: &mut Vec<Output>) {
@@ -58,6 +59,12 @@ impl Call {
             retry_after: message.and_then(crate::sip::outcome::retry_after),
             by,
             answered: false,
+            redirect: match (signal, message) {
+                (Signal::Code(300..=305), Some(message)) if self.own.is_none() => {
+                    redirect::same_number_elsewhere(&self.id.request_uri(), message)
+                }
+                _ => None,
+            },
         };
         self.end(ending, now, out);
     }

@@ -273,6 +273,9 @@ impl Call {
                 "UPDATE" => message.sdp().is_some(),
                 _ => false,
             };
+        if shows_session && message.sdp().is_none() {
+            self.offer_as_wished();
+        }
         let sdp = if shows_session {
             self.offer.as_slice()
         } else {

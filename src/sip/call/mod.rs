@@ -2,8 +2,9 @@
 //! await: the endpoint's task and a test drive the same code.
 //!
 //! `setup` holds the INVITE and its answers, `dialog` what follows a 2xx, `inbound` the far end's own requests, `offered` its
-//! offers of another session, `reinvite` ours, `refresh` the session timer, `tones` DTMF. The call
-//! owns the permit, or, where one of our own agents is called, what stands in its place; whatever ends its use (18x, final response, cancel, deadline) drops it in memory before the event that
+//! offers of another session, `reinvite` ours, `wishes` what the client wants it to be, `refresh` the session timer, `tones` DTMF. The call
+//! owns the permit, or, where one of our own agents is called, what stands in its place; whatever ends its use (18x, final response,
+//! cancel, deadline) drops it in memory before the event that
 //! tells of it is put out (claim-10).
 
 mod dialog;
@@ -16,6 +17,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 mod tones;
+mod wishes;
 
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use super::api::{Control, EndedBy, Ending, HangUpCause, Heard, SipEvent};
 use super::auth::Auth;
 use super::head::Header;
 use super::locked::{LockedInvite, Warrant};
-use super::message::{Identity, Whom};
+use super::message::{Identity, Way, Whom};
 use super::outcome::{Evidence, Own, Reasons, Signal, judge};
 use super::peer::Hop;
 use super::token::Tokens;
@@ -39,6 +41,7 @@ pub use offered::ANSWER_WAIT;
 use refresh::SessionTimer;
 use reinvite::Reinvite;
 use tones::Tones;
+use wishes::Wishes;
 
 /// An INVITE that leaves with a permit this old is late: the barrier's wait (claim-9).
 const LATE_AFTER: Duration = Duration::from_secs(2);
@@ -133,6 +136,19 @@ struct Settled {
     branch: String,
     cseq: u32,
     ack: (Vec<u8>, Hop),
+    /// The ACK of a refusal, where that may still come: it bears the INVITE's own branch, that of a 2xx does not (RFC 3261
+    /// sections 13.2.2.4 and 17.1.1.3).
+    refused: Option<Box<(Vec<u8>, Hop)>>,
+}
+
+impl Settled {
+    /// The ACK of such an answer.
+    fn ack_of(&self, code: u16) -> (Vec<u8>, Hop) {
+        match &self.refused {
+            Some(refused) if code >= 300 => (**refused).clone(),
+            _ => self.ack.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +171,7 @@ struct Talk {
     /// INVITEs of ours within the call that have their final answer.
     reinvited: Vec<Settled>,
     tones: Option<Box<Tones>>,
+    wishes: Wishes,
 }
 
 /// Limits that come from the endpoint's configuration.
@@ -187,8 +204,7 @@ pub(super) struct Call {
     legs: Vec<Leg>,
     requests: Vec<ClientRequest>,
     settled: Vec<Settled>,
-    /// The stream for what is too long for a datagram was refused.
-    stream_refused: bool,
+    way: Way,
     inbound: Inbound,
     talk: Talk,
     deadlines: Deadlines,
@@ -205,7 +221,7 @@ impl Call {
     ) -> Self {
         let branch = tokens.branch();
         let timer = SessionTimer::of(&id.trunk);
-        let locked = id.invite(1, &branch, (&[], &timer.proposal()), &offer, false);
+        let locked = id.invite(1, &branch, (&[], &timer.proposal()), &offer, Way::ByLength);
         let deadline = match &warrant {
             Warrant::Permit(permit) => Some(permit.read().mono.plus(Permit::LIFE)),
             Warrant::Desk(_) => None,
@@ -239,13 +255,14 @@ impl Call {
             legs: Vec::new(),
             requests: Vec::new(),
             settled: Vec::new(),
-            stream_refused: false,
+            way: Way::ByLength,
             inbound: Inbound::default(),
             talk: Talk {
                 timer,
                 reinvite: None,
                 reinvited: Vec::new(),
                 tones: None,
+                wishes: Wishes::default(),
             },
             deadlines: Deadlines {
                 permit: deadline,

@@ -113,7 +113,8 @@ impl Call {
             source,
             ..
         } = *offered;
-        self.offer = ours;
+        self.keep_wishes();
+        self.offer = self.raised(ours);
         if let Some(leg) = self.legs.iter_mut().find(|leg| leg.remote.tag == tag) {
             leg.remote_sdp.clone_from(&request.body);
         }

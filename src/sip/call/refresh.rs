@@ -17,6 +17,9 @@ use crate::sip::wire::Message;
 const RAISES_MAX: u8 = 3;
 /// What is under way between the two ends is over before the refresh.
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
+/// A refresh that was refused for the moment is tried again after so long at least, and this part of the interval at most.
+const AGAIN_AFTER_MIN: Duration = Duration::from_secs(2);
+const AGAIN_AFTER_SHARE: u32 = 8;
 /// So long before the session expires the one who waits for a refresh gives up, or a third of it (section 10).
 const GIVE_UP_BEFORE: Duration = Duration::from_secs(32);
 
@@ -30,6 +33,8 @@ pub(super) struct SessionTimer {
     running: Option<Running>,
     /// The far end takes UPDATE, which carries no session that could be refused.
     by_update: bool,
+    /// Refreshes that were refused since the last one that was not.
+    refused: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +54,7 @@ impl SessionTimer {
             raises: 0,
             running: None,
             by_update: false,
+            refused: 0,
         }
     }
 
@@ -112,6 +118,7 @@ impl SessionTimer {
         if message.first("Allow").is_some() {
             self.by_update = message.names("Allow", "UPDATE");
         }
+        self.refused = 0;
         self.running = session_expires(message).map(|(interval, by_us)| {
             let interval = interval.max(Trunk::SESSION_MIN);
             Running::from(interval, by_us.unwrap_or(true), now)
@@ -238,9 +245,26 @@ impl Call {
                 self.talk.timer.by_update = false;
                 self.refresh(false, now, out);
             }
-            // It is there, and its session stays (RFC 3261 section 14.1); the next refresh is due in half an interval.
-            _ => {}
+            // It is there, and its session stays (RFC 3261 section 14.1).
+            _ => self.refresh_again(message, now),
         }
+    }
+
+    /// A refresh was refused. Half an interval later the session would be over at the far end, so that it is tried again before:
+    /// when the far end says, or else after some seconds, and then after twice as many each time.
+    pub(super) fn refresh_again(&mut self, message: &Message, now: Mono) {
+        // The Call-ID is ours: 2.1 to 4 seconds after offers that crossed, in steps of 10 ms (RFC 3261 section 14.1).
+        let chance = Duration::from_millis(2_100 + 10 * self.tokens.below(191));
+        let timer = &mut self.talk.timer;
+        let Some(running) = &mut timer.running else {
+            return;
+        };
+        let longest = running.interval / AGAIN_AFTER_SHARE;
+        let own = chance.saturating_mul(1 << timer.refused.min(16));
+        timer.refused = timer.refused.saturating_add(1);
+        let asked = crate::sip::outcome::retry_after(message);
+        let wait = asked.unwrap_or(own).min(longest).max(AGAIN_AFTER_MIN);
+        running.at = running.at.min(now.plus(wait));
     }
 
     /// The far end does not know the call any more, or says nothing.

@@ -93,6 +93,10 @@ impl Call {
         now: Mono,
         out: &mut Vec<Output>,
     ) {
+        let sdp = match purpose {
+            Purpose::Offer(_) => self.raised(sdp),
+            Purpose::Refresh => sdp,
+        };
         self.talk.reinvite = Some(Box::new(Reinvite {
             purpose,
             sdp,
@@ -178,7 +182,8 @@ impl Call {
         let branch = message.via.branch.as_str();
         if let Some(old) = self.talk.reinvited.iter().find(|old| old.branch == branch) {
             if code >= 200 {
-                out.push(Output::Send(old.ack.0.clone(), old.ack.1.clone()));
+                let (bytes, to) = old.ack_of(code);
+                out.push(Output::Send(bytes, to));
             }
             return;
         }
@@ -230,7 +235,12 @@ impl Call {
         if self.talk.reinvited.len() == REMEMBERED_MAX {
             self.talk.reinvited.remove(0);
         }
-        self.talk.reinvited.push(Settled { branch, cseq, ack });
+        self.talk.reinvited.push(Settled {
+            branch,
+            cseq,
+            ack,
+            refused: None,
+        });
     }
 
     fn heed_reinvite(
@@ -262,7 +272,12 @@ impl Call {
                 let wait = Duration::from_millis(2_100 + 10 * self.tokens.below(191));
                 ours.stage = Stage::Waiting(now.plus(wait));
             }
-            _ => return self.follow_up(ours.purpose, Followed::with_code(code), out),
+            _ => {
+                if ours.purpose == Purpose::Refresh {
+                    self.refresh_again(message, now);
+                }
+                return self.follow_up(ours.purpose, Followed::with_code(code), out);
+            }
         }
         self.talk.reinvite = Some(ours);
         self.tick_reinvite(now, out);
@@ -288,6 +303,9 @@ impl Call {
             return self.end_talk(reason, EndedBy::Us, None, now, out);
         }
         self.offer = ours.sdp;
+        if matches!(ours.purpose, Purpose::Offer(_)) {
+            self.take_wishes();
+        }
         if let Some(leg) = self.legs.iter_mut().find(|leg| !leg.ended) {
             let changed = !sdp::unchanged(&leg.remote_sdp, &answer);
             leg.remote_sdp.clone_from(&answer);
@@ -323,7 +341,7 @@ impl Call {
         if let Some(ours) = self.talk.reinvite.take() {
             self.follow_up(ours.purpose, over, out);
             if let Stage::Sent(sent) = ours.stage {
-                // Its 2xx may be on its way, and is acknowledged.
+                // Its answer may be on its way, whichever it is, and is acknowledged.
                 let fresh = self.tokens.branch();
                 let Sent {
                     remote,
@@ -335,7 +353,15 @@ impl Call {
                 let ack = self
                     .id
                     .within(InDialog::Ack, &remote, cseq, &fresh, &auth, &[]);
-                self.talk.reinvited.push(Settled { branch, cseq, ack });
+                let refused = self
+                    .id
+                    .within(InDialog::Ack, &remote, cseq, &branch, &[], &[]);
+                self.talk.reinvited.push(Settled {
+                    branch,
+                    cseq,
+                    ack,
+                    refused: Some(Box::new(refused)),
+                });
             }
         }
     }

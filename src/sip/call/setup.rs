@@ -8,6 +8,7 @@ use super::{
     Reading, Settled, Signal, SipEvent, State, Warrant, Whom, reason_of,
 };
 use crate::sip::head::Header;
+use crate::sip::message::Way;
 use crate::sip::peer::Hop;
 use crate::sip::wire::Message;
 
@@ -67,15 +68,20 @@ impl Call {
         self.invite.pending = false;
         if self.falls_back(kind) {
             // The same INVITE by datagram, as if there were no stream: RFC 3261 section 18.1.1.
-            self.stream_refused = true;
+            self.way = Way::Datagram;
             let (cseq, branch) = (self.invite.cseq, &self.invite.branch);
             let auth = &self.invite.auth;
             let extra: (&[Header], &[Header]) = (auth, &self.talk.timer.proposal());
-            self.invite.locked = self.id.invite(cseq, branch, extra, &self.offer, true);
+            self.invite.locked = self.id.invite(cseq, branch, extra, &self.offer, self.way);
             self.invite.blocked = false;
             self.want_write(out);
         } else if self.invite.progress == Progress::Unwritten {
-            self.end_unanswered(Signal::Silence, None, EndedBy::Timeout, now, out);
+            let (signal, by) = match self.way {
+                // What it said to the datagram stands.
+                Way::Stream(code) => (Signal::Code(code), EndedBy::Peer),
+                Way::ByLength | Way::Datagram => (Signal::Silence, EndedBy::Timeout),
+            };
+            self.end_unanswered(signal, None, by, now, out);
         } else {
             self.invite.repeat = Some(now.plus(self.invite.interval));
         }
@@ -88,6 +94,7 @@ impl Call {
             ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::Unsupported
         );
         let for_length = self.invite.locked.to().transport() != self.id.trunk.target.transport;
+        let for_length = for_length && self.way == Way::ByLength;
         refused && for_length && self.invite.progress == Progress::Unwritten
     }
 
@@ -164,9 +171,9 @@ impl Call {
             // Made for the permit before: its signature may be of another minute.
             Ok(true) => {
                 let (cseq, branch) = (self.invite.cseq, &self.invite.branch);
-                let (auth, refused) = (&self.invite.auth, self.stream_refused);
+                let (auth, way) = (&self.invite.auth, self.way);
                 let extra: (&[Header], &[Header]) = (auth, &self.talk.timer.proposal());
-                self.invite.locked = self.id.invite(cseq, branch, extra, &self.offer, refused);
+                self.invite.locked = self.id.invite(cseq, branch, extra, &self.offer, way);
             }
             Err(why) => return self.end(Ending::unsigned(why), now.mono, out),
         }
@@ -290,10 +297,15 @@ impl Call {
                 branch: self.invite.branch.clone(),
                 cseq: self.invite.cseq,
                 ack: (ack, hop),
+                refused: None,
             });
         }
         let may_follow = self.own.is_none() && !self.rang && self.state == State::Inviting;
         if code == 422 && may_follow && self.talk.timer.raise(message) {
+            return self.invite_again(now, out);
+        }
+        if matches!(code, 413 | 414 | 513) && may_follow && self.may_go_by_stream() {
+            self.way = Way::Stream(code);
             return self.invite_again(now, out);
         }
         if matches!(code, 401 | 407) && may_follow {
@@ -303,6 +315,13 @@ impl Call {
             }
         }
         self.end_unanswered(Signal::Code(code), Some(message), EndedBy::Peer, now, out);
+    }
+
+    /// Whether an INVITE that was called too large may go once by a stream instead: RFC 3261 sections 18.1.1 and 21.5.14 leave what
+    /// to do to the client, and a middle box that cuts datagrams short cuts no stream.
+    fn may_go_by_stream(&self) -> bool {
+        let is_datagram = !self.invite.locked.to().is_stream();
+        is_datagram && self.id.trunk.hop_of_large().is_some()
     }
 
     fn acknowledge_again(&self, branch: &str, out: &mut Vec<Output>) {
@@ -326,7 +345,7 @@ impl Call {
                 &branch,
                 (&auth, &self.talk.timer.proposal()),
                 &self.offer,
-                self.stream_refused,
+                self.way,
             ),
             branch,
             cseq,

@@ -75,7 +75,7 @@ impl Trunk {
     }
 
     /// Where they go that are too long for a datagram.
-    pub(super) fn hop_of_large(&self) -> Option<Hop> {
+    pub(in crate::sip) fn hop_of_large(&self) -> Option<Hop> {
         let transport = Transport::Tcp;
         let addr = self.target.addr;
         let has_one = self.target.transport == Transport::Udp && self.large_over_tcp;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use dialgate::domain::trunk::{TargetState, TargetStatus, TrunkState, TrunkStatus};
 use dialgate::grpc::pb;
 use dialgate::grpc::pb::create_suppression_request::Subject;
+use dialgate::meter::{NodeStanding, SipStanding};
 use sha2::{Digest as _, Sha256};
 
 use super::house::*;
@@ -74,6 +76,56 @@ async fn what_happens_is_counted() {
     assert_eq!(after["dialgate_store_up"], 1.0);
     assert_eq!(after["dialgate_calls_queued"], 1.0);
     assert_eq!(after["dialgate_attempts_open"], 0.0);
+}
+
+/// What the node says of itself is on the page, and what it says no more is not: a trunk that left the configuration.
+#[tokio::test]
+async fn the_node_and_its_trunks_are_told_as_they_are_now() {
+    let front = Front::open().await;
+    let at = front.house.now();
+    let target = |state| TargetStatus {
+        transport: "udp",
+        address: "192.0.2.1:5060".to_owned(),
+        state,
+        since: at,
+        last_failure: None,
+    };
+    let trunk = TrunkStatus {
+        name: "old".to_owned(),
+        state: TrunkState::Up,
+        since: at,
+        targets: vec![target(TargetState::Up), target(TargetState::Asleep)],
+        calls: 3,
+        channels: 10,
+        calls_per_second_milli: 500,
+        registration: None,
+    };
+    let sip = SipStanding {
+        active: 3,
+        lingering: 2,
+        ..SipStanding::default()
+    };
+    *front.standing.lock().unwrap() = NodeStanding {
+        trunks: vec![trunk],
+        sip,
+    };
+    let told = page(&front).await;
+    for (name, value) in [
+        (r#"dialgate_trunk_up{trunk="old"}"#, 1.0),
+        (r#"dialgate_trunk_targets_up{trunk="old"}"#, 1.0),
+        (r#"dialgate_trunk_calls{trunk="old"}"#, 3.0),
+        (r#"dialgate_sip_entries{table="active"}"#, 3.0),
+        (r#"dialgate_sip_entries{table="lingering"}"#, 2.0),
+        (r#"dialgate_sip_entries{table="timers"}"#, 0.0),
+    ] {
+        assert_eq!(told.get(name), Some(&value), "{name} in {told:#?}");
+    }
+    let registered = r#"dialgate_trunk_registered{trunk="old"}"#;
+    assert!(!told.contains_key(registered), "nobody registers it");
+    front.standing.lock().unwrap().trunks.clear();
+    let told = page(&front).await;
+    let left: Vec<_> = told.keys().filter(|name| name.contains("old")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// Whoever watches looks a figure up in docs/METRICS.md, and finds there what is on the page.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dialgate::clock::Clock;
 use dialgate::console::{ConsentSource, ConsentSourceConfig, Console, ConsoleConfig, serve};
@@ -11,6 +11,7 @@ use dialgate::domain::filter::Filter;
 use dialgate::domain::phone::Phone;
 use dialgate::gate::Gate;
 use dialgate::grpc::GrpcConfig;
+use dialgate::meter::NodeStanding;
 use dialgate::store::{CONSENT_FIELDS, ListQuery, Store};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
@@ -28,7 +29,11 @@ const OTHER: &str = "00000000000000000000000000000000";
 pub struct Front {
     pub house: House,
     pub console: Console,
+    /// What the node says of itself.
+    pub standing: Standing,
 }
+
+type Standing = Arc<Mutex<NodeStanding>>;
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,18 +76,25 @@ impl Front {
 
     pub async fn with(base: TestStore, config: ConsoleConfig) -> Self {
         let house = House::over(base, GrpcConfig::default()).await;
-        let console = console(house.gate.clone(), &house, config).await;
-        Self { house, console }
+        let standing = Standing::default();
+        let console = console(house.gate.clone(), &house, config, &standing).await;
+        Self {
+            house,
+            console,
+            standing,
+        }
     }
 
     /// The same store after a restart, behind another listener.
     pub async fn restarted(self) -> Self {
         let gate = self.house.again().await;
         self.console.stop().await;
-        let console = console(gate, &self.house, ConsoleConfig::default()).await;
+        let standing = self.standing;
+        let console = console(gate, &self.house, ConsoleConfig::default(), &standing).await;
         Self {
             house: self.house,
             console,
+            standing,
         }
     }
 
@@ -177,7 +189,7 @@ pub fn signed_by_another(seconds: i64, body: &str) -> String {
     signature(OTHER, seconds, body)
 }
 
-async fn console(gate: Gate, house: &House, config: ConsoleConfig) -> Console {
+async fn console(gate: Gate, house: &House, config: ConsoleConfig, standing: &Standing) -> Console {
     let folder = house.base.folder.path();
     let source = |name: &str, secret: &str| -> ConsentSource {
         let secret_file = folder.join(format!("{name}.secret"));
@@ -197,7 +209,9 @@ async fn console(gate: Gate, house: &House, config: ConsoleConfig) -> Console {
         ..config
     };
     let clock = Clock::Manual(Arc::clone(&house.clock));
-    serve(&config, gate, clock).await.unwrap()
+    let standing = Arc::clone(standing);
+    let node = Arc::new(move |_| standing.lock().unwrap().clone());
+    serve(&config, gate, node, clock).await.unwrap()
 }
 
 /// A form that says all that can be said.

@@ -43,7 +43,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    async fn begin(targets: &[SocketAddr], pace: (u32, u32)) -> Self {
+    pub(super) async fn begin(targets: &[SocketAddr], pace: (u32, u32)) -> Self {
         Self::over(Bench::over(TestStore::sqlite().await).await, targets, pace).await
     }
 

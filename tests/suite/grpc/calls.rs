@@ -243,6 +243,7 @@ async fn a_watch_goes_on_where_it_was_and_ends_after_the_last_event() {
         let request = pb::WatchCallRequest {
             call_id: call_id.clone(),
             resume_token: token.to_vec(),
+            ..pb::WatchCallRequest::default()
         };
         agent
             .calls()

@@ -201,7 +201,7 @@ impl House {
             party_id: String::new(),
             sdp_offer: OFFER.to_vec(),
             expire_time: self.after(600),
-            agent: String::new(),
+            ..pb::PlaceCallRequest::default()
         }
     }
 }

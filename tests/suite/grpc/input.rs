@@ -218,7 +218,7 @@ async fn all_wrong_fields_are_named_at_once() {
         party_id: "y".to_owned(),
         sdp_offer: Vec::new(),
         expire_time: None,
-        agent: String::new(),
+        ..pb::PlaceCallRequest::default()
     };
     let answer = house.agent().await.calls().place_call(request).await;
     let fields = [
@@ -411,6 +411,7 @@ async fn what_does_not_exist_is_not_found() {
                 .watch_call(pb::WatchCallRequest {
                     call_id: id.clone(),
                     resume_token: Vec::new(),
+                    ..pb::WatchCallRequest::default()
                 })
                 .await
                 .map(drop),

@@ -161,6 +161,7 @@ async fn streams_end_when_the_server_stops() {
     let request = pb::WatchCallRequest {
         call_id: placed.call.unwrap().call_id,
         resume_token: Vec::new(),
+        ..pb::WatchCallRequest::default()
     };
     let mut events = client
         .calls()

@@ -523,6 +523,6 @@ pub fn place(
             seconds: now + i64::try_from(good_for.as_secs()).unwrap(),
             nanos: 0,
         }),
-        agent: String::new(),
+        ..pb::PlaceCallRequest::default()
     }
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::grpc::house::{ATLANTA, Client, House, OFFER as OURS, assert_refused, request_id};
 
 /// A house whose worker calls by way of this carrier.
-struct Line {
+pub struct Line {
     house: House,
     agent: Client,
     dialer: Dialer,
@@ -20,19 +20,24 @@ struct Line {
 
 impl Line {
     async fn to(carrier: SocketAddr) -> Self {
+        Self::by(TrunkConfig::towards(carrier)).await
+    }
+
+    /// The same by the targets of such a trunk.
+    pub async fn by(config: TrunkConfig) -> Self {
         let house = House::open().await;
         let ticking = tokio::spawn(tick(Arc::clone(&house.clock)));
         let clock = Clock::Manual(Arc::clone(&house.clock));
-        let config = SipConfig {
+        let sip = SipConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             ..SipConfig::default()
         };
-        let endpoint = Endpoint::bind(&config, clock.clone()).await.unwrap();
+        let endpoint = Endpoint::bind(&sip, clock.clone()).await.unwrap();
         let config = TrunkConfig {
             calls_per_second: 500_u32.try_into().unwrap(),
             burst: 100_u32.try_into().unwrap(),
             channels: 50_u32.try_into().unwrap(),
-            ..TrunkConfig::towards(carrier)
+            ..config
         };
         let lane = Lane::new(config.trunk("carrier").unwrap(), config);
         let (gate, settings) = (house.gate.clone(), DialerConfig::default());
@@ -46,7 +51,7 @@ impl Line {
         }
     }
 
-    async fn call(&self, number: &str) -> Followed {
+    pub async fn call(&self, number: &str) -> Followed {
         self.house.callable(number).await;
         let wanted = self.house.place(number);
         let placed = self.agent.calls().place_call(wanted).await.unwrap();
@@ -54,6 +59,7 @@ impl Line {
         let request = pb::WatchCallRequest {
             call_id: call_id.clone(),
             resume_token: Vec::new(),
+            ..pb::WatchCallRequest::default()
         };
         let events = self.agent.calls().watch_call(request).await.unwrap();
         Followed {
@@ -70,20 +76,20 @@ impl Line {
         self.agent.calls().hang_up_call(wish).await.unwrap();
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.dialer.drain().await;
         self.ticking.abort();
     }
 }
 
 /// A call and its events.
-struct Followed {
+pub struct Followed {
     call_id: String,
     events: Streaming<pb::WatchCallResponse>,
 }
 
 impl Followed {
-    async fn until(&mut self, kind: pb::CallEventKind) -> pb::CallEvent {
+    pub async fn until(&mut self, kind: pb::CallEventKind) -> pb::CallEvent {
         loop {
             let message = timeout(PATIENCE, self.events.message()).await;
             let message = message.expect("an event in time").unwrap();

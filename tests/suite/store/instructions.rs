@@ -8,6 +8,7 @@ use super::*;
 contract![
     instructions_reach_the_owner_of_a_call_that_is_up,
     the_end_of_a_call_answers_what_is_open,
+    what_was_answered_long_ago_is_forgotten,
 ];
 
 fn asked(call_id: CallId, what: Instruct) -> Instruction {
@@ -99,4 +100,38 @@ async fn the_end_of_a_call_answers_what_is_open(store: TestStore) {
     let late = asked(call.call_id, Instruct::Decline { offer: 2 });
     assert!(!tx.insert_instruction(&tenant(), &late, NOON).await.unwrap());
     tx.commit().await.unwrap();
+}
+
+/// Of what is open nothing, and of the rest the oldest first.
+async fn what_was_answered_long_ago_is_forgotten(store: TestStore) {
+    let owner = Incarnation::new(NOON);
+    let (call, _) = answered(&store, 1, owner).await;
+    let all = [1, 2, 3].map(|offer| asked(call.call_id, Instruct::Decline { offer }));
+    let [first, second, open] = [0, 1, 2].map(|place| all[place].instruction_id);
+    let mut tx = store.write().await;
+    for each in &all {
+        assert!(tx.insert_instruction(&tenant(), each, NOON).await.unwrap());
+    }
+    let followed = Followed {
+        sdp: b"v=0 theirs".to_vec(),
+        ..Followed::with_code(200)
+    };
+    for (id, seconds) in [(second, 20), (first, 10)] {
+        let at = after(seconds);
+        tx.end_instruction(&tenant(), id, &followed, at)
+            .await
+            .unwrap();
+    }
+    assert_eq!(tx.forget_instructions(after(10), 10).await.unwrap(), 0);
+    assert_eq!(tx.forget_instructions(after(60), 1).await.unwrap(), 1);
+    let mut left = async |id| tx.instruction_followed(&tenant(), id).await.unwrap();
+    // Who asks once more hears what they would hear of a call that is over.
+    let over = Some(Followed::plain(InstructionResult::NotUp));
+    assert_eq!(left(first).await, over);
+    assert_eq!(left(second).await, Some(followed));
+    assert_eq!(left(open).await, None);
+    assert_eq!(tx.forget_instructions(after(60), 10).await.unwrap(), 1);
+    assert_eq!(tx.forget_instructions(after(60), 10).await.unwrap(), 0);
+    let waiting = tx.instructions_for(owner, 0).await.unwrap();
+    assert_eq!(waiting.len(), 1);
 }

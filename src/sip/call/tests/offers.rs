@@ -356,3 +356,72 @@ fn nothing_is_done_for_a_call_that_is_not_up() {
     line.instruct(Instruct::Offer { sdp: ours() });
     line.check("0 ! followed not_up");
 }
+
+/// The ACK of a refusal belongs to the INVITE's own transaction, also when we have hung up meanwhile (RFC 3261 section 17.1.1.3).
+#[test]
+fn an_offer_that_is_answered_after_the_end_is_acknowledged_as_its_answer_asks() {
+    for (code, same) in [(488, true), (491, true), (200, false)] {
+        let mut line = up();
+        line.instruct(Instruct::Offer { sdp: ours() });
+        let branch = line.last().via.branch.clone();
+        line.hang_up(HangUpCause::Client);
+        line.answer("INVITE", code, "a", "", "");
+        let ack = line.last();
+        assert!(ack.is_request("ACK"), "{code}");
+        assert_eq!(ack.cseq, 2);
+        assert_eq!(ack.via.branch == branch, same, "{code}");
+        let sent = ack.via.branch.clone();
+        line.answer("INVITE", code, "a", "", "");
+        assert_eq!(line.last().via.branch, sent, "the same again");
+        line.check_gone();
+    }
+}
+
+/// A far end that held the call asks for an offer when it wants the call back. What it held us with is not what we want.
+#[test]
+fn who_asks_for_an_offer_after_a_hold_is_not_offered_the_hold() {
+    let directed = |session: &str, direction: &str| format!("{session}a={direction}\r\n");
+    let answered = |version: &str, direction: &str| {
+        directed(
+            &OFFER.replace("o=- 1 1", &format!("o=- 1 {version}")),
+            direction,
+        )
+    };
+    let answer = |line: &mut Line, offer, sdp: &str| {
+        let sdp = sdp.as_bytes().to_vec();
+        line.instruct(Instruct::Answer { offer, sdp });
+    };
+    let mut line = up();
+    line.ask("INVITE", 1, "a", "", &directed(&moved(), "sendonly"));
+    answer(&mut line, 1, &answered("2", "recvonly"));
+    line.ask("ACK", 1, "a", "", "");
+    line.ask("INVITE", 2, "a", "", "");
+    let offered = String::from_utf8(line.last().body.clone()).unwrap();
+    assert_eq!(offered, answered("3", "sendrecv"));
+    line.ask("ACK", 2, "a", "", &moved());
+    // What the client says next is later than what it does not know of.
+    line.instruct(Instruct::Offer {
+        sdp: answered("3", "sendonly").into_bytes(),
+    });
+    let held = String::from_utf8(line.last().body.clone()).unwrap();
+    assert_eq!(held, answered("4", "sendonly"));
+    line.answer("INVITE", 200, "a", "", &directed(&moved(), "recvonly"));
+    // Our own hold is what the client wants.
+    line.ask("INVITE", 3, "a", "", "");
+    let offered = String::from_utf8(line.last().body.clone()).unwrap();
+    assert_eq!(offered, held);
+    line.ask("ACK", 3, "a", "", &directed(&moved(), "recvonly"));
+    // Held from both sides, and taken back from theirs.
+    line.ask(
+        "INVITE",
+        4,
+        "a",
+        "",
+        &directed(&moved().replace("5002", "5006"), "inactive"),
+    );
+    answer(&mut line, 2, &answered("4", "inactive"));
+    line.ask("ACK", 4, "a", "", "");
+    line.ask("INVITE", 5, "a", "", "");
+    let offered = String::from_utf8(line.last().body.clone()).unwrap();
+    assert_eq!(offered, answered("6", "sendonly"));
+}

@@ -276,3 +276,69 @@ fn an_offer_of_ours_is_sent_again_when_its_connection_breaks() {
          0 ! followed done 200",
     );
 }
+
+/// Once, and under the same permit; what it is called by the stream stands, and so does what it was called before if there is none.
+#[test]
+fn an_invite_that_is_called_too_large_goes_once_by_a_stream() {
+    let by_tcp = || Trunk {
+        large_over_tcp: true,
+        ..trunk()
+    };
+    for code in [413, 414, 513] {
+        let mut line = Line::on(by_tcp());
+        assert_eq!(line.way(), "udp:127.0.0.1:5060");
+        line.invited(code, "a");
+        assert_eq!(line.way(), "tcp:127.0.0.1:5060");
+        assert!(line.via().starts_with("SIP/2.0/TCP "));
+        line.invited(code, "b");
+        line.check(&format!(
+            "0 > INVITE 1
+             0 ! sent first
+             0 < {code} INVITE
+             0 > ACK 1
+             0 > INVITE 2
+             0 ! sent
+             0 < {code} INVITE
+             0 > ACK 2
+             0 ! ended too_large fix by Peer code Some({code})"
+        ));
+        line.check_gone();
+        // A trunk that has none, or is spoken to by one already.
+        for trunk in [trunk(), over(Transport::Tcp)] {
+            let mut line = Line::on(trunk);
+            line.invited(code, "a");
+            let last = line.transcript.last().unwrap();
+            assert!(last.contains("ended too_large fix"), "{last}");
+            assert_eq!(line.wire.len(), 2);
+        }
+    }
+    let mut line = Line::on(by_tcp());
+    line.refusal = Some(ErrorKind::ConnectionRefused);
+    line.invited(513, "a");
+    line.check(
+        "0 > INVITE 1
+         0 ! sent first
+         0 < 513 INVITE
+         0 > ACK 1
+         0 - withdrawn
+         0 ! ended too_large fix by Peer code Some(513)",
+    );
+}
+
+/// The permit is looked at as for any other INVITE: when it is over, the gate is asked anew.
+#[test]
+fn p03_an_invite_that_is_called_too_large_late_waits_for_a_new_claim() {
+    let mut line = Line::on(Trunk {
+        large_over_tcp: true,
+        ..trunk()
+    });
+    line.invited(100, "");
+    line.wait(1_500);
+    line.invited(513, "a");
+    let last = line.transcript.last().unwrap().clone();
+    assert_eq!(last, "1500 ! permit needed");
+    assert!(line.last().is_request("ACK"));
+    line.input(Input::Control(Control::Renew(permit_at(1_500))));
+    assert_eq!(line.way(), "tcp:127.0.0.1:5060");
+    assert!(line.last().is_request("INVITE"));
+}

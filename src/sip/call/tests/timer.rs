@@ -167,15 +167,43 @@ fn a_refresh_that_fails_ends_the_call_only_where_nobody_is_there() {
             .contains("ended answered none by Timeout")
     );
     line.check_gone();
-    // It is there, and says no: the session stays, and the next refresh is tried.
+    // It is there, and says no: the session stays, and the next refresh is tried well before that is over.
     for code in [403, 488, 491, 500, 503] {
         let mut line = refreshing();
         line.answer("UPDATE", code, "a", "", "");
-        line.wait(99_999);
+        line.wait(2_099);
         line.check(&format!("100000 < {code} UPDATE"));
+        line.wait(1_901);
+        assert!(line.last().is_request("UPDATE"), "{code}");
+        assert_eq!(line.last().cseq, 3);
+        line.transcript.clear();
+        // Each time after longer, and never after more than an eighth of the interval.
+        let mut tries = vec![line.ms];
+        while line.ms < 200_000 {
+            line.answer("UPDATE", code, "a", "", "");
+            let before = line.wire.len();
+            while line.wire.len() == before {
+                line.wait(10);
+            }
+            tries.push(line.ms);
+        }
+        let waits: Vec<u64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!((5..10).contains(&waits.len()), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= 25_010), "{waits:?}");
+        // One that is taken begins anew.
+        let terms = "Session-Expires: 200;refresher=uac\r\n";
+        line.answer("UPDATE", 200, "a", terms, "");
+        line.transcript.clear();
+        line.wait(99_999);
+        line.check("");
         line.wait(1);
-        line.check("200000 > UPDATE 3");
+        assert_eq!(line.transcript.len(), 1);
     }
+    // When the far end says.
+    let mut line = refreshing();
+    line.answer("UPDATE", 500, "a", "Retry-After: 7\r\n", "");
+    line.wait(7_000);
+    line.check("100000 < 500 UPDATE\n107000 > UPDATE 3");
     // By the other way at once.
     let mut line = refreshing();
     line.answer("UPDATE", 501, "a", "", "");
@@ -280,4 +308,21 @@ fn the_end_of_the_call_is_the_end_of_its_timer() {
     line.wait(200_000);
     line.check("");
     assert!(line.call.is_done());
+}
+
+/// By an INVITE too, which an offer of the far end's may cross more often than ours is put off for.
+#[test]
+fn a_refresh_by_an_invite_that_is_refused_is_tried_again_before_the_session_is_over() {
+    let mut line = answered_with("Session-Expires: 200;refresher=uac\r\n");
+    line.wait(100_000);
+    for _ in 0..4 {
+        assert!(line.last().is_request("INVITE"));
+        line.answer("INVITE", 491, "a", "", "");
+        let before = line.wire.len();
+        while line.wire.len() == before {
+            line.wait(10);
+        }
+    }
+    assert!(line.last().is_request("INVITE"));
+    assert!(line.ms < 120_000, "{}", line.ms);
 }
