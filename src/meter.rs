@@ -2,7 +2,7 @@
 //! and stand in docs/METRICS.md; `console` shows them.
 //!
 //! No label may carry a number, a name of a person, or an id that somebody made up: labels are words of closed sets, the
-//! registers of the rules, the webhooks and the trunks of the configuration. Nothing is counted, and it costs next to nothing, while nobody shows it.
+//! registers of the rules, the webhooks, the trunks and the media anchors of the configuration. Nothing is counted, and it costs next to nothing, while nobody shows it.
 
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const WEBHOOK_TRIES: &str = "dialgate_webhook_tries_total";
 const WEBHOOK_CHANGES: &str = "dialgate_webhook_changes_total";
 const HEALTH_QUESTIONS: &str = "dialgate_health_questions_total";
 const REGISTRATIONS: &str = "dialgate_registrations_total";
+const ANCHOR_QUESTIONS: &str = "dialgate_anchor_questions_total";
+const ANCHOR_ENGINES_UP: &str = "dialgate_anchor_engines_up";
 const TRUNK_UP: &str = "dialgate_trunk_up";
 const TRUNK_TARGETS_UP: &str = "dialgate_trunk_targets_up";
 const TRUNK_CALLS: &str = "dialgate_trunk_calls";
@@ -117,6 +119,18 @@ pub fn registered(trunk: &str, is_registered: bool) {
         "failed"
     };
     counter!(REGISTRATIONS, "trunk" => trunk.to_owned(), "result" => result).increment(1);
+}
+
+/// An engine of a media anchor was asked this, and did it (`done`), refused it or was silent.
+pub fn anchor_asked(anchor: &str, command: &'static str, result: &'static str) {
+    counter!(ANCHOR_QUESTIONS, "anchor" => anchor.to_owned(), "command" => command, "result" => result)
+        .increment(1);
+}
+
+/// So many engines of a media anchor answered when they were last asked.
+pub fn anchor_stands(anchor: &str, engines_up: usize) {
+    let up = i64::try_from(engines_up).unwrap_or(i64::MAX);
+    gauge!(ANCHOR_ENGINES_UP, "anchor" => anchor.to_owned()).set(count(up));
 }
 
 /// How a trunk stands on this node; whether it is registered, where it has to be.
@@ -221,6 +235,14 @@ pub fn describe() {
     metrics::describe_counter!(
         HEALTH_QUESTIONS,
         "OPTIONS sent to targets of trunks, by what they came to."
+    );
+    metrics::describe_counter!(
+        ANCHOR_QUESTIONS,
+        "Questions to engines of media anchors, by command and result."
+    );
+    metrics::describe_gauge!(
+        ANCHOR_ENGINES_UP,
+        "Engines of the media anchor that answered last."
     );
     metrics::describe_gauge!(TRUNK_UP, "1 if the trunk takes calls of this node, else 0.");
     metrics::describe_gauge!(
