@@ -17,6 +17,7 @@ use crate::sip::{
 };
 use crate::store::Leased;
 
+use super::anchoring::{self, Media};
 use super::claims::{claim, not_dialed, undecided};
 use super::failover::Over;
 use super::journal::Journal;
@@ -50,6 +51,11 @@ pub(super) async fn run(shared: Arc<Shared>, begun: Begun, leased: Leased, token
         shared: &shared,
         leased: &leased,
     };
+    // First, for what a signature says of its minute is to be fresh when the claim is made.
+    let (begun, token, media) = match anchoring::begin(&shared, &leased, begun, token).await {
+        Ok(begun) => begun,
+        Err(why) => return shared.end_unfit(&leased, &why).await,
+    };
     let vouch = match shared.vouch(&begun.track.lane, &leased.call).await {
         Ok(vouch) => vouch,
         Err(why) => {
@@ -61,7 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>, begun: Begun, leased: Leased, token
     match shared.gate.claim(first.vouched(&vouch)).await {
         Ok(Claimed::Permitted { permit, attempt_id }) => {
             let attestation = vouch.attestation();
-            let call = Under::new(&shared, &leased, begun, (sip_call_id, attempt_id));
+            let call = Under::new(&shared, &leased, (begun, media), (sip_call_id, attempt_id));
             let call = Under {
                 attestation,
                 ..call
@@ -118,6 +124,8 @@ pub(super) struct Under<'a> {
     pub(super) leased: &'a Leased,
     /// The trunk that carries it, and the rest of what it needs to go on.
     pub(super) begun: Begun,
+    /// What it offers, and its place at the trunk's media anchor.
+    pub(super) media: Media,
     pub(super) sip_call_id: String,
     pub(super) attempt_id: AttemptId,
     /// How its INVITE vouches for the number shown.
@@ -148,13 +156,14 @@ impl<'a> Under<'a> {
     fn new(
         shared: &'a Arc<Shared>,
         leased: &'a Leased,
-        begun: Begun,
+        (begun, media): (Begun, Media),
         (sip_call_id, attempt_id): (String, AttemptId),
     ) -> Self {
         Self {
             shared,
             leased,
             begun,
+            media,
             sip_call_id,
             attempt_id,
             attestation: None,
@@ -225,7 +234,7 @@ impl Under<'_> {
             sip_call_id: self.sip_call_id.clone(),
             trunk,
             vouch,
-            sdp_offer: self.leased.sdp_offer.clone(),
+            sdp_offer: self.media.offer.clone(),
         };
         // At once: between the claim's commit and here lies no await.
         let Dialog {
@@ -243,6 +252,7 @@ impl Under<'_> {
                 tenant: self.leased.call.tenant.clone(),
                 control: control.clone(),
                 ending: None,
+                session: self.media.session.clone(),
             },
         );
         let shared = self.shared;
@@ -282,7 +292,11 @@ impl Under<'_> {
                         ending,
                     };
                 }
-                heard => self.hear(&journal, heard).await,
+                heard => {
+                    if let Some(heard) = self.to_client(&journal, heard, &control).await {
+                        self.hear(&journal, heard).await;
+                    }
+                }
             }
         }
         // The endpoint is gone, and with it the permit: what came of the call is not known, and it may have rung.
@@ -334,6 +348,7 @@ impl Under<'_> {
             SipEvent::Sent { .. }
             | SipEvent::PermitSpent
             | SipEvent::PermitNeeded
+            | SipEvent::OfferOver
             | SipEvent::Ended(_) => return,
         };
         let close_permit = state.map(|_| self.attempt_id);

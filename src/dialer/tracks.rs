@@ -151,7 +151,7 @@ impl Tracks {
         let mut new = Vec::new();
         let mut track = |mut lane: Lane| {
             match state.all.get(&lane.trunk.name) {
-                Some(before) if before.lane.config.says_the_same(&lane.config) => {
+                Some(before) if before.lane.says_the_same(&lane) => {
                     lane = before.lane.clone();
                 }
                 _ => new.push(lane.clone()),
