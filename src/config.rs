@@ -3,6 +3,8 @@
 //! Each section is a struct of the module that owns it; this file only joins, loads and checks. `DIALGATE__GRPC__LISTEN`
 //! overrides `listen` of `[grpc]`. Secrets are never values here, only names of files.
 
+mod trunks;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::console::{ConsentSource, ConsentSourceConfig, ConsoleConfig};
-use crate::dialer::{Agent, AgentConfig, DialerConfig, Lane, PaceConfig, TrunkConfig, agent_names};
+use crate::dialer::{DialerConfig, Lane, PaceConfig, agent_names};
 use crate::domain::campaign::Campaign;
 use crate::domain::route::Carriers;
 use crate::domain::time::Micros;
@@ -353,43 +355,6 @@ impl Sections {
             .map_err(|error| self.problems.push(format!("[rules] {error}")))
             .ok()
             .map(Arc::new)
-    }
-
-    /// The names of all trunks, and those of them that can be used.
-    fn lanes(&mut self, sip: Option<&SipConfig>) -> (Vec<String>, Vec<Lane>) {
-        let (mut names, mut lanes) = (Vec::new(), Vec::new());
-        for (name, config) in self.take_all::<TrunkConfig>("trunk") {
-            names.push(name.clone());
-            let Some(config) = config else { continue };
-            let ours = sip.map(|sip| config.problems_at(sip.listen));
-            self.at(&format!("[trunk.{name}]"), ours.unwrap_or_default());
-            match config.trunk(&name) {
-                Ok(trunk) => lanes.push(Lane::new(trunk, config)),
-                Err(problems) => self.at(&format!("[trunk.{name}]"), problems),
-            }
-        }
-        (names, lanes)
-    }
-
-    /// The agents whose phones can be called first. None may be reached where numbers are dialed.
-    fn agents(&mut self, sip: Option<&SipConfig>, lanes: &[Lane]) -> Vec<Agent> {
-        let mut agents = Vec::new();
-        for (name, config) in self.take_all::<AgentConfig>("agent") {
-            let Some(config) = config else { continue };
-            let place = format!("[agent.{name}]");
-            match config.agent(&name) {
-                Ok(agent) => {
-                    let by = |lane: &Lane| agent.problem_by(&lane.trunk.name, &lane.config);
-                    let problems = lanes.iter().filter_map(by).collect();
-                    self.at(&place, problems);
-                    let ours = sip.and_then(|sip| agent.problem_at(sip.listen));
-                    self.at(&place, ours.into_iter().collect());
-                    agents.push(agent);
-                }
-                Err(problems) => self.at(&place, problems),
-            }
-        }
-        agents
     }
 
     /// The rows `[[provider]]`, each told by its place among them.
@@ -790,6 +755,51 @@ timeout = 5
             assert!(found, "{wanted} in {problems:#?}");
         }
         assert_eq!(problems.len(), 3, "{problems:#?}");
+    }
+
+    /// Every line of the example can be taken as it stands.
+    #[test]
+    fn a_trunk_names_a_media_anchor_that_is_there() {
+        let lines = [
+            "[anchor.main]",
+            "engines = [\"127.0.0.1:2223\"]",
+            "timeout_ms = 1000\n# How often each is asked",
+            "ping_seconds = 5",
+            "client_interface = \"public\"",
+            "carrier_interface = \"private\"",
+        ];
+        let text = lines.iter().fold(EXAMPLE.to_owned(), |text, line| {
+            assert!(text.contains(&format!("# {line}")), "{line}");
+            text.replace(&format!("# {line}"), line)
+        });
+        // Nobody uses it yet.
+        assert!(parse(&text).unwrap().lanes[0].anchor.is_none());
+        let named = text.replace("# anchor = \"main\"", "anchor = \"main\"");
+        let config = parse(&named).unwrap();
+        assert_eq!(config.lanes[0].anchor.as_ref().unwrap().name(), "main");
+        assert!(config.carriers()["carrier"].anchored);
+        for (text, wanted) in [
+            (
+                named.replace("[anchor.main]", "[anchor.other]"),
+                "[trunk.carrier] anchor: there is no section [anchor.main]",
+            ),
+            (
+                named.replace("\"127.0.0.1:2223\"", ""),
+                "[anchor.main] engines: name 1 to 4",
+            ),
+            (
+                named.replace("127.0.0.1:2223", "localhost:2223"),
+                "[anchor.main] ",
+            ),
+            (
+                named.replace("\nping_seconds", "\nping_minutes"),
+                "[anchor.main] unknown field `ping_minutes`",
+            ),
+        ] {
+            let ConfigProblems(problems) = parse(&text).unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:#?}");
+            assert!(problems[0].starts_with(wanted), "{problems:#?}");
+        }
     }
 
     #[test]

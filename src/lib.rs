@@ -12,8 +12,10 @@
 //!          registry    sip  <-----------  dialer              /
 //!          provider (uses http_client; used by gate)      webhook (uses store, http_client; used by cli)
 //!          passport (uses http_client; used by sip, dialer)
+//!          anchor (uses domain; used by dialer)
 //! ```
 
+pub mod anchor;
 pub mod cli;
 pub mod clock;
 pub mod config;

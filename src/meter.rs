@@ -2,7 +2,7 @@
 //! and stand in docs/METRICS.md; `console` shows them.
 //!
 //! No label may carry a number, a name of a person, or an id that somebody made up: labels are words of closed sets, the
-//! registers of the rules, the webhooks and the trunks of the configuration. Nothing is counted, and it costs next to nothing, while nobody shows it.
+//! registers of the rules, the webhooks, the trunks and the media anchors of the configuration. Nothing is counted, and it costs next to nothing, while nobody shows it.
 
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const WEBHOOK_TRIES: &str = "dialgate_webhook_tries_total";
 const WEBHOOK_CHANGES: &str = "dialgate_webhook_changes_total";
 const HEALTH_QUESTIONS: &str = "dialgate_health_questions_total";
 const REGISTRATIONS: &str = "dialgate_registrations_total";
+const ANCHOR_QUESTIONS: &str = "dialgate_anchor_questions_total";
+const ANCHOR_ENGINES_UP: &str = "dialgate_anchor_engines_up";
 const TRUNK_UP: &str = "dialgate_trunk_up";
 const TRUNK_TARGETS_UP: &str = "dialgate_trunk_targets_up";
 const TRUNK_CALLS: &str = "dialgate_trunk_calls";
@@ -159,6 +161,18 @@ pub struct SipStanding {
     pub waiting: usize,
 }
 
+/// An engine of a media anchor was asked this, and did it (`done`), refused it or was silent.
+pub fn anchor_asked(anchor: &str, command: &'static str, result: &'static str) {
+    counter!(ANCHOR_QUESTIONS, "anchor" => anchor.to_owned(), "command" => command, "result" => result)
+        .increment(1);
+}
+
+/// So many engines of a media anchor answered when they were last asked.
+pub fn anchor_stands(anchor: &str, engines_up: usize) {
+    let up = i64::try_from(engines_up).unwrap_or(i64::MAX);
+    gauge!(ANCHOR_ENGINES_UP, "anchor" => anchor.to_owned()).set(count(up));
+}
+
 /// How things stand, as the store tells it when somebody looks.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Standing {
@@ -283,9 +297,17 @@ pub fn describe() {
         WEBHOOK_CHANGES,
         "Changes of opt-outs that webhooks' receivers took."
     );
+    metrics::describe_counter!(
+        ANCHOR_QUESTIONS,
+        "Questions to engines of media anchors, by command and result."
+    );
 }
 
 fn describe_node() {
+    metrics::describe_gauge!(
+        ANCHOR_ENGINES_UP,
+        "Engines of the media anchor that answered last."
+    );
     metrics::describe_gauge!(TRUNK_UP, "1 if the trunk takes calls of this node, else 0.");
     metrics::describe_gauge!(
         TRUNK_TARGETS_UP,

@@ -33,6 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "sip",
         &["domain", "policy", "clock", "meter", "vital", "passport"],
     ),
+    ("anchor", &["domain", "meter"]),
     (
         "gate",
         &[
@@ -43,7 +44,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "dialer",
         &[
             "domain", "clock", "secret", "meter", "policy", "passport", "store", "gate", "sip",
-            "vital",
+            "anchor", "vital",
         ],
     ),
     (
@@ -68,6 +69,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "provider",
             "store",
             "sip",
+            "anchor",
             "gate",
             "dialer",
             "grpc",
@@ -106,7 +108,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("aes_gcm_siv", &["store"]),
     ("sdp_types", &["sip"]),
     ("md5", &["sip"]),
-    ("UdpSocket", &["sip"]),
+    ("UdpSocket", &["sip", "anchor"]),
     ("TcpStream", &["sip", "console"]),
     ("TcpSocket", &["sip"]),
     ("hickory_resolver", &["sip"]),

@@ -23,7 +23,7 @@ use crate::grpc::pb::{
     Call, CallEvent, CallEventKind, CallState, Decision, DecisionView, GetCallRequest,
     HangUpCallRequest, PlaceCallRequest, PlaceCallResponse, Verdict,
 };
-use crate::sip::OFFER_BYTES_MAX;
+use crate::sip::ANCHORED_OFFER_BYTES_MAX;
 
 /// Arguments of `call`.
 #[derive(Debug, Args)]
@@ -330,9 +330,9 @@ pub fn ending(call: &Call) -> String {
 fn read_sdp(path: &Path) -> Result<Vec<u8>> {
     let place = || format!("--sdp `{}`", path.display());
     let length = std::fs::metadata(path).with_context(place)?.len();
-    if length == 0 || length > OFFER_BYTES_MAX as u64 {
+    if length == 0 || length > ANCHORED_OFFER_BYTES_MAX as u64 {
         bail!(Usage(format!(
-            "{}: {length} bytes, expected an SDP offer of at most {OFFER_BYTES_MAX} bytes",
+            "{}: {length} bytes, expected an SDP offer of at most {ANCHORED_OFFER_BYTES_MAX} bytes",
             place()
         )));
     }

@@ -58,8 +58,6 @@ impl Node {
         let webhooks = Webhooks::start(&store, config.webhooks, &clock)
             .await
             .context("the webhooks cannot be begun")?;
-        let check_offer =
-            Arc::new(|offer: &[u8]| sip::check_offer(offer).map_err(|problem| problem.to_string()));
         // The worker begins when the doors are open: who asks before it does hears of no trunk.
         let standing = Arc::new(OnceLock::new());
         let known = Arc::clone(&standing);
@@ -73,6 +71,7 @@ impl Node {
             sip: tables(),
         });
         let asked = (check_offer as CheckOffer, trunks);
+        let asked = (offer_check(&gate), trunks);
         let server = grpc::serve(&config.grpc, gate.clone(), asked, clock.clone()).await?;
         let console = match &config.console {
             Some(console) => {
@@ -149,4 +148,25 @@ impl Node {
         tokio::join!(self.server.stop(), console);
         self.webhooks.stop().await;
     }
+}
+
+/// What an offer has to be: plain RTP, or whatever the media anchors of all trunks of the campaign take. Within a call it is its
+/// owner who knows the trunk, and has the last word.
+fn offer_check(gate: &Gate) -> CheckOffer {
+    let gate = gate.clone();
+    Arc::new(move |campaign: Option<&str>, offer: &[u8]| {
+        let carriers = gate.carriers();
+        let is_anchored = match campaign {
+            Some(name) => {
+                let campaign = gate.campaigns().get(name);
+                campaign.is_some_and(|campaign| campaign.dialing.is_anchored(&carriers))
+            }
+            None => carriers.values().any(|carrier| carrier.anchored),
+        };
+        let checked = match is_anchored {
+            true => sip::check_anchored_offer(offer),
+            false => sip::check_offer(offer),
+        };
+        checked.map_err(|problem| problem.to_string())
+    })
 }

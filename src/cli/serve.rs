@@ -18,7 +18,7 @@ use crate::telemetry;
     after_help = "Example:\n  dialgate serve --config /etc/dialgate/dialgate.toml\n\n\
                   On SIGTERM or Ctrl-C no call is begun any more; those under way have [dialer] drain_seconds to end.\n\
                   What is ended then is waited for until the far end has answered, with the defaults for 40 s at most.\n\
-                  On SIGHUP the [trunk] sections and [[pace]] rows are read anew; no call is dropped."
+                  On SIGHUP the [trunk] and [anchor] sections and the [[pace]] rows are read anew; no call is dropped."
 )]
 pub struct ServeArgs {
     /// The configuration file; deploy/dialgate.example.toml lists every setting

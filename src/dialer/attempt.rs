@@ -18,6 +18,7 @@ use crate::sip::{
 };
 use crate::store::Leased;
 
+use super::anchoring::{self, Media};
 use super::claims::{claim, not_dialed, undecided};
 use super::desk::AtDesk;
 use super::failover::Over;
@@ -59,6 +60,11 @@ pub(super) async fn run(shared: Arc<Shared>, mut begun: Begun, leased: Leased, t
         shared: &shared,
         leased: &leased,
     };
+    // First, for what a signature says of its minute is to be fresh when the claim is made.
+    let (begun, token, media) = match anchoring::begin(&shared, &leased, begun, token).await {
+        Ok(begun) => begun,
+        Err(why) => return shared.end_unfit(&leased, &why).await,
+    };
     let vouch = match shared.vouch(&begun.track.lane, &leased.call).await {
         Ok(vouch) => vouch,
         Err(why) => {
@@ -70,7 +76,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut begun: Begun, leased: Leased, t
     match shared.gate.claim(first.vouched(&vouch)).await {
         Ok(Claimed::Permitted { permit, attempt_id }) => {
             let attestation = vouch.attestation();
-            let call = Under::new(&shared, &leased, begun, (sip_call_id, attempt_id));
+            let call = Under::new(&shared, &leased, (begun, media), (sip_call_id, attempt_id));
             let call = Under {
                 attestation,
                 pair,
@@ -128,6 +134,8 @@ pub(super) struct Under<'a> {
     pub(super) leased: &'a Leased,
     /// The trunk that carries it, and the rest of what it needs to go on.
     pub(super) begun: Begun,
+    /// What it offers, and its place at the trunk's media anchor.
+    pub(super) media: Media,
     pub(super) sip_call_id: String,
     pub(super) attempt_id: AttemptId,
     /// How its INVITE vouches for the number shown.
@@ -162,13 +170,14 @@ impl<'a> Under<'a> {
     fn new(
         shared: &'a Arc<Shared>,
         leased: &'a Leased,
-        begun: Begun,
+        (begun, media): (Begun, Media),
         (sip_call_id, attempt_id): (String, AttemptId),
     ) -> Self {
         Self {
             shared,
             leased,
             begun,
+            media,
             sip_call_id,
             attempt_id,
             attestation: None,
@@ -243,7 +252,7 @@ impl Under<'_> {
         self.tried.push(trunk.target);
         let sdp_offer = match &mut self.pair {
             Some(pair) => pair.invite(&self.shared.endpoint, &self.sip_call_id),
-            None => self.leased.sdp_offer.clone(),
+            None => self.media.offer.clone(),
         };
         let invite = Invite {
             sip_call_id: self.sip_call_id.clone(),
@@ -267,6 +276,7 @@ impl Under<'_> {
                 tenant: self.leased.call.tenant.clone(),
                 control: control.clone(),
                 ending: None,
+                session: self.media.session.clone(),
             },
         );
         let shared = self.shared;
@@ -323,7 +333,9 @@ impl Under<'_> {
                     };
                 }
                 heard => {
-                    self.hear(&journal, heard).await;
+                    if let Some(heard) = self.to_client(&journal, heard, &control).await {
+                        self.hear(&journal, heard).await;
+                    }
                     self.say_connected().await;
                 }
             }
@@ -377,6 +389,7 @@ impl Under<'_> {
             SipEvent::Sent { .. }
             | SipEvent::PermitSpent
             | SipEvent::PermitNeeded
+            | SipEvent::OfferOver
             | SipEvent::Ended(_) => return,
         };
         let close_permit = state.map(|_| self.attempt_id);

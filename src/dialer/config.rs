@@ -175,6 +175,10 @@ pub struct TrunkConfig {
     /// Who signs for its calls; absent = we do not (the carrier may).
     #[serde(default)]
     pub identity: Option<IdentityConfig>,
+    /// The media anchor between its calls and the clients, the name of a section `[anchor.NAME]`; absent = none, and descriptions of
+    /// sessions pass byte for byte.
+    #[serde(default)]
+    pub anchor: Option<String>,
     /// Texts in a 603's Reason header that tell of blocking by analytics (603+); absent = those known so far.
     #[serde(default)]
     pub blocking_texts: Option<Vec<String>>,
@@ -296,6 +300,7 @@ impl TrunkConfig {
             trusted: false,
             asserted_number: None,
             identity: None,
+            anchor: None,
             blocking_texts: None,
             cause_codes: BTreeMap::new(),
             calls_per_second: calls_per_second(),
@@ -350,6 +355,7 @@ impl TrunkConfig {
             destinations: self.destinations.clone(),
             caller_ids: self.caller_ids.iter().copied().collect(),
             queue_max: i64::from(self.queue_max.get()),
+            anchored: self.anchor.is_some(),
         }
     }
 }

@@ -253,6 +253,7 @@ impl Under<'_> {
 
     async fn claim_next(&mut self, over: Over, at: Arc<Trunk>, token: Token) -> Result<Leg, Over> {
         let track = Arc::clone(&self.begun.track);
+        self.media_for(&track, &over).await?;
         // A signature of its own: whoever verifies may take one that comes twice for a copy.
         let vouch = match self.shared.vouch(&track.lane, &self.leased.call).await {
             Ok(vouch) => vouch,

@@ -3,12 +3,14 @@
 //!
 //! Waiting first and asking last matters: a token may take minutes, and a calling window may close or an opt-out arrive
 //! meanwhile. Files in the order of a call's life: `lanes` (lease, trunk), `board` (whose turn it is), `tracks` (the trunks with
-//! their channels), `agents` and `desk` (the agent's phone, where it is called first), `pace`, `vouching` (who signs for it), `attempt` (claim, dial, events), `pair` (agent and person connected), `targets`, `names`, `health`, `state`
+//! their channels), `agents` and `desk` (the agent's phone, where it is called first), `pace`,
+//! `anchoring` (by whose media engines), `vouching` (who signs for it), `attempt` (claim, dial, events), `pair` (agent and person connected), `targets`, `names`, `health`, `state`
 //! and `registration` (where a trunk's calls may go), `failover` (the trunk's next target, the next trunk), `late` (what a
 //! target says after its turn), `journal` (writing them
 //! down), `watch` (what the owner must cancel), `unattended` (calls whose client went away), `sweep` (what dead workers left).
 
 mod agents;
+mod anchoring;
 mod attempt;
 mod board;
 mod claims;
@@ -42,6 +44,7 @@ use tokio::sync::{mpsc, watch as signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::anchor::{Anchor, Session};
 use crate::clock::Clock;
 use crate::domain::ids::{CallId, Incarnation, TenantId};
 use crate::domain::route::Carrier;
@@ -79,6 +82,8 @@ pub struct Lane {
     pub config: TrunkConfig,
     /// Who vouches for the numbers that its calls show, if anybody does.
     pub voucher: Option<Arc<Voucher>>,
+    /// Between whose engines the audio of its calls passes, if by any.
+    pub anchor: Option<Arc<Anchor>>,
     targets: Arc<Targets>,
     files: FilesDigest,
     /// Another has taken its place, or none; what keeps its targets up to date ends.
@@ -96,15 +101,27 @@ impl Lane {
             trunk,
             config,
             voucher,
+            anchor: None,
             targets,
             files,
             retired: CancellationToken::new(),
         }
     }
 
-    /// Whether it is the same as it was: its section, and what stands in the files that it names.
+    /// The same with this media anchor, the one that its section names.
+    #[must_use]
+    pub fn anchored(self, anchor: Arc<Anchor>) -> Self {
+        let anchor = Some(anchor);
+        Self { anchor, ..self }
+    }
+
+    /// Whether it is the same as it was: its section, that of its anchor, and what stands in the files that it names.
     fn says_the_same(&self, other: &Self) -> bool {
-        self.config == other.config && self.files == other.files
+        let same_anchor = match (&self.anchor, &other.anchor) {
+            (Some(own), Some(other)) => own.says_the_same(other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        same_anchor && self.config == other.config && self.files == other.files
     }
 
     /// Its name, and what it may carry.
@@ -178,6 +195,8 @@ enum Active {
         control: mpsc::Sender<Control>,
         /// Why it is to end, once it was told to.
         ending: Option<HangUpCause>,
+        /// Its place at its trunk's media anchor.
+        session: Option<Arc<Session>>,
     },
 }
 
@@ -303,6 +322,16 @@ fn keep(shared: &Arc<Shared>, lane: &Lane, phase: &signal::Receiver<Phase>) {
     }
     let health = health::run(Arc::clone(shared), Arc::clone(&lane.targets), phase.clone());
     keeper(shared, lane, "health", health);
+    if let Some(anchor) = lane.anchor.clone() {
+        let mut phase = phase.clone();
+        keeper(shared, lane, "anchor", async move {
+            tokio::select! {
+                biased;
+                _ = phase.wait_for(|phase| *phase == Phase::Stopped) => {}
+                () = anchor.keep() => {}
+            }
+        });
+    }
     let (registrant, targets) = (Arc::clone(shared), Arc::clone(&lane.targets));
     let registration = registration::run(registrant, targets, lane.retired.clone(), phase.clone());
     shared.keepers.spawn(vital("registration", registration));

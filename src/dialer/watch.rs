@@ -12,13 +12,13 @@ use crate::domain::call::{EventDetail, EventKind, Outcome};
 use crate::domain::ids::{AttemptId, CallId, InstructionId, TenantId};
 use crate::domain::instruction::{Followed, Instruction, InstructionResult};
 use crate::domain::time::Mono;
-use crate::sip::{Control, HangUpCause};
+use crate::sip::{Control, HangUpCause, carried};
 use crate::store::{
     AttemptEnd, CancelCause, NewEvent, Notice, OpenInstruction, StoreError, Urgency,
 };
 
 use super::journal::end_attempt;
-use super::{Active, LOOK_EVERY, Phase, Shared};
+use super::{Active, LOOK_EVERY, Phase, Shared, anchoring};
 
 /// How long an attempt or a lease of ours may be on record without being known here before it is ended as never sent, or
 /// given back: longer than any answer to COMMIT takes.
@@ -129,23 +129,18 @@ async fn instruct(
     given: &mut HashSet<InstructionId>,
     asked: Vec<OpenInstruction>,
 ) -> Result<(), StoreError> {
-    let store = shared.gate.store();
     given.retain(|id| asked.iter().any(|(_, open, _, _)| open == id));
     for (tenant, id, call_id, instruction) in asked {
         if given.contains(&id) {
             continue;
         }
         tracing::debug!(call.id = %call_id, "a client asks something of the call");
-        match hand_over(shared, call_id, instruction) {
+        match hand_over(shared, (&tenant, call_id), instruction) {
             Handed::Over => drop(given.insert(id)),
             Handed::Later => {}
-            Handed::ToNobody => {
-                let followed = Followed::plain(InstructionResult::NotUp);
-                let at = shared.clock.read().wall;
-                let mut tx = store.write(Urgency::Ordinary).await?;
-                tx.end_instruction(&tenant, id, &followed, at).await?;
-                tx.commit().await?;
-                shared.tell(call_id).await;
+            Handed::ToNobody(result) => {
+                let followed = Followed::plain(result);
+                anchoring::end(shared, &tenant, (id, call_id), &followed).await?;
             }
         }
     }
@@ -155,23 +150,43 @@ async fn instruct(
 enum Handed {
     Over,
     Later,
-    ToNobody,
+    ToNobody(InstructionResult),
 }
 
-fn hand_over(shared: &Shared, call_id: CallId, instruction: Option<Instruction>) -> Handed {
+fn hand_over(
+    shared: &Arc<Shared>,
+    (tenant, call_id): (&TenantId, CallId),
+    instruction: Option<Instruction>,
+) -> Handed {
     use tokio::sync::mpsc::error::TrySendError;
+    const GONE: Handed = Handed::ToNobody(InstructionResult::NotUp);
     let Some(instruction) = instruction else {
-        return Handed::ToNobody;
+        return GONE;
     };
     match shared.active().get(&call_id) {
-        Some(Active::Dialing { control, .. }) => {
+        Some(Active::Dialing {
+            control, session, ..
+        }) => {
+            let described = anchoring::describes_session(&instruction.what);
+            match (described, session) {
+                (Some(_), Some(session)) => {
+                    let by = (Arc::clone(session), control.clone());
+                    anchoring::instruct(shared, tenant, by, instruction);
+                    return Handed::Over;
+                }
+                // It was let through for the sake of other trunks, which have an anchor.
+                (Some(sdp), None) if carried(sdp).is_some_and(|it| !it.is_plain) => {
+                    return Handed::ToNobody(InstructionResult::Misfit);
+                }
+                _ => {}
+            }
             match control.try_send(Control::Instruct(Box::new(instruction))) {
                 Ok(()) => Handed::Over,
                 Err(TrySendError::Full(_)) => Handed::Later,
-                Err(TrySendError::Closed(_)) => Handed::ToNobody,
+                Err(TrySendError::Closed(_)) => GONE,
             }
         }
-        _ => Handed::ToNobody,
+        _ => GONE,
     }
 }
 

@@ -159,7 +159,7 @@ words! {
         TrunkRefused = "trunk_refused",
         /// The caller's identity was not accepted.
         IdentityRejected = "identity_rejected",
-        /// No common media.
+        /// No common media, or no media anchor that makes some.
         MediaIncompatible = "media_incompatible",
         /// A feature we need is missing there.
         FeatureRefused = "feature_refused",

@@ -20,6 +20,8 @@ pub struct Carrier {
     pub caller_ids: BTreeSet<Phone>,
     /// Calls that may wait for it.
     pub queue_max: i64,
+    /// A media anchor stands between its audio and the clients'.
+    pub anchored: bool,
 }
 
 impl Carrier {
@@ -167,6 +169,16 @@ impl Dialing {
             rate: None,
             share: std::num::NonZeroU32::MIN,
         }
+    }
+
+    /// Whether every trunk of the campaign has a media anchor, so that a client may offer what carriers do not speak.
+    #[must_use]
+    pub fn is_anchored(&self, carriers: &Carriers) -> bool {
+        let anchored = |route: &Route| {
+            let carrier = carriers.get(&route.trunk);
+            carrier.is_some_and(|carrier| carrier.anchored)
+        };
+        !self.routes.is_empty() && self.routes.iter().all(anchored)
     }
 
     /// The trunks that may carry a call to this number that shows that one, in the order in which they are tried. The lots
@@ -319,6 +331,33 @@ mod tests {
         }
         assert!((7_300..7_700).contains(&first["three"]), "{first:?}");
         assert_eq!(first["three"] + first["one"], 10_000, "{first:?}");
+    }
+
+    #[test]
+    fn a_campaign_is_anchored_if_each_of_its_trunks_is() {
+        let carrier = |name: &str, anchored| {
+            let carrier = Carrier {
+                anchored,
+                ..Carrier::of_all(1)
+            };
+            (name.to_owned(), carrier)
+        };
+        let carriers = Carriers::from([
+            carrier("one", true),
+            carrier("two", true),
+            carrier("plain", false),
+        ]);
+        for (trunks, told) in [
+            (&["one"][..], true),
+            (&["one", "two"], true),
+            (&["one", "plain"], false),
+            (&["one", "unknown"], false),
+            (&["plain"], false),
+            (&[], false),
+        ] {
+            let routes: Vec<Route> = trunks.iter().map(|name| Route::by(*name)).collect();
+            assert_eq!(dialing(&routes).is_anchored(&carriers), told, "{trunks:?}");
+        }
     }
 
     #[test]

@@ -75,8 +75,8 @@ pub mod pb {
         tonic::include_file_descriptor_set!("dialgate_descriptor");
 }
 
-/// Says what is wrong with an SDP offer. `sip` knows, and `grpc` may not name it.
-pub type CheckOffer = Arc<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
+/// Says what is wrong with an SDP offer for a call of this campaign, or of any within a call. `sip` knows, and `grpc` may not name it.
+pub type CheckOffer = Arc<dyn Fn(Option<&str>, &[u8]) -> Result<(), String> + Send + Sync>;
 
 /// How the trunks of this node stand. The worker knows, and `grpc` may not name it.
 pub type Trunks = Arc<dyn Fn(Reading) -> Vec<TrunkStatus> + Send + Sync>;

@@ -87,6 +87,11 @@ pub enum Control {
     Renew(Permit),
     /// Do what the client asks of a call that is up; [`SipEvent::Followed`] tells what became of it.
     Instruct(Box<Instruction>),
+    /// Decline the far end's offer of this number, which cannot be shown to the client.
+    Decline {
+        /// Number of the offer.
+        offer: u32,
+    },
 }
 
 /// Why we end a call.
@@ -108,6 +113,8 @@ pub enum HangUpCause {
     AgentGone,
     /// The agent's phone and the far end have no media in common.
     Misfit,
+    /// It was answered, and the answer does not reach the client.
+    NoMedia,
     /// The worker is shutting down.
     Drain,
 }
@@ -174,6 +181,8 @@ pub enum SipEvent {
         /// Its SDP.
         sdp: Vec<u8>,
     },
+    /// The far end's offer that was told last is not open any more, and nobody took it: the session is as it was.
+    OfferOver,
     /// What became of an instruction.
     Followed {
         /// Which.

@@ -55,6 +55,10 @@ pub use endpoint::{Answered, Endpoint};
 pub use peer::{Credentials, Peer, TlsFiles};
 pub use registration::{Registered, Registration};
 pub use request::Unheard;
+pub use sdp::{
+    ANCHORED_OFFER_BYTES_MAX, Carried, OFFER_BYTES_MAX, OfferProblem, carried,
+    check_anchored_offer, check_offer,
+};
 pub use sdp::{OFFER_BYTES_MAX, OfferProblem, Origin, check_offer};
 pub use socket::Datagrams;
 pub use stream::{ByteStream, Connecting, Streams};

@@ -109,6 +109,8 @@ pub(super) fn judge_hang_up(cause: HangUpCause) -> (Outcome, Retry) {
     let retry = match cause {
         // Where it rang, nobody took it.
         HangUpCause::Elsewhere => return (Outcome::NoAnswer, Retry::Later),
+        // A person picked up and heard nothing: not at once again, whoever is at fault.
+        HangUpCause::NoMedia => return (Outcome::MediaIncompatible, Retry::Later),
         // As every orphan: what may have been sent is not dialed again from here.
         HangUpCause::OptOut | HangUpCause::TakenForDead => Retry::Never,
         HangUpCause::Drain => Retry::Later,

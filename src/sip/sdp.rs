@@ -4,7 +4,7 @@
 mod carried;
 mod held;
 
-use sdp_types::Session;
+use sdp_types::{Media, Session};
 
 pub use carried::Origin;
 pub(super) use carried::{off_hold, same_but_for_origin, same_direction, stays_within};
@@ -13,20 +13,38 @@ pub(super) use held::{held_answer, held_offer};
 /// The largest offer that is taken: with the head of the INVITE it stays far below what UDP carries.
 pub const OFFER_BYTES_MAX: usize = 4_096;
 
+/// The same where a media anchor makes a shorter one of it: browsers name many codecs, addresses and header extensions.
+pub const ANCHORED_OFFER_BYTES_MAX: usize = 16_384;
+
 /// Attributes of ICE, DTLS and SDES, which plain RTP trunks don't speak.
 const NOT_PLAIN: [&str; 5] = ["ice-ufrag", "ice-pwd", "candidate", "fingerprint", "crypto"];
 
-/// Why an SDP offer cannot be used on a trunk of plain RTP.
+/// What plain RTP trunks speak.
+const PLAIN: &str = "RTP/AVP";
+
+/// What a media anchor makes plain RTP of.
+const ANCHORED: [&str; 6] = [
+    PLAIN,
+    "RTP/AVPF",
+    "RTP/SAVP",
+    "RTP/SAVPF",
+    "UDP/TLS/RTP/SAVP",
+    "UDP/TLS/RTP/SAVPF",
+];
+
+/// Why an SDP offer cannot be used on a trunk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OfferProblem {
     /// Nothing there.
     #[error("the SDP offer is empty: send the softphone's session description")]
     Empty,
     /// Larger than a datagram should carry.
-    #[error("the SDP offer has {size} bytes: send at most {OFFER_BYTES_MAX}")]
+    #[error("the SDP offer has {size} bytes: send at most {max}")]
     TooLarge {
         /// Its size.
         size: usize,
+        /// What is taken.
+        max: usize,
     },
     /// Not SDP.
     #[error("the SDP offer cannot be read: {0}")]
@@ -38,22 +56,82 @@ pub enum OfferProblem {
     #[error("the SDP offer has no audio stream: add an `m=audio` line with a port")]
     NoAudio,
     /// A transport that plain RTP trunks don't speak.
-    #[error("the SDP offer asks for `{0}`: this trunk speaks plain RTP, offer `RTP/AVP`")]
+    #[error(
+        "the SDP offer asks for `{0}`: this trunk speaks plain RTP, offer `RTP/AVP`, or give each trunk of the campaign an `anchor`"
+    )]
     Transport(String),
     /// ICE, DTLS or SDES, which plain RTP trunks don't speak.
     #[error(
-        "the SDP offer has `a={0}`: this trunk speaks plain RTP, switch ICE, DTLS and SRTP off in the softphone"
+        "the SDP offer has `a={0}`: this trunk speaks plain RTP, switch ICE, DTLS and SRTP off in the softphone, or give each \
+         trunk of the campaign an `anchor`"
     )]
     Attribute(&'static str),
+    /// A transport that a media anchor does not make plain RTP of.
+    #[error(
+        "the SDP offer asks for `{0}`, of which a media anchor makes no plain RTP: leave that stream out"
+    )]
+    NotAnchored(String),
+}
+
+/// How a client's media is carried, as its offer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    /// The protocol of its audio, as SDP writes it.
+    pub protocol: &'static str,
+    /// Whether it looks for a way by ICE.
+    pub ice: bool,
+    /// Whether a trunk of plain RTP can do with it as it is.
+    pub is_plain: bool,
 }
 
 /// Whether an SDP offer can be used on a trunk of plain RTP; asked before a call is accepted, instead of a 488 later.
 pub fn check_offer(offer: &[u8]) -> Result<(), OfferProblem> {
+    let session = sound(offer, OFFER_BYTES_MAX)?;
+    for media in session.medias.iter().filter(|media| media.port > 0) {
+        if media.proto != PLAIN {
+            return Err(OfferProblem::Transport(media.proto.clone()));
+        }
+    }
+    if let Some(name) = not_plain(&session) {
+        return Err(OfferProblem::Attribute(name));
+    }
+    with_audio(&session)
+}
+
+/// The same for a trunk with a media anchor.
+pub fn check_anchored_offer(offer: &[u8]) -> Result<(), OfferProblem> {
+    let session = sound(offer, ANCHORED_OFFER_BYTES_MAX)?;
+    for media in session.medias.iter().filter(|media| media.port > 0) {
+        if !ANCHORED.contains(&media.proto.as_str()) {
+            return Err(OfferProblem::NotAnchored(media.proto.clone()));
+        }
+    }
+    with_audio(&session)
+}
+
+/// How the media of such an offer is carried; nothing if it is no such offer.
+#[must_use]
+pub fn carried(offer: &[u8]) -> Option<Carried> {
+    check_anchored_offer(offer).ok()?;
+    let session = Session::parse(offer).ok()?;
+    let mut audio = session.medias.iter().filter(|media| is_audio(media));
+    let audio = audio.next()?;
+    let protocol = ANCHORED.into_iter().find(|known| *known == audio.proto)?;
+    Some(Carried {
+        protocol,
+        ice: attributes(&session).any(|attribute| attribute.eq_ignore_ascii_case("ice-ufrag")),
+        is_plain: check_offer(offer).is_ok(),
+    })
+}
+
+/// The session of an offer that has what every offer must have.
+fn sound(offer: &[u8], max: usize) -> Result<Session, OfferProblem> {
     if offer.is_empty() {
         return Err(OfferProblem::Empty);
     }
-    if offer.len() > OFFER_BYTES_MAX {
-        return Err(OfferProblem::TooLarge { size: offer.len() });
+    let size = offer.len();
+    if size > max {
+        return Err(OfferProblem::TooLarge { size, max });
     }
     let session =
         Session::parse(offer).map_err(|error| OfferProblem::Unreadable(error.to_string()))?;
@@ -64,31 +142,31 @@ pub fn check_offer(offer: &[u8]) -> Result<(), OfferProblem> {
     {
         return Err(OfferProblem::Missing("o="));
     }
-    for media in session.medias.iter().filter(|media| media.port > 0) {
-        if media.proto != "RTP/AVP" {
-            return Err(OfferProblem::Transport(media.proto.clone()));
-        }
-        if session.connection.is_none() && media.connections.is_empty() {
-            return Err(OfferProblem::Missing("c="));
-        }
+    let mut medias = session.medias.iter().filter(|media| media.port > 0);
+    if session.connection.is_none() && medias.any(|media| media.connections.is_empty()) {
+        return Err(OfferProblem::Missing("c="));
     }
-    let attributes = session
-        .medias
-        .iter()
-        .flat_map(|media| &media.attributes)
-        .chain(&session.attributes);
-    for attribute in attributes {
-        if let Some(name) = NOT_PLAIN
-            .into_iter()
-            .find(|name| attribute.attribute.eq_ignore_ascii_case(name))
-        {
-            return Err(OfferProblem::Attribute(name));
-        }
-    }
-    if has_audio(&session) {
-        Ok(())
-    } else {
-        Err(OfferProblem::NoAudio)
+    Ok(session)
+}
+
+fn attributes(session: &Session) -> impl Iterator<Item = &str> {
+    let medias = session.medias.iter().flat_map(|media| &media.attributes);
+    let all = medias.chain(&session.attributes);
+    all.map(|attribute| attribute.attribute.as_str())
+}
+
+fn not_plain(session: &Session) -> Option<&'static str> {
+    let is = |name: &str| {
+        let mut names = NOT_PLAIN.into_iter();
+        names.find(|known| known.eq_ignore_ascii_case(name))
+    };
+    attributes(session).find_map(is)
+}
+
+fn with_audio(session: &Session) -> Result<(), OfferProblem> {
+    match has_audio(session) {
+        true => Ok(()),
+        false => Err(OfferProblem::NoAudio),
     }
 }
 
@@ -235,10 +313,11 @@ fn later(origin: &[u8], by: u64) -> Option<String> {
 }
 
 fn has_audio(session: &Session) -> bool {
-    session
-        .medias
-        .iter()
-        .any(|media| media.media == "audio" && media.port > 0)
+    session.medias.iter().any(is_audio)
+}
+
+fn is_audio(media: &Media) -> bool {
+    media.media == "audio" && media.port > 0
 }
 
 #[cfg(test)]
@@ -298,41 +377,43 @@ mod tests {
     }
 
     const PLAIN: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n";
+    const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n";
 
     #[test]
     fn offers_that_a_plain_trunk_would_refuse_are_refused_first() {
-        assert_eq!(check_offer(PLAIN.as_bytes()), Ok(()));
+        assert_eq!(check_offer(OFFER.as_bytes()), Ok(()));
         let cases = [
             (String::new(), OfferProblem::Empty),
             (
-                format!("{PLAIN}a={}\r\n", "x".repeat(OFFER_BYTES_MAX)),
+                format!("{OFFER}a={}\r\n", "x".repeat(OFFER_BYTES_MAX)),
                 OfferProblem::TooLarge {
-                    size: PLAIN.len() + OFFER_BYTES_MAX + 4,
+                    size: OFFER.len() + OFFER_BYTES_MAX + 4,
+                    max: OFFER_BYTES_MAX,
                 },
             ),
             (
-                PLAIN.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF"),
+                OFFER.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF"),
                 OfferProblem::Transport("UDP/TLS/RTP/SAVPF".to_owned()),
             ),
             (
-                format!("{PLAIN}a=ice-ufrag:x\r\n"),
+                format!("{OFFER}a=ice-ufrag:x\r\n"),
                 OfferProblem::Attribute("ice-ufrag"),
             ),
             (
-                format!("{PLAIN}a=fingerprint:sha-256 00\r\n"),
+                format!("{OFFER}a=fingerprint:sha-256 00\r\n"),
                 OfferProblem::Attribute("fingerprint"),
             ),
-            (PLAIN.replace("audio", "video"), OfferProblem::NoAudio),
+            (OFFER.replace("audio", "video"), OfferProblem::NoAudio),
             (
-                PLAIN.replace("audio 4000", "audio 0"),
+                OFFER.replace("audio 4000", "audio 0"),
                 OfferProblem::NoAudio,
             ),
             (
-                PLAIN.replace("c=IN IP4 192.0.2.1\r\n", ""),
+                OFFER.replace("c=IN IP4 192.0.2.1\r\n", ""),
                 OfferProblem::Missing("c="),
             ),
             (
-                PLAIN.replace("o=- 1 1 IN IP4 192.0.2.1\r\n", ""),
+                OFFER.replace("o=- 1 1 IN IP4 192.0.2.1\r\n", ""),
                 OfferProblem::Missing("o="),
             ),
         ];
@@ -345,12 +426,72 @@ mod tests {
         ));
     }
 
+    /// As a browser offers, shortened.
+    const BROWSER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 00:11\r\na=setup:actpass\r\na=mid:0\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n";
+
+    #[test]
+    fn a_media_anchor_makes_plain_rtp_of_more() {
+        let carried_as = |protocol, ice, is_plain| {
+            Some(Carried {
+                protocol,
+                ice,
+                is_plain,
+            })
+        };
+        for (offer, told) in [
+            (OFFER.to_owned(), carried_as("RTP/AVP", false, true)),
+            (
+                OFFER.replace("RTP/AVP", "RTP/SAVP") + "a=crypto:1 x\r\n",
+                carried_as("RTP/SAVP", false, false),
+            ),
+            (
+                OFFER.to_owned() + "a=ice-ufrag:x\r\n",
+                carried_as("RTP/AVP", true, false),
+            ),
+            (
+                BROWSER.to_owned(),
+                carried_as("UDP/TLS/RTP/SAVPF", true, false),
+            ),
+            (
+                format!("{BROWSER}a=x:{}\r\n", "x".repeat(8_000)),
+                carried_as("UDP/TLS/RTP/SAVPF", true, false),
+            ),
+        ] {
+            assert_eq!(check_anchored_offer(offer.as_bytes()), Ok(()), "{offer}");
+            assert_eq!(carried(offer.as_bytes()), told, "{offer}");
+            let is_plain = told.unwrap().is_plain;
+            assert_eq!(check_offer(offer.as_bytes()).is_ok(), is_plain, "{offer}");
+        }
+        let data = format!(
+            "{BROWSER}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n"
+        );
+        for (offer, problem) in [
+            (data, OfferProblem::NotAnchored("UDP/DTLS/SCTP".to_owned())),
+            (BROWSER.replace("audio", "video"), OfferProblem::NoAudio),
+            (
+                BROWSER.replace("c=IN IP4 0.0.0.0\r\n", ""),
+                OfferProblem::Missing("c="),
+            ),
+            (String::new(), OfferProblem::Empty),
+            (
+                "x".repeat(ANCHORED_OFFER_BYTES_MAX + 1),
+                OfferProblem::TooLarge {
+                    size: ANCHORED_OFFER_BYTES_MAX + 1,
+                    max: ANCHORED_OFFER_BYTES_MAX,
+                },
+            ),
+        ] {
+            assert_eq!(check_anchored_offer(offer.as_bytes()), Err(problem));
+            assert_eq!(carried(offer.as_bytes()), None);
+        }
+    }
+
     #[test]
     fn an_answer_fits_with_the_same_streams_and_audio_taken() {
-        let offer = PLAIN.as_bytes();
-        let two = format!("{PLAIN}m=video 4002 RTP/AVP 31\r\n");
-        assert!(fits(offer, PLAIN.replace("4000", "6000").as_bytes()));
-        assert!(!fits(offer, PLAIN.replace("4000", "0").as_bytes()));
+        let offer = OFFER.as_bytes();
+        let two = format!("{OFFER}m=video 4002 RTP/AVP 31\r\n");
+        assert!(fits(offer, OFFER.replace("4000", "6000").as_bytes()));
+        assert!(!fits(offer, OFFER.replace("4000", "0").as_bytes()));
         assert!(!fits(offer, two.as_bytes()));
         assert!(!fits(two.as_bytes(), offer));
         assert!(!fits(offer, b"nonsense"));
@@ -358,18 +499,18 @@ mod tests {
 
     #[test]
     fn a_session_is_unchanged_while_nothing_in_it_differs() {
-        assert!(unchanged(PLAIN.as_bytes(), PLAIN.as_bytes()));
+        assert!(unchanged(OFFER.as_bytes(), OFFER.as_bytes()));
         assert!(unchanged(
-            PLAIN.as_bytes(),
-            PLAIN.replace("\r\n", "\n").as_bytes()
+            OFFER.as_bytes(),
+            OFFER.replace("\r\n", "\n").as_bytes()
         ));
         assert!(!unchanged(
-            PLAIN.as_bytes(),
-            PLAIN.replace("o=- 1 1", "o=- 1 2").as_bytes()
+            OFFER.as_bytes(),
+            OFFER.replace("o=- 1 1", "o=- 1 2").as_bytes()
         ));
         assert!(!unchanged(
-            PLAIN.as_bytes(),
-            PLAIN.replace("4000", "4002").as_bytes()
+            OFFER.as_bytes(),
+            OFFER.replace("4000", "4002").as_bytes()
         ));
     }
 }

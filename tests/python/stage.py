@@ -10,6 +10,7 @@ from callee import Lossy, Mute, Sipp, Traffic
 from checks import equal
 from client import audit_pb2, call_pb2, call_types_pb2, consent_pb2, contact_pb2, decision_pb2, suppression_pb2
 from keys import make_key
+from tones import PlainCarrier
 from world import START, Clock, Folder, Postgres, Server, free_port, run_binary
 
 
@@ -81,6 +82,7 @@ class Stage:
         sipp("challenge_407", "challenge", status="407 Proxy Authentication Required", header=SHA_CHALLENGE)
         sipp("doomed", "answer_waits")
         self.trunks["mute"] = Mute()
+        self.trunks["browser"] = PlainCarrier()
         self.trunks["lossy"] = Lossy(Sipp(self.folder.path, "behind_lossy", "answer_waits"), {"INVITE", "200"})
         secret_file = self.secret_file("website.secret", FORM_SECRET)
         webhook_file = self.secret_file("webhook.secret", WEBHOOK_SECRET)
@@ -122,6 +124,8 @@ class Stage:
                 key, certificate = make_key(self.folder.path, self.clock.now())
                 lines.append(f'trusted = true\n[trunk.{trunk}.identity]\nattest = "A"\norigid = "{ORIGID}"\nkey_file = "{key}"\n'
                              f'certificate_url = "{CERTIFICATE_URL}"\ncertificate_file = "{certificate}"\n')
+            if trunk == "browser":
+                lines.append(f'anchor = "main"\n[anchor.main]\nengines = ["127.0.0.1:{callee.engine.port}"]\n')
             if trunk.startswith("challenge"):
                 lines.append(f'username = "{USERNAME}"\npassword_file = "{password_file}"\n')
             for land, caller_id in CALLER_IDS.items():

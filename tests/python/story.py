@@ -7,6 +7,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
+import browser_calls  # noqa: F401
 import calls  # noqa: F401  Each of these adds its checks to the list.
 import denials  # noqa: F401
 import forms  # noqa: F401

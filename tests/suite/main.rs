@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and is read from top to bottom"
 )]
 
+mod anchor;
 mod cli;
 mod console;
 mod dialer;

@@ -145,6 +145,7 @@ impl Call {
             SipEvent::PermitNeeded => "needed".to_owned(),
             SipEvent::Answered { .. } => "answered".to_owned(),
             SipEvent::MediaOffer { .. } => "media offer".to_owned(),
+            SipEvent::OfferOver => "offer over".to_owned(),
             SipEvent::Followed { followed, .. } => format!("followed {}", followed.result),
             SipEvent::Note { text, .. } => text.clone(),
             SipEvent::Ended(_) => "ended".to_owned(),

@@ -67,6 +67,7 @@ pub(in crate::grpc) fn place_request(
 ) -> Result<CallRequest, Status> {
     let mut fields = Fields::default();
     let request_id = fields.request_id(&message.request_id);
+    let checked = check_offer(Some(&message.campaign), &message.sdp_offer);
     let wanted = Wanted {
         to: message.to,
         campaign: message.campaign,
@@ -89,7 +90,7 @@ pub(in crate::grpc) fn place_request(
             "sdp_offer",
             "is not taken together with `agent`, whose phone makes its own; leave one of the two out",
         ),
-        (_, offer) => match check_offer(&offer) {
+        (_, offer) => match checked {
             Ok(()) => Ok(offer),
             Err(problem) => fields.wrong("sdp_offer", problem),
         },
@@ -197,7 +198,7 @@ pub(in crate::grpc) fn media_offer(
 ) -> Result<(OfCall, Instruct), Status> {
     let mut fields = Fields::default();
     let of = of_call(&mut fields, &message.request_id, &message.call_id);
-    let sdp = match check_offer(&message.sdp_offer) {
+    let sdp = match check_offer(None, &message.sdp_offer) {
         Ok(()) => Ok(message.sdp_offer),
         Err(problem) => fields.wrong("sdp_offer", problem),
     };
@@ -218,7 +219,7 @@ pub(in crate::grpc) fn media_answer(
     };
     let sdp = match message.sdp_answer {
         answer if answer.is_empty() => Ok(None),
-        answer => match check_offer(&answer) {
+        answer => match check_offer(None, &answer) {
             Ok(()) => Ok(Some(answer)),
             Err(problem) => fields.wrong("sdp_answer", problem.replace("SDP offer", "SDP answer")),
         },

@@ -219,6 +219,17 @@ impl Call {
         if self.state != State::Up {
             return;
         }
+        self.bye_all(reason, now, out);
+        let ending = Ending {
+            code: Some(200),
+            q850_cause,
+            answered: true,
+            ..Ending::plain(Outcome::Answered, Retry::None, by)
+        };
+        self.end(ending, now, out);
+    }
+
+    pub(super) fn bye_all(&mut self, reason: &str, now: Mono, out: &mut Vec<Output>) {
         let tags: Vec<String> = self
             .legs
             .iter()
@@ -228,13 +239,6 @@ impl Call {
         for tag in tags {
             self.bye(&tag, reason, now, out);
         }
-        let ending = Ending {
-            code: Some(200),
-            q850_cause,
-            answered: true,
-            ..Ending::plain(Outcome::Answered, Retry::None, by)
-        };
-        self.end(ending, now, out);
     }
 
     fn bye(&mut self, tag: &str, reason: &str, now: Mono, out: &mut Vec<Output>) {
@@ -491,6 +495,7 @@ pub(super) fn reason_of(own: Own) -> &'static str {
         Own::HangUp(HangUpCause::Drain) => "SIP;cause=503;text=\"Service shutting down\"",
         Own::HangUp(HangUpCause::AgentGone) => "SIP;cause=480;text=\"Temporarily Unavailable\"",
         Own::HangUp(HangUpCause::Misfit) => "SIP;cause=488;text=\"Not Acceptable Here\"",
+        Own::HangUp(HangUpCause::NoMedia) => "SIP;cause=488;text=\"Not Acceptable Here\"",
         Own::HangUp(HangUpCause::Elsewhere) => "SIP;cause=200;text=\"Call completed elsewhere\"",
         Own::HangUp(_) => "Q.850;cause=16;text=\"Normal call clearing\"",
         Own::RingTimer => "Q.850;cause=19;text=\"No answer from user\"",

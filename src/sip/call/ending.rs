@@ -9,6 +9,7 @@ impl Call {
             State::Inviting | State::AwaitingPermit => {
                 self.cancel(Own::HangUp(cause), now.mono, out)
             }
+            State::Up if cause == HangUpCause::NoMedia => self.end_deaf(now.mono, out),
             State::Up => self.end_talk(
                 reason_of(Own::HangUp(cause)),
                 EndedBy::Us,
@@ -18,6 +19,18 @@ impl Call {
             ),
             State::Over => {}
         }
+    }
+
+    /// The end of a call that was answered and that nobody can talk in.
+    fn end_deaf(&mut self, now: Mono, out: &mut Vec<Output>) {
+        let cause = HangUpCause::NoMedia;
+        self.bye_all(reason_of(Own::HangUp(cause)), now, out);
+        let ending = Ending {
+            code: Some(200),
+            answered: true,
+            ..Ending::hung_up(cause)
+        };
+        self.end(ending, now, out);
     }
 
     /// The end of a call that was not answered, judged by the table.

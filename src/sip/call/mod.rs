@@ -288,6 +288,9 @@ impl Call {
             Input::Control(Control::HangUp { cause }) => self.hang_up(cause, now, out),
             Input::Control(Control::Renew(permit)) => self.renew(permit, now, out),
             Input::Control(Control::Instruct(asked)) => self.instruct(*asked, now.mono, out),
+            Input::Control(Control::Decline { offer }) => {
+                self.decline_offered(offer, now.mono, out);
+            }
             Input::Tick => self.tick(now.mono, out),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::inbound::{answer, with};
-use super::{Call, Mono, Output, SipEvent};
+use super::{Call, Mono, Output, SipEvent, State};
 use crate::domain::instruction::InstructionResult;
 use crate::sip::head::Header;
 use crate::sip::message::{Asked, Reply, respond};
@@ -148,6 +148,9 @@ impl Call {
         if let Some(offered) = self.inbound.offered.take() {
             let reply = answer(code, phrase);
             self.reply(&offered.request, &offered.source, reply, now, out);
+            if self.state == State::Up {
+                out.push(Output::Event(SipEvent::OfferOver));
+            }
         }
     }
 

@@ -367,6 +367,7 @@ fn describe(event: &SipEvent) -> String {
             Some(number) => format!("media offer {number}"),
             None => "media changed".to_owned(),
         },
+        SipEvent::OfferOver => "offer over".to_owned(),
         SipEvent::Followed { followed, .. } => {
             let code = followed.code.map(|code| format!(" {code}"));
             format!("followed {}{}", followed.result, code.unwrap_or_default())

@@ -167,6 +167,8 @@ fn our_own_action_comes_first() {
     }
     let elsewhere = own(Own::HangUp(HangUpCause::Elsewhere));
     assert_eq!(elsewhere, (Outcome::NoAnswer, Retry::Later));
+    let deaf = own(Own::HangUp(HangUpCause::NoMedia));
+    assert_eq!(deaf, (Outcome::MediaIncompatible, Retry::Later));
     assert_eq!(
         check_with(
             &trunk(),

@@ -79,7 +79,7 @@ impl House {
         let reader = Clock::Manual(Arc::clone(&clock));
         let read = reader.clone();
         let gate = gate(&base, read);
-        let check_offer = Arc::new(|offer: &[u8]| {
+        let check_offer = Arc::new(|_: Option<&str>, offer: &[u8]| {
             dialgate::sip::check_offer(offer).map_err(|problem| problem.to_string())
         });
         let config = GrpcConfig {

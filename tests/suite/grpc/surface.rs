@@ -243,7 +243,7 @@ async fn p23_a_certificate_makes_the_connection_encrypted_and_an_unknown_one_bre
 async fn what_cannot_be_served_is_refused_at_start_with_the_reason() {
     let house = House::open().await;
     let start = async |config: &GrpcConfig| {
-        let check_offer = std::sync::Arc::new(|_: &[u8]| Ok(()));
+        let check_offer = std::sync::Arc::new(|_: Option<&str>, _: &[u8]| Ok(()));
         let clock = dialgate::clock::Clock::Real;
         let trunks: dialgate::grpc::Trunks = std::sync::Arc::new(|_| Vec::new());
         let asked = (check_offer as dialgate::grpc::CheckOffer, trunks);

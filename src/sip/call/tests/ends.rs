@@ -140,6 +140,25 @@ fn an_answer_without_fitting_media_is_ended() {
 }
 
 #[test]
+fn an_answer_that_does_not_reach_the_client_is_ended() {
+    let mut line = up();
+    line.hang_up(HangUpCause::NoMedia);
+    line.check(
+        "0 > BYE 2 SIP;cause=488;text=\"Not Acceptable Here\"
+         0 ! ended media_incompatible later by Us code Some(200) answered",
+    );
+    // Not answered after all: the same, for who asked thought it was.
+    let mut line = Line::new();
+    line.invited(180, "a");
+    line.hang_up(HangUpCause::NoMedia);
+    line.answer("CANCEL", 200, "", "", "");
+    line.invited(487, "a");
+    let last = line.transcript.last().unwrap();
+    assert!(last.contains("media_incompatible later by Us"), "{last}");
+    line.check_gone();
+}
+
+#[test]
 fn media_of_the_same_early_dialog_counts_as_the_answer() {
     let mut line = Line::new();
     line.answer("INVITE", 183, "a", "", ANSWER);

@@ -69,6 +69,7 @@ fn an_offer_that_nobody_answers_in_time_is_declined_and_the_session_stays() {
     assert_eq!(line.last().body, OFFER.as_bytes());
     line.check(
         "3000 > 488 UPDATE
+         3000 ! offer over
          3000 ! note: nobody answered the far end's offer of another session in time; the session stays as it was
          3000 ! followed offer_over
          3000 < UPDATE
@@ -98,9 +99,26 @@ fn a_client_may_decline_or_think_better_of_it() {
          0 ! followed offer_over
          0 ! followed misfit
          0 > 488 INVITE
+         0 ! offer over
          0 ! followed done
          0 ! followed offer_over
          0 < ACK",
+    );
+}
+
+/// Whoever stands between the far end and the client may not be able to show it.
+#[test]
+fn an_offer_is_declined_before_anybody_saw_it() {
+    let mut line = up();
+    line.ask("UPDATE", 1, "a", "", &moved());
+    line.input(Input::Control(Control::Decline { offer: 2 }));
+    line.input(Input::Control(Control::Decline { offer: 1 }));
+    line.input(Input::Control(Control::Decline { offer: 1 }));
+    line.check(
+        "0 < UPDATE
+         0 ! media offer 1
+         0 > 488 UPDATE
+         0 ! offer over",
     );
 }
 
@@ -116,6 +134,7 @@ fn an_offer_is_taken_back_or_ends_with_the_call() {
     line.check(
         "0 < CANCEL
          0 > 487 INVITE
+         0 ! offer over
          0 ! note: the far end took its offer of another session back
          0 > 200 CANCEL",
     );

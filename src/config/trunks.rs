@@ -1,0 +1,72 @@
+//! The sections `[trunk.NAME]`, those of the media anchors that they name, and those of the agents whose phones are called first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Sections;
+use crate::anchor::{Anchor, AnchorConfig};
+use crate::dialer::{Agent, AgentConfig, Lane, TrunkConfig};
+use crate::sip::SipConfig;
+
+impl Sections {
+    /// Every media anchor by its name; nothing for one that cannot be used, which has been told.
+    fn anchors(&mut self) -> BTreeMap<String, Option<Arc<Anchor>>> {
+        let mut anchors = BTreeMap::new();
+        for (name, config) in self.take_all::<AnchorConfig>("anchor") {
+            let problems = config.iter().flat_map(AnchorConfig::problems).collect();
+            self.at(&format!("[anchor.{name}]"), problems);
+            let anchor = config.map(|config| Anchor::new(&name, config));
+            anchors.insert(name, anchor);
+        }
+        anchors
+    }
+
+    /// The names of all trunks, and those of them that can be used.
+    pub(super) fn lanes(&mut self, sip: Option<&SipConfig>) -> (Vec<String>, Vec<Lane>) {
+        let (mut names, mut lanes) = (Vec::new(), Vec::new());
+        let anchors = self.anchors();
+        for (name, config) in self.take_all::<TrunkConfig>("trunk") {
+            names.push(name.clone());
+            let Some(config) = config else { continue };
+            let ours = sip.map(|sip| config.problems_at(sip.listen));
+            self.at(&format!("[trunk.{name}]"), ours.unwrap_or_default());
+            let anchor = config.anchor.as_ref().map(|name| anchors.get(name));
+            if let (Some(anchor), Some(None)) = (&config.anchor, anchor) {
+                let problem = format!("anchor: there is no section [anchor.{anchor}]");
+                self.at(&format!("[trunk.{name}]"), vec![problem]);
+            }
+            match config.trunk(&name) {
+                Ok(trunk) => {
+                    let lane = Lane::new(trunk, config);
+                    lanes.push(match anchor.flatten().cloned().flatten() {
+                        Some(anchor) => lane.anchored(anchor),
+                        None => lane,
+                    });
+                }
+                Err(problems) => self.at(&format!("[trunk.{name}]"), problems),
+            }
+        }
+        (names, lanes)
+    }
+
+    /// The agents whose phones can be called first. None may be reached where numbers are dialed.
+    pub(super) fn agents(&mut self, sip: Option<&SipConfig>, lanes: &[Lane]) -> Vec<Agent> {
+        let mut agents = Vec::new();
+        for (name, config) in self.take_all::<AgentConfig>("agent") {
+            let Some(config) = config else { continue };
+            let place = format!("[agent.{name}]");
+            match config.agent(&name) {
+                Ok(agent) => {
+                    let by = |lane: &Lane| agent.problem_by(&lane.trunk.name, &lane.config);
+                    let problems = lanes.iter().filter_map(by).collect();
+                    self.at(&place, problems);
+                    let ours = sip.and_then(|sip| agent.problem_at(sip.listen));
+                    self.at(&place, ours.into_iter().collect());
+                    agents.push(agent);
+                }
+                Err(problems) => self.at(&place, problems),
+            }
+        }
+        agents
+    }
+}
