@@ -70,7 +70,6 @@ impl Node {
             trunks: known(now),
             sip: tables(),
         });
-        let asked = (check_offer as CheckOffer, trunks);
         let asked = (offer_check(&gate), trunks);
         let server = grpc::serve(&config.grpc, gate.clone(), asked, clock.clone()).await?;
         let console = match &config.console {

@@ -56,10 +56,9 @@ pub use peer::{Credentials, Peer, TlsFiles};
 pub use registration::{Registered, Registration};
 pub use request::Unheard;
 pub use sdp::{
-    ANCHORED_OFFER_BYTES_MAX, Carried, OFFER_BYTES_MAX, OfferProblem, carried,
+    ANCHORED_OFFER_BYTES_MAX, Carried, OFFER_BYTES_MAX, OfferProblem, Origin, carried,
     check_anchored_offer, check_offer,
 };
-pub use sdp::{OFFER_BYTES_MAX, OfferProblem, Origin, check_offer};
 pub use socket::Datagrams;
 pub use stream::{ByteStream, Connecting, Streams};
 pub use target::{Destination, Host, Target, Transport};
