@@ -64,10 +64,7 @@ fn installed() -> bool {
     let has_tls = |folder: &&str| Path::new(folder).join("kamailio/modules/tls.so").exists();
     let missing: Vec<&str> = [
         ("kamailio", Path::new("/usr/sbin/kamailio").exists()),
-        (
-            "kamailio-tls-modules",
-            tls.iter().any(|each| has_tls(&each)),
-        ),
+        ("kamailio-tls-modules", tls.iter().any(has_tls)),
         ("baresip-core", modules().is_some()),
     ]
     .into_iter()
