@@ -121,7 +121,7 @@ pub(super) fn rewrite(call_id: &str, description: &Description<'_>) -> Vec<u8> {
     // move, and after an offer that came to nothing nobody is.
     let mut flags = vec!["port latching"];
     entries.extend(match from.other() {
-        End::Carrier => towards_carrier(is_offer),
+        End::Carrier => towards_carrier(is_offer, client),
         End::Client => {
             if client.ice {
                 flags.push("generate mid");
@@ -134,7 +134,7 @@ pub(super) fn rewrite(call_id: &str, description: &Description<'_>) -> Vec<u8> {
 }
 
 /// A trunk speaks plain RTP: no ICE, no keys, RTCP at a port of its own.
-fn towards_carrier(is_offer: bool) -> Vec<(&'static str, Value<'static>)> {
+fn towards_carrier(is_offer: bool, client: Manner) -> Vec<(&'static str, Value<'static>)> {
     let mut entries = vec![entry("ICE", "remove")];
     if is_offer {
         entries.extend([
@@ -143,6 +143,10 @@ fn towards_carrier(is_offer: bool) -> Vec<(&'static str, Value<'static>)> {
             ("SDES", words(&["off"])),
             ("rtcp-mux", words(&["demux"])),
         ]);
+    }
+    if is_offer && client.ice {
+        // Or it begins a handshake as soon as ICE has found a way, long before the client hears in an answer who begins.
+        entries.push(entry("DTLS-reverse", "passive"));
     }
     entries
 }
@@ -280,7 +284,7 @@ mod tests {
             said(Kind::Offer, End::Client, true, BROWSER),
             "d7:command5:offer7:call-id1:c8:from-tag6:client3:sdp3:v=07:replacel6:origin18:session connectione\
              8:supportsl10:load limite9:directionl6:public7:privatee3:ICE6:remove18:transport protocol7:RTP/AVP\
-             4:DTLS3:off4:SDESl3:offe8:rtcp-muxl5:demuxe5:flagsl13:port latchingee"
+             4:DTLS3:off4:SDESl3:offe8:rtcp-muxl5:demuxe12:DTLS-reverse7:passive5:flagsl13:port latchingee"
         );
         assert_eq!(
             said(Kind::Answer, End::Carrier, false, BROWSER),

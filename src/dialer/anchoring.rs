@@ -149,15 +149,7 @@ impl Shared {
     pub(super) async fn end_unfit(&self, leased: &Leased, why: &Unfit) {
         let call = &leased.call;
         tracing::warn!(call.id = %call.call_id, trunk = call.trunk, %why, "the call is not sent, for its media cannot be carried");
-        let ending = why.ending();
-        let detail = EventDetail {
-            outcome: Some(ending.outcome),
-            retry: Some(ending.retry),
-            note: ending.reason.clone(),
-            ..EventDetail::default()
-        };
-        let journal = Journal::new(self, call, self.clock.read().wall);
-        journal.end_unsent(leased.lease_epoch, detail).await;
+        self.end_unsent(leased, why.ending()).await;
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use crate::domain::call::EventDetail;
 use crate::domain::ids::{AttemptId, CallId};
 use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::passport::Vouch;
+use crate::sip::Ending;
 use crate::store::Leased;
 
+use super::journal::Journal;
 use super::{Shared, journal};
 
 /// A call that the gate could not decide on waits this long before it is leased again.
@@ -35,6 +38,20 @@ pub(super) async fn undecided(shared: &Shared, leased: &Leased, error: &GateErro
     tracing::warn!(call.id = %leased.call.call_id, %error, "the gate could not decide; the call goes back to the queue");
     tokio::time::sleep(UNDECIDED_PAUSE).await;
     journal::give_back(shared.gate.store(), leased).await;
+}
+
+impl Shared {
+    /// Ends a leased call that is not sent, with what stands in the way.
+    pub(super) async fn end_unsent(&self, leased: &Leased, ending: Ending) {
+        let detail = EventDetail {
+            outcome: Some(ending.outcome),
+            retry: Some(ending.retry),
+            note: ending.reason,
+            ..EventDetail::default()
+        };
+        let journal = Journal::new(self, &leased.call, self.clock.read().wall);
+        journal.end_unsent(leased.lease_epoch, detail).await;
+    }
 }
 
 /// The question at dial time; a further claim names the attempt that it ends.

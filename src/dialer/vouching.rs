@@ -1,12 +1,11 @@
 //! Who vouches for the number that a call shows: asked before the claim, so that no permit waits for a signing service. A call
 //! for which nobody does is not sent, and not claimed: it counts for no cap, for nothing was tried.
 
-use crate::domain::call::{Call, EventDetail};
+use crate::domain::call::Call;
 use crate::passport::{Unsigned, Vouch};
 use crate::sip::Ending;
 use crate::store::Leased;
 
-use super::journal::Journal;
 use super::{Lane, Shared};
 
 impl Shared {
@@ -27,14 +26,6 @@ impl Shared {
     pub(super) async fn end_unsigned(&self, leased: &Leased, why: Unsigned) {
         let call = &leased.call;
         tracing::warn!(call.id = %call.call_id, trunk = call.trunk, %why, "the call is not sent, for nobody vouches for the number shown");
-        let ending = Ending::unsigned(why);
-        let detail = EventDetail {
-            outcome: Some(ending.outcome),
-            retry: Some(ending.retry),
-            note: ending.reason.clone(),
-            ..EventDetail::default()
-        };
-        let journal = Journal::new(self, call, self.clock.read().wall);
-        journal.end_unsent(leased.lease_epoch, detail).await;
+        self.end_unsent(leased, Ending::unsigned(why)).await;
     }
 }

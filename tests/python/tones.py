@@ -1,6 +1,7 @@
 """A carrier of plain RTP that plays a tone, with the media engine before it; and what tones are made of."""
 
 import math
+import os
 import re
 import socket
 import struct
@@ -22,10 +23,12 @@ class Engine:
 
     def __init__(self):
         self.port = free_port(socket.SOCK_DGRAM)
+        # Two engines that share an address take each other's ports without an error.
+        own = f"127.{1 + os.getpid() // 256 % 254}.{os.getpid() % 256}.1"
         try:
             self.process = subprocess.Popen(
                 ["rtpengine", "--config-file=none", "--table=-1", "--foreground", "--log-stderr", "--log-level=3", "--num-threads=2",
-                 "--interface=127.0.0.1", f"--listen-ng=127.0.0.1:{self.port}", "--port-min=20000", "--port-max=29999"],
+                 f"--interface={own}", f"--listen-ng=127.0.0.1:{self.port}", "--port-min=20000", "--port-max=29999"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         except FileNotFoundError:
             raise RuntimeError("rtpengine is missing: run tests/run, which installs it") from None

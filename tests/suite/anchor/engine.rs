@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -48,11 +49,8 @@ impl Engine {
         let child = Command::new("rtpengine")
             .args(["--config-file=none", "--table=-1", "--foreground"])
             .args(["--log-stderr", "--log-level=3", "--num-threads=1"])
-            .args([
-                "--interface=127.0.0.1",
-                "--port-min=20000",
-                "--port-max=29999",
-            ])
+            .args(["--port-min=20000", "--port-max=29999"])
+            .arg(format!("--interface={}", own_address()))
             .arg(format!("--listen-ng={addr}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -112,6 +110,14 @@ impl Engine {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// Another loopback address for each engine of this machine: two that share one take each other's ports without an error.
+fn own_address() -> Ipv4Addr {
+    static ENGINES: AtomicU8 = AtomicU8::new(0);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let place = ENGINES.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::new(127, 1 + high % 254, low, 2 + place % 250)
 }
 
 impl Drop for Engine {
