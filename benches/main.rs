@@ -3,9 +3,10 @@
 //!
 //! `cargo bench` measures; `cargo bench -- gate sip` only what is named. Run without cargo's `--bench` (as `cargo test`
 //! does) or with `--smoke`, each bench runs at a tiny size, which shows that it works and says nothing about speed.
-//! `DIALGATE_BENCH_LIST`, `_OPT_OUTS`, `_PEOPLE`, `_LISTED` and `_ROUNDS` set one size each, for profiles, and
-//! `DIALGATE_BENCH_STORE=SQLite` (or `PostgreSQL`) leaves the other one out. No figure fails a run, whatever its size: a
-//! machine that is busy is no fault of the code.
+//! `DIALGATE_BENCH_LIST`, `_OPT_OUTS`, `_PEOPLE`, `_LISTED`, `_ROUNDS`, `_SOAK_RATE` and `_SOAK_SECONDS` set one size each, for
+//! profiles, and `DIALGATE_BENCH_STORE=SQLite` (or `PostgreSQL`) leaves the other one out. No figure fails a run, whatever its
+//! size: a machine that is busy is no fault of the code. What is wrong does: a call that is lost, a pace that is broken, an entry
+//! that stays. The soak in full: `DIALGATE_BENCH_SOAK_SECONDS=600 cargo bench --bench figures -- soak`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,6 +26,7 @@ mod opt_outs;
 mod registers;
 mod scrub;
 mod sip;
+mod soak;
 mod support;
 
 use support::{Size, machine};
@@ -32,7 +34,7 @@ use support::{Size, machine};
 type Bench = fn(&Size);
 
 /// The benches, in the order of docs/PERFORMANCE.md.
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("gate", gate::run),
     ("latency", latency::run),
     ("checks", checks::run),
@@ -41,6 +43,7 @@ const BENCHES: [(&str, Bench); 9] = [
     ("imports", imports::run),
     ("sip", sip::run),
     ("dial", dial::run),
+    ("soak", soak::run),
     ("registers", registers::run),
 ];
 
@@ -52,6 +55,7 @@ fn main() {
         Some("--play-judge") => return checks::play_judge(&arguments[1..]),
         Some("--play-list-echo") => return scrub::play_echo(&arguments[1..]),
         Some("--play-caller") => return sip::play_caller(&arguments[1..]),
+        Some("--play-lingerer") => return sip::play_lingerer(&arguments[1..]),
         Some("--play-import") => return registers::play_import(&arguments[1..]),
         _ => {}
     }

@@ -8,6 +8,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,8 @@ use crate::support::figures::{Goal, Sample, Table, ratios};
 use crate::support::{Size, free_udp_port, machine, now, scene, sleep_until};
 
 const GOAL: Goal = Goal::AtMost(1.0);
+/// Bytes.
+const LINGERING: Goal = Goal::AtMost(4_096.0);
 
 pub fn run(size: &Size) {
     let Some(callee) = Callee::start() else {
@@ -66,6 +69,36 @@ pub fn run(size: &Size) {
         }
     }
     table.print("Processor time of a SIP call");
+    lingering(&callee, size);
+}
+
+/// What a call holds that is over and still answers stragglers, for 37 s.
+fn lingering(callee: &Callee, size: &Size) {
+    let mut table = Table::new(&["calls that linger", "bytes a call", "goal", "verdict"]);
+    let mut each = Sample::default();
+    let mut calls = 0;
+    for _ in 0..size.rounds {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .arg("--play-lingerer")
+            .arg(callee.addr.to_string())
+            .arg(size.lingering.to_string())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "our caller failed");
+        let line = String::from_utf8(child.stdout).unwrap();
+        let mut words = line.split_whitespace().map(|word| word.parse().unwrap());
+        let (more, bytes): (u64, u64) = (words.next().unwrap(), words.next().unwrap());
+        each.0.push(bytes as f64 / more as f64);
+        calls = more;
+    }
+    table.row(vec![
+        calls.to_string(),
+        each.show(0),
+        LINGERING.show(),
+        LINGERING.verdict(each.median()),
+    ]);
+    table.print("Memory of a call that is over");
 }
 
 /// `sipp -sn uas`, for both callers.
@@ -96,7 +129,7 @@ impl Drop for Callee {
     }
 }
 
-fn sipp(arguments: &[&str]) -> Command {
+pub fn sipp(arguments: &[&str]) -> Command {
     let mut command = Command::new("sipp");
     command
         .args(["-i", "127.0.0.1", "-nostdin", "-buff_size", "212992"])
@@ -167,31 +200,72 @@ pub fn play_caller(arguments: &[String]) {
     };
     let runtime = runtime.enable_all().build().unwrap();
     let (answered, spent) = runtime.block_on(async move {
-        let config = SipConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            ..SipConfig::default()
-        };
-        let endpoint = Endpoint::bind(&config, Clock::Real).await.unwrap();
-        let trunk = Arc::new(Trunk::new("carrier", target, "127.0.0.1"));
+        let endpoint = endpoint().await;
         let before = machine::threads(std::process::id(), "");
-        let (permits, wanted) = mpsc::channel(64);
-        let judge = std::thread::spawn(move || {
-            let begun = now();
-            for index in 0..calls {
-                sleep_until(begun + Duration::from_secs(1) * index / rate);
-                permits.blocking_send(permit(&pack, index)).unwrap();
-            }
-        });
-        // A task, for that is where calls are made from in `serve`.
-        let answered = tokio::spawn(call_all(endpoint, trunk, wanted)).await;
-        // The judge's thread is over, and gone from the threads that are counted.
-        judge.join().unwrap();
+        let answered = make(&endpoint, &Arc::new(pack), target, 0..calls, rate).await;
         let spent = machine::threads(std::process::id(), "") - before;
-        (answered.unwrap(), spent)
+        (answered, spent)
     });
     println!("{answered} {}", spent.as_nanos());
     // Calls that still listen for stragglers are none of the measurement.
     std::process::exit(0);
+}
+
+/// Our caller: TARGET CALLS. Says how many calls linger more than after the first tenth, and how many bytes of memory more it has.
+pub fn play_lingerer(arguments: &[String]) {
+    /// All of them are over before the first is forgotten.
+    const RATE: u32 = 1_000;
+    let target: SocketAddr = arguments[0].parse().unwrap();
+    let calls: u32 = arguments[1].parse().unwrap();
+    let pack = Arc::new(Pack::embedded().unwrap());
+    let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async move {
+        let endpoint = endpoint().await;
+        let look = || {
+            let lingering = endpoint.lingering_calls() as u64;
+            (lingering, machine::memory(std::process::id()))
+        };
+        let first = calls / 10;
+        make(&endpoint, &pack, target, 0..first, RATE).await;
+        let (few, little) = look();
+        make(&endpoint, &pack, target, first..calls, RATE).await;
+        let (many, much) = look();
+        println!("{} {}", many - few, much.saturating_sub(little));
+    });
+    std::process::exit(0);
+}
+
+async fn endpoint() -> Endpoint {
+    let config = SipConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        ..SipConfig::default()
+    };
+    Endpoint::bind(&config, Clock::Real).await.unwrap()
+}
+
+/// Makes these calls at this rate; how many were answered.
+async fn make(
+    endpoint: &Endpoint,
+    pack: &Arc<Pack>,
+    target: SocketAddr,
+    calls: Range<u32>,
+    rate: u32,
+) -> u64 {
+    let trunk = Arc::new(Trunk::new("carrier", target, "127.0.0.1"));
+    let (permits, wanted) = mpsc::channel(64);
+    let pack = Arc::clone(pack);
+    let judge = std::thread::spawn(move || {
+        let begun = now();
+        for (place, index) in (0..).zip(calls) {
+            sleep_until(begun + Duration::from_secs(1) * place / rate);
+            permits.blocking_send(permit(&pack, index)).unwrap();
+        }
+    });
+    // A task, for that is where calls are made from in `serve`.
+    let answered = tokio::spawn(call_all(endpoint.clone(), trunk, wanted)).await;
+    // The judge's thread is over, and gone from the threads that are counted.
+    judge.join().unwrap();
+    answered.unwrap()
 }
 
 fn permit(pack: &Pack, index: u32) -> Permit {

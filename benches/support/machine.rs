@@ -82,6 +82,14 @@ pub fn most_memory(pid: u32) -> u64 {
         * 1024
 }
 
+/// The memory that a process holds now, in bytes.
+pub fn memory(pid: u32) -> u64 {
+    const PAGE: u64 = 4_096;
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * PAGE
+}
+
 /// Waits for a child of one thread, and tells its processor time to the nanosecond: it is read between the child's end and
 /// our taking note of it. What the kernel counts of children afterwards comes in hundredths of a second.
 pub fn ended(child: &mut Child) -> (ExitStatus, Duration) {

@@ -35,6 +35,12 @@ pub struct Size {
     pub sip: &'static [(u32, u32)],
     /// Numbers of a national register.
     pub listed: u64,
+    /// Calls a second of a soak, and how long it lasts in seconds.
+    pub soak: (u32, u32),
+    /// Calls a second of a burst, how many of them the trunk takes, and how long it lasts in seconds.
+    pub burst: (u32, u32, u32),
+    /// Calls that linger at once while their memory is looked at.
+    pub lingering: u32,
 }
 
 impl Size {
@@ -46,6 +52,9 @@ impl Size {
         list: 1_000_000,
         sip: &[(200, 2_000), (1_000, 5_000)],
         listed: 240_000_000,
+        soak: (100, 60),
+        burst: (500, 100, 10),
+        lingering: 20_000,
     };
     pub const SMOKE: Self = Self {
         rounds: 1,
@@ -55,6 +64,9 @@ impl Size {
         list: 5_500,
         sip: &[(100, 40)],
         listed: 200_000,
+        soak: (20, 10),
+        burst: (60, 10, 2),
+        lingering: 200,
     };
 
     /// This size, but for what the environment sets: a profile wants more than a smoke test and less than all of it.
@@ -65,6 +77,10 @@ impl Size {
             opt_outs: from_environment("OPT_OUTS", self.opt_outs),
             list: from_environment("LIST", self.list),
             listed: from_environment("LISTED", self.listed),
+            soak: (
+                from_environment("SOAK_RATE", self.soak.0),
+                from_environment("SOAK_SECONDS", self.soak.1),
+            ),
             ..self
         }
     }

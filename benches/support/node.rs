@@ -38,9 +38,39 @@ impl Drop for Process {
     }
 }
 
+/// What a node is given beside its store.
+pub struct Settings {
+    /// Where its calls go.
+    pub carrier: SocketAddr,
+    /// New calls a second, and how many may start at once after a pause.
+    pub pace: (u32, u32),
+    /// Calls that may wait.
+    pub queue_max: u32,
+    /// Timer T1 in milliseconds: a call that is over lingers for 64 of them, and T4.
+    pub t1_ms: u64,
+}
+
+impl Settings {
+    /// As fast as it can.
+    pub fn towards(carrier: SocketAddr) -> Self {
+        Self {
+            carrier,
+            pace: (1_000, 100),
+            queue_max: 1_000,
+            t1_ms: 500,
+        }
+    }
+}
+
 /// A node on this store, its calls going to `carrier`; and a key of an agent.
 pub fn serve(home: &Home, carrier: SocketAddr) -> (Process, String) {
-    let port = free_port();
+    let (process, _, key) = serve_with(home, &Settings::towards(carrier));
+    (process, key)
+}
+
+/// The same with these settings, and the port of its console.
+pub fn serve_with(home: &Home, settings: &Settings) -> (Process, u16, String) {
+    let (port, console) = (free_port(), free_port());
     let config = home.folder.path().join("dialgate.toml");
     let text = format!(
         r#"
@@ -50,13 +80,19 @@ key_file = "{key_file}"
 max_connections = 8
 [grpc]
 listen = "127.0.0.1:{port}"
+requests_per_connection_max = 4096
+[console]
+listen = "127.0.0.1:{console}"
 [sip]
 listen = "127.0.0.1:{sip}"
+t1_ms = {t1_ms}
+t4_ms = {t4_ms}
 [trunk.{trunk}]
 target = "{carrier}"
-calls_per_second = 1000
-burst = 100
+calls_per_second = {calls_per_second}
+burst = {burst}
 channels = 1000
+queue_max = {queue_max}
 [campaign.{campaign}]
 seller = "{seller}"
 destinations = ["AU", "US", "GB", "DE", "FR"]
@@ -66,7 +102,13 @@ caller_ids = [{{ number = "{caller_id}", owned = true, callable = true }}]
         url = home.config.url,
         key_file = home.config.key_file.display(),
         sip = free_udp_port(),
+        t1_ms = settings.t1_ms,
+        t4_ms = settings.t1_ms * 10,
         trunk = scene::TRUNK,
+        carrier = settings.carrier,
+        calls_per_second = settings.pace.0,
+        burst = settings.pace.1,
+        queue_max = settings.queue_max,
         campaign = scene::CAMPAIGN,
         seller = scene::SELLER,
         caller_id = scene::CALLER_ID,
@@ -99,5 +141,5 @@ caller_ids = [{{ number = "{caller_id}", owned = true, callable = true }}]
         .stderr(log)
         .spawn()
         .unwrap();
-    (Process { child, port }, key)
+    (Process { child, port }, console, key)
 }

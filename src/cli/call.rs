@@ -142,7 +142,7 @@ async fn place(
         sdp_offer,
         expire_time: Some(wire::to_wire(expire_time)),
         agent: args.agent.clone().unwrap_or_default(),
-        hang_up_unless_followed: !args.no_watch,
+        ..PlaceCallRequest::default()
     };
     let mut calls = client.calls();
     let mut placing = std::pin::pin!(patiently(calls.place_call(request)));

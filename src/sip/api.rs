@@ -221,7 +221,7 @@ pub struct Ending {
     /// Whether it was answered.
     pub answered: bool,
     /// Where a 3xx says that this very number is to be called.
-    pub redirect: Option<Destination>,
+    pub redirect: Option<Box<Destination>>,
 }
 
 impl Ending {

@@ -74,7 +74,7 @@ impl Call {
             answered: false,
             redirect: match (signal, message) {
                 (Signal::Code(300..=305), Some(message)) if self.own.is_none() => {
-                    redirect::same_number_elsewhere(&self.id.request_uri(), message)
+                    redirect::same_number_elsewhere(&self.id.request_uri(), message).map(Box::new)
                 }
                 _ => None,
             },

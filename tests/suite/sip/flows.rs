@@ -149,7 +149,7 @@ impl Flow {
     }
 
     /// We hang up.
-    fn is_left(self) -> Self {
+    fn sees_us_leave(self) -> Self {
         self.hears("BYE", "").agrees()
     }
 
@@ -260,7 +260,7 @@ fn successful() -> Vec<Row> {
                 .gets(100)
                 .gets(200)
                 .asks("ACK", 1, "")
-                .is_left(),
+                .sees_us_leave(),
             Deed::AnswerOffer,
             answered,
             EndedBy::Us,
@@ -272,7 +272,7 @@ fn successful() -> Vec<Row> {
                 .with_session("183 Session Progress", "")
                 .with_session("200 OK", "")
                 .hears("ACK", "")
-                .is_left(),
+                .sees_us_leave(),
             Deed::HangUp("answered"),
             answered,
             EndedBy::Us,
@@ -520,7 +520,7 @@ async fn offers_that_cross_are_refused_by_both_ends_and_tried_again() {
         .hears_invite("a=sendonly")
         .with_session("200 OK", "")
         .hears("ACK", "")
-        .is_left();
+        .sees_us_leave();
     let Some(mut sipp) = flow.play() else {
         return;
     };

@@ -138,14 +138,16 @@ fn we_refresh_by_an_invite_with_our_session_as_it_stands_where_update_is_not_all
     );
 }
 
+/// A call whose refresh has just left, as an UPDATE.
+fn refreshing() -> Line {
+    let mut line = answered_with("Session-Expires: 200;refresher=uac\r\nAllow: UPDATE\r\n");
+    line.wait(100_000);
+    line.transcript.clear();
+    line
+}
+
 #[test]
 fn a_refresh_that_fails_ends_the_call_only_where_nobody_is_there() {
-    let refreshing = || {
-        let mut line = answered_with("Session-Expires: 200;refresher=uac\r\nAllow: UPDATE\r\n");
-        line.wait(100_000);
-        line.transcript.clear();
-        line
-    };
     for code in [408, 481] {
         let mut line = refreshing();
         line.answer("UPDATE", code, "a", "", "");
@@ -167,6 +169,29 @@ fn a_refresh_that_fails_ends_the_call_only_where_nobody_is_there() {
             .contains("ended answered none by Timeout")
     );
     line.check_gone();
+    // By the other way at once.
+    let mut line = refreshing();
+    line.answer("UPDATE", 501, "a", "", "");
+    line.check("100000 < 501 UPDATE\n100000 > INVITE 3 within");
+    let mut line = refreshing();
+    line.answer("UPDATE", 422, "a", "Min-SE: 600\r\n", "");
+    assert_eq!(
+        line.last().first("Session-Expires"),
+        Some("600;refresher=uac")
+    );
+    let mut line = refreshing();
+    line.answer(
+        "UPDATE",
+        401,
+        "a",
+        &super::challenges::CHALLENGE.replace("Proxy", "WWW"),
+        "",
+    );
+    assert!(line.last().first("Authorization").is_some());
+}
+
+#[test]
+fn a_refresh_that_is_refused_is_tried_again_well_before_the_session_is_over() {
     // It is there, and says no: the session stays, and the next refresh is tried well before that is over.
     for code in [403, 488, 491, 500, 503] {
         let mut line = refreshing();
@@ -204,25 +229,6 @@ fn a_refresh_that_fails_ends_the_call_only_where_nobody_is_there() {
     line.answer("UPDATE", 500, "a", "Retry-After: 7\r\n", "");
     line.wait(7_000);
     line.check("100000 < 500 UPDATE\n107000 > UPDATE 3");
-    // By the other way at once.
-    let mut line = refreshing();
-    line.answer("UPDATE", 501, "a", "", "");
-    line.check("100000 < 501 UPDATE\n100000 > INVITE 3 within");
-    let mut line = refreshing();
-    line.answer("UPDATE", 422, "a", "Min-SE: 600\r\n", "");
-    assert_eq!(
-        line.last().first("Session-Expires"),
-        Some("600;refresher=uac")
-    );
-    let mut line = refreshing();
-    line.answer(
-        "UPDATE",
-        401,
-        "a",
-        &super::challenges::CHALLENGE.replace("Proxy", "WWW"),
-        "",
-    );
-    assert!(line.last().first("Authorization").is_some());
 }
 
 #[test]
