@@ -21,6 +21,7 @@ mod dial;
 mod gate;
 mod imports;
 mod latency;
+mod log;
 mod opt_outs;
 mod registers;
 mod scrub;
@@ -32,8 +33,9 @@ use support::{Size, machine};
 type Bench = fn(&Size);
 
 /// The benches, in the order of docs/PERFORMANCE.md.
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("gate", gate::run),
+    ("log", log::run),
     ("latency", latency::run),
     ("checks", checks::run),
     ("scrub", scrub::run),

@@ -12,8 +12,10 @@
 //!          registry    sip  <-----------  dialer              /
 //!          provider (uses http_client; used by gate)      webhook (uses store, http_client; used by cli)
 //!          passport (uses http_client; used by sip, dialer)
+//!          audit (uses domain; used by store)             sequencer (uses audit, store, http_client; used by cli)
 //! ```
 
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -30,6 +32,7 @@ pub mod policy;
 pub mod provider;
 pub mod registry;
 pub mod secret;
+pub mod sequencer;
 pub mod sip;
 pub mod store;
 pub mod telemetry;

@@ -23,7 +23,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("http_client", &["domain"]),
     ("provider", &["domain", "http_client", "secret"]),
     ("policy", &["domain", "place"]),
-    ("store", &["domain", "policy"]),
+    ("audit", &["domain"]),
+    ("store", &["domain", "policy", "audit"]),
+    (
+        "sequencer",
+        &[
+            "domain",
+            "clock",
+            "secret",
+            "meter",
+            "http_client",
+            "audit",
+            "store",
+        ],
+    ),
     (
         "webhook",
         &["domain", "clock", "secret", "meter", "http_client", "store"],
@@ -49,7 +62,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
-            "domain", "clock", "meter", "place", "policy", "registry", "store", "gate",
+            "domain", "clock", "meter", "place", "policy", "registry", "audit", "store", "gate",
         ],
     ),
     (
@@ -72,6 +85,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "grpc",
             "console",
             "webhook",
+            "sequencer",
             "telemetry",
         ],
     ),
@@ -91,6 +105,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "grpc",
             "console",
             "webhook",
+            "audit",
+            "sequencer",
             "config",
         ],
     ),
@@ -126,8 +142,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("unicode_normalization", &["domain"]),
     ("memmap2", &["registry"]),
     ("reqwest", &["http_client"]),
-    ("base64", &["webhook", "passport"]),
-    ("aws_lc_rs", &["passport"]),
+    ("base64", &["webhook", "passport", "audit"]),
+    ("aws_lc_rs", &["passport", "audit"]),
     ("arc_swap", &["registry"]),
     ("flate2", &["registry", "gate", "cli"]),
     ("zstd", &["registry", "gate", "cli"]),

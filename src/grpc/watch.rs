@@ -81,6 +81,9 @@ pub(super) async fn follow(
         .await
         .map_err(|error| status::from_store(&error))?
         .ok_or_else(|| status::not_found("call"))?;
+    let others = usize::from(call.actor != who.actor());
+    api.note_read(&who, "WatchCall", others, Some(call.number_key.0))
+        .await?;
     let over = call.state.is_final();
     let (out, events) = mpsc::channel(WAITING_MAX);
     let watch = Watch {

@@ -29,6 +29,7 @@ macro_rules! migrations {
             15 queues "0015_queues.sql",
             16 attestation "0016_attestation.sql",
             17 instructions "0017_instructions.sql",
+            19 log "0019_log.sql",
         }
     };
     ($engine:literal $($version:literal $name:ident $file:literal,)+) => {

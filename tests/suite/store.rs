@@ -36,6 +36,7 @@ mod engines;
 mod follows;
 mod imports;
 mod instructions;
+mod log;
 mod people;
 mod plans;
 mod policy;
