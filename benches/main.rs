@@ -22,6 +22,7 @@ mod dial;
 mod gate;
 mod imports;
 mod latency;
+mod log;
 mod opt_outs;
 mod registers;
 mod scrub;
@@ -36,6 +37,7 @@ type Bench = fn(&Size);
 /// The benches, in the order of docs/PERFORMANCE.md.
 const BENCHES: [(&str, Bench); 10] = [
     ("gate", gate::run),
+    ("log", log::run),
     ("latency", latency::run),
     ("checks", checks::run),
     ("scrub", scrub::run),

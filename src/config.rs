@@ -24,6 +24,7 @@ use crate::grpc::GrpcConfig;
 use crate::passport::Validity;
 use crate::policy::{OPERATOR_FILE, Pack, PackFiles, PackProblem, PackProblems};
 use crate::provider::{ProviderConfig, Service};
+use crate::sequencer::AuditConfig;
 use crate::sip::SipConfig;
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
@@ -57,6 +58,8 @@ pub struct Config {
     pub campaigns: Vec<Campaign>,
     /// Who is told of changes of opt-outs.
     pub webhooks: Vec<Webhook>,
+    /// How the audit log is signed.
+    pub audit: AuditConfig,
 }
 
 /// Where the law is.
@@ -193,10 +196,10 @@ impl Sections {
         let console = self.console(&campaigns);
         let providers = self.providers(pack.as_deref());
         let webhooks = self.webhooks();
-        for unknown in self.sections.keys() {
-            self.problems
-                .push(format!("[{unknown}]: there is no such section"));
-        }
+        let audit = self.audit();
+        let unknown = self.sections.keys();
+        let unknown = unknown.map(|name| format!("[{name}]: there is no such section"));
+        self.problems.extend(unknown);
         let problems = store.iter().flat_map(StoreConfig::problems);
         self.at("[store]", problems.collect());
         self.at("[log]", log.iter().flat_map(LogConfig::problems).collect());
@@ -222,6 +225,7 @@ impl Sections {
             gate,
             pack,
             log,
+            audit,
             self.problems.is_empty(),
         ) {
             (
@@ -232,6 +236,7 @@ impl Sections {
                 Some(gate),
                 Some(pack),
                 Some(log),
+                Some(audit),
                 true,
             ) => Ok(Config {
                 store,
@@ -245,6 +250,7 @@ impl Sections {
                 lanes,
                 campaigns,
                 webhooks,
+                audit,
             }),
             _ => Err(ConfigProblems(self.problems)),
         }
@@ -278,6 +284,16 @@ impl Sections {
             registry: registry?,
             ..gate?
         })
+    }
+
+    /// How the audit log is signed and witnessed.
+    fn audit(&mut self) -> Option<AuditConfig> {
+        let audit = self.take::<AuditConfig>("audit");
+        self.at(
+            "[audit]",
+            audit.iter().flat_map(AuditConfig::problems).collect(),
+        );
+        audit
     }
 
     /// Where the console listens, with who may send consents to it; none without a section.

@@ -13,9 +13,11 @@
 //!          provider (uses http_client; used by gate)      webhook (uses store, http_client; used by cli)
 //!          passport (uses http_client; used by sip, dialer)
 //!          anchor (uses domain; used by dialer)
+//!          audit (uses domain; used by store)             sequencer (uses audit, store, http_client; used by cli)
 //! ```
 
 pub mod anchor;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -32,6 +34,7 @@ pub mod policy;
 pub mod provider;
 pub mod registry;
 pub mod secret;
+pub mod sequencer;
 pub mod sip;
 pub mod store;
 pub mod telemetry;

@@ -24,6 +24,8 @@ const IMPORT_ROWS: &str = "dialgate_import_rows_total";
 const REQUESTS: &str = "dialgate_requests_total";
 const FORM_REQUESTS: &str = "dialgate_form_requests_total";
 const WEBHOOK_TRIES: &str = "dialgate_webhook_tries_total";
+const AUDIT_PLACED: &str = "dialgate_audit_placed_total";
+const AUDIT_WITNESSED: &str = "dialgate_audit_witnessed_total";
 const WEBHOOK_CHANGES: &str = "dialgate_webhook_changes_total";
 const HEALTH_QUESTIONS: &str = "dialgate_health_questions_total";
 const REGISTRATIONS: &str = "dialgate_registrations_total";
@@ -41,6 +43,9 @@ const REGISTER_AGE: &str = "dialgate_register_age_days";
 const REGISTER_AGE_MAX: &str = "dialgate_register_age_max_days";
 const REGISTER_STALE: &str = "dialgate_register_stale";
 const REGISTER_LOADED: &str = "dialgate_register_loaded";
+const AUDIT_SIZE: &str = "dialgate_audit_log_entries";
+const AUDIT_UNPLACED: &str = "dialgate_audit_unplaced_entries";
+const AUDIT_OLDEST: &str = "dialgate_audit_oldest_unplaced_seconds";
 const WEBHOOK_PENDING: &str = "dialgate_webhook_pending_changes";
 const WEBHOOK_OLDEST: &str = "dialgate_webhook_oldest_seconds";
 const WEBHOOK_PARKED: &str = "dialgate_webhook_parked";
@@ -109,6 +114,17 @@ pub fn requested(rpc: &'static str, code: &'static str) {
 /// A web form was answered.
 pub fn form_requested(code: u16) {
     counter!(FORM_REQUESTS, "code" => code.to_string()).increment(1);
+}
+
+/// So many audit entries got their places in the log.
+pub fn audit_placed(entries: usize) {
+    counter!(AUDIT_PLACED).increment(u64::try_from(entries).unwrap_or(u64::MAX));
+}
+
+/// A checkpoint was handed to the witness, who took it or did not.
+pub fn audit_witnessed(is_taken: bool) {
+    let result = if is_taken { "taken" } else { "failed" };
+    counter!(AUDIT_WITNESSED, "result" => result).increment(1);
 }
 
 /// A message was sent to a webhook's receiver, who took it with so many changes, or did not.
@@ -184,6 +200,19 @@ pub struct Standing {
     pub registers: Vec<RegisterStanding>,
     /// Webhooks of this node's configuration.
     pub webhooks: Vec<WebhookStanding>,
+    /// The transparency log.
+    pub audit: AuditStanding,
+}
+
+/// How the transparency log stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuditStanding {
+    /// Entries that have their places.
+    pub size: i64,
+    /// Entries that have none yet.
+    pub unplaced: i64,
+    /// For how long the oldest of them has been waiting.
+    pub oldest: Duration,
 }
 
 /// How a webhook stands.
@@ -224,6 +253,9 @@ pub fn show(recorder: &dyn metrics::Recorder, node: &NodeStanding, standing: Opt
         let Some(standing) = standing else { return };
         gauge!(CALLS_QUEUED).set(count(standing.queued));
         gauge!(ATTEMPTS_OPEN).set(count(standing.attempts));
+        gauge!(AUDIT_SIZE).set(count(standing.audit.size));
+        gauge!(AUDIT_UNPLACED).set(count(standing.audit.unplaced));
+        gauge!(AUDIT_OLDEST).set(standing.audit.oldest.as_secs_f64());
         for each in &standing.registers {
             let of = |name: &'static str| gauge!(name, "register" => each.register.clone());
             of(REGISTER_AGE).set(count(each.age_days));
@@ -287,6 +319,14 @@ pub fn describe() {
     metrics::describe_counter!(IMPORT_ROWS, "Rows of lists of opt-outs, by result.");
     metrics::describe_counter!(REQUESTS, "Requests over gRPC, by RPC and code.");
     metrics::describe_counter!(FORM_REQUESTS, "Posted web forms, by HTTP status.");
+    metrics::describe_counter!(
+        AUDIT_PLACED,
+        "Audit entries that this node gave their places in the log."
+    );
+    metrics::describe_counter!(
+        AUDIT_WITNESSED,
+        "Checkpoints handed to the witness, by result."
+    );
     metrics::describe_counter!(WEBHOOK_TRIES, "Messages sent to webhooks, by result.");
     metrics::describe_counter!(
         HEALTH_QUESTIONS,
@@ -332,6 +372,13 @@ fn describe_standing() {
         "1 if rules deny for the list's age, else 0."
     );
     metrics::describe_gauge!(REGISTER_LOADED, "1 if this node holds the list, else 0.");
+    metrics::describe_gauge!(AUDIT_SIZE, "Entries of the transparency log.");
+    metrics::describe_gauge!(AUDIT_UNPLACED, "Audit entries without a place in the log.");
+    metrics::describe_gauge!(
+        AUDIT_OLDEST,
+        Unit::Seconds,
+        "For how long the oldest of them has been waiting."
+    );
     metrics::describe_gauge!(WEBHOOK_PENDING, "Changes that a webhook has to deliver.");
     metrics::describe_gauge!(
         WEBHOOK_OLDEST,

@@ -23,7 +23,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("http_client", &["domain"]),
     ("provider", &["domain", "http_client", "secret"]),
     ("policy", &["domain", "place"]),
-    ("store", &["domain", "policy"]),
+    ("audit", &["domain"]),
+    ("store", &["domain", "policy", "audit"]),
+    (
+        "sequencer",
+        &[
+            "domain",
+            "clock",
+            "secret",
+            "meter",
+            "http_client",
+            "audit",
+            "store",
+        ],
+    ),
     (
         "webhook",
         &["domain", "clock", "secret", "meter", "http_client", "store"],
@@ -50,7 +63,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "grpc",
         &[
-            "domain", "clock", "meter", "place", "policy", "registry", "store", "gate",
+            "domain", "clock", "meter", "place", "policy", "registry", "audit", "store", "gate",
         ],
     ),
     (
@@ -75,6 +88,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "grpc",
             "console",
             "webhook",
+            "sequencer",
             "telemetry",
         ],
     ),
@@ -95,6 +109,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "grpc",
             "console",
             "webhook",
+            "audit",
+            "sequencer",
             "config",
         ],
     ),
@@ -130,8 +146,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("unicode_normalization", &["domain"]),
     ("memmap2", &["registry"]),
     ("reqwest", &["http_client"]),
-    ("base64", &["webhook", "passport"]),
-    ("aws_lc_rs", &["passport"]),
+    ("base64", &["webhook", "passport", "audit"]),
+    ("aws_lc_rs", &["passport", "audit"]),
     ("arc_swap", &["registry"]),
     ("flate2", &["registry", "gate", "cli"]),
     ("zstd", &["registry", "gate", "cli"]),

@@ -28,6 +28,7 @@ pub mod failure;
 pub mod lines;
 pub mod lists;
 pub mod locate;
+pub mod new_file;
 pub mod node;
 pub mod optout;
 pub mod output;
@@ -93,7 +94,7 @@ pub enum Command {
     /// See who is told of changes of opt-outs, and how far each is
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
-    /// Look into the decisions on record
+    /// Look into the decisions and the log on record, and verify a log without its server
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// See, try, compare and change the rules that decide
@@ -150,7 +151,10 @@ impl Command {
             Self::Registry(command) => command.remote(),
             Self::Trunk(command) => command.remote(),
             Self::Webhook(command) => command.remote(),
-            Self::Audit(command) => command.remote(),
+            Self::Audit(command) => match command.remote() {
+                Some(remote) => remote,
+                None => return command.prints_json(),
+            },
             Self::Policy(command) => match command.remote() {
                 Some(remote) => remote,
                 None => return false,

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -13,6 +13,7 @@ use crate::dialer::{Dialer, agent_names};
 use crate::gate::{Campaigns, Gate};
 use crate::grpc::{self, CheckOffer, Server, Trunks};
 use crate::meter::NodeStanding;
+use crate::sequencer::{Sequencer, Sequencing};
 use crate::sip::{self, Endpoint};
 use crate::store::Store;
 use crate::webhook::Webhooks;
@@ -25,6 +26,7 @@ pub struct Node {
     gate: Gate,
     dialer: Dialer,
     webhooks: Webhooks,
+    sequencing: Sequencing,
     sip_addr: SocketAddr,
 }
 
@@ -34,6 +36,12 @@ impl Node {
         let store = Store::open(&config.store)
             .await
             .context("the store cannot be opened")?;
+        let place = config.audit.signing_place(&config.store.key_file);
+        let sequencer = Sequencer::open(store.clone(), &place, clock.clone())
+            .await
+            .context("the audit log cannot be signed")?;
+        let witness = config.audit.witness();
+        let witness = witness.map_err(|problems| anyhow!("[audit] {}", problems.join("; ")))?;
         let endpoint = Endpoint::bind(&config.sip, clock.clone())
             .await
             .with_context(|| format!("[sip] listen: cannot bind `{}`", config.sip.listen))?;
@@ -79,6 +87,7 @@ impl Node {
             None => None,
         };
         let dialer = Dialer::start(gate.clone(), endpoint, config.lanes, &config.dialer, clock);
+        let sequencing = Sequencing::start(&sequencer, witness);
         let _ = standing.set(Arc::new(dialer.standing()) as Trunks);
         Ok(Self {
             store,
@@ -87,6 +96,7 @@ impl Node {
             gate,
             dialer,
             webhooks,
+            sequencing,
             sip_addr,
         })
     }
@@ -146,6 +156,7 @@ impl Node {
         };
         tokio::join!(self.server.stop(), console);
         self.webhooks.stop().await;
+        self.sequencing.stop().await;
     }
 }
 

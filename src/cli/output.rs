@@ -88,13 +88,17 @@ impl Output {
         if count == 0 {
             return self.remark(&format!("no {what} found"));
         }
-        let plural = if count == 1 { "" } else { "s" };
+        let what = if count == 1 {
+            what.to_owned()
+        } else {
+            plural(what)
+        };
         let rest = if more {
             "; there are more: --all shows them, --filter narrows them"
         } else {
             ""
         };
-        self.remark(&self.paint.faint(&format!("{count} {what}{plural}{rest}")))
+        self.remark(&self.paint.faint(&format!("{count} {what}{rest}")))
     }
 }
 
@@ -190,8 +194,20 @@ pub fn wrap(text: &str, width: usize, indent: &str) -> String {
 /// So many of something: `1 row`, `12,345 rows`.
 #[must_use]
 pub fn counted(count: i64, what: &str) -> String {
-    let more = if count == 1 { "" } else { "s" };
-    format!("{} {what}{more}", thousands(count))
+    let what = if count == 1 {
+        what.to_owned()
+    } else {
+        plural(what)
+    };
+    format!("{} {what}", thousands(count))
+}
+
+/// Several of them.
+fn plural(what: &str) -> String {
+    match what.strip_suffix("ry") {
+        Some(stem) => format!("{stem}ries"),
+        None => format!("{what}s"),
+    }
 }
 
 /// A count as people read it: `12,345`.

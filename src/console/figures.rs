@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::Desk;
 use crate::domain::ids::TenantId;
+use crate::domain::time::Micros;
 use crate::domain::webhook::WebhookState;
 use crate::gate::GateError;
-use crate::meter::{self, RegisterStanding, Standing, WebhookStanding};
+use crate::meter::{self, AuditStanding, RegisterStanding, Standing, WebhookStanding};
 
 /// A store that takes longer counts as away: whoever scrapes does not wait for ever.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -94,12 +95,24 @@ async fn standing(desk: &Desk) -> Result<Standing, GateError> {
             loaded: each.loaded,
         })
     });
+    let tenant = TenantId::default();
+    let mut tx = desk.gate.store().read().await?;
+    let log = tx.audit_log(&tenant).await?;
+    let lag = tx.log_lag(&tenant).await?;
+    drop(tx);
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let waiting = |at: Micros| Duration::from_micros(u64::try_from(now.since(at)).unwrap_or(0));
     let webhooks = desk.gate.webhooks(&TenantId::default()).await?;
     let webhooks = webhooks.into_iter().filter(|each| each.configured);
     Ok(Standing {
         queued: at_hand.queued,
         attempts: at_hand.attempts,
         registers: registers.collect(),
+        audit: AuditStanding {
+            size: log.map_or(0, |log| count(log.size)),
+            unplaced: count(lag.entries),
+            oldest: lag.oldest_at.map_or(Duration::ZERO, waiting),
+        },
         webhooks: webhooks
             .map(|each| WebhookStanding {
                 oldest: each.lag.age(now),

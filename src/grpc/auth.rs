@@ -22,6 +22,7 @@ use crate::domain::ids::ApiKeyId;
 use crate::domain::time::Mono;
 use crate::store::{Store, StoreError};
 
+use super::access;
 use super::counted;
 use super::credential::Credential;
 use super::deadline::{self, AnswerBy};
@@ -151,6 +152,21 @@ pub const METHODS: &[Method] = &[
         "/dialgate.v1.AuditService/ReplayDecisions",
         &[Administrator, Auditor],
     ),
+    method(
+        "/dialgate.v1.AuditService/ListEntries",
+        &[Administrator, Auditor],
+    ),
+    method(
+        "/dialgate.v1.AuditService/GetEntry",
+        &[Administrator, Auditor],
+    ),
+    method(
+        "/dialgate.v1.AuditService/ExportEntries",
+        &[Administrator, Auditor],
+    ),
+    // A checkpoint is kept by as many as possible: it says nothing of anybody.
+    method("/dialgate.v1.AuditService/GetCheckpoint", EVERYBODY),
+    method("/dialgate.v1.AuditService/GetConsistencyProof", EVERYBODY),
     // What the registers say decides over calls, and whoever loads a list answers for it.
     method(
         "/dialgate.v1.RegisterService/ImportRegister",
@@ -218,6 +234,8 @@ pub(super) const OPEN: &[&str] = &[
 
 /// How long an accepted key is remembered: so long may a revoked one still be used.
 const KEY_LIFE: Duration = Duration::from_secs(2);
+/// A key that was not used for so long is used anew.
+const SESSION: Duration = Duration::from_mins(15);
 /// Keys remembered at once.
 const KEYS_MAX: usize = 1024;
 
@@ -249,7 +267,13 @@ pub(super) struct GuardLayer(Arc<Guard>);
 impl GuardLayer {
     pub fn new(store: Store, clock: Clock) -> Self {
         let keys = Mutex::default();
-        Self(Arc::new(Guard { store, clock, keys }))
+        let seen = Mutex::default();
+        Self(Arc::new(Guard {
+            store,
+            clock,
+            keys,
+            seen,
+        }))
     }
 }
 
@@ -328,6 +352,8 @@ struct Guard {
     store: Store,
     clock: Clock,
     keys: Mutex<HashMap<ApiKeyId, Remembered>>,
+    /// When the keys whose use is recorded were used last.
+    seen: Mutex<HashMap<ApiKeyId, Mono>>,
 }
 
 /// A key as the store had it, and until when that is believed.
@@ -356,7 +382,37 @@ impl Guard {
             let role = format!("`{}`", principal.role);
             return Err(status::scope_missing(path, &needed.join(" or "), &role));
         }
+        self.note_entrance(&principal).await?;
         Ok(Some(principal))
+    }
+
+    /// Records that a key is used that was not for a while. Where that cannot be recorded, nobody comes in.
+    async fn note_entrance(&self, who: &Principal) -> Result<(), Status> {
+        let (Some(id), true) = (who.api_key_id, access::is_watched(who.role)) else {
+            return Ok(());
+        };
+        let now = self.clock.read();
+        let is_known = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_known = (seen.get(&id)).is_some_and(|last| now.mono.since(*last) < SESSION);
+            if is_known {
+                seen.insert(id, now.mono);
+            }
+            is_known
+        };
+        if is_known {
+            return Ok(());
+        }
+        let noted = access::note_entrance(&self.store, who, now.wall).await;
+        noted.map_err(|error| status::from_store(&error))?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= KEYS_MAX {
+            seen.retain(|_, last| now.mono.since(*last) < SESSION);
+        }
+        if seen.len() < KEYS_MAX {
+            seen.insert(id, now.mono);
+        }
+        Ok(())
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Status> {

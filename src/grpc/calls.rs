@@ -98,7 +98,11 @@ impl CallService for Api {
             Ok((call, said))
         };
         let (call, said) = found.await.map_err(|error| status::from_store(&error))?;
+        drop(tx);
         let call = call.ok_or_else(|| status::not_found("call"))?;
+        let others = usize::from(call.actor != who.actor());
+        self.note_read(&who, "GetCall", others, Some(call.number_key.0))
+            .await?;
         let said = said.into_iter();
         Ok(Response::new(pb::GetCallResponse {
             call: Some(convert::call::call(call, who.role)),
@@ -126,6 +130,10 @@ impl CallService for Api {
         let mut tx = self.read().await?;
         let page = tx.list_calls(&who.tenant, &listing.query(size?)).await;
         let page = page.map_err(|error| status::from_store(&error))?;
+        drop(tx);
+        let others = page.rows.iter().filter(|call| call.actor != who.actor());
+        self.note_read(&who, "ListCalls", others.count(), None)
+            .await?;
         let (calls, next_page_token) = listing.answer(
             page,
             |call| (call.create_time, call.call_id.0),

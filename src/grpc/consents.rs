@@ -81,6 +81,10 @@ impl ConsentService for Api {
             .consents(&who.tenant, party_id?, key.as_ref(), &listing.query(size?))
             .await
             .map_err(|error| status::from_store(&error))?;
+        drop(tx);
+        let subject = key.map(|key| key.0);
+        self.note_read(&who, "ListConsents", page.rows.len(), subject)
+            .await?;
         let (consent_events, next_page_token) = listing.answer(
             page,
             |event| (event.recorded_at, event.consent_event_id.0),

@@ -83,7 +83,11 @@ impl ContactService for Api {
                 return Err(status::ambiguous(&ids.join(" ")));
             }
         };
+        drop(tx);
         let party = party.ok_or_else(|| status::not_found("party"))?;
+        let first = party.numbers.first();
+        let subject = first.map(|each| self.key(&who, each.number).0);
+        self.note_read(&who, "GetContact", 1, subject).await?;
         Ok(Response::new(pb::GetContactResponse {
             contact: Some(convert::contact::contact(party)),
         }))

@@ -315,6 +315,7 @@ pub(super) async fn export(
     .of_number(number?.map(|number| api.key(&who, number)))
     .of_party(party_id?.map(|id| id.0))
     .of_account(account?.map(|account| api.account_key(&who, &account)));
+    api.note_export(&who, "ExportSuppressions").await?;
     let (out, answers) = mpsc::channel(EXPORT_WAITING);
     tokio::spawn(send_all(api.clone(), who, listing, out));
     Ok(Response::new(ReceiverStream::new(answers)))

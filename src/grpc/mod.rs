@@ -4,6 +4,7 @@
 //! from the store, and answered; one file a service. A denial is an answer. Whatever could not be answered becomes a status
 //! in `status` and nowhere else. No handler decides anything about the law.
 
+mod access;
 mod audit;
 pub mod auth;
 mod calls;
@@ -21,6 +22,7 @@ mod evaluate;
 mod health;
 mod imports;
 mod instructions;
+mod log;
 mod paging;
 mod policy;
 mod registers;

@@ -131,6 +131,14 @@ impl Listing {
         }
     }
 
+    /// Narrows the list to rows that are about this number among other subjects.
+    pub fn of_subject(self, key: Option<NumberKey>) -> Self {
+        match key {
+            Some(key) => self.narrowed("subject_key", Literal::Key(key.0)),
+            None => self,
+        }
+    }
+
     /// Narrows the list to rows of this person.
     pub fn of_party(self, party_id: Option<Uuid>) -> Self {
         match party_id {

@@ -84,6 +84,9 @@ pub(super) async fn follow(
         .await
         .map_err(|error| status::from_store(&error))?
         .ok_or_else(|| status::not_found("call"))?;
+    let others = usize::from(call.actor != who.actor());
+    api.note_read(&who, "WatchCall", others, Some(call.number_key.0))
+        .await?;
     let over = call.state.is_final();
     let attends = !over && !asked.only_looking && call.actor == who.actor();
     let attendance = attends.then(|| api.gate.attend(&who.tenant, call_id));

@@ -19,6 +19,7 @@ pub const AUDIT_FIELDS: &[Field] = &[
     field("kind", FieldKind::Text),
     field("actor", FieldKind::Text),
     field("subject_key", FieldKind::Key),
+    field("log_index", FieldKind::Number),
 ];
 
 /// One entry.
@@ -38,6 +39,15 @@ pub struct AuditEntry {
     pub at: Micros,
 }
 
+/// An entry with its place in the transparency log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedEntry {
+    /// The entry.
+    pub entry: AuditEntry,
+    /// Its place, as soon as it has one.
+    pub log_index: Option<i64>,
+}
+
 row!(AuditRow {
     entry_id: Uuid,
     kind: String,
@@ -45,6 +55,7 @@ row!(AuditRow {
     subject_key: Option<Vec<u8>>,
     payload: String,
     create_time: i64,
+    log_index: Option<i64>,
 });
 
 impl AuditEntry {
@@ -87,6 +98,16 @@ impl Tx {
         tenant: &TenantId,
         q: &ListQuery,
     ) -> Result<Page<AuditEntry>> {
+        let page = self.placed_entries(tenant, q).await?;
+        page.try_map(|placed| Ok(placed.entry))
+    }
+
+    /// The same with their places in the log.
+    pub async fn placed_entries(
+        &mut self,
+        tenant: &TenantId,
+        q: &ListQuery,
+    ) -> Result<Page<PlacedEntry>> {
         let rows: Vec<AuditRow> = on!(self, |conn| {
             let mut query = QueryBuilder::<Db>::new("SELECT ");
             query
@@ -96,16 +117,16 @@ impl Tx {
             query.build_query_as().fetch_all(conn).await
         })?;
         q.page(rows, |row| (row.create_time, row.entry_id))
-            .try_map(AuditEntry::try_from)
+            .try_map(PlacedEntry::try_from)
     }
 }
 
-impl TryFrom<AuditRow> for AuditEntry {
+impl TryFrom<AuditRow> for PlacedEntry {
     type Error = StoreError;
 
     fn try_from(row: AuditRow) -> Result<Self> {
         let key = row.subject_key.map(<[u8; 32]>::try_from).transpose();
-        Ok(Self {
+        let entry = AuditEntry {
             entry_id: AuditEntryId(row.entry_id),
             kind: row.kind,
             actor: row.actor,
@@ -114,6 +135,10 @@ impl TryFrom<AuditRow> for AuditEntry {
             })?,
             payload: from_json(row.payload.as_bytes(), "audit payload")?,
             at: Micros(row.create_time),
+        };
+        Ok(Self {
+            entry,
+            log_index: row.log_index,
         })
     }
 }

@@ -30,7 +30,8 @@ macro_rules! migrations {
             16 attestation "0016_attestation.sql",
             17 instructions "0017_instructions.sql",
             18 agents "0018_agents.sql",
-            21 attendants "0021_attendants.sql",
+            19 log "0019_log.sql",
+            20 attendants "0020_attendants.sql",
         }
     };
     ($engine:literal $($version:literal $name:ident $file:literal,)+) => {

@@ -7,8 +7,9 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
+import audit  # noqa: F401  Each of these adds its checks to the list.
 import browser_calls  # noqa: F401
-import calls  # noqa: F401  Each of these adds its checks to the list.
+import calls  # noqa: F401
 import denials  # noqa: F401
 import forms  # noqa: F401
 import signatures  # noqa: F401

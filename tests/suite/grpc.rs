@@ -4,11 +4,13 @@
 mod access;
 mod calls;
 mod consent_imports;
+mod effects;
 mod following;
 pub(crate) mod house;
 mod imports;
 mod input;
 mod lists;
+mod log;
 mod people;
 mod policy;
 mod registers;

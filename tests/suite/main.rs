@@ -18,6 +18,7 @@ mod grpc;
 mod joints;
 mod law;
 mod policy;
+mod sequencer;
 mod simulation;
 mod sip;
 mod store;

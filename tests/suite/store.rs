@@ -38,6 +38,7 @@ mod engines;
 mod follows;
 mod imports;
 mod instructions;
+mod log;
 mod people;
 mod plans;
 mod policy;

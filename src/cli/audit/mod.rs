@@ -1,6 +1,12 @@
-//! `dialgate audit`: the decisions on record, who asked, and what each rule said; and whether they come out so again.
+//! `dialgate audit`: the decisions on record, who asked, and what each rule said; whether they come out so again; and the log that
+//! nobody can change unseen.
 
+mod checkpoint;
+mod entries;
+mod entry;
+mod export;
 mod replay;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -26,6 +32,16 @@ pub enum AuditCommand {
     Query(QueryArgs),
     /// Make every decision again by the rules and facts it was made by, and compare byte for byte
     Replay(ReplayArgs),
+    /// List the entries of the log: every effect, who did it, and its place
+    Entries(entries::EntriesArgs),
+    /// Show one entry and prove that it is in the log
+    Entry(entry::EntryArgs),
+    /// Print the latest signed checkpoint, to be kept elsewhere; or prove that the log still contains the one that was kept
+    Checkpoint(checkpoint::CheckpointArgs),
+    /// Write the whole log into a file that can be verified without this server
+    Export(export::ExportArgs),
+    /// Verify a file of `audit export`, alone: no server, no database, no network
+    Verify(verify::VerifyArgs),
 }
 
 /// Arguments of `audit query`.
@@ -52,12 +68,26 @@ pub struct QueryArgs {
 }
 
 impl AuditCommand {
-    /// How this command reaches the server.
+    /// How this command reaches the server, if it needs one.
     #[must_use]
-    pub fn remote(&self) -> &Remote {
+    pub fn remote(&self) -> Option<&Remote> {
         match self {
-            Self::Query(args) => &args.remote,
-            Self::Replay(args) => &args.remote,
+            Self::Query(args) => Some(&args.remote),
+            Self::Replay(args) => Some(&args.remote),
+            Self::Entries(args) => Some(&args.remote),
+            Self::Entry(args) => Some(&args.remote),
+            Self::Checkpoint(args) => Some(&args.remote),
+            Self::Export(args) => Some(&args.remote),
+            Self::Verify(_) => None,
+        }
+    }
+
+    /// Whether a command without a server answers in JSON.
+    #[must_use]
+    pub fn prints_json(&self) -> bool {
+        match self {
+            Self::Verify(args) => args.json,
+            _ => self.remote().is_some_and(|remote| remote.json),
         }
     }
 }
@@ -67,6 +97,11 @@ pub async fn run(command: AuditCommand) -> Result<ExitCode> {
     match command {
         AuditCommand::Query(args) => query(args).await.map(|()| ExitCode::SUCCESS),
         AuditCommand::Replay(args) => replay(args).await,
+        AuditCommand::Entries(args) => entries::run(args).await.map(|()| ExitCode::SUCCESS),
+        AuditCommand::Entry(args) => entry::run(args).await,
+        AuditCommand::Checkpoint(args) => checkpoint::run(args).await,
+        AuditCommand::Export(args) => export::run(args).await.map(|()| ExitCode::SUCCESS),
+        AuditCommand::Verify(args) => verify::run(&args),
     }
 }
 

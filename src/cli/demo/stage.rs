@@ -24,6 +24,7 @@ use crate::domain::route::{Carrier, Dialing};
 use crate::gate::GateConfig;
 use crate::grpc::GrpcConfig;
 use crate::grpc::client::Client;
+use crate::sequencer::AuditConfig;
 use crate::sip::{Behaviour, SimulatedCarrier, SipConfig, Trunk};
 use crate::store::StoreConfig;
 use crate::telemetry::LogConfig;
@@ -145,6 +146,7 @@ fn config(folder: &TempDir, carrier: SocketAddr) -> Result<Config> {
         lanes: vec![Lane::new(trunk, trunk_config)],
         campaigns: vec![campaign],
         webhooks: Vec::new(),
+        audit: AuditConfig::default(),
     })
 }
 

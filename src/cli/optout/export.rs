@@ -1,6 +1,6 @@
 //! `dialgate optout export`: opt-outs as a file. Only the keys of numbers are kept by the server, so the file holds no number.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -11,6 +11,7 @@ use super::{channels, purposes};
 use crate::cli::client::Remote;
 use crate::cli::confirm::must_not_write_over;
 use crate::cli::failure::Refused;
+use crate::cli::new_file::{NewFile, Sink};
 use crate::cli::output::{Progress, counted, plain};
 use crate::cli::wire::{self, word};
 use crate::domain::phone::Phone;
@@ -142,21 +143,9 @@ async fn export(args: ExportArgs) -> Result<()> {
         out.flush()?;
         return Ok(());
     }
-    let place = || format!("cannot write `{}`", args.file.display());
-    let folder = args
-        .file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    // Beside the file, so that it can take its place in one step; such a file is its owner's alone.
-    let file =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(place)?;
-    let out = packed(&args.file, file.reopen().with_context(place)?).with_context(place)?;
-    let (rows, mut out) = write_all(&client, &args, out).await?;
-    out.flush().with_context(place)?;
-    out.finish().with_context(place)?;
-    file.persist(&args.file)
-        .map_err(|error| error.error)
-        .with_context(place)?;
+    let (file, out) = NewFile::begin(&args.file)?;
+    let (rows, out) = write_all(&client, &args, out).await?;
+    file.end(out)?;
     output.answer(
         || Ok(serde_json::json!({ "rows": rows, "file": args.file.display().to_string() })),
         || {
@@ -194,47 +183,6 @@ async fn write_all(
     }
     progress.clear();
     Ok((rows.count, rows.end()?))
-}
-
-/// Something to write to that has an end of its own.
-trait Sink: Write + Send {
-    /// Writes what belongs behind everything.
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink for BufWriter<io::Stdout> {}
-
-impl Sink for BufWriter<std::fs::File> {
-    fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.flush()?;
-        self.get_ref().sync_all()
-    }
-}
-
-impl Sink for flate2::write::GzEncoder<std::fs::File> {
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        (*self).finish()?.sync_all()
-    }
-}
-
-impl Sink for zstd::stream::write::Encoder<'static, std::fs::File> {
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        (*self).finish()?.sync_all()
-    }
-}
-
-fn packed(name: &Path, file: std::fs::File) -> io::Result<Box<dyn Sink>> {
-    let ending = name.extension().and_then(|ending| ending.to_str());
-    Ok(match ending {
-        Some("gz") => Box::new(flate2::write::GzEncoder::new(
-            file,
-            flate2::Compression::default(),
-        )),
-        Some("zst") => Box::new(zstd::stream::write::Encoder::new(file, 0)?),
-        _ => Box::new(BufWriter::new(file)),
-    })
 }
 
 /// Rows on their way into a file.

@@ -2,7 +2,7 @@
 //! the contract, enum values as short lower-case words, instants as RFC 3339, dates as `2026-11-20`.
 //!
 //! It walks over the compiled contract, so a field that is added there is printed here. An empty text and an
-//! UNSPECIFIED word are left out; `case_json` is printed as the object it holds, under `case`.
+//! UNSPECIFIED word are left out; `case_json` and `payload_json` are printed as the object they hold, under `case` and `payload`.
 
 use std::sync::OnceLock;
 
@@ -89,10 +89,10 @@ fn of_message(message: &DynamicMessage) -> Result<Value> {
         match (field.name(), value) {
             (_, Value::Null) => {}
             (_, Value::String(text)) if text.is_empty() => {}
-            ("case_json", Value::String(text)) => {
-                // A case that is not JSON is shown as it is; hiding it would help nobody.
-                let case = serde_json::from_str(&text).unwrap_or(Value::String(text));
-                object.insert("case".to_owned(), case);
+            (name @ ("case_json" | "payload_json"), Value::String(text)) => {
+                // What is not JSON is shown as it is; hiding it would help nobody.
+                let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+                object.insert(name.trim_end_matches("_json").to_owned(), value);
             }
             (name, value) => {
                 object.insert(name.to_owned(), value);

@@ -14,7 +14,7 @@ const ROWS: &str = "number,action,event_time,form\n\
                     404 555 0143,given,,oral\n\
                     +14045550141,given,2025-11-02T09:15:00Z,written\n";
 
-fn announce(text: &str) -> pb::ConsentImportHeader {
+pub(super) fn announce(text: &str) -> pb::ConsentImportHeader {
     pb::ConsentImportHeader {
         content_sha256: Sha256::digest(text.as_bytes()).to_vec(),
         size_bytes: text.len() as i64,
@@ -33,7 +33,7 @@ fn announce(text: &str) -> pb::ConsentImportHeader {
     }
 }
 
-async fn import(
+pub(super) async fn import(
     client: &Client,
     header: pb::ConsentImportHeader,
     text: &str,

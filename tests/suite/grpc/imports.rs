@@ -15,7 +15,7 @@ use super::house::{ATLANTA, Client, House, assert_refused, request_id};
 
 const SOON: Duration = Duration::from_secs(30);
 
-fn announce(text: &str) -> pb::SuppressionImportHeader {
+pub(super) fn announce(text: &str) -> pb::SuppressionImportHeader {
     pb::SuppressionImportHeader {
         content_sha256: Sha256::digest(text.as_bytes()).to_vec(),
         size_bytes: text.len() as i64,
@@ -66,7 +66,7 @@ async fn answers(
     }
 }
 
-async fn import(
+pub(super) async fn import(
     house: &House,
     client: &Client,
     header: pb::SuppressionImportHeader,

@@ -758,7 +758,7 @@ async fn an_opt_out_of_a_person_covers_all_their_numbers() {
 }
 
 /// Plays the worker: leases the call, claims it, and ends it as answered.
-async fn answered(house: &House, call_id: &str) {
+pub(super) async fn answered(house: &House, call_id: &str) {
     let owner = dialgate::domain::ids::Incarnation::new(house.now());
     let mut tx = house.store.write(Urgency::Ordinary).await.unwrap();
     let leased = tx

@@ -39,7 +39,7 @@ pub fn closing(id: &str) -> String {
     )
 }
 
-fn activate(pack: Wanted) -> pb::ActivatePackRequest {
+pub(super) fn activate(pack: Wanted) -> pb::ActivatePackRequest {
     pb::ActivatePackRequest {
         request_id: request_id(),
         pack: Some(pack),

@@ -16,7 +16,7 @@ fn reason(status: &Status) -> (Code, String) {
     (code, reason)
 }
 
-fn header() -> pb::ImportRegisterHeader {
+pub(super) fn header() -> pb::ImportRegisterHeader {
     pb::ImportRegisterHeader {
         register: "us-dnc".to_owned(),
         as_of_date: Some(pb::Date {
@@ -30,7 +30,9 @@ fn header() -> pb::ImportRegisterHeader {
     }
 }
 
-fn messages(contents: impl IntoIterator<Item = Content>) -> Vec<pb::ImportRegisterRequest> {
+pub(super) fn messages(
+    contents: impl IntoIterator<Item = Content>,
+) -> Vec<pb::ImportRegisterRequest> {
     named(&Uuid::new_v4().to_string(), contents)
 }
 
@@ -47,7 +49,7 @@ fn named(
     ids.zip(contents).map(message).collect()
 }
 
-fn whole(header: pb::ImportRegisterHeader) -> Vec<Content> {
+pub(super) fn whole(header: pb::ImportRegisterHeader) -> Vec<Content> {
     let pieces = LIST.chunks(10).map(|piece| Content::Piece(piece.to_vec()));
     std::iter::once(Content::Header(header))
         .chain(pieces)

@@ -12,7 +12,7 @@ use dialgate::domain::suppression::Suppression;
 use dialgate::domain::suppression::SuppressionSubject;
 
 /// A webhook that failed so often that it was given up, with one change that nobody took.
-async fn parked(house: &House) {
+pub(super) async fn parked(house: &House) {
     let number = house.store.hasher().key(&tenant(), phone(1));
     let new = Suppression {
         recorded_at: house.now(),

@@ -14,6 +14,7 @@ use super::rng::{Rng, seed, size};
 use super::sink::{Failing, Part, now};
 use super::world::{Home, World};
 use crate::support::history::{At, History, check};
+use crate::support::log::must_hold;
 
 const MIX: Mix = Mix {
     opt_outs: 14,
@@ -170,6 +171,8 @@ pub async fn conclude(world: &mut World, load: &Arc<Load>, honest: bool, told: &
         stored: ledger.read(world, honest).await,
         lossless: true,
     };
+    // Whoever was killed in the middle of a turn: every effect has its entry (the checker counts), and every entry its place.
+    let logged = must_hold(&world.store().await).await.len();
     let checked = now();
     let wrong = block_in_place(|| check(&history));
     let store = match &world.home {
@@ -177,7 +180,7 @@ pub async fn conclude(world: &mut World, load: &Arc<Load>, honest: bool, told: &
         Home::Postgres(_) => "PostgreSQL",
     };
     eprintln!(
-        "figures: {store}, {told}; {}; settled in {waited:.1?}:{}; {} violations (read in {:.1?}, checked in {:.1?})",
+        "figures: {store}, {told}; {}; {logged} entries in the log; settled in {waited:.1?}:{}; {} violations (read in {:.1?}, checked in {:.1?})",
         figures(&history),
         ledger.outcomes().await,
         wrong.len(),

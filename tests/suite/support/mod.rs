@@ -3,6 +3,7 @@
 pub mod builders;
 pub mod dns;
 pub mod history;
+pub mod log;
 pub mod phone;
 pub mod postgres;
 pub mod provider;
