@@ -200,12 +200,7 @@ impl Sections {
         let unknown = self.sections.keys();
         let unknown = unknown.map(|name| format!("[{name}]: there is no such section"));
         self.problems.extend(unknown);
-        let problems = store.iter().flat_map(StoreConfig::problems);
-        self.at("[store]", problems.collect());
-        self.at("[log]", log.iter().flat_map(LogConfig::problems).collect());
-        let problems = grpc.iter().flat_map(GrpcConfig::problems);
-        self.at("[grpc]", problems.collect());
-        self.at("[sip]", sip.iter().flat_map(SipConfig::problems).collect());
+        self.look_at((&store, &grpc, &sip, &log));
         if let (Some(gate), Some(pack)) = (&gate, &pack) {
             self.at("[gate]", gate.problems(pack, &campaigns));
         }
@@ -254,6 +249,24 @@ impl Sections {
             }),
             _ => Err(ConfigProblems(self.problems)),
         }
+    }
+
+    /// What is wrong with the sections that name no others.
+    fn look_at(
+        &mut self,
+        (store, grpc, sip, log): (
+            &Option<StoreConfig>,
+            &Option<GrpcConfig>,
+            &Option<SipConfig>,
+            &Option<LogConfig>,
+        ),
+    ) {
+        let problems = store.iter().flat_map(StoreConfig::problems);
+        self.at("[store]", problems.collect());
+        let problems = grpc.iter().flat_map(GrpcConfig::problems);
+        self.at("[grpc]", problems.collect());
+        self.at("[sip]", sip.iter().flat_map(SipConfig::problems).collect());
+        self.at("[log]", log.iter().flat_map(LogConfig::problems).collect());
     }
 
     /// What the worker is told, in a section and the rows `[[pace]]`.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::call::{Attestation, CallState, EventDetail, EventKind, Outcome, Retry};
-use crate::domain::decision::Decision;
 use crate::domain::ids::AttemptId;
 use crate::domain::time::Micros;
-use crate::gate::{ClaimRequest, Claimed};
+use crate::gate::Claimed;
 use crate::meter;
 use crate::passport::Vouch;
 use crate::policy::Permit;
@@ -27,11 +26,7 @@ use super::late;
 use super::pace::Token;
 use super::pair::{self, Pair};
 use super::tracks::{Channel, Paces, Track};
-use super::watch::note;
-use super::{Active, LOOK_EVERY, Phase, Shared};
-
-/// What the history of a call says that was dialed and may not be dialed further.
-const REFUSED: &str = "the gate refused a further INVITE of this call; the decision says why, and the call is cancelled";
+use super::{Active, Phase, Shared};
 
 /// What a call has in hand when it begins.
 pub(super) struct Begun {
@@ -414,58 +409,6 @@ impl Under<'_> {
                 )
                 .await;
         }
-    }
-
-    /// Another INVITE is due and the permit is over: the gate is asked again, in one transaction with the old attempt's
-    /// end (claim-5). Anything but a new permit ends the call.
-    async fn renew(&mut self, control: &mpsc::Sender<Control>) {
-        let call_id = self.leased.call.call_id;
-        let again = ClaimRequest {
-            attestation: self.attestation,
-            ..claim(
-                self.shared,
-                self.leased,
-                self.begun.track.name(),
-                (&self.sip_call_id, Some(self.attempt_id)),
-            )
-        };
-        match self.shared.gate.claim(again).await {
-            Ok(Claimed::Permitted { permit, attempt_id }) => {
-                self.attempt_id = attempt_id;
-                if self.has_rung() {
-                    // At an earlier target, late: an INVITE would be a second call.
-                    return self.shared.hang_up(call_id, HangUpCause::Elsewhere);
-                }
-                let _ = control.send(Control::Renew(permit)).await;
-            }
-            Ok(Claimed::Denied(decision)) => {
-                self.say_refused(&decision).await;
-                self.shared.hang_up(call_id, HangUpCause::Denied);
-            }
-            Ok(Claimed::Expired | Claimed::Lost) | Err(_) => {
-                self.shared.hang_up(call_id, HangUpCause::Client);
-            }
-        }
-    }
-
-    /// Its history says why before it says that it is over, as long as the store takes that at once.
-    pub(super) async fn say_refused(&self, decision: &Decision) {
-        let call = &self.leased.call;
-        tracing::info!(call.id = %call.call_id, denied_by = ?decision.judgement.denied_by,
-            "the gate refused a further INVITE of the call");
-        let detail = EventDetail {
-            decision_id: Some(decision.decision_id),
-            note: Some(REFUSED.to_owned()),
-            ..EventDetail::default()
-        };
-        let why = note(
-            self.shared,
-            &call.tenant,
-            call.call_id,
-            EventKind::Note,
-            detail,
-        );
-        let _ = tokio::time::timeout(LOOK_EVERY, why).await;
     }
 
     async fn ended(&mut self, at: Micros, last: Ending) {

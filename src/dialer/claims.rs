@@ -2,18 +2,26 @@
 
 use std::time::Duration;
 
-use crate::domain::call::EventDetail;
+use tokio::sync::mpsc;
+
+use crate::domain::call::{EventDetail, EventKind};
+use crate::domain::decision::Decision;
 use crate::domain::ids::{AttemptId, CallId};
 use crate::gate::{ClaimRequest, Claimed, GateError};
 use crate::passport::Vouch;
-use crate::sip::Ending;
+use crate::sip::{Control, Ending, HangUpCause};
 use crate::store::Leased;
 
+use super::attempt::Under;
 use super::journal::Journal;
-use super::{Shared, journal};
+use super::watch::note;
+use super::{LOOK_EVERY, Shared, journal};
 
 /// A call that the gate could not decide on waits this long before it is leased again.
 const UNDECIDED_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the history of a call says that was dialed and may not be dialed further.
+const REFUSED: &str = "the gate refused a further INVITE of this call; the decision says why, and the call is cancelled";
 
 /// Says why a call is not dialed.
 pub(super) async fn not_dialed(shared: &Shared, call_id: CallId, claimed: &Claimed) {
@@ -81,5 +89,59 @@ impl ClaimRequest {
             attestation,
             ..self
         }
+    }
+}
+
+impl Under<'_> {
+    /// Another INVITE is due and the permit is over: the gate is asked again, in one transaction with the old attempt's
+    /// end (claim-5). Anything but a new permit ends the call.
+    pub(super) async fn renew(&mut self, control: &mpsc::Sender<Control>) {
+        let call_id = self.leased.call.call_id;
+        let again = ClaimRequest {
+            attestation: self.attestation,
+            ..claim(
+                self.shared,
+                self.leased,
+                self.begun.track.name(),
+                (&self.sip_call_id, Some(self.attempt_id)),
+            )
+        };
+        match self.shared.gate.claim(again).await {
+            Ok(Claimed::Permitted { permit, attempt_id }) => {
+                self.attempt_id = attempt_id;
+                if self.has_rung() {
+                    // At an earlier target, late: an INVITE would be a second call.
+                    return self.shared.hang_up(call_id, HangUpCause::Elsewhere);
+                }
+                let _ = control.send(Control::Renew(permit)).await;
+            }
+            Ok(Claimed::Denied(decision)) => {
+                self.say_refused(&decision).await;
+                self.shared.hang_up(call_id, HangUpCause::Denied);
+            }
+            Ok(Claimed::Expired | Claimed::Lost) | Err(_) => {
+                self.shared.hang_up(call_id, HangUpCause::Client);
+            }
+        }
+    }
+
+    /// Its history says why before it says that it is over, as long as the store takes that at once.
+    pub(super) async fn say_refused(&self, decision: &Decision) {
+        let call = &self.leased.call;
+        tracing::info!(call.id = %call.call_id, denied_by = ?decision.judgement.denied_by,
+            "the gate refused a further INVITE of the call");
+        let detail = EventDetail {
+            decision_id: Some(decision.decision_id),
+            note: Some(REFUSED.to_owned()),
+            ..EventDetail::default()
+        };
+        let why = note(
+            self.shared,
+            &call.tenant,
+            call.call_id,
+            EventKind::Note,
+            detail,
+        );
+        let _ = tokio::time::timeout(LOOK_EVERY, why).await;
     }
 }

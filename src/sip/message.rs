@@ -1,22 +1,23 @@
 //! Building requests and responses. An INVITE leaves this file only locked (`locked.rs`).
 
+mod reply;
 mod routing;
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::Trunk;
 use super::desk::Desk;
-use super::head::{Draft, Header, Headers};
+use super::head::{Draft, Header};
 use super::locked::LockedInvite;
 use super::peer::Hop;
 use super::sdp::Origin;
 use super::target::Transport;
-use super::values::{Address, Via, split};
 use crate::domain::phone::Phone;
 use crate::domain::time::Micros;
 use crate::passport::{Unsigned, Vouch};
+pub(super) use reply::{Asked, Reply, respond};
 
 /// What we answer to within a dialog.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
@@ -418,86 +419,6 @@ impl InDialog {
             Self::Prack => "PRACK",
             Self::Update => "UPDATE",
         }
-    }
-}
-
-/// The request that a response answers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) headers: &'a Headers,
-    pub(super) via: &'a Via,
-    pub(super) source: &'a Hop,
-}
-
-/// What a response says.
-#[derive(Debug, Default)]
-pub(super) struct Reply<'a> {
-    pub(super) code: u16,
-    pub(super) phrase: &'a str,
-    /// Put into To, where the request has no tag there.
-    pub(super) tag: &'a str,
-    pub(super) extra: Vec<Header>,
-    pub(super) sdp: &'a [u8],
-}
-
-/// A response and where it goes: by the connection or to the address that the request came from, whatever its Via says (RFC 3261 section 18.2.2
-/// and RFC 3581; a Via that names a broadcast or foreign address steers nothing).
-pub(super) fn respond(asked: Asked<'_>, reply: &Reply<'_>) -> (Vec<u8>, Hop) {
-    let mut draft = Draft::response(reply.code, reply.phrase);
-    draw_vias(&mut draft, asked);
-    for line in asked.headers.lines("From") {
-        draft.line("From", &[line]);
-    }
-    for line in asked.headers.lines("To") {
-        let has_tag = Address::parse(line).is_ok_and(|address| address.params.get("tag").is_some());
-        if has_tag || reply.tag.is_empty() {
-            draft.line("To", &[line]);
-        } else {
-            // Without brackets too: what follows is the header's then, and not the URI's (RFC 3261 section 20.10).
-            draft.line("To", &[line, ";tag=", reply.tag]);
-        }
-    }
-    for name in ["Call-ID", "CSeq"] {
-        for line in asked.headers.lines(name) {
-            draft.line(name, &[line]);
-        }
-    }
-    draft.lines(&reply.extra);
-    if !reply.sdp.is_empty() {
-        draft.line("Content-Type", &[SDP]);
-    }
-    let to = match (asked.source, asked.via.rport) {
-        (Hop::Udp(source), false) => {
-            let port = asked.via.port.filter(|port| *port > 0).unwrap_or(5060);
-            Hop::Udp(SocketAddr::new(source.ip(), port))
-        }
-        (source, _) => source.clone(),
-    };
-    (draft.end(reply.sdp), to)
-}
-
-/// All Vias in their order, the topmost completed with where the request really came from.
-fn draw_vias(draft: &mut Draft, asked: Asked<'_>) {
-    let kept: Vec<&str> = split(&asked.via.text, b';')
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|part| {
-            let name = part.split('=').next().unwrap_or_default().trim();
-            !name.eq_ignore_ascii_case("rport") && !name.eq_ignore_ascii_case("received")
-        })
-        .collect();
-    let source = asked.source.target().addr;
-    let mut top = format!("{};received={}", kept.join(";"), source.ip());
-    if asked.via.rport {
-        top.push_str(&format!(";rport={}", source.port()));
-    }
-    draft.line("Via", &[&top]);
-    let others = asked.headers.lines("Via");
-    for other in others
-        .flat_map(|line| split(line, b',').unwrap_or_default())
-        .skip(1)
-    {
-        draft.line("Via", &[other]);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What follows a 2xx: its dialog, the ACK, BYE; and reliable provisional responses.
 
-use super::{Call, EndedBy, HangUpCause, Mono, Outcome, Output, Own, Retry, SipEvent, State};
+use super::{Call, EndedBy, Mono, Outcome, Output, Retry, SipEvent, State, reason_of};
 use crate::sip::api::Ending;
 use crate::sip::auth::Auth;
 use crate::sip::head::Header;
@@ -487,17 +487,4 @@ impl Call {
 pub(in crate::sip) fn target_of(message: &Message) -> Option<String> {
     let contact = message.list("Contact").into_iter().next()?;
     Some(Address::parse(contact).ok()?.uri.to_owned())
-}
-
-/// The Reason header of what we do ourselves (RFC 3326).
-pub(super) fn reason_of(own: Own) -> &'static str {
-    match own {
-        Own::HangUp(HangUpCause::Drain) => "SIP;cause=503;text=\"Service shutting down\"",
-        Own::HangUp(HangUpCause::AgentGone) => "SIP;cause=480;text=\"Temporarily Unavailable\"",
-        Own::HangUp(HangUpCause::Misfit) => "SIP;cause=488;text=\"Not Acceptable Here\"",
-        Own::HangUp(HangUpCause::NoMedia) => "SIP;cause=488;text=\"Not Acceptable Here\"",
-        Own::HangUp(HangUpCause::Elsewhere) => "SIP;cause=200;text=\"Call completed elsewhere\"",
-        Own::HangUp(_) => "Q.850;cause=16;text=\"Normal call clearing\"",
-        Own::RingTimer => "Q.850;cause=19;text=\"No answer from user\"",
-    }
 }

@@ -130,3 +130,17 @@ impl Call {
         self.report(SipEvent::Note { code, text }, out);
     }
 }
+
+/// The Reason header of what we do ourselves (RFC 3326).
+pub(super) fn reason_of(own: Own) -> &'static str {
+    match own {
+        Own::HangUp(HangUpCause::Drain) => "SIP;cause=503;text=\"Service shutting down\"",
+        Own::HangUp(HangUpCause::AgentGone) => "SIP;cause=480;text=\"Temporarily Unavailable\"",
+        Own::HangUp(HangUpCause::Misfit | HangUpCause::NoMedia) => {
+            "SIP;cause=488;text=\"Not Acceptable Here\""
+        }
+        Own::HangUp(HangUpCause::Elsewhere) => "SIP;cause=200;text=\"Call completed elsewhere\"",
+        Own::HangUp(_) => "Q.850;cause=16;text=\"Normal call clearing\"",
+        Own::RingTimer => "Q.850;cause=19;text=\"No answer from user\"",
+    }
+}

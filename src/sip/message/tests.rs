@@ -1,5 +1,7 @@
 //! What an INVITE says of the caller, header by header, and what none ever says.
 
+use std::net::SocketAddr;
+
 use super::*;
 use crate::domain::call::Attestation;
 use crate::passport::Signer;

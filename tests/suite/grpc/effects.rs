@@ -507,7 +507,7 @@ async fn what_is_shown(trial: &mut Trial, admin: &Client, auditor: &Client) {
     trial.left("CallService/GetCall", read).await;
     let request = pb::WatchCallRequest {
         call_id,
-        resume_token: Vec::new(),
+        ..Default::default()
     };
     ok(admin.calls().watch_call(request).await);
     trial.left("CallService/WatchCall", read).await;
