@@ -30,6 +30,25 @@ pub enum Found {
     NotComparable,
 }
 
+impl Found {
+    /// Its word in what programs read.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Changed => "changed",
+            Self::Missing => "missing",
+            Self::OutOfPlace => "out_of_place",
+            Self::RootDiffers => "root_differs",
+            Self::NotSigned => "not_signed",
+            Self::TileDiffers => "tile_differs",
+            Self::Truncated => "truncated",
+            Self::Forked => "forked",
+            Self::NotComparable => "not_comparable",
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {

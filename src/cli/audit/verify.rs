@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::checkpoint::{kept, key};
-use crate::audit::{Checkpoint, ExportLine, Fault, Found, Verdict, Verifier, VerifierKey};
+use crate::audit::{Checkpoint, ExportLine, Fault, Verdict, Verifier, VerifierKey};
 use crate::cli::failure::{Usage, exit};
 use crate::cli::output::{Output, thousands};
 use crate::cli::progress;
@@ -143,7 +143,7 @@ fn tell(args: &VerifyArgs, verdict: &Verdict, is_key_given: bool) -> Result<()> 
 
 fn fault_object(fault: &Fault) -> Value {
     json!({
-        "found": word(fault.found),
+        "found": fault.found.as_str(),
         "line": fault.line,
         "first": fault.entries.as_ref().map(|range| range.start),
         "end": fault.entries.as_ref().map(|range| range.end),
@@ -195,20 +195,5 @@ fn faults_of(count: u64) -> String {
             "{} faults",
             thousands(i64::try_from(many).unwrap_or(i64::MAX))
         ),
-    }
-}
-
-const fn word(found: Found) -> &'static str {
-    match found {
-        Found::Unreadable => "unreadable",
-        Found::Changed => "changed",
-        Found::Missing => "missing",
-        Found::OutOfPlace => "out_of_place",
-        Found::RootDiffers => "root_differs",
-        Found::NotSigned => "not_signed",
-        Found::TileDiffers => "tile_differs",
-        Found::Truncated => "truncated",
-        Found::Forked => "forked",
-        Found::NotComparable => "not_comparable",
     }
 }

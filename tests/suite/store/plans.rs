@@ -4,7 +4,7 @@
 use super::*;
 
 /// Tables that grow for as long as a house runs.
-const LARGE: [&str; 11] = [
+const LARGE: [&str; 12] = [
     "parties",
     "party_numbers",
     "party_accounts",
@@ -16,10 +16,11 @@ const LARGE: [&str; 11] = [
     "calls",
     "decisions",
     "instructions",
+    "audit_entries",
 ];
 
 /// Indexes of what is under way only, which is never much.
-const SMALL: [&str; 7] = [
+const SMALL: [&str; 8] = [
     "attempts_open",
     "attempts_unended",
     "calls_queued",
@@ -27,6 +28,7 @@ const SMALL: [&str; 7] = [
     "calls_leased",
     "suppressions_untold",
     "instructions_open",
+    "audit_entries_unplaced",
 ];
 
 /// The statements of a source file: texts that are a constant of their own, or given to the macro that names one.
