@@ -191,7 +191,7 @@ impl Sections {
         let pack = rules.and_then(|rules| self.pack(&rules));
         let (trunks, lanes) = self.lanes(sip.as_ref());
         let carriers = carriers(&lanes);
-        let agents = self.agents(sip.as_ref(), &lanes);
+        let agents = self.agents((sip.as_ref(), pack.as_deref()), &lanes);
         let campaigns = self.campaigns((&trunks, &carriers), pack.as_deref());
         let console = self.console(&campaigns);
         let providers = self.providers(pack.as_deref());
@@ -549,6 +549,14 @@ mod tests {
             (
                 "uri = \"sip:anna@127.0.0.1:5060\"",
                 "[agent.anna] target: `127.0.0.1:5060` is our own",
+            ),
+            (
+                "uri = \"sip:anna@[::ffff:127.0.0.1]:5070\"",
+                "is where the trunk `carrier` leads to",
+            ),
+            (
+                "uri = \"sip:112@127.0.0.1:5062\"",
+                "[agent.anna] uri: `112` is an emergency or short number",
             ),
         ] {
             let told = with(lines).unwrap_err().to_string();

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::Sections;
 use crate::anchor::{Anchor, AnchorConfig};
 use crate::dialer::{Agent, AgentConfig, Lane, TrunkConfig};
+use crate::place::is_emergency;
+use crate::policy::Pack;
 use crate::sip::SipConfig;
 
 impl Sections {
@@ -50,7 +52,11 @@ impl Sections {
     }
 
     /// The agents whose phones can be called first. None may be reached where numbers are dialed.
-    pub(super) fn agents(&mut self, sip: Option<&SipConfig>, lanes: &[Lane]) -> Vec<Agent> {
+    pub(super) fn agents(
+        &mut self,
+        (sip, pack): (Option<&SipConfig>, Option<&Pack>),
+        lanes: &[Lane],
+    ) -> Vec<Agent> {
         let mut agents = Vec::new();
         for (name, config) in self.take_all::<AgentConfig>("agent") {
             let Some(config) = config else { continue };
@@ -61,7 +67,11 @@ impl Sections {
                     let problems = lanes.iter().filter_map(by).collect();
                     self.at(&place, problems);
                     let ours = sip.and_then(|sip| agent.problem_at(sip.listen));
-                    self.at(&place, ours.into_iter().collect());
+                    let user = agent.user();
+                    let emergency = pack
+                        .filter(|pack| is_emergency(pack.tables(), user))
+                        .map(|_| format!("uri: `{user}` is an emergency or short number: name the phone otherwise"));
+                    self.at(&place, ours.into_iter().chain(emergency).collect());
                     agents.push(agent);
                 }
                 Err(problems) => self.at(&place, problems),

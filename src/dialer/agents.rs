@@ -164,6 +164,12 @@ impl AgentConfig {
 }
 
 impl Agent {
+    /// The account, or the extension, by which their phone is known.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.desk.user()
+    }
+
     /// Why the way to this agent might be one around the gate, by this trunk: what it reaches dials numbers.
     #[must_use]
     pub fn problem_by(&self, trunk: &str, config: &TrunkConfig) -> Option<String> {
@@ -179,7 +185,9 @@ impl Agent {
     #[must_use]
     pub fn problem_at(&self, listen: SocketAddr) -> Option<String> {
         let target = self.destination.numeric()?;
-        let is_ours = target.addr == listen && target.transport != Transport::Tls;
+        let is_ours = target.addr.port() == listen.port()
+            && target.addr.ip().to_canonical() == listen.ip().to_canonical()
+            && target.transport != Transport::Tls;
         let way = &self.destination;
         is_ours.then(|| format!("target: `{way}` is our own, see `[sip] listen`"))
     }

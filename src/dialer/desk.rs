@@ -174,6 +174,14 @@ async fn ring(
     let Some(desk) = agent.found(&shared.endpoint, call.call_id.lot()).await else {
         return Came::Not(AgentResult::Unreachable, None);
     };
+    if shared.dials_numbers_at(desk.target()) {
+        tracing::error!(
+            agent = agent.name,
+            "the agent's phone is said to be where a trunk, or this node, is: it is not called, for what \
+            is reached there dials numbers and asks no gate"
+        );
+        return Came::Not(AgentResult::Unreachable, None);
+    }
     let sip_call_id = shared.endpoint.new_call_id();
     let Dialog {
         mut events,

@@ -52,7 +52,7 @@ use crate::domain::time::{Micros, Mono, Reading};
 use crate::domain::trunk::TrunkStatus;
 use crate::gate::Gate;
 use crate::passport::Voucher;
-use crate::sip::{Control, Endpoint, HangUpCause, Trunk};
+use crate::sip::{Control, Endpoint, HangUpCause, Target, Trunk};
 use crate::store::Notice;
 use crate::vital::vital;
 
@@ -362,6 +362,18 @@ impl Shared {
     /// What tells this start of this process from others, for times that are spread.
     fn seed(&self) -> (SocketAddr, i64) {
         (self.endpoint.local_addr(), self.began.0)
+    }
+
+    /// Whether a trunk's calls go there, or ours come in: nobody is called at such a place without the gate, whatever name led there.
+    fn dials_numbers_at(&self, target: Target) -> bool {
+        let place = |addr: SocketAddr| (addr.ip().to_canonical(), addr.port());
+        let (all, _) = self.tracks.all();
+        let mut theirs = all.values().flat_map(|track| track.lane.targets.all());
+        let own = self.endpoint.local_addr();
+        let is_ours = own.port() == target.addr.port()
+            && (own.ip().is_unspecified()
+                || own.ip().to_canonical() == target.addr.ip().to_canonical());
+        is_ours || theirs.any(|each| place(each.addr) == place(target.addr))
     }
 
     fn active(&self) -> MutexGuard<'_, BTreeMap<CallId, Active>> {

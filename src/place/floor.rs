@@ -175,6 +175,13 @@ fn hides_short_number(tables: &Tables, digits: &str) -> bool {
     })
 }
 
+/// Whether these digits are an emergency number somewhere, or a short number of many countries.
+#[must_use]
+pub fn is_emergency(tables: &Tables, digits: &str) -> bool {
+    let short = &tables.short;
+    short.anywhere.contains(digits) || short.patterns.iter().any(|each| each.matches(digits))
+}
+
 /// What is left of the digits after nothing, one or several of the prefixes that a switch may take off.
 fn uncovered(digits: &str) -> impl Iterator<Item = &str> {
     let mut found = vec![digits];

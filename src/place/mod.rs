@@ -24,7 +24,7 @@ mod written;
 mod zone;
 
 pub use evidence::{Place, knows_region, locate, zone_of_place};
-pub use floor::{Dialable, NotDialable, dialable};
+pub use floor::{Dialable, NotDialable, dialable, is_emergency};
 pub use spelling::{Unreadable, spelled};
 pub use stand_in::stand_in;
 pub use tables::{TableProblem, TableProblems, Tables};

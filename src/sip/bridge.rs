@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::api::SipEvent;
-use super::sdp::{Origin, off_hold, same_but_for_origin, same_direction, stays_within};
+use super::sdp::{Origin, is_session, off_hold, same_but_for_origin, same_direction, stays_within};
 use crate::domain::ids::InstructionId;
 use crate::domain::instruction::{Followed, Instruct, InstructionResult};
 use crate::domain::time::{Micros, Mono, Reading};
@@ -18,6 +18,9 @@ use crate::domain::time::{Micros, Mono, Reading};
 const ROUNDS_MAX: u8 = 6;
 /// A leg that is busy with a refresh, or with an offer of its own, is asked again then.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
+/// Who has answered is not kept in silence for longer. Two phones that collide settle it within some four seconds (RFC 3261 section
+/// 14.1).
+const CONNECT_WITHIN: Duration = Duration::from_secs(6);
 
 /// One of the two legs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub struct Bridge {
     agent: Leg,
     callee: Leg,
     answered: bool,
+    /// Until when they have to hear each other, once the person has answered.
+    patience: Option<Mono>,
     connected: bool,
     rounds: u8,
     /// When to try again what found a leg busy.
@@ -134,6 +139,7 @@ impl Bridge {
             agent: Leg::new(origin, Some(off_hold(session))),
             callee: nobody,
             answered: false,
+            patience: None,
             connected: false,
             rounds: 0,
             again: None,
@@ -151,6 +157,7 @@ impl Bridge {
             ..Leg::new(origin, None)
         };
         self.answered = false;
+        self.patience = None;
         self.refused = false;
         self.rounds = 0;
         sdp
@@ -165,11 +172,17 @@ impl Bridge {
     /// When [`Self::tick`] is due.
     #[must_use]
     pub fn wake(&self) -> Option<Mono> {
-        self.again
+        let patience = self.patience.filter(|_| !self.connected);
+        [self.again, patience].into_iter().flatten().min()
     }
 
     /// Time has passed.
     pub fn tick(&mut self, now: Reading) -> Vec<Wish> {
+        let is_over = |patience: Mono| patience <= now.mono && !self.connected;
+        if self.patience.is_some_and(is_over) {
+            self.patience = None;
+            return vec![Wish::Misfit];
+        }
         match self.again.take_if(|at| *at <= now.mono) {
             Some(_) => self.agree(now.wall),
             None => Vec::new(),
@@ -179,6 +192,10 @@ impl Bridge {
     /// Something happened on a leg. Nothing = it is no business of the bridge.
     pub fn hear(&mut self, side: Side, event: &SipEvent, now: Reading) -> Option<Vec<Wish>> {
         Some(match event {
+            // It rings, and that is all that is known.
+            SipEvent::EarlyMedia { sdp, .. } if side == Side::Callee && !is_session(sdp) => {
+                Vec::new()
+            }
             SipEvent::EarlyMedia { sdp, .. } if side == Side::Callee => {
                 // The newest of several phones that ring.
                 self.callee.describes(sdp.clone());
@@ -187,6 +204,7 @@ impl Bridge {
             SipEvent::Answered { sdp } if side == Side::Callee => {
                 self.callee.describes(sdp.clone());
                 self.answered = true;
+                self.patience = Some(now.mono.plus(CONNECT_WITHIN));
                 if std::mem::take(&mut self.refused) {
                     self.agent.knows = None;
                 }
@@ -223,7 +241,8 @@ impl Bridge {
     /// An offer of one phone is put to the other, if that is there and nothing else is asked of it.
     fn relay(&mut self, from: Side, offer: u32, sdp: &[u8], at: Micros) -> Vec<Wish> {
         let is_quiet = self.agent.asked.is_none() && self.callee.asked.is_none();
-        if self.answered && is_quiet && self.again.is_none() {
+        // What is no session is not put to the other phone, which might answer it.
+        if self.answered && is_quiet && self.again.is_none() && is_session(sdp) {
             let to = self.leg(from.other());
             return vec![to.offer(from.other(), at, sdp.to_vec(), Some(offer))];
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::config::Trunk;
 use super::target::{Destination, Transport};
 
-/// A user of so many digits and nothing else may be a number that some exchange dials.
+/// A user with more digits may be a number that some exchange dials.
 const DIGITS_MAX: usize = 6;
 /// A longer URI names nobody's phone.
 const URI_BYTES_MAX: usize = 256;
@@ -20,10 +20,17 @@ const URI_BYTES_MAX: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeskUri {
     text: String,
+    user: String,
     host: Destination,
 }
 
 impl DeskUri {
+    /// The account, or the extension.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
     /// Where it is reached, where nobody names another way.
     #[must_use]
     pub fn host(&self) -> &Destination {
@@ -80,17 +87,19 @@ impl FromStr for DeskUri {
         }
         Ok(Self {
             text: text.to_owned(),
+            user: user.to_owned(),
             host: Destination { transport, ..host },
         })
     }
 }
 
-/// Whether some exchange might take this for a number to dial: E.164 with its `+`, or digits alone with what is written
-/// between them.
+/// Whether some exchange might take this for a number to dial. What it makes of other signs nobody knows, so an account begins with
+/// a letter and has few digits, and an extension has nothing but these.
 fn is_number(user: &str) -> bool {
     let digits = user.bytes().filter(u8::is_ascii_digit).count();
-    let written = |byte: u8| byte.is_ascii_digit() || b"-.()*,".contains(&byte);
-    user.starts_with('+') || digits > DIGITS_MAX && user.bytes().all(written)
+    let is_account = user.starts_with(|first: char| first.is_ascii_alphabetic());
+    let is_extension = digits == user.len();
+    digits > DIGITS_MAX || !is_account && !is_extension
 }
 
 /// An agent as `sip` calls them.
@@ -114,10 +123,22 @@ impl Desk {
         }
     }
 
+    /// The account, or the extension, by which it is known.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.uri.user()
+    }
+
     /// Whether it can be reached by TLS.
     #[must_use]
     pub fn has_tls(&self) -> bool {
         self.way.peer.has_tls()
+    }
+
+    /// Where it is reached.
+    #[must_use]
+    pub fn target(&self) -> super::target::Target {
+        self.way.target
     }
 
     /// The same at another target, where a name was looked up.
@@ -145,7 +166,7 @@ mod tests {
             "sip:1001@pbx.example:5070",
             "SIP:anna.b-2@[2001:db8::1]:5060;transport=tls",
             "sip:100200@pbx.example;transport=TCP",
-            "sip:agent4045550141@pbx.example",
+            "sip:agent-404555@pbx.example",
         ] {
             let uri: DeskUri = good.parse().unwrap();
             assert_eq!(uri.to_string(), good);
@@ -158,6 +179,14 @@ mod tests {
             "sip:*674045550141@pbx.example",
             "sip:+1@pbx.example",
             "sip:9,14045550141@pbx.example",
+            "sip:agent4045550141@pbx.example",
+            "sip:1_4045550141@pbx.example",
+            "sip:!14045550141@pbx.example",
+            "sip:1=4045550141@pbx.example",
+            "sip:00+14045550141@pbx.example",
+            "sip:14045550141A@pbx.example",
+            "sip:*911@pbx.example",
+            "sip:91.1@pbx.example",
         ] {
             let told = number.parse::<DeskUri>().unwrap_err();
             assert!(told.contains("telephone number"), "{number}: {told}");

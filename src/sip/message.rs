@@ -373,7 +373,12 @@ impl Identity {
         body: &[u8],
     ) -> (Vec<u8>, Hop) {
         let (uri, routes) = remote.request_uri();
-        let hop = remote.next_hop().and_then(|next| self.trunk.hop_to(next));
+        let hop = match self.whom {
+            Whom::Number(_) => remote.next_hop().and_then(|next| self.trunk.hop_to(next)),
+            // An agent's phone may say what it likes of where it is: nothing of its leg leaves by another way than the
+            // configuration's, or it might be a carrier's, with a number of the phone's choice in the first line.
+            Whom::Desk(_) => None,
+        };
         let hop = hop.unwrap_or_else(|| self.trunk.hop());
         let sent = (hop.transport(), branch);
         let mut draft = self.request(method.as_str(), uri, &self.callee(&remote.tag), cseq, sent);

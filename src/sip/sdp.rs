@@ -7,7 +7,7 @@ mod held;
 use sdp_types::{Media, Session};
 
 pub use carried::Origin;
-pub(super) use carried::{off_hold, same_but_for_origin, same_direction, stays_within};
+pub(super) use carried::{is_session, off_hold, same_but_for_origin, same_direction, stays_within};
 pub(super) use held::{held_answer, held_offer};
 
 /// The largest offer that is taken: with the head of the INVITE it stays far below what UDP carries.

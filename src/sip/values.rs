@@ -263,6 +263,31 @@ pub(super) fn is_token(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || marks(byte))
 }
 
+/// Digits of a number, as people write them, that a phrase may hold at most.
+const PHRASE_DIGITS_MAX: usize = 6;
+
+/// What a far end says in words, without the numbers in it: carriers repeat the one that was called, and nobody keeps that
+/// readable.
+pub(super) fn discreet(phrase: &str) -> String {
+    let mut told = String::with_capacity(phrase.len());
+    let mut rest = phrase;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit() || c == '+') {
+        let (before, number) = rest.split_at(start);
+        told.push_str(before);
+        let written = |c: char| c.is_ascii_digit() || " +-.()/".contains(c);
+        let end = number.find(|c| !written(c)).unwrap_or(number.len());
+        let number_only = number.get(..end).unwrap_or_default().trim_end();
+        let digits = number_only.bytes().filter(u8::is_ascii_digit).count();
+        match digits > PHRASE_DIGITS_MAX {
+            true => told.push('…'),
+            false => told.push_str(number_only),
+        }
+        rest = number.get(number_only.len()..).unwrap_or_default();
+    }
+    told.push_str(rest);
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,5 +362,24 @@ mod tests {
         );
         assert!(Via::parse("SIP/2.0/UDP 192.0.2.15;;").is_err());
         assert!(Via::parse("SIP/2.0 192.0.2.15").is_err());
+    }
+
+    #[test]
+    fn numbers_are_left_out_of_phrases() {
+        for (said, told) in [
+            ("Busy Here", "Busy Here"),
+            ("Busy +14045550140 here", "Busy … here"),
+            ("(404) 555-0140 is busy", "(… is busy"),
+            ("404-555-0140", "…"),
+            (
+                "Timeout after 32 s, code 1234",
+                "Timeout after 32 s, code 1234",
+            ),
+            ("sip:4045550140@x 12", "sip:…@x 12"),
+            ("+", "+"),
+            ("", ""),
+        ] {
+            assert_eq!(discreet(said), told);
+        }
     }
 }

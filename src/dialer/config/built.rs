@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::secret;
-use crate::sip::{Peer, Secret, TlsFiles};
+use crate::sip::{Host, Peer, Secret, TlsFiles};
 
 impl TrunkConfig {
     /// The trunk as `sip` takes it; or everything that is wrong with the section, naming the key.
@@ -223,9 +223,9 @@ impl TrunkConfig {
             .chain(registrar);
         let is_domain = self.domain.as_ref().is_some_and(|domain| {
             let domain: Result<Destination, _> = domain.parse();
-            domain.is_ok_and(|domain| domain.host == way.host && may_be_one(&domain, way))
+            domain.is_ok_and(|domain| may_be_one(&domain, way))
         });
-        is_domain || targets.any(|target| target.host == way.host && may_be_one(target, way))
+        is_domain || targets.any(|target| may_be_one(target, way))
     }
 
     fn named_targets(&self) -> impl Iterator<Item = (&'static str, &Destination)> {
@@ -289,12 +289,16 @@ impl TrunkConfig {
     }
 }
 
-/// Whether two destinations at one host may be the same server.
+/// Whether two destinations may be the same server, by what is written. What a name stands for is seen when it is looked up.
 fn may_be_one(one: &Destination, other: &Destination) -> bool {
+    let is_one_host = match (&one.host, &other.host) {
+        (Host::Ip(one), Host::Ip(other)) => one.to_canonical() == other.to_canonical(),
+        (one, other) => one == other,
+    };
     let port = |way: &Destination| way.port.or(way.numeric().map(|target| target.addr.port()));
     match (port(one), port(other)) {
-        (Some(one), Some(other)) => one == other,
-        _ => true,
+        (Some(one), Some(other)) => is_one_host && one == other,
+        _ => is_one_host,
     }
 }
 

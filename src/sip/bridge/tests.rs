@@ -309,3 +309,34 @@ fn what_is_no_business_of_the_bridge_is_left_to_others() {
         None
     );
 }
+
+#[test]
+fn who_has_answered_is_not_kept_in_silence() {
+    let mut pair = Pair::new();
+    assert_eq!(pair.answered(CALLEE), "agent offer 5000");
+    assert_eq!(pair.bridge.wake(), Some(Mono(Duration::from_secs(6))));
+    pair.ms = 5_999;
+    let (early, now) = (pair.now(), {
+        pair.ms = 6_000;
+        pair.now()
+    });
+    assert_eq!(pair.bridge.tick(early), []);
+    assert_eq!(pair.bridge.tick(now), [Wish::Misfit]);
+    // Who hears each other may go on.
+    let mut pair = Pair::connected();
+    assert_eq!(pair.bridge.wake(), None);
+    pair.ms = 60_000;
+    let now = pair.now();
+    assert_eq!(pair.bridge.tick(now), []);
+}
+
+#[test]
+fn what_is_no_session_is_put_to_nobody() {
+    let mut pair = Pair::new();
+    assert_eq!(pair.early("garbage"), "");
+    let mut pair = Pair::connected();
+    for side in [Side::Agent, Side::Callee] {
+        let told = pair.offers(side, 3, "garbage");
+        assert!(told.ends_with("decline 3"), "{told}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sip::redirect;
+use crate::sip::values::discreet;
 
 impl Call {
     pub(super) fn hang_up(&mut self, cause: HangUpCause, now: Reading, out: &mut Vec<Output>) {
@@ -67,7 +68,7 @@ impl Call {
                 Signal::Code(code) => Some(code),
                 Signal::Silence => None,
             },
-            reason: message.is_some().then(|| phrase.to_owned()),
+            reason: message.is_some().then(|| discreet(phrase)),
             q850_cause: reasons.q850,
             retry_after: message.and_then(crate::sip::outcome::retry_after),
             by,

@@ -10,6 +10,7 @@ use super::{
 use crate::sip::head::Header;
 use crate::sip::message::Way;
 use crate::sip::peer::Hop;
+use crate::sip::values::discreet;
 use crate::sip::wire::Message;
 
 /// Settled INVITEs that are remembered: one a challenge, and those are bounded.
@@ -263,7 +264,7 @@ impl Call {
             return;
         }
         self.last_report = Some(report);
-        let reason = reason.to_owned();
+        let reason = discreet(reason);
         let event = match code {
             180..190 if sdp.is_empty() => SipEvent::Ringing { code, reason },
             180..190 => SipEvent::EarlyMedia { code, reason, sdp },

@@ -78,6 +78,11 @@ impl Origin {
     }
 }
 
+/// Whether this describes streams at all, and by whom.
+pub(in crate::sip) fn is_session(text: &[u8]) -> bool {
+    Session::parse(text).is_ok_and(|session| !session.medias.is_empty())
+}
+
 /// A session without its word that it is on hold: a phone that was offered one so could answer nothing else.
 pub(in crate::sip) fn off_hold(session: &[u8]) -> Vec<u8> {
     let lines = session.split_inclusive(|byte| *byte == b'\n');

@@ -311,6 +311,28 @@ async fn why_an_agent_was_not_there_is_told() {
     }
 }
 
+/// A name is as good as the address that it stands for: what is reached there dials numbers, and asks no gate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_said_to_be_where_a_trunk_is_is_not_called() {
+    let (agent, person) = phones(Then::Answer(SOON), Then::Answer(SOON)).await;
+    let port = person.addr.port();
+    for host in ["localhost", "[::ffff:127.0.0.1]"] {
+        let uri = format!("sip:anna@{host}:{port}");
+        let named = AgentConfig::at(&uri).agent("anna").unwrap();
+        let desk = Desk::of(
+            sqlite().await,
+            named,
+            lane("carrier", &[person.addr], QUICK),
+        )
+        .await;
+        let call = desk.place(ANNA).await;
+        let over = desk.over(&call).await;
+        assert_eq!(over.agent_result, Some(AgentResult::Unreachable), "{host}");
+        assert!(person.heard().is_empty() && agent.heard().is_empty());
+        drop(desk.close().await);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_that_wants_an_offer_is_connected_all_the_same() {
     let (agent, person) = phones(Then::Answer(SOON), Then::AnswerEarly(SOON * 8)).await;

@@ -240,3 +240,25 @@ fn the_person_hears_why_when_the_agent_is_gone() {
          0 ! ended answered none by Us code Some(200) answered",
     );
 }
+
+/// A phone that says it is where a carrier is, under a number, does not have us say so there.
+#[test]
+fn what_a_phone_says_of_where_it_is_leads_nowhere_else() {
+    for headers in [
+        "Contact: <sip:+14045550199@127.0.0.9:5070;user=phone>\r\n",
+        "Contact: <sip:anna@127.0.0.1:5062>\r\nRecord-Route: <sip:127.0.0.9:5070;lr>\r\n",
+    ] {
+        let mut line = desk(true);
+        line.answer("INVITE", 200, "a", headers, ANSWER);
+        let hang_up = Control::HangUp {
+            cause: HangUpCause::Client,
+        };
+        line.input(Input::Control(hang_up));
+        assert_eq!(line.last().method, "BYE");
+        assert!(line.hops.len() >= 3);
+        assert!(
+            line.hops.iter().all(|hop| *hop == line.hops[0]),
+            "{headers}"
+        );
+    }
+}
