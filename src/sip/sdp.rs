@@ -170,7 +170,8 @@ fn with_audio(session: &Session) -> Result<(), OfferProblem> {
     }
 }
 
-/// Whether an answer can belong to the offer: the same streams in the same order, audio not refused (RFC 3264 section 6).
+/// Whether an answer can belong to the offer: the same streams in the same order, none by another protocol than it was offered,
+/// audio not refused, and an address to send to (RFC 3264 section 6).
 pub(super) fn fits(offer: &[u8], answer: &[u8]) -> bool {
     let Ok(answer) = Session::parse(answer) else {
         return false;
@@ -179,9 +180,24 @@ pub(super) fn fits(offer: &[u8], answer: &[u8]) -> bool {
     let offered = offer
         .split(|byte| *byte == b'\n')
         .filter_map(|line| line.strip_prefix(b"m="))
-        .map(|media| media.split(|byte| *byte == b' ').next().unwrap_or_default());
-    let answered = answer.medias.iter().map(|media| media.media.as_bytes());
-    offered.eq(answered) && has_audio(&answer)
+        .map(|media| {
+            let mut words = media.split(|byte| *byte == b' ');
+            (
+                words.next().unwrap_or_default(),
+                words.nth(1).unwrap_or_default(),
+            )
+        });
+    let agrees = |(kind, protocol): (&[u8], &[u8]), media: &Media| {
+        let is_open = media.port > 0;
+        let has_address = answer.connection.is_some() || !media.connections.is_empty();
+        kind == media.media.as_bytes()
+            && (!is_open || has_address && protocol == media.proto.as_bytes())
+    };
+    offered.clone().count() == answer.medias.len()
+        && offered
+            .zip(&answer.medias)
+            .all(|(then, now)| agrees(then, now))
+        && has_audio(&answer)
 }
 
 /// Whether two descriptions of the far end are the same session in the same version (RFC 3264 section 8).
@@ -494,6 +510,14 @@ mod tests {
         assert!(!fits(offer, two.as_bytes()));
         assert!(!fits(two.as_bytes(), offer));
         assert!(!fits(offer, b"nonsense"));
+        assert!(!fits(
+            offer,
+            OFFER.replace("RTP/AVP", "RTP/SAVP").as_bytes()
+        ));
+        assert!(!fits(
+            offer,
+            OFFER.replace("c=IN IP4 192.0.2.1\r\n", "").as_bytes()
+        ));
     }
 
     #[test]
