@@ -124,7 +124,10 @@ async fn the_node_and_its_trunks_are_told_as_they_are_now() {
     assert!(!told.contains_key(registered), "nobody registers it");
     front.standing.lock().unwrap().trunks.clear();
     let told = page(&front).await;
-    let left: Vec<_> = told.keys().filter(|name| name.contains("old")).collect();
+    let left: Vec<_> = told
+        .keys()
+        .filter(|name| name.contains(r#""old""#))
+        .collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
