@@ -19,7 +19,7 @@ pub struct AuditConfig {
     pub key_file: Option<PathBuf>,
     /// A file to which every checkpoint is added: on another machine's disk.
     pub witness_file: Option<PathBuf>,
-    /// Where the latest checkpoint is posted: https, or http to 127.0.0.1 or [::1] if the networks below name it.
+    /// Where the latest checkpoint is posted: https, or http to `127.0.0.1` or `[::1]` if the networks below name it.
     pub witness_url: Option<String>,
     /// Networks of one's own in which that address may be.
     pub witness_networks: Vec<String>,
