@@ -25,7 +25,7 @@ pub use note::{NoteError, SigningKey, VerifierKey};
 pub use proof::{
     TreeHead, consistency_ranges, inclusion_ranges, is_consistent, is_included, nodes, proof,
 };
-pub use tile::{Edge, Node, TILE_WIDTH, TileId, Tiles, upper_tiles};
+pub use tile::{Edge, Node, TILE_WIDTH, TileId, Tiles, upper_tile, upper_tiles};
 pub use tree::{Frontier, Hash, empty_root, leaf_hash, node_hash};
 pub use verdict::{Fault, Found, Verdict};
 pub use verify::Verifier;

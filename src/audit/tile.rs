@@ -65,19 +65,29 @@ impl Node {
     }
 }
 
-/// The tiles above the leaves of a tree of this size with their widths: level by level, each from the left.
+/// The tiles above the leaves of a tree of this size with their widths: level by level, each from the left. They are made one
+/// by one: the size may be what a file claims.
+pub fn upper_tiles(size: u64) -> impl Iterator<Item = (TileId, usize)> {
+    (0..).map_while(move |number| upper_tile(size, number))
+}
+
+/// The one of [`upper_tiles`] with this number, if there are so many.
 #[must_use]
-pub fn upper_tiles(size: u64) -> Vec<(TileId, usize)> {
-    let mut tiles = Vec::new();
+pub fn upper_tile(size: u64, number: u64) -> Option<(TileId, usize)> {
+    let mut index = number;
     for level in 1..8_u8 {
         let hashes = size >> (TILE_BITS * u32::from(level));
         let full = hashes >> TILE_BITS;
-        tiles.extend((0..full).map(|index| (TileId { level, index }, TILE_WIDTH)));
         let rest = usize::try_from(hashes & 0xff).unwrap_or(0);
-        let last = TileId { level, index: full };
-        tiles.extend((rest > 0).then_some((last, rest)));
+        if index < full {
+            return Some((TileId { level, index }, TILE_WIDTH));
+        }
+        if index == full && rest > 0 {
+            return Some((TileId { level, index }, rest));
+        }
+        index -= full + u64::from(rest > 0);
     }
-    tiles
+    None
 }
 
 /// Tiles at hand.

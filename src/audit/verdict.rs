@@ -65,6 +65,8 @@ pub struct Fault {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
+    /// Whether the file begins as an export does. Of one that does not, nothing more is looked at.
+    pub is_export: bool,
     /// Name of the log, if the file says one.
     pub origin: String,
     /// The key that signatures were looked at with, if there was one.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::export::{EXPORT_FORMAT, ExportHeader, ExportLine};
 use super::note::VerifierKey;
-use super::tile::{TILE_WIDTH, TileId, upper_tiles};
+use super::tile::{TILE_WIDTH, TileId, upper_tile};
 use super::tree::{Frontier, Hash, leaf_hash, node_hash};
 use super::verdict::{Fault, Found, Verdict};
 
@@ -33,8 +33,7 @@ pub struct Verifier {
     leaves: Vec<Hash>,
     /// Up to here a checkpoint agreed.
     agreed: u64,
-    tiles_seen: usize,
-    wanted: Vec<(TileId, usize)>,
+    tiles_seen: u64,
     last_checkpoint: Option<u64>,
     verdict: Verdict,
 }
@@ -47,6 +46,7 @@ impl Verifier {
         kept.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.head.size));
         Self {
             verdict: Verdict {
+                is_export: false,
                 origin: String::new(),
                 key: key.clone(),
                 entries: 0,
@@ -67,7 +67,6 @@ impl Verifier {
             leaves: Vec::new(),
             agreed: 0,
             tiles_seen: 0,
-            wanted: Vec::new(),
             last_checkpoint: None,
         }
     }
@@ -87,6 +86,9 @@ impl Verifier {
     /// Looks at the next line, without its end.
     pub fn line(&mut self, line: &[u8]) {
         self.line += 1;
+        if self.line > 1 && self.header.is_none() {
+            return;
+        }
         let read = std::str::from_utf8(line).ok().and_then(ExportLine::parse);
         match read {
             Some(ExportLine::Header(header)) if self.line == 1 => self.begin(header),
@@ -115,6 +117,9 @@ impl Verifier {
     #[must_use]
     pub fn finish(mut self, is_ended: bool) -> Verdict {
         self.line += 1;
+        if self.header.is_none() && !self.verdict.faults.is_empty() {
+            return self.verdict;
+        }
         if !is_ended {
             self.fault(
                 Found::Truncated,
@@ -127,22 +132,30 @@ impl Verifier {
         } else if self.verdict.faults.is_empty() {
             self.fault(Found::Truncated, None, "the file is empty".to_owned());
         }
-        while let Some(kept) = self.kept.pop() {
-            let size = kept.head.size;
-            let entries = Some(self.next..size);
-            let text = format!(
-                "the kept checkpoint covers {size} entries, the file ends before entry {}",
-                self.next
-            );
-            self.fault(Found::Truncated, entries, text);
-        }
+        self.tell_beyond();
         if let Some(ours) = &self.ours {
             self.verdict.head = Some((ours.size(), ours.root()));
         }
         self.verdict
     }
 
+    /// Kept checkpoints over more than the file has: one fault, for a witness file goes on while its server does.
+    fn tell_beyond(&mut self) {
+        let Some(kept) = self.kept.pop() else { return };
+        let (size, next) = (kept.head.size, self.next);
+        let others = match std::mem::take(&mut self.kept).len() {
+            0 => String::new(),
+            more => format!(", and {more} more cover more still"),
+        };
+        let text = format!(
+            "a kept checkpoint covers {size} entries{others}, and the file ends before entry {next}: either entries were removed, or \
+             the checkpoint was signed after the export; export anew, or give a copy of the witness file from before the export"
+        );
+        self.fault(Found::Truncated, Some(next..size), text);
+    }
+
     fn begin(&mut self, header: ExportHeader) {
+        self.verdict.is_export = true;
         let refused = |text: String| (Found::Unreadable, text);
         let mut problems = Vec::new();
         if header.format != EXPORT_FORMAT {
@@ -364,11 +377,8 @@ impl Verifier {
     }
 
     fn tile(&mut self, id: TileId, hashes: &[Hash]) {
-        if self.tiles_seen == 0 {
-            self.wanted = self.wanted_tiles();
-        }
         let is_end = Some(self.next) >= self.size();
-        let place = self.wanted.get(self.tiles_seen).copied();
+        let place = self.wanted_tile();
         self.tiles_seen += 1;
         if !is_end || place != Some((id, hashes.len())) {
             let text = format!(
@@ -389,10 +399,10 @@ impl Verifier {
         }
     }
 
-    /// The tiles above the leaves. Those of a file that does not begin with the first entry are not known.
-    fn wanted_tiles(&self) -> Vec<(TileId, usize)> {
-        let header = self.header.as_ref().filter(|header| header.first == 0);
-        header.map_or_else(Vec::new, |header| upper_tiles(header.size))
+    /// The next tile above the leaves. Those of a file that does not begin with the first entry are not known.
+    fn wanted_tile(&self) -> Option<(TileId, usize)> {
+        let header = self.header.as_ref().filter(|header| header.first == 0)?;
+        upper_tile(header.size, self.tiles_seen)
     }
 
     fn hashes_of(&self, id: TileId) -> Option<&[Hash]> {
@@ -431,7 +441,7 @@ impl Verifier {
             );
             self.fault(Found::Missing, None, text);
         }
-        if self.tiles_seen < self.wanted_tiles().len() {
+        if self.wanted_tile().is_some() {
             let text = "the tiles at the end of the file are missing".to_owned();
             self.fault(Found::Truncated, None, text);
         }
@@ -547,7 +557,7 @@ mod tests {
                 let tile = |(id, width): (TileId, usize)| {
                     ExportLine::Tile(id, tiles[&id][..width].to_vec()).text()
                 };
-                lines.extend(upper_tiles(size).into_iter().map(tile));
+                lines.extend(upper_tiles(size).map(tile));
             }
             lines
         }
@@ -572,6 +582,61 @@ mod tests {
     fn first(verdict: &Verdict) -> (Found, Option<Range<u64>>) {
         let fault = verdict.faults.first().expect("a fault");
         (fault.found, fault.entries.clone())
+    }
+
+    /// What the first line claims costs nothing: neither memory nor time.
+    #[test]
+    fn a_file_that_claims_a_huge_log_is_cut_off() {
+        let good = Log::of(600, 100).export(0);
+        let tile = good
+            .iter()
+            .position(|line| line.starts_with("{\"tile\""))
+            .unwrap();
+        for claimed in [10_000_000_000_000, i64::MAX as u64, u64::MAX] {
+            let mut lines = good.clone();
+            lines[0] = lines[0].replace("\"size\":600", &format!("\"size\":{claimed}"));
+            let verdict = verify(&lines, &[]);
+            let found: Vec<Found> = verdict.faults.iter().map(|fault| fault.found).collect();
+            assert_eq!(found[0], Found::OutOfPlace, "{found:?}");
+            assert!(found.contains(&Found::Truncated), "{found:?}");
+            let verdict = verify(&lines[..tile], &[]);
+            let fault = &verdict.faults[0];
+            assert_eq!(
+                (fault.found, &fault.entries),
+                (Found::Truncated, &Some(600..claimed))
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_export_is_one_fault() {
+        let lines = vec!["no export"; 300];
+        let verdict = verify(&lines, &[kept(Log::of(3, 1).head(3))]);
+        assert_eq!((verdict.faults.len(), verdict.more_faults), (1, 0));
+        assert!(!verdict.is_export && !verdict.is_whole());
+        assert!(verify(&Log::of(3, 1).export(0), &[]).is_export);
+    }
+
+    #[test]
+    fn checkpoints_that_were_signed_after_the_export_are_one_fault() {
+        let log = Log::of(40, 10);
+        let later = Log::of(90, 10);
+        let kept: Vec<Checkpoint> = [30, 50, 60, 90].map(|size| kept(later.head(size))).into();
+        let verdict = verify(&log.export(0), &kept);
+        assert_eq!(
+            (verdict.faults.len(), verdict.kept),
+            (1, 1),
+            "{:?}",
+            verdict.faults
+        );
+        let fault = &verdict.faults[0];
+        assert_eq!(
+            (fault.found, &fault.entries),
+            (Found::Truncated, &Some(40..50))
+        );
+        for part in ["removed", "signed after", "and 2 more", "export anew"] {
+            assert!(fault.text.contains(part), "{}", fault.text);
+        }
     }
 
     #[test]

@@ -64,6 +64,14 @@ impl Output {
         if self.json { Ok(()) } else { line(text) }
     }
 
+    /// A sentence beside the answer: on standard error, so that what is kept in a file is the answer alone.
+    pub fn aside(self, text: &str) -> Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        Ok(writeln!(std::io::stderr().lock(), "{text}")?)
+    }
+
     /// Rows: a table for people, a line each for programs.
     pub fn rows<T>(
         self,

@@ -61,20 +61,40 @@ pub enum DeliveryError {
     Broken,
 }
 
+/// Why nothing can be delivered to an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressProblem {
+    /// It is written as none that can be used.
+    #[error("{0}")]
+    Unfit(String),
+    /// It is in a network that nothing is sent to.
+    #[error("leads to an address that nothing is sent to")]
+    Inside,
+}
+
+impl AddressProblem {
+    /// The same with what to do, where one's own networks are named in this field.
+    #[must_use]
+    pub fn told(&self, networks: &str) -> String {
+        match self {
+            Self::Unfit(_) => self.to_string(),
+            Self::Inside => format!(
+                "{self}; one in a network of your own, or on this machine, needs an entry in `{networks}`"
+            ),
+        }
+    }
+}
+
 impl Courier {
     /// One that delivers there; or what is wrong with the address.
-    pub fn new(url: &str, guard: Guard, lookup: Lookup) -> Result<Self, String> {
-        let target = Target::parse(url)?;
+    pub fn new(url: &str, guard: Guard, lookup: Lookup) -> Result<Self, AddressProblem> {
+        let target = Target::parse(url).map_err(AddressProblem::Unfit)?;
         // The client does not look up an address that is written as one, in whatever spelling.
         if target
             .address()
             .is_some_and(|address| !guard.admits(address))
         {
-            return Err(
-                "leads to an address that nothing is sent to; one in a network of your own needs an entry in \
-                 `allowed_networks`"
-                    .to_owned(),
-            );
+            return Err(AddressProblem::Inside);
         }
         let resolver = Guarded {
             guard: Arc::new(guard),
@@ -84,7 +104,9 @@ impl Courier {
             .dns_resolver(resolver)
             .pool_idle_timeout(IDLE)
             .build()
-            .map_err(|error| format!("no HTTPS client can be made: {error}"))?;
+            .map_err(|error| {
+                AddressProblem::Unfit(format!("no HTTPS client can be made: {error}"))
+            })?;
         Ok(Self { client, target })
     }
 

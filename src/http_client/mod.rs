@@ -17,7 +17,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
 pub use address::{Guard, Network};
-pub use courier::{Courier, DeliveryError, Found, Lookup, Receipt, system_lookup};
+pub use courier::{AddressProblem, Courier, DeliveryError, Found, Lookup, Receipt, system_lookup};
 
 /// The client. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]

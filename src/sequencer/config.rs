@@ -19,7 +19,7 @@ pub struct AuditConfig {
     pub key_file: Option<PathBuf>,
     /// A file to which every checkpoint is added: on another machine's disk.
     pub witness_file: Option<PathBuf>,
-    /// Where every checkpoint is posted: https, or http on this machine.
+    /// Where the latest checkpoint is posted: https, or http to `127.0.0.1` or `[::1]` if the networks below name it.
     pub witness_url: Option<String>,
     /// Networks of one's own in which that address may be.
     pub witness_networks: Vec<String>,
@@ -52,7 +52,9 @@ impl AuditConfig {
         }
         let courier = self.witness_url.as_ref().map(|url| {
             Courier::new(url, Guard::allowing(allowed), system_lookup())
-                .map_err(|problem| problems.push(format!("witness_url: {problem}")))
+                .map_err(|problem| {
+                    problems.push(format!("witness_url: {}", problem.told("witness_networks")))
+                })
                 .ok()
         });
         if problems.is_empty() {
@@ -99,5 +101,16 @@ mod tests {
             assert!(problem.starts_with(key), "{problems:?}");
         }
         assert_eq!(problems.len(), 3);
+        let here = |networks: &[&str]| AuditConfig {
+            witness_url: Some("http://127.0.0.1:9/".to_owned()),
+            witness_networks: networks.iter().map(|&network| network.to_owned()).collect(),
+            ..AuditConfig::default()
+        };
+        let told = here(&[]).problems().join("\n");
+        assert!(
+            told.contains("`witness_networks`") && !told.contains("allowed"),
+            "{told}"
+        );
+        assert!(here(&["127.0.0.1/32"]).problems().is_empty());
     }
 }

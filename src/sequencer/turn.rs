@@ -107,6 +107,12 @@ impl Sequencer {
         self.key.verifier()
     }
 
+    /// What was signed last.
+    pub async fn latest(&self) -> Result<Option<StoredCheckpoint>, SequenceError> {
+        let mut tx = self.store.read().await?;
+        Ok(tx.latest_checkpoint(&self.tenant).await?)
+    }
+
     /// Gives places to what has none, a batch at most. Looks first without holding up any writer.
     pub async fn turn(&self) -> Result<Sequenced, SequenceError> {
         let mut tx = self.store.read().await?;

@@ -63,7 +63,7 @@ impl WebhookConfig {
             }
         }
         let courier = Courier::new(&self.url, Guard::allowing(allowed), lookup)
-            .map_err(|problem| tell("url", problem));
+            .map_err(|problem| tell("url", problem.told("allowed_networks")));
         let current = read("secret_file", &self.secret_file).map_err(|each| problems.push(each));
         let previous = match &self.previous_secret_file {
             Some(path) => read("previous_secret_file", path).map(Some),

@@ -187,7 +187,7 @@ class Reader:
     def header(self, line):
         try:
             header = json.loads(line)
-            if spelled(header) != line or list(header) != [
+            if not isinstance(header, dict) or spelled(header) != line or list(header) != [
                 "dialgate_audit_export",
                 "origin",
                 "key",
@@ -199,9 +199,11 @@ class Reader:
                 raise ValueError("fields")
             peaks = [bytes.fromhex(peak) for peak in header["peaks"]]
             first, size = header["first"], header["size"]
+            if any(type(number) is not int or not 0 <= number < 2**64 for number in (first, size)):
+                raise ValueError("numbers")
             if header["dialgate_audit_export"] != 1 or any(peak.hex() not in header["peaks"] for peak in peaks):
                 raise ValueError("format")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Wrong("unreadable") from error
         try:
             named = read_key(header["key"])
@@ -291,7 +293,7 @@ class Reader:
                 return self.checkpoint(value["checkpoint"])
             if spelled(value) == line and list(value) == ["tile", "level", "index", "hashes"]:
                 return self.tile(value)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise Wrong("unreadable") from error
         raise Wrong("unreadable")
 
@@ -309,6 +311,11 @@ class Reader:
             raise Wrong("truncated")
         if self.kept:
             raise Wrong("truncated", [self.next, self.kept[0][0]])
+
+
+def notes(text):
+    """One note or more, with empty lines between, as a witness file has them: a note ends with its last signature."""
+    return re.findall("[^\n\u2014][^\u2014]*(?:\u2014[^\n]*\n)+", text)
 
 
 def verify(path, key=None, kept=()):
@@ -335,8 +342,12 @@ def main(words):
         if word == "--key":
             key = words.pop(0)
         elif word == "--checkpoint":
-            with open(words.pop(0), encoding="utf-8") as file:
-                kept.append(file.read())
+            name = words.pop(0)
+            with open(name, encoding="utf-8") as file:
+                found = notes(file.read())
+            if not found:
+                sys.exit(f"{name} holds no checkpoint")
+            kept += found
         else:
             files.append(word)
     told = [verify(path, key, kept) for path in files]

@@ -1,5 +1,6 @@
 //! The command line: what it takes, what it says, and with which code it ends.
 
+mod audit;
 mod check_lists;
 mod documents;
 mod house;

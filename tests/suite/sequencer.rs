@@ -8,6 +8,7 @@ on_both! {
     p15_a_tree_that_somebody_changed_is_not_signed_again,
     a_log_is_signed_by_its_own_key_alone,
     checkpoints_are_handed_to_the_witness,
+    a_witness_that_fails_takes_nothing_from_the_other,
     entries_of_the_gate_are_in_the_log,
 }
 
@@ -26,7 +27,7 @@ mod tests {
     use crate::gate::bench::Bench;
     use crate::support::builders::{audit, tenant};
     use crate::support::log::must_hold;
-    use crate::support::receiver::{Receiver, TAKES};
+    use crate::support::receiver::{Manner, Receiver, TAKES};
 
     fn place(bench: &Bench) -> SigningPlace {
         SigningPlace {
@@ -203,13 +204,23 @@ mod tests {
         assert!(Sequencer::open(store(), &unnamed, clock()).await.is_ok());
     }
 
+    fn courier(address: std::net::SocketAddr) -> Courier {
+        let guard = Guard::allowing(vec!["127.0.0.1/32".parse().unwrap()]);
+        Courier::new(&format!("http://{address}/witness"), guard, system_lookup()).unwrap()
+    }
+
+    /// Every checkpoint of the log from this size on, as a witness file has them.
+    async fn signed(bench: &Bench, from: u64) -> String {
+        let mut tx = bench.store.read().await;
+        let all = tx.checkpoints_from(&tenant(), from, u32::MAX / 2).await;
+        let all = all.unwrap();
+        all.iter().map(|each| format!("{}\n", each.note)).collect()
+    }
+
     pub async fn checkpoints_are_handed_to_the_witness(bench: Bench) {
         let receiver = Receiver::start(TAKES).await;
-        let url = format!("http://{}/witness", receiver.address);
-        let guard = Guard::allowing(vec!["127.0.0.1/32".parse().unwrap()]);
-        let courier = Courier::new(&url, guard, system_lookup()).unwrap();
         let file = bench.store.folder.path().join("witness");
-        let witness = Witness::new(Some(file.clone()), Some(courier));
+        let witness = Witness::new(Some(file.clone()), Some(courier(receiver.address)));
         let node = sequencer(&bench).await;
         write(&bench, i64::from(BATCH_MAX) + 10).await;
         // What is stopped places what is there and hands the last checkpoint over.
@@ -219,17 +230,53 @@ mod tests {
         let latest = bench.store.read().await.latest_checkpoint(&tenant()).await;
         let latest = latest.unwrap().unwrap().note;
         let kept = std::fs::read_to_string(&file).unwrap();
-        assert!(kept.ends_with(&format!("{latest}\n")), "{kept}");
+        assert_eq!(kept, signed(&bench, 0).await);
         let posted = receiver.messages().last().unwrap().json();
         assert_eq!(posted["checkpoint"], latest.as_str());
-        let nowhere = Witness::new(Some(bench.store.folder.path().join("none/witness")), None);
-        assert!(
-            nowhere
-                .hand(&latest)
-                .await
-                .unwrap_err()
-                .contains("cannot be written")
+        // Who comes back tells the last one again; the file has it already.
+        let before = receiver.messages().len();
+        Sequencing::start(&node, witness).stop().await;
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), kept);
+        let messages = receiver.messages();
+        assert_eq!(messages.len(), before + 1);
+        assert_eq!(messages[before].json()["checkpoint"], latest.as_str());
+    }
+
+    /// Neither the file nor the address waits for the other.
+    pub async fn a_witness_that_fails_takes_nothing_from_the_other(bench: Bench) {
+        let node = sequencer(&bench).await;
+        let folder = bench.store.folder.path();
+        // A checkpoint that no witness took before the restart.
+        write(&bench, 3).await;
+        settle(&node).await;
+        let receiver = Receiver::start(TAKES).await;
+        let no_file = Witness::new(
+            Some(folder.join("none/witness")),
+            Some(courier(receiver.address)),
         );
+        Sequencing::start(&node, no_file).stop().await;
+        let latest = bench.store.read().await.latest_checkpoint(&tenant()).await;
+        let latest = latest.unwrap().unwrap();
+        let posted = receiver.messages().last().unwrap().json();
+        assert_eq!(posted["checkpoint"], latest.note.as_str());
+        // A slow address: the file has every checkpoint all the same.
+        let hangs = Receiver::start(Manner::Hangs).await;
+        let file = folder.join("slow");
+        let slow = Witness::new(Some(file.clone()), Some(courier(hangs.address)));
+        write(&bench, i64::from(BATCH_MAX) * 3).await;
+        Sequencing::start(&node, slow).stop().await;
+        let kept = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(kept, signed(&bench, latest.size).await);
+        assert!(kept.matches("example.com/calls\n").count() > 3, "{kept}");
+        // A failing address is asked again, with nothing added to the file for it.
+        let fails = Receiver::start(Manner::Says(500, "", "")).await;
+        let file = folder.join("failing");
+        let failing = Witness::new(Some(file.clone()), Some(courier(fails.address)));
+        let sequencing = Sequencing::start(&node, failing);
+        fails.has(2).await;
+        sequencing.stop().await;
+        let kept = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(kept.matches("example.com/calls\n").count(), 1, "{kept}");
     }
 
     /// What the gate decides and records is in the log without its doing.

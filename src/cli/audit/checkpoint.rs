@@ -1,5 +1,7 @@
 //! `dialgate audit checkpoint`: how far the log is, signed; and whether it still contains what was signed before.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,8 +16,10 @@ use crate::cli::output::thousands;
 use crate::grpc::client::{Client, ask, json as wire_json};
 use crate::grpc::pb::{GetCheckpointRequest, GetCheckpointResponse, GetConsistencyProofRequest};
 
-/// A file of checkpoints is read up to here: some ten thousand of them.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+/// A file of checkpoints is read up to here: some millions of them.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+/// No checkpoint is longer, and no key.
+const NOTE_BYTES_MAX: usize = 64 << 10;
 
 /// Arguments of `audit checkpoint`.
 #[derive(Debug, Args)]
@@ -23,7 +27,7 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
                         dialgate audit checkpoint > kept.checkpoint\n  \
                         dialgate audit checkpoint --since kept.checkpoint --key log.key\n\n\
                         Keep a checkpoint where nobody who can write to the database can: it proves for ever what the log was. \
-                        Keep the log's public key too; without --key the one that the server tells is believed. Ends with 1 if the \
+                        Keep the log's public key too, which is told on standard error; without --key the one that the server tells is believed. Ends with 1 if the \
                         log is not the one of the kept checkpoint any more.")]
 pub struct CheckpointArgs {
     /// A file with a checkpoint that was kept: prove that the log of now contains the log of then
@@ -42,18 +46,23 @@ pub async fn run(args: CheckpointArgs) -> Result<ExitCode> {
     let output = args.remote.output();
     let key = args.key.as_deref().map(key).transpose()?;
     let (latest, key) = latest(&client, key).await?;
-    let now = Checkpoint::open(&latest.checkpoint, &key);
-    let now = now.map_err(|error| anyhow::anyhow!("the checkpoint of the server {error}"))?;
+    let open = |answer: &GetCheckpointResponse| {
+        Checkpoint::open(&answer.checkpoint, &key)
+            .map_err(|error| anyhow::anyhow!("the checkpoint of the server {error}"))
+    };
+    open(&latest)?;
     let Some(path) = &args.since else {
         output.answer(
             || wire_json::object("GetCheckpointResponse", &latest),
             || latest.checkpoint.trim_end().to_owned(),
         )?;
-        output.remark(&format!("public key of the log: {key}"))?;
+        output.aside(&format!("public key of the log: {key}"))?;
         return Ok(ExitCode::SUCCESS);
     };
     let mut faults = Vec::new();
     let kept = kept(path, &key)?;
+    // Asked again, for a witness file goes on while it is read.
+    let now = open(&self::latest(&client, Some(key.clone())).await?.0)?;
     for before in &kept {
         let head = before.head;
         if head.size > now.head.size {
@@ -124,26 +133,51 @@ pub(super) fn key(text: &str) -> Result<VerifierKey> {
 
 /// The checkpoints of a file, each looked at with the key.
 pub(super) fn kept(path: &Path, key: &VerifierKey) -> Result<Vec<Checkpoint>> {
-    let text = read(path)?;
-    let notes = notes(&text);
-    if notes.is_empty() {
+    let place = || format!("cannot read `{}`", path.display());
+    let file = File::open(path).with_context(place)?;
+    if file.metadata().with_context(place)?.len() > FILE_BYTES_MAX {
+        bail!(Usage(format!(
+            "`{}` is larger than 1 GiB: give the checkpoints that matter in a file of their own, the last one at least \
+             (`tail -n 6`), for one covers all before it",
+            path.display()
+        )));
+    }
+    let mut kept = Vec::new();
+    let each = |note: &str| {
+        let opened = Checkpoint::open(note, key);
+        let opened =
+            opened.with_context(|| format!("a checkpoint of `{}` cannot be used", path.display()));
+        kept.push(opened?);
+        Ok(())
+    };
+    notes(BufReader::new(file.take(FILE_BYTES_MAX)), each).with_context(place)?;
+    if kept.is_empty() {
         bail!(Usage(format!("`{}` holds no checkpoint", path.display())));
     }
-    let open = |note: &String| {
-        Checkpoint::open(note, key)
-            .with_context(|| format!("a checkpoint of `{}` cannot be used", path.display()))
-    };
-    notes.iter().map(open).collect()
+    Ok(kept)
 }
 
-/// One note or more of them, with empty lines between, as a witness file has them: a note ends with its last signature.
-fn notes(text: &str) -> Vec<String> {
-    let (mut notes, mut note) = (Vec::new(), String::new());
+/// One note or more of them, with empty lines between, as a witness file has them: a note ends with its last signature. No more
+/// than one is held at a time.
+fn notes(mut lines: impl BufRead, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let mut note = String::new();
     let mut is_signed = false;
-    for line in text.lines() {
+    loop {
+        let mut line = String::new();
+        let left = NOTE_BYTES_MAX.saturating_sub(note.len());
+        let mut bounded = lines.by_ref().take(u64::try_from(left).unwrap_or(0));
+        if bounded.read_line(&mut line)? == 0 {
+            anyhow::ensure!(
+                left > 0,
+                "it holds something that is too long for a checkpoint"
+            );
+            break;
+        }
+        let line = line.trim_end_matches(['\n', '\r']);
         let is_signature = line.starts_with('\u{2014}');
         if is_signed && !is_signature {
-            notes.push(std::mem::take(&mut note));
+            each(&note)?;
+            note.clear();
             is_signed = false;
         }
         if note.is_empty() && line.is_empty() {
@@ -153,8 +187,10 @@ fn notes(text: &str) -> Vec<String> {
         note.push_str(line);
         note.push('\n');
     }
-    notes.extend((!note.trim().is_empty()).then_some(note));
-    notes
+    if note.trim().is_empty() {
+        return Ok(());
+    }
+    each(&note)
 }
 
 pub(super) fn hashes(bytes: &[Vec<u8>]) -> Vec<Hash> {
@@ -171,28 +207,73 @@ pub(super) fn hashes(bytes: &[Vec<u8>]) -> Vec<Hash> {
 
 fn read(path: &Path) -> Result<String> {
     let place = || format!("cannot read `{}`", path.display());
-    if std::fs::metadata(path).with_context(place)?.len() > FILE_BYTES_MAX {
+    let bound = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    let file = File::open(path).with_context(place)?;
+    if file
+        .take(bound)
+        .read_to_string(&mut text)
+        .with_context(place)?
+        == NOTE_BYTES_MAX
+    {
         bail!(Usage(format!(
-            "`{}` is too large for a key or checkpoints",
+            "`{}` is too large for a key",
             path.display()
         )));
     }
-    std::fs::read_to_string(path).with_context(place)
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{SigningKey, TreeHead, empty_root};
+
+    fn told_apart(text: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        let each = |note: &str| {
+            all.push(note.to_owned());
+            Ok(())
+        };
+        notes(text.as_bytes(), each).unwrap();
+        all
+    }
 
     #[test]
     fn notes_are_told_apart() {
         let one = "log\n1\nroot\n\n\u{2014} log AAA\n";
         let two = "log\n2\nroot\n\n\u{2014} log AAA\n\u{2014} witness BBB\n";
-        assert_eq!(notes(one), [one]);
-        assert_eq!(notes(one.trim_end()), [one]);
-        assert_eq!(notes(&format!("{one}\n{two}\n\n{one}")), [one, two, one]);
-        assert_eq!(notes(&format!("{one}{two}")), [one, two]);
-        assert!(notes("\n \n").is_empty());
-        assert_eq!(notes("nonsense"), ["nonsense\n"]);
+        assert_eq!(told_apart(one), [one]);
+        assert_eq!(told_apart(one.trim_end()), [one]);
+        assert_eq!(told_apart(&one.replace('\n', "\r\n")), [one]);
+        assert_eq!(
+            told_apart(&format!("{one}\n{two}\n\n{one}")),
+            [one, two, one]
+        );
+        assert_eq!(told_apart(&format!("{one}{two}")), [one, two]);
+        assert!(told_apart("\n \n").is_empty());
+        assert_eq!(told_apart("nonsense"), ["nonsense\n"]);
+        let endless = notes("x".repeat(NOTE_BYTES_MAX + 1).as_bytes(), |_| Ok(()));
+        assert!(endless.unwrap_err().to_string().contains("too long"));
+    }
+
+    #[test]
+    fn a_witness_file_of_years_is_read_and_one_that_is_too_large_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("witness");
+        let key = SigningKey::generate("example.com/calls").unwrap();
+        let head = TreeHead {
+            size: 0,
+            root: empty_root(),
+        };
+        let note = Checkpoint::sign(&head, &key);
+        // As large as ten years of them, and one at the end.
+        let empty = format!("{}\n", "\r".repeat(8191)).repeat(17 << 7);
+        std::fs::write(&path, format!("{note}{empty}{note}\n")).unwrap();
+        assert_eq!(kept(&path, key.verifier()).unwrap().len(), 2);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(FILE_BYTES_MAX + 1).unwrap();
+        let refused = kept(&path, key.verifier()).unwrap_err().to_string();
+        assert!(refused.contains("tail -n 6"), "{refused}");
     }
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ pub struct VerifyArgs {
 
 /// Verifies.
 pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
-    let place = || format!("cannot read `{}`", args.file.display());
+    let place = || format!("`{}` cannot be read", args.file.display());
     let known = args.key.as_deref().map(key).transpose()?;
     let kept = kept_checkpoints(args, known.as_ref())?;
     let file = File::open(&args.file).with_context(place)?;
@@ -56,6 +56,9 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let is_ended = read_all(&mut lines, &mut verifier).with_context(place)?;
     bar.finish_and_clear();
     let verdict = verifier.finish(is_ended);
+    if !verdict.is_export && !args.json {
+        bail!("{}", no_export(&args.file));
+    }
     tell(args, &verdict, known.is_some())?;
     Ok(match verdict.is_whole() {
         true => ExitCode::SUCCESS,
@@ -77,9 +80,16 @@ fn kept_checkpoints(args: &VerifyArgs, known: Option<&VerifierKey>) -> Result<Ve
     Ok(all?.into_iter().flatten().collect())
 }
 
+fn no_export(path: &Path) -> String {
+    format!(
+        "`{}` cannot be read: it does not begin as a file of `dialgate audit export` does",
+        path.display()
+    )
+}
+
 /// The key that the file names in its first line.
 fn named_key(path: &Path) -> Result<VerifierKey> {
-    let place = || format!("cannot read `{}`", path.display());
+    let place = || format!("`{}` cannot be read", path.display());
     let file = File::open(path).with_context(place)?;
     let mut lines = unpacked(path, file).with_context(place)?;
     let mut line = Vec::new();
@@ -88,11 +98,7 @@ fn named_key(path: &Path) -> Result<VerifierKey> {
     match ExportLine::parse(text.trim_end_matches('\n')) {
         Some(ExportLine::Header(header)) => VerifierKey::parse(&header.key)
             .map_err(|error| Usage(format!("the key of the file {error}")).into()),
-        _ => Err(Usage(format!(
-            "`{}` does not begin as an export does",
-            path.display()
-        ))
-        .into()),
+        _ => bail!("{}", no_export(path)),
     }
 }
 
