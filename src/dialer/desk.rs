@@ -13,7 +13,7 @@ use crate::domain::ids::InstructionId;
 use crate::domain::instruction::{Instruct, Instruction};
 use crate::domain::time::{Micros, Mono};
 use crate::meter;
-use crate::sip::{Control, Dialog, EndedBy, Ending, HangUpCause, Happened, SipEvent};
+use crate::sip::{Control, Desk, Dialog, EndedBy, Ending, HangUpCause, Happened, SipEvent};
 use crate::store::{Leased, StoreError, Urgency};
 
 use super::agents::Agent;
@@ -164,6 +164,20 @@ async fn take_seat(shared: &Shared, call: &Call, agent: &str) -> Result<bool, St
     Ok(taken)
 }
 
+/// Where the agent's phone is, unless that is a place where numbers are dialed.
+async fn reached(shared: &Shared, agent: &Agent, seed: u64) -> Option<Desk> {
+    let desk = agent.found(&shared.endpoint, seed).await?;
+    let is_phone = !shared.dials_numbers_at(desk.target());
+    if !is_phone {
+        tracing::error!(
+            agent = agent.name,
+            "the agent's phone is said to be where a trunk, or this node, is: it is not called, \
+            for what is reached there dials numbers and asks no gate"
+        );
+    }
+    is_phone.then_some(desk)
+}
+
 async fn ring(
     shared: &Shared,
     leased: &Leased,
@@ -171,17 +185,9 @@ async fn ring(
     mut phase: watch::Receiver<Phase>,
 ) -> Came {
     let call = &leased.call;
-    let Some(desk) = agent.found(&shared.endpoint, call.call_id.lot()).await else {
+    let Some(desk) = reached(shared, agent, call.call_id.lot()).await else {
         return Came::Not(AgentResult::Unreachable, None);
     };
-    if shared.dials_numbers_at(desk.target()) {
-        tracing::error!(
-            agent = agent.name,
-            "the agent's phone is said to be where a trunk, or this node, is: it is not called, for what \
-            is reached there dials numbers and asks no gate"
-        );
-        return Came::Not(AgentResult::Unreachable, None);
-    }
     let sip_call_id = shared.endpoint.new_call_id();
     let Dialog {
         mut events,
