@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::Sections;
 use crate::anchor::{Anchor, AnchorConfig};
 use crate::dialer::{Agent, AgentConfig, Lane, TrunkConfig};
+use crate::domain::campaign::Campaign;
+use crate::domain::route::Carriers;
 use crate::place::is_emergency;
 use crate::policy::Pack;
 use crate::sip::SipConfig;
@@ -79,4 +81,37 @@ impl Sections {
         }
         agents
     }
+}
+
+/// What each trunk may carry.
+pub(super) fn carriers(lanes: &[Lane]) -> Carriers {
+    lanes.iter().map(Lane::carrier).collect()
+}
+
+/// The trunks of a campaign that would carry none of its calls, whatever numbers it calls.
+pub(super) fn never_taken(campaign: &Campaign, carriers: &Carriers) -> Vec<String> {
+    let mut problems = Vec::new();
+    for route in &campaign.dialing.routes {
+        let Some(carrier) = carriers.get(&route.trunk) else {
+            continue;
+        };
+        let (trunk, prefix) = (&route.trunk, &route.prefix);
+        let reaches = carrier.destinations.iter().any(|each| each.meets(prefix));
+        if !reaches && !carrier.destinations.is_empty() {
+            problems.push(format!(
+                "trunks: `{trunk}` carries no number that begins with `{prefix}`, see destinations of [trunk.{trunk}]"
+            ));
+        }
+        let shown = campaign.caller_ids.iter().map(|each| each.number);
+        if !carrier.caller_ids.is_empty()
+            && !shown
+                .into_iter()
+                .any(|each| carrier.caller_ids.contains(&each))
+        {
+            problems.push(format!(
+                "trunks: `{trunk}` may show none of the campaign's caller_ids, see caller_ids of [trunk.{trunk}]"
+            ));
+        }
+    }
+    problems
 }
